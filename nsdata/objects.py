@@ -1,0 +1,163 @@
+"""The small files of a store: event log, run records. Put-if-absent decides every race, on disk and in buckets.
+
+The engine's datasets are not read or written here (see engine.py). ``obstore`` gives the same conditional put on
+a local disk (a hard link), S3, GCS (conditional put), Azure and memory: of any number of racers exactly one wins.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from nsdata.errors import BadInput, NsdataError, StorageFailed
+
+_MEMORY: dict[str, Any] = {}  # mem:// stores live as long as the process, as the engine's do
+
+
+def canonical(url: str | Path) -> str:
+    """The address as nsdata keeps it: an absolute path without a trailing slash, or ``scheme://…``.
+
+    Raises BadInput for an ``@`` (the engine reads what follows it as a tag) and for an empty address.
+    """
+    text = os.fspath(url)
+    if not text.strip():
+        raise BadInput("The store's address is empty.", "nsdata --store lake …")
+    if "@" in text:
+        raise BadInput(
+            f"The store's address {text!r} has an '@' in it, which the storage engine reads as a tag.",
+            "Choose a path without '@'.",
+        )
+    if text.startswith("file://"):
+        text = text.removeprefix("file://")
+    if "://" in text:
+        return text.rstrip("/")
+    path = str(Path(text).expanduser().absolute())
+    if "@" in path:
+        raise BadInput(
+            f"The store would lie in {path!r}: the '@' in that path is read as a tag by the storage engine.",
+            "Choose a folder without '@' in its path.",
+        )
+    return path
+
+
+def is_local(url: str) -> bool:
+    """True for a path on a disk."""
+    return "://" not in url
+
+
+class Objects:
+    """Small files below one address: ``get``, ``put``, ``put_new`` (only if absent), ``names``."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._backend: Any = None
+
+    def get(self, path: str) -> bytes | None:
+        """The file's bytes, or None where there is none."""
+        import obstore
+
+        if is_local(self.url) and not os.path.isdir(self.url):
+            return None  # do not create a folder by looking
+        with _translated(self.url):
+            try:
+                return bytes(obstore.get(self._store(), path).bytes())
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+
+    def put_new(self, path: str, data: bytes) -> bool:
+        """Write the file if there is none, durably; False if somebody was first."""
+        import obstore
+        from obstore.exceptions import AlreadyExistsError
+
+        with _translated(self.url):
+            try:
+                obstore.put(self._store(), path, data, mode="create")
+            except AlreadyExistsError:
+                return False
+        self.sync(path)
+        return True
+
+    def put(self, path: str, data: bytes) -> None:
+        """Write or replace the file, whole or not at all, durably."""
+        import obstore
+
+        with _translated(self.url):
+            obstore.put(self._store(), path, data, mode="overwrite")
+        self.sync(path)
+
+    def names(self, folder: str) -> list[str]:
+        """Paths of the files directly in a folder, sorted."""
+        import obstore
+
+        with _translated(self.url):
+            listing = obstore.list_with_delimiter(self._store(), folder)
+        return sorted(str(entry["path"]) for entry in listing["objects"])
+
+    def sync(self, path: str) -> None:
+        """Make the file durable: on a disk, fsync it and its folder; a bucket is durable when it answers."""
+        if not is_local(self.url):
+            return
+        with _translated(self.url):
+            for target in (os.path.join(self.url, path), os.path.dirname(os.path.join(self.url, path))):
+                sync_path(target)
+
+    def _store(self) -> Any:
+        if self._backend is None:
+            self._backend = _backend(self.url)
+        return self._backend
+
+
+def sync_path(path: str) -> None:
+    """fsync one file or folder on a local disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _backend(url: str) -> Any:
+    from obstore.store import LocalStore, MemoryStore, from_url
+
+    if url.startswith("mem://"):
+        return _MEMORY.setdefault(url, MemoryStore())
+    if is_local(url):
+        return LocalStore(url, mkdir=True)
+    return from_url(url)
+
+
+@contextlib.contextmanager
+def _translated(url: str) -> Iterator[None]:
+    """Turn what the disk or bucket refuses into a StorageFailed that a person can act on."""
+    try:
+        yield
+    except NsdataError:
+        raise
+    except Exception as error:
+        raise refused(url, error) from error
+
+
+def refused(url: str, error: BaseException) -> StorageFailed:
+    """What to tell a person when the storage at ``url`` refused: permission, space, or the system's own word."""
+    text = str(error)
+    found = re.search(r"os error (\d+)", text)
+    code = int(found.group(1)) if found else getattr(error, "errno", None)
+    if isinstance(error, PermissionError) or "PermissionDenied" in type(error).__name__:
+        code = errno.EACCES
+    if code in (errno.EACCES, errno.EPERM):
+        return StorageFailed(f"No permission to write or read in {url}.", f"ls -ld {url}")
+    if code == errno.EROFS:
+        return StorageFailed(f"{url} is on a read-only disk.", "Looking works; to write, copy the store elsewhere.")
+    if code in (errno.ENOSPC, errno.EDQUOT) or "No space left" in text:
+        return StorageFailed(
+            f"The disk that holds {url} is full; nothing of this step was published.", f"df -h {url}"
+        )
+    if code in (errno.ENOTDIR, errno.EEXIST):
+        return StorageFailed(f"{url} cannot be a store: a file is where a folder is needed.", "Choose another path.")
+    first = text.splitlines()[0] if text else type(error).__name__
+    return StorageFailed(f"The storage at {url} failed: {first[:200]}")
