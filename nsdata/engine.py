@@ -1,0 +1,258 @@
+"""The one door to Deep Lake. No other module imports it; no handle of its leaves here.
+
+What is done to every dataset, and why (tested facts: deeplake 4.7.4):
+
+* ``CompactionMode.Off`` on every handle: automatic compaction corrupts vectors and drops tags. It is not
+  persisted, so it is set at each open.
+* Datasets are only appended to. Appended columns read 30 to 100 times faster than updated ones.
+* A failing path rolls back explicitly: a handle collected with pending rows publishes them by itself.
+* Reads accept ints, slices and lists, not numpy arrays; a column dies with its dataset, so both are kept.
+* Its 83 exceptions share no base class and some are bare RuntimeErrors: all are translated here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from nsdata.errors import NsdataError, StoreDamaged
+from nsdata.objects import is_local, refused, sync_path
+from nsdata.schema import Column, Schema
+
+_import_lock = threading.Lock()
+_PROXIES = ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
+
+
+class Reader:
+    """A published dataset, read-only. Not safe to share between threads, nor to pickle or fork."""
+
+    def __init__(self, url: str, schema: Schema) -> None:
+        self.url, self._schema = url, schema
+        with _translated(url, "read"):
+            self._dataset: Any = _deeplake().open_read_only(url)
+            self._columns = {name: self._dataset[name] for name in schema}
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def read(self, column: str, start: int = 0, stop: int | None = None) -> np.ndarray[Any, Any]:
+        """Rows start..stop of a numeric column: (n,) or (n, width), in the column's own dtype."""
+        stop = len(self) if stop is None else stop
+        if stop <= start:
+            return np.asarray(self._schema[column].empty)
+        with _translated(self.url, "read"):
+            return self._checked(column, self._columns[column][start:stop], stop - start)
+
+    def take(self, column: str, rows: Sequence[int]) -> np.ndarray[Any, Any]:
+        """These rows of a numeric column, in this order, repeats included."""
+        if not len(rows):
+            return np.asarray(self._schema[column].empty)
+        with _translated(self.url, "read"):
+            return self._checked(column, self._columns[column][_plain(rows)], len(rows))
+
+    def blobs(self, column: str, rows: Sequence[int]) -> list[bytes]:
+        """These rows of a "bytes" column."""
+        if not len(rows):
+            return []
+        with _translated(self.url, "read"):
+            return list(self._columns[column].get_bytes(_plain(rows)))
+
+    def texts(self, column: str, start: int = 0, stop: int | None = None) -> list[str]:
+        """Rows start..stop of a "text" column."""
+        stop = len(self) if stop is None else stop
+        if stop <= start:
+            return []
+        with _translated(self.url, "read"):
+            return list(self._columns[column][start:stop])
+
+    def _checked(self, column: str, values: Any, rows: int) -> np.ndarray[Any, Any]:
+        """The engine does not enforce vector lengths: a ragged column reads as a list."""
+        spec = self._schema[column]
+        shape = (rows, spec.width) if spec.width else (rows,)
+        if not isinstance(values, np.ndarray) or values.shape != shape:
+            raise StoreDamaged(
+                f"Column {column!r} of {self.url} does not hold {rows:,} values of shape {shape[1:]}.",
+            )
+        return values.astype(spec.type, copy=False)
+
+
+class Writer(Reader):
+    """A dataset that its one owner appends to. Use as a context manager: what is not committed is dropped."""
+
+    def __init__(self, url: str, schema: Schema) -> None:
+        self.url, self._schema = url, schema
+        deeplake = _deeplake()
+        with _translated(url, "write"):
+            if deeplake.exists(url):
+                self._dataset = deeplake.open(url)
+                self._dataset.compaction_mode = deeplake.CompactionMode.Off
+            else:
+                self._dataset = deeplake.create(url)
+                self._dataset.compaction_mode = deeplake.CompactionMode.Off
+                for name, column in schema.items():
+                    self._dataset.add_column(name, _type(column))
+                self._dataset.commit("created")
+            self._columns = {name: self._dataset[name] for name in schema}
+
+    def append(self, rows: Mapping[str, Any]) -> None:
+        """Add rows: one sequence per column, all of one length. They are nobody's until ``commit``."""
+        with _translated(self.url, "write"):
+            self._dataset.append(dict(rows))
+
+    def commit(self, message: str) -> None:
+        """Keep what was appended: it survives the death of this process."""
+        with _translated(self.url, "write"):
+            try:
+                self._dataset.commit(message)
+            except BaseException:
+                self._dataset.rollback()
+                raise
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # Also without an exception: only commit() keeps anything.
+        with contextlib.suppress(Exception):
+            self._dataset.rollback()
+
+
+def exists(url: str) -> bool:
+    """True if there is a dataset at this address."""
+    with _translated(url, "read"):
+        return bool(_deeplake().exists(url))
+
+
+def delete(url: str) -> None:
+    """Remove a dataset that no event names."""
+    if is_local(url):
+        shutil.rmtree(url, ignore_errors=True)
+        return
+    with _translated(url, "write"):
+        _deeplake().delete(url)
+
+
+def mark(url: str, name: str) -> None:
+    """Give a published dataset one short engine tag, for those who open it with Deep Lake directly.
+
+    Nothing depends on it: a store on which it failed is whole.
+    """
+    deeplake = _deeplake()
+    with contextlib.suppress(Exception):
+        dataset = deeplake.open(url)
+        dataset.compaction_mode = deeplake.CompactionMode.Off
+        if name not in dataset.tags.names():
+            dataset.tag(name)
+
+
+def native(url: str) -> Any:
+    """The engine's own read-only dataset, for people who want to work with it directly."""
+    with _translated(url, "read"):
+        return _deeplake().open_read_only(url)
+
+
+def sync(url: str) -> None:
+    """fsync every file and folder of a dataset on a local disk; the engine itself never does."""
+    if not is_local(url):
+        return
+    with _translated(url, "write"):
+        for folder, _, files in os.walk(url):
+            for name in files:
+                sync_path(os.path.join(folder, name))
+            sync_path(folder)
+        sync_path(os.path.dirname(url))
+
+
+def _deeplake() -> Any:
+    """Import the engine when it is first needed; with NSDATA_OFFLINE=1, without its crash-report request."""
+    with _import_lock, _offline():
+        try:
+            import deeplake
+        except ImportError as error:
+            if not os.path.isdir(os.environ.get("TMPDIR", "/tmp")):
+                from nsdata.errors import StorageFailed
+
+                raise StorageFailed(
+                    f"TMPDIR is {os.environ.get('TMPDIR')!r}, which is not a folder; the storage engine needs one.",
+                    "export TMPDIR=/tmp",
+                ) from error
+            raise
+    return deeplake
+
+
+@contextlib.contextmanager
+def _offline() -> Iterator[None]:
+    """With NSDATA_OFFLINE=1, point the engine's crash reporter at a dead proxy while it starts."""
+    import sys
+
+    if os.environ.get("NSDATA_OFFLINE", "") in ("", "0") or "deeplake" in sys.modules:
+        yield
+        return
+    before = {name: os.environ.get(name) for name in _PROXIES}
+    os.environ.update(dict.fromkeys(_PROXIES, "http://127.0.0.1:9"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _type(column: Column) -> Any:
+    from deeplake import types
+
+    if column.type == "bytes":
+        return types.Bytes()
+    if column.type == "text":
+        return types.Text()
+    if column.width:
+        return types.Array(column.type, shape=[column.width])
+    scalars = {
+        "int8": types.Int8,
+        "int32": types.Int32,
+        "int64": types.Int64,
+        "float32": types.Float32,
+    }
+    return scalars[column.type]()
+
+
+def _plain(rows: Sequence[int]) -> list[int]:
+    return rows.tolist() if isinstance(rows, np.ndarray) else list(rows)
+
+
+@contextlib.contextmanager
+def _translated(url: str, verb: str) -> Iterator[None]:
+    """Every exception of the engine leaves as one of ours; its own text stays in the chained cause."""
+    try:
+        yield
+    except NsdataError:
+        raise
+    except Exception as error:
+        text = str(error)
+        if verb == "write" or "ermission denied" in text or "No space left" in text or _denied(error):
+            failure = refused(url, PermissionError() if _denied(error) else error)
+            if any(word in failure.message.lower() for word in ("deeplake", "deep lake", "indra", "heimdall")):
+                failure.message = f"The storage at {url} failed while it was written."
+            raise failure from error
+        raise StoreDamaged(
+            f"{url} is missing, incomplete or damaged.", "Restore it from a copy, or import and label again."
+        ) from error
+
+
+def _denied(error: Exception) -> bool:
+    return isinstance(error, PermissionError) or type(error).__name__ in (
+        "PermissionDeniedError",
+        "StorageAccessDenied",
+        "AuthorizationError",
+    )

@@ -1,0 +1,221 @@
+"""The images of one version as aligned columns: position = row number. Segments are immutable, so reads are kept.
+
+Legend: N rows of the version (removed ones included), n asked for, K classes.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsdata import engine, schema
+from nsdata.errors import BadInput, NotFound, StoreDamaged
+from nsdata.state import People, State
+
+Array = NDArray[Any]
+
+
+class Readers:
+    """Open datasets of one store, shared by its versions; one set per thread, as engine handles demand."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._local = threading.local()
+        self._columns: dict[tuple[str, str], Array] = {}
+
+    def open(self, name: str, columns: schema.Schema) -> engine.Reader:
+        """The dataset ``name`` of this store, opened once per thread."""
+        opened: dict[str, engine.Reader] = self._local.__dict__.setdefault("opened", {})
+        if name not in opened:
+            opened[name] = engine.Reader(f"{self.url}/{name}", columns)
+        return opened[name]
+
+    def column(self, name: str, columns: schema.Schema, column: str, rows: int) -> Array:
+        """A whole numeric column of a published dataset, first ``rows`` rows, read once."""
+        key = (name, column)
+        if key not in self._columns:
+            reader = self.open(name, columns)
+            if len(reader) < rows:
+                raise StoreDamaged(f"{self.url}/{name} holds {len(reader):,} rows; {rows:,} were published.")
+            values = reader.read(column, 0, rows)
+            values.setflags(write=False)
+            self._columns[key] = values
+        return self._columns[key]
+
+
+class Table:
+    """All images of one version, by row number. Arrays are read-only, aligned, of length N."""
+
+    def __init__(self, state: State, readers: Readers) -> None:
+        self.state, self.readers = state, readers
+
+    def __len__(self) -> int:
+        return self.state.rows
+
+    @cached_property
+    def ids(self) -> Array:
+        """(N, 16) uint8: content hashes."""
+        return self._column("id")
+
+    @cached_property
+    def label(self) -> Array:
+        """(N,) int32: what people said, newest first; -1 = nothing. 0..K-1."""
+        label = self._column("label").copy()
+        for batch in self.state.people:  # in the order of the log: the last word holds
+            rows, said = self._people(batch)
+            known = rows >= 0
+            label[rows[known]] = said[known]
+        label.setflags(write=False)
+        return label
+
+    @cached_property
+    def imported_label(self) -> Array:
+        """(N,) int32: the label that came with the image; -1 = none."""
+        return self._column("label")
+
+    @cached_property
+    def split(self) -> Array:
+        """(N,) int8: code in schema.SPLITS."""
+        return self._column("split")
+
+    @cached_property
+    def width(self) -> Array:
+        """(N,) int32 pixels of the upright picture."""
+        return self._column("width")
+
+    @cached_property
+    def height(self) -> Array:
+        """(N,) int32 pixels of the upright picture."""
+        return self._column("height")
+
+    @cached_property
+    def visible(self) -> Array:
+        """(N,) bool: False for removed images."""
+        visible = np.ones(len(self), bool)
+        for batch in self.state.removed:
+            rows, _ = self._people(batch)
+            visible[rows[rows >= 0]] = False
+        visible.setflags(write=False)
+        return visible
+
+    def sources(self, rows: Sequence[int] | None = None) -> list[str]:
+        """Where images came from, relative to what was imported; all rows, or these (repeats allowed)."""
+        if rows is None:
+            return [text for s in self.state.segments for text in self._open(s.name).texts("source", 0, s.rows)]
+        found: dict[int, str] = {}
+        for row in rows:
+            if int(row) not in found:
+                segment = self.state.segments[self._segments_of(np.asarray([row]))[0]]
+                offset = int(row) - segment.start
+                found[int(row)] = self._open(segment.name).texts("source", offset, offset + 1)[0]
+        return [found[int(row)] for row in rows]
+
+    def blobs(self, rows: Array) -> list[bytes]:
+        """The encoded bytes of these rows, in this order, repeats included."""
+        rows = np.asarray(rows, np.int64)
+        which = self._segments_of(rows)
+        out: list[bytes] = [b""] * len(rows)
+        for index in np.unique(which):
+            segment = self.state.segments[index]
+            places = np.flatnonzero(which == index)
+            reader = self._open(segment.name)
+            for place, blob in zip(places, reader.blobs("image", rows[places] - segment.start), strict=True):
+                out[place] = blob
+        return out
+
+    def rows_of(self, ids: Array) -> Array:
+        """(n,) int64 row of each id of an (n, 16) uint8 array, -1 where the version has no such image.
+
+        Scans the ids segment by segment: memory is bounded by the largest segment, not by the store.
+        """
+        rows = np.full(len(ids), -1, np.int64)
+        if not len(ids):
+            return rows
+        wanted = _whole(ids)
+        order = np.argsort(wanted)
+        ordered = wanted[order]
+        for start, block in self._id_blocks():
+            keys = _whole(block)
+            place = np.searchsorted(ordered, keys).clip(max=len(ordered) - 1)
+            hit = np.flatnonzero(ordered[place] == keys)
+            for h in hit:  # equal ids asked twice both get the row
+                first = place[h]
+                while first < len(ordered) and ordered[first] == keys[h]:
+                    rows[order[first]] = start + h
+                    first += 1
+        return rows
+
+    def row_of(self, prefix: str) -> int:
+        """The row of the visible image whose hex id begins with ``prefix``. Raises NotFound, BadInput."""
+        text = prefix.strip().lower()
+        if not text or len(text) > 32 or any(c not in "0123456789abcdef" for c in text):
+            raise BadInput(f"{prefix!r} is not an image id: ids are hexadecimal.", "nsdata query 'select id from images'")
+        low = bytes.fromhex(text.ljust(32, "0"))
+        high = bytes.fromhex(text.ljust(32, "f"))
+        found: list[int] = []
+        for start, block in self._id_blocks():
+            keys = _whole(block)
+            inside = (keys >= np.frombuffer(low, "S16")[0]) & (keys <= np.frombuffer(high, "S16")[0])
+            found += [start + int(row) for row in np.flatnonzero(inside) if self.visible[start + row]]
+        if not found:
+            raise NotFound(f"No image has an id that begins with {text}.", "nsdata query 'select id from images'")
+        if len(found) > 1:
+            raise BadInput(f"{len(found):,} images have ids that begin with {text}.", "Give more digits.")
+        return found[0]
+
+    def _column(self, column: str) -> Array:
+        if not self.state.segments:
+            return np.asarray(schema.SEGMENT[column].empty)
+        parts = [self.readers.column(s.name, schema.SEGMENT, column, s.rows) for s in self.state.segments]
+        values = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        values.setflags(write=False)
+        return values
+
+    def _people(self, batch: People) -> tuple[Array, Array]:
+        """Rows (-1 where unknown) and labels of one batch of people's labels or removals."""
+        ids = self.readers.column(batch.name, schema.PEOPLE, "id", batch.rows)
+        said = self.readers.column(batch.name, schema.PEOPLE, "label", batch.rows)
+        return self.rows_of(ids), said
+
+    def _open(self, name: str) -> engine.Reader:
+        return self.readers.open(name, schema.SEGMENT)
+
+    def _segments_of(self, rows: Array) -> Array:
+        starts = np.asarray([s.start for s in self.state.segments], np.int64)
+        if len(rows) and (rows.min() < 0 or rows.max() >= len(self)):
+            raise BadInput(f"Row {int(rows.max()):,} is outside of this version's {len(self):,} rows.")
+        return np.searchsorted(starts, rows, side="right") - 1
+
+    def _id_blocks(self) -> Iterator[tuple[int, Array]]:
+        for segment in self.state.segments:
+            reader = self._open(segment.name)
+            for start in range(0, segment.rows, 1 << 20):
+                stop = min(start + (1 << 20), segment.rows)
+                yield segment.start + start, reader.read("id", start, stop)
+
+
+def hexes(ids: Array) -> list[str]:
+    """Ids as people write them: (n, 16) uint8 -> n lower-case hex strings."""
+    text = np.ascontiguousarray(ids, np.uint8).tobytes().hex()
+    return [text[i : i + 32] for i in range(0, len(text), 32)]
+
+
+def from_hex(ids: Sequence[str]) -> Array:
+    """Whole hex ids -> (n, 16) uint8. Raises BadInput for anything else."""
+    for text in ids:
+        if len(text) != 32 or any(c not in "0123456789abcdef" for c in text):
+            raise BadInput(f"{text!r} is not a whole image id: 32 lower-case hexadecimal digits are expected.")
+    return np.frombuffer(bytes.fromhex("".join(ids)), np.uint8).reshape(-1, 16)
+
+
+def _whole(ids: Array) -> Array:
+    """(n, 16) uint8 as (n,) byte strings that compare as the ids do.
+
+    numpy drops trailing zero bytes when it compares "S16", which keeps both order and equality of fixed-length ids.
+    """
+    return np.ascontiguousarray(ids, np.uint8).view("S16").reshape(-1)
