@@ -1,0 +1,379 @@
+"""Images in: check, drop what is here already, append to a segment of their own, publish one event.
+
+A segment is staged under a name that its source and options decide, and nobody sees it until the event names it.
+A killed import finds what it staged, checks that the source still says the same, and goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+import uuid
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nsdata import claims, engine
+from nsdata.decode import content_id, inspect
+from nsdata.errors import BadImage, BadInput
+from nsdata.idindex import IdIndex
+from nsdata.importers.item import Item, Skipped
+from nsdata.people import write_batch
+from nsdata.progress import Progress, silent
+from nsdata.schema import NO_LABEL, SEGMENT, SPLITS
+from nsdata.state import State
+from nsdata.table import hexes
+
+if TYPE_CHECKING:
+    from nsdata.store import Store
+
+Items = Callable[[], Iterable[Item | Skipped]]
+
+_CHUNK = 256  # items per task of a checking thread
+_ROWS, _BYTES = 4096, 64 << 20  # append when this much has gathered
+_SECONDS = 2.0  # a killed import loses at most about this much work
+
+
+@dataclass(frozen=True, slots=True)
+class Clash:
+    """The same bytes came a second time with another label or split; the later one was left out."""
+
+    source: str
+    id: str
+    reason: str
+
+
+@dataclass
+class Imported:
+    """What one import did. ``version`` is None when nothing was new and so nothing was published."""
+
+    source: str
+    added: int = 0
+    labelled: int = 0  # of the added ones
+    present: int = 0  # images that were here already, with nothing new to say
+    gained: int = 0  # images that were here without a label and have one now
+    continued: int = 0  # images that an interrupted run of the same import had stored
+    splits: dict[str, int] = field(default_factory=dict)
+    skipped: list[Skipped] = field(default_factory=list)
+    clashes: list[Clash] = field(default_factory=list)
+    version: int | None = None
+    seconds: float = 0.0
+
+
+class _Moved(Exception):
+    """The store or the source changed under a staged import: begin again on the newest state."""
+
+
+def import_source(
+    store: Store, path: str | Path, *, split: str | None = None, labelled: bool = True, **options: Any
+) -> Imported:
+    """Import a source by its path (see importers.open_source)."""
+    from nsdata.importers import open_source
+
+    format_ = options.pop("format", None)
+    source = str(path)
+
+    def items() -> Iterable[Item | Skipped]:
+        return open_source(source, classes=store.classes, split=split, labelled=labelled, format=format_)
+
+    where = str(Path(source).expanduser().absolute()) if Path(source).exists() else source
+    return ingest(store, items, source=source, key=[where, split, labelled, format_], **options)
+
+
+def ingest(
+    store: Store,
+    items: Items,
+    *,
+    source: str,
+    key: object = None,
+    strict: bool = False,
+    threads: int = 2,
+    on_progress: Progress = silent,
+) -> Imported:
+    """Import what ``items()`` yields, as one event, whole or not at all.
+
+    key:    what identifies this import when it is repeated after a kill; None = it cannot continue.
+    strict: a skipped file or a clash is an error and nothing is published.
+
+    Every image is decoded fully once. The same bytes are stored once; a label beats none; the same bytes with two
+    different labels, or in two splits, are listed in ``clashes`` and the later one is left out. Raises BadInput
+    under ``strict``; ReadOnly; StorageFailed.
+    """
+    store.writable()
+    began = time.monotonic()
+    while True:
+        store.refresh()
+        with claims.claim(store.url, _staging_name(store, key)) as name:
+            try:
+                result = _Intake(store, name, source, on_progress).run(items, threads, strict)
+            except (_Moved, BadInput) as error:
+                engine.delete(f"{store.url}/{name}")  # staged by us under a name that no event has
+                if isinstance(error, BadInput):
+                    raise
+                continue
+        result.seconds = time.monotonic() - began
+        return result
+
+
+def _staging_name(store: Store, key: object) -> str:
+    """Where this import is staged: the same after a kill, another once it has been published."""
+    identity = json.dumps([store.state.id, key or uuid.uuid4().hex]).encode()
+    name = f"images/{hashlib.blake2b(identity, digest_size=8).hexdigest()}"
+    published = sum(segment.name.startswith(name) for segment in store.state.segments)
+    return f"{name}-{published + 1}"
+
+
+class _Intake:
+    """One pass over a source, into one staged segment."""
+
+    def __init__(self, store: Store, name: str, source: str, on_progress: Progress) -> None:
+        self.store, self.name, self.on_progress = store, name, on_progress
+        self.url = f"{store.url}/{name}"
+        self.base = len(store.table)
+        self.index = IdIndex()
+        self.index.add_all(store.table.ids, np.arange(self.base))
+        self.staged: dict[bytes, int] = {}  # ids an interrupted run stored -> place in the segment
+        self.confirmed = 0
+        self.label, self.split = array("i"), array("b")  # of this import's own rows, 5 bytes each
+        self.ids = hashlib.blake2b(digest_size=16)
+        self.gained: dict[bytes, int] = {}
+        self.batch: list[tuple[bytes, bytes, int, int, str, int, int]] = []
+        self.pending_bytes = 0
+        self.last_commit = time.monotonic()
+        self.result = Imported(source)
+        self.seen = 0
+
+    def run(self, items: Items, threads: int, strict: bool) -> Imported:
+        """Check, gather, publish. Raises _Moved when it has to begin again."""
+        writer: engine.Writer | None = None
+        if engine.exists(self.url):
+            writer = engine.Writer(self.url, SEGMENT)
+            self._resume(writer)
+        try:
+            for checked in _checked(items(), self._known, threads):
+                self._take(checked)
+                if len(self.batch) >= _ROWS or self.pending_bytes >= _BYTES:
+                    writer = writer or engine.Writer(self.url, SEGMENT)
+                    self._flush(writer)
+            if self.batch:
+                writer = writer or engine.Writer(self.url, SEGMENT)
+                self._flush(writer, last=True)
+            elif writer is not None:
+                writer.commit("images")
+        finally:
+            if writer is not None:
+                writer.__exit__(None, None, None)
+        if self.confirmed != len(self.staged):
+            raise _Moved  # the source changed since the interrupted run
+        if strict and (self.result.skipped or self.result.clashes):
+            raise _strict_error(self.result)
+        self._publish()
+        return self.result
+
+    def _resume(self, writer: engine.Writer) -> None:
+        """Read what an interrupted run of this import committed."""
+        ids = writer.read("id")
+        self.staged = {bytes(row): place for place, row in enumerate(ids)}
+        self.label.extend(writer.read("label").tolist())
+        self.split.extend(writer.read("split").tolist())
+        self.ids.update(ids.tobytes())
+        self.result.continued = len(ids)
+
+    def _known(self, id_: bytes) -> bool:
+        """True where the picture needs no check any more. Called from the checking threads."""
+        return id_ in self.staged or self.index.find(id_) >= 0
+
+    def _take(self, chunk: list[_Checked]) -> None:
+        for item, id_, size in chunk:
+            self.seen += 1
+            if isinstance(item, Skipped):
+                self.result.skipped.append(item)
+                continue
+            label = NO_LABEL if item.label is None else item.label
+            split = SPLITS.index(item.split)
+            row = self.index.find(id_)
+            if row >= 0:
+                self._again(item, id_, row, label, split)
+            elif (place := self.staged.get(id_)) is not None:
+                if (self.label[place], self.split[place]) != (label, split):
+                    raise _Moved
+                self.confirmed += 1
+                self.index.add(id_, self.base + place)
+            else:
+                assert size is not None
+                self.index.add(id_, self.base + len(self.label))
+                self.label.append(label)
+                self.split.append(split)
+                self.ids.update(id_)
+                source = item.source.encode("utf-8", "backslashreplace").decode()  # file names need not be UTF-8
+                self.batch.append((id_, item.data, label, split, source, *size))
+                self.pending_bytes += len(item.data)
+        self.on_progress(self.seen, None, stored=len(self.label), skipped=len(self.result.skipped))
+
+    def _again(self, item: Item, id_: bytes, row: int, label: int, split: int) -> None:
+        """The same bytes once more: nothing new, a label where there was none, or a clash."""
+        table = self.store.table
+        own = row - self.base
+        now_label = self.gained.get(id_, int(table.label[row]) if own < 0 else self.label[own])
+        now_split = int(table.split[row]) if own < 0 else self.split[own]
+        if split != now_split:
+            reason = f"is in split {SPLITS[now_split]!r} and came again for {SPLITS[split]!r}"
+            self.result.clashes.append(Clash(item.source, id_.hex(), reason))
+        elif label in (NO_LABEL, now_label) or (own < 0 and label == table.imported_label[row]):
+            self.result.present += 1
+        elif now_label == NO_LABEL:
+            self.gained[id_] = label
+            self.result.gained += 1
+        else:
+            names = self.store.classes
+            reason = f"is labelled {names[now_label]!r} and came again as {names[label]!r}"
+            self.result.clashes.append(Clash(item.source, id_.hex(), reason))
+
+    def _flush(self, writer: engine.Writer, last: bool = False) -> None:
+        ids, images, labels, splits, sources, widths, heights = zip(*self.batch, strict=True)
+        writer.append(
+            {
+                "id": np.frombuffer(b"".join(ids), np.uint8).reshape(-1, 16),
+                "image": list(images),
+                "label": np.asarray(labels, np.int32),
+                "split": np.asarray(splits, np.int8),
+                "source": list(sources),
+                "width": np.asarray(widths, np.int32),
+                "height": np.asarray(heights, np.int32),
+            }
+        )
+        self.batch, self.pending_bytes = [], 0
+        if last or time.monotonic() - self.last_commit > _SECONDS:
+            writer.commit("images")
+            self.last_commit = time.monotonic()
+
+    def _publish(self) -> None:
+        rows, result = len(self.label), self.result
+        if not rows and not self.gained:
+            return
+        segment = None
+        if rows:
+            segment = {"name": self.name, "rows": rows, "digests": self._verified(rows)}
+            engine.sync(self.url)
+        people = None
+        if self.gained:
+            ids = np.frombuffer(b"".join(self.gained), np.uint8).reshape(-1, 16)
+            people = write_batch(self.store, ids, list(self.gained.values()))
+        labels, splits = np.asarray(self.label), np.asarray(self.split)
+        result.added, result.labelled = rows, int((labels >= 0).sum())
+        result.splits = {name: int((splits == code).sum()) for code, name in enumerate(SPLITS)}
+        known = self.store.state.segments
+
+        def make(state: State) -> dict[str, Any]:
+            if state.segments != known:
+                raise _Moved  # another import was first: its images may be among ours
+            return {
+                "source": result.source,
+                "segment": segment,
+                "people": people,
+                "counts": {
+                    "added": result.added,
+                    "labelled": result.labelled,
+                    "present": result.present,
+                    "gained": result.gained,
+                    "skipped": len(result.skipped),
+                    "clashes": len(result.clashes),
+                    **result.splits,
+                },
+            }
+
+        result.version = self.store.publish("imported", make).number
+        if rows:
+            engine.mark(self.url, f"event-{result.version}")
+
+    def _verified(self, rows: int) -> dict[str, str]:
+        """Read back what was stored and digest it, column by column. The id covers the image's bytes."""
+        reader = engine.Reader(self.url, SEGMENT)
+        digests = {}
+        if len(reader) != rows:
+            raise _Moved
+        for column in ("id", "label", "split", "width", "height"):
+            digests[column] = digest(reader.read(column))
+        sources = hashlib.blake2b(digest_size=16)
+        for start in range(0, rows, 1 << 16):
+            for text in reader.texts("source", start, min(start + (1 << 16), rows)):
+                sources.update(text.encode() + b"\0")
+        digests["source"] = sources.hexdigest()
+        if digests["id"] != self.ids.hexdigest():
+            raise _Moved
+        return digests
+
+
+_Checked = tuple[Item | Skipped, bytes, tuple[int, int] | None]
+
+
+def _checked(
+    items: Iterable[Item | Skipped], known: Callable[[bytes], bool], threads: int
+) -> Iterator[list[_Checked]]:
+    """Hash and decode in threads, in order, a bounded number of chunks ahead, so that memory stays flat."""
+
+    def check(chunk: list[Item | Skipped]) -> list[_Checked]:
+        return [_check(item, known) for item in chunk]
+
+    source = iter(items)
+    pool = ThreadPoolExecutor(max(1, threads), thread_name_prefix="nsdata-check")
+    ahead: deque[Future[list[_Checked]]] = deque()
+    try:
+        while True:
+            while len(ahead) < threads + 2 and (chunk := _chunk(source)):
+                ahead.append(pool.submit(check, chunk))
+            if not ahead:
+                return
+            yield ahead.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _chunk(source: Iterator[Item | Skipped]) -> list[Item | Skipped]:
+    """The next items: at most _CHUNK, fewer where they are large."""
+    chunk: list[Item | Skipped] = []
+    size = 0
+    for item in islice(source, _CHUNK):
+        chunk.append(item)
+        size += len(item.data) if isinstance(item, Item) else 0
+        if size > 16 << 20:
+            break
+    return chunk
+
+
+def _check(item: Item | Skipped, known: Callable[[bytes], bool]) -> _Checked:
+    if isinstance(item, Skipped):
+        return item, b"", None
+    id_ = item.id or content_id(item.data)
+    if known(id_):
+        return item, id_, None
+    try:
+        return item, id_, inspect(item.data)
+    except BadImage as error:
+        return Skipped(item.source, error.message), b"", None
+
+
+def _strict_error(result: Imported) -> BadInput:
+    first = result.skipped[0] if result.skipped else result.clashes[0]
+    count = len(result.skipped) + len(result.clashes)
+    return BadInput(
+        f"{count:,} of the files of {result.source} cannot come in, the first being {first.source}: {first.reason}. "
+        "Nothing was imported.",
+        "Leave out --strict to import the rest.",
+    )
+
+
+def digest(values: np.ndarray[Any, Any]) -> str:
+    """BLAKE2b-128 of an array's bytes, in hex."""
+    return hashlib.blake2b(np.ascontiguousarray(values).tobytes(), digest_size=16).hexdigest()
+
+
+__all__ = ["Clash", "Imported", "Item", "Skipped", "digest", "hexes", "import_source", "ingest"]

@@ -1,0 +1,99 @@
+"""What people do to a store by hand: relabel, remove, tag. Each is one event; people's labels beat every teacher."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nsdata import engine
+from nsdata.errors import BadInput, Conflict
+from nsdata.schema import NO_LABEL, PEOPLE
+from nsdata.state import State, resolve
+from nsdata.table import from_hex
+
+if TYPE_CHECKING:
+    from nsdata.store import Store
+
+
+def relabel(store: Store, labels: Mapping[str, str | int | None], *, by: str = "") -> int:
+    """See Store.relabel."""
+    store.writable()
+    said = [class_index(store.classes, label) for label in labels.values()]
+    batch = write_batch(store, _whole_ids(store, list(labels)), said)
+    return store.publish("relabelled", lambda _: {**batch, **({"by": by} if by else {})}).number
+
+
+def remove(store: Store, images: Sequence[str]) -> int:
+    """See Store.remove."""
+    store.writable()
+    batch = write_batch(store, _whole_ids(store, list(images)), [NO_LABEL] * len(images))
+    return store.publish("removed", lambda _: batch).number
+
+
+def tag(store: Store, name: str, version: int | str | None = None) -> int:
+    """See Store.tag."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name) or name.isdigit():
+        raise BadInput(f"{name!r} cannot be a tag: letters, digits, '.', '_' and '-' are allowed, not digits alone.")
+    if re.fullmatch(r"gen-\d+", name):
+        raise BadInput(f"The tag {name!r} is nsdata's own: it names a sealed generation.", "nsdata label --gen …")
+    asked = store.version if version is None else version
+
+    def make(state: State) -> dict[str, Any]:
+        if name in state.tags:
+            raise Conflict(f"There is a tag {name!r} already, at version {state.tags[name]}.", "Choose another name.")
+        return {"name": name, "version": resolve(state, asked)}
+
+    return store.publish("tagged", make).number
+
+
+def write_batch(store: Store, ids: np.ndarray[Any, Any], labels: Sequence[int]) -> dict[str, Any]:
+    """A durable dataset of (id, label) that the next event names; returns {name, rows}."""
+    name = f"people/{uuid.uuid4().hex[:12]}"
+    url = f"{store.url}/{name}"
+    with engine.Writer(url, PEOPLE) as writer:
+        writer.append({"id": ids, "label": np.asarray(labels, np.int32)})
+        writer.commit("people")
+    engine.sync(url)
+    return {"name": name, "rows": len(ids)}
+
+
+def class_index(classes: Sequence[str], label: str | int | None) -> int:
+    """The index of a class given by name, index, or None (no label, -1). Raises BadInput."""
+    if label is None or label == "":
+        return NO_LABEL
+    if isinstance(label, str):
+        if label in classes:
+            return list(classes).index(label)
+        if not label.isdigit():
+            raise BadInput(f"There is no class {label!r}; this store has {listed(classes)}.")
+    index = int(label)
+    if not 0 <= index < len(classes):
+        raise BadInput(f"There is no class {index}; this store has {len(classes)} classes, 0 to {len(classes) - 1}.")
+    return index
+
+
+def listed(names: Sequence[str], most: int = 10) -> str:
+    """Names for a sentence: the first few, and how many more."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def _whole_ids(store: Store, prefixes: list[str]) -> np.ndarray[Any, Any]:
+    if not prefixes:
+        raise BadInput("No images given.")
+    full = [p for p in prefixes if len(p) == 32]
+    if len(full) == len(prefixes):  # the usual case, from a file: one pass over the ids
+        ids = from_hex([p.lower() for p in full])
+        rows = store.table.rows_of(ids)
+        missing = np.flatnonzero((rows < 0) | ~store.table.visible[rows]) if len(store.table) else np.arange(len(ids))
+        if len(missing):
+            store.table.row_of(full[int(missing[0])])  # raises NotFound with the right words
+    else:
+        ids = store.table.ids[[store.table.row_of(p) for p in prefixes]]
+    if len(np.unique(ids, axis=0)) != len(ids):
+        raise BadInput("An image is named twice.")
+    return ids

@@ -1,0 +1,332 @@
+"""Store: the front door. Verbs live in modules of their own; the methods here hand over to them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from nsdata.errors import BadInput, NotFound, ReadOnly, StoreExists, StoreNotFound
+from nsdata.log import Event, Log
+from nsdata.objects import Objects, canonical
+from nsdata.progress import Progress, silent
+from nsdata.schema import FORMAT
+from nsdata.state import Generation, Model, SavedView, State, fold, resolve
+from nsdata.table import Readers, Table
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from nsdata.diff import Diff
+    from nsdata.ingest import Imported
+    from nsdata.labels import Labels
+    from nsdata.card import Card
+    from nsdata.sql import Result
+    from nsdata.view import View
+
+Split = Literal["train", "val", "test"]
+
+
+class Store:
+    """A store of images, people's labels and sealed generations of soft labels, at one version.
+
+    ``Store.create`` and ``Store.open`` give the newest version, on which methods that change the store work and
+    move on with it; ``store.at(version)`` gives the store as it was, read-only.
+    """
+
+    def __init__(self, url: str, log: Log, events: list[Event], readers: Readers, *, pinned: bool) -> None:
+        self.url = url
+        self._log, self._events, self._readers, self._pinned = log, events, readers, pinned
+        self.state: State = fold(events)
+
+    # ---------------------------------------------------------------- places and versions
+
+    @staticmethod
+    def create(url: str | Path, classes: Sequence[str]) -> Store:
+        """Make an empty store for these K class names, in this order, for ever.
+
+        Raises StoreExists; BadInput for a bad address or class list; StorageFailed.
+        """
+        names = _checked_classes(classes)
+        address = canonical(url)
+        objects = Objects(address)
+        log = Log(objects)
+        if log.read():
+            raise StoreExists(f"There is a store at {address} already.", f"nsdata --store {address} show")
+
+        def make(events: list[Event]) -> dict[str, Any]:
+            if events:
+                raise StoreExists(f"There is a store at {address} already.", f"nsdata --store {address} show")
+            return {"format": FORMAT, "id": uuid.uuid4().hex, "classes": names}
+
+        log.append("created", make)
+        return Store(address, log, log.read(), Readers(address), pinned=False)
+
+    @staticmethod
+    def open(url: str | Path) -> Store:
+        """The store at this address, at its newest version. Raises StoreNotFound, StoreDamaged, StoreTooNew."""
+        address = canonical(url)
+        log = Log(Objects(address))
+        events = log.read()
+        if not events:
+            raise StoreNotFound(
+                f"There is no store at {address}.", f"nsdata --store {address} init --classes cat,dog,fox"
+            )
+        return Store(address, log, events, Readers(address), pinned=False)
+
+    def at(self, version: int | str) -> Store:
+        """The store as it was at an event number or a tag, read-only. Raises NotFound."""
+        number = resolve(self.state, version)
+        return Store(self.url, self._log, self._events[:number], self._readers, pinned=True)
+
+    def head(self) -> Store:
+        """The newest version, writable, with what other processes have published since."""
+        return Store(self.url, self._log, self._log.read(), self._readers, pinned=False)
+
+    @property
+    def version(self) -> int:
+        """The number of the last event of this version."""
+        return self.state.version
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The K class names; position = label."""
+        return self.state.classes
+
+    @property
+    def tags(self) -> dict[str, int]:
+        """Names of versions."""
+        return dict(self.state.tags)
+
+    @property
+    def generations(self) -> dict[int, Generation]:
+        """Sealed generations by number."""
+        return dict(self.state.generations)
+
+    @property
+    def models(self) -> dict[int, Model]:
+        """Trained models by generation."""
+        return dict(self.state.models)
+
+    @property
+    def views(self) -> dict[str, SavedView]:
+        """Saved views by name."""
+        return dict(self.state.views)
+
+    @property
+    def events(self) -> list[Event]:
+        """The log up to this version, oldest first."""
+        return list(self._events)
+
+    def __len__(self) -> int:
+        """Images that are visible: imported and not removed."""
+        return int(self.table.visible.sum())
+
+    def __repr__(self) -> str:
+        gens = ", ".join(f"gen-{g}" for g in sorted(self.state.generations)) or "no generations"
+        return f"<Store {self.url} at {self.version}: {len(self):,} images, {len(self.classes)} classes, {gens}>"
+
+    def _repr_html_(self) -> str:
+        from nsdata.card import summary, to_html
+
+        return to_html(summary(self))
+
+    @cached_property
+    def table(self) -> Table:
+        """The images of this version as aligned columns, by row number."""
+        return Table(self.state, self._readers)
+
+    # ---------------------------------------------------------------- images in
+
+    def add_folder(
+        self, path: str | Path, *, split: Split | None = None, labelled: bool = True, **options: Any
+    ) -> Imported:
+        """Import a folder, tar, CSV, parquet or idx source; what it is shows from the path (see importers).
+
+        split:    for all images; None = as the source says, "train" where it says nothing.
+        labelled: False = labels in the source are not read.
+        options:  strict, threads, on_progress, format; see ``ingest.ingest``.
+
+        One event, whole or not at all; a killed import continues when it is called again. Raises BadInput.
+        """
+        from nsdata.ingest import import_source
+
+        return import_source(self, path, split=split, labelled=labelled, **options)
+
+    def add_arrays(
+        self,
+        images: ArrayLike,
+        labels: ArrayLike | None = None,
+        *,
+        split: Split = "train",
+        source: str = "array",
+        **options: Any,
+    ) -> Imported:
+        """Import (N, H, W) or (N, H, W, 3) uint8 pixels, kept as PNG, with (N,) labels (-1 = none) or None."""
+        from nsdata.importers.arrays import items
+        from nsdata.ingest import ingest
+
+        return ingest(self, lambda: items(images, labels, split=split, source=source), source=source, **options)
+
+    def add_items(self, items: Callable[[], Iterable[Any]], *, source: str, **options: Any) -> Imported:
+        """Import what a function yields: ``importers.Item`` and ``importers.Skipped``, each call the same."""
+        from nsdata.ingest import ingest
+
+        return ingest(self, items, source=source, **options)
+
+    # ---------------------------------------------------------------- people
+
+    def relabel(self, labels: Mapping[str, str | int | None], *, by: str = "") -> int:
+        """Record what a person says of images: {id or unique prefix: class name, index, or None for no label}.
+
+        One event for all of them. Returns the new version. Raises NotFound, BadInput.
+        """
+        from nsdata.people import relabel
+
+        return relabel(self, labels, by=by)
+
+    def remove(self, images: Sequence[str]) -> int:
+        """Hide images (ids or unique prefixes) from every later version. Returns the new version."""
+        from nsdata.people import remove
+
+        return remove(self, images)
+
+    def tag(self, name: str, version: int | str | None = None) -> int:
+        """Name a version (this one if none is given). Raises Conflict, BadInput, NotFound."""
+        from nsdata.people import tag
+
+        return tag(self, name, version)
+
+    # ---------------------------------------------------------------- generations
+
+    def labels(self, gen: int) -> Labels:
+        """The soft labels of a sealed generation: ``.soft (N, K) .confidence .pseudo .ids``. Raises GenerationError."""
+        from nsdata.labels import of_generation
+
+        return of_generation(self, gen)
+
+    def publish_model(self, **facts: Any) -> int:
+        """Record a trained model (see ``state.Model``): the teacher of the next generation. Returns the version."""
+        path = facts.pop("path")
+        data = {**facts, "path": relative(self.url, path)}
+        return self.publish("trained", lambda _: data).number
+
+    # ---------------------------------------------------------------- looking
+
+    def view(self, gen: int | None = None, *, select_gen: int | None = None) -> View:
+        """All images, as the start of a view pinned to this version.
+
+        gen:        the generation whose soft labels train; None = people's labels.
+        select_gen: the generation whose confidence and pseudo-labels select (the paper selects once and relabels
+                    the same set); default ``gen``.
+        """
+        from nsdata.view import View
+
+        return View.start(self, gen, select_gen)
+
+    def load_view(self, name: str) -> View:
+        """A saved view: the exact rows of the day it was saved. Raises NotFound, StoreDamaged."""
+        from nsdata.view import load
+
+        return load(self, name)
+
+    def query(self, sql: str) -> Result:
+        """Run one SELECT over the table ``images`` (a row per visible image), by DuckDB, read-only. Raises BadQuery."""
+        from nsdata.query import query
+
+        return query(self, sql)
+
+    def diff(self, a: int | str, b: int | str) -> Diff:
+        """What changed from version or tag ``a`` to ``b``. Raises NotFound."""
+        from nsdata.query import diff
+
+        return diff(self, a, b)
+
+    def image(self, prefix: str) -> Card:
+        """All that is known of one image, by id or unique prefix. Raises NotFound, BadInput."""
+        from nsdata.card import card
+
+        return card(self, prefix)
+
+    def datasets(self, version: int | str | None = None) -> dict[str, Any]:
+        """The read-only Deep Lake datasets behind a version, by name, for those who want them directly."""
+        from nsdata.engine import native
+
+        state = (self.at(version) if version is not None else self).state
+        names = [s.name for s in state.segments]
+        names += [part.name for g in state.generations.values() for part in g.parts]
+        return {name: native(f"{self.url}/{name}") for name in names}
+
+    # ---------------------------------------------------------------- publishing
+
+    def publish(self, kind: str, make: Callable[[State], dict[str, Any]]) -> Event:
+        """Write one event, decided on the newest state, and move this handle to it. Raises ReadOnly.
+
+        ``make`` may be called more than once: whenever another writer was first.
+        """
+        self.writable()
+        event = self._log.append(kind, lambda events: make(fold(events)))
+        self.refresh()
+        return event
+
+    def writable(self) -> None:
+        """Raise ReadOnly for a past version."""
+        if self._pinned:
+            raise ReadOnly(
+                f"This is the store as it was at version {self.version}; it cannot be changed.",
+                f"Store.open({self.url!r})",
+            )
+
+    def refresh(self) -> Store:
+        """Move this handle to the newest version."""
+        if not self._pinned:
+            self._events = self._log.read()
+            self.state = fold(self._events)
+            self.__dict__.pop("table", None)
+        return self
+
+    @property
+    def objects(self) -> Objects:
+        """The small files of this store."""
+        return Objects(self.url)
+
+
+def relative(url: str, path: str | Path) -> str:
+    """A path as seen from a local store's folder, so that store and runs can be moved together."""
+    import os
+
+    full = str(Path(path).expanduser().absolute())
+    if "://" in url:
+        return full
+    return os.path.relpath(full, url)
+
+
+def absolute(url: str, path: str) -> Path:
+    """The reverse of ``relative``."""
+    import os
+
+    if os.path.isabs(path) or "://" in url:
+        return Path(path)
+    return Path(os.path.normpath(os.path.join(url, path)))
+
+
+def _checked_classes(classes: Sequence[str]) -> list[str]:
+    if isinstance(classes, str):
+        raise BadInput(f"classes is the one text {classes!r}; a list of names was expected.", "classes=['cat', 'dog']")
+    names = [str(name).strip() for name in classes]
+    if len(names) < 2:
+        raise BadInput(f"A store needs at least 2 classes; {len(names)} given.", "nsdata init --classes cat,dog,fox")
+    for name in names:
+        if not name or any(ord(c) < 32 or ord(c) == 127 for c in name):
+            raise BadInput(f"A class name is empty or has control characters: {name!r}.")
+        if len(name) > 200:
+            raise BadInput(f"The class name {name[:40]!r}… is {len(name)} characters long; 200 are allowed.")
+    double = sorted({name for name in names if names.count(name) > 1})
+    if double:
+        raise BadInput(f"Classes are named twice: {', '.join(double)}.")
+    return names
+
+
+__all__ = ["NotFound", "Progress", "Split", "Store", "absolute", "relative", "silent"]
