@@ -1,0 +1,151 @@
+"""What is known of one image, one generation, one store: plain rows for the terminal, HTML for notebooks."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nsdata.schema import SPLITS
+from nsdata.state import Generation
+from nsdata.table import hexes
+
+if TYPE_CHECKING:
+    from nsdata.store import Store
+
+Rows = list[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Said:
+    """What one generation's teacher said of an image. ``top``: (class, probability), most probable first."""
+
+    gen: int
+    pseudo: str
+    confidence: float
+    top: list[tuple[str, float]]
+
+
+@dataclass(frozen=True)
+class Card:
+    """One image: where it came from, what people said (oldest first), what each generation said."""
+
+    id: str
+    row: int
+    source: str
+    split: str
+    width: int
+    height: int
+    bytes: int
+    label: str | None
+    people: list[dict[str, Any]]
+    generations: list[Said]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON."""
+        said = [{"gen": s.gen, "pseudo": s.pseudo, "confidence": s.confidence, "top": s.top} for s in self.generations]
+        return {**{k: v for k, v in self.__dict__.items() if k != "generations"}, "generations": said}
+
+    def _repr_html_(self) -> str:
+        rows = [(key, str(getattr(self, key))) for key in ("id", "source", "split", "label")]
+        rows += [(f"generation {s.gen}", f"{s.pseudo} {s.confidence:.3f}") for s in self.generations]
+        return to_html(rows)
+
+
+def card(store: Store, prefix: str) -> Card:
+    """See Store.image."""
+    table = store.table
+    row = table.row_of(prefix)
+    one = np.asarray([row])
+    label = int(table.label[row])
+    return Card(
+        id=hexes(table.ids[one])[0],
+        row=row,
+        source=table.sources([row])[0],
+        split=SPLITS[int(table.split[row])],
+        width=int(table.width[row]),
+        height=int(table.height[row]),
+        bytes=len(table.blobs(one)[0]),
+        label=store.classes[label] if label >= 0 else None,
+        people=_people(store, row),
+        generations=[said for gen in sorted(store.state.generations) if (said := _said(store, gen, row))],
+    )
+
+
+def summary(store: Store) -> Rows:
+    """The store in a few lines: what ``nsdata show`` prints."""
+    table = store.table
+    visible = table.visible
+    label, split = table.label[visible], table.split[visible]
+    rows: Rows = [
+        ("store", f"{store.url} at version {store.version}"),
+        ("classes", f"{len(store.classes)}: {', '.join(store.classes[:12])}{' …' if len(store.classes) > 12 else ''}"),
+        ("images", f"{int(visible.sum()):,}" + (f" ({int((~visible).sum()):,} removed)" if not visible.all() else "")),
+    ]
+    for code, name in enumerate(SPLITS):
+        inside = split == code
+        if inside.any():
+            known = int((label[inside] >= 0).sum())
+            rows.append((f"  {name}", f"{int(inside.sum()):,} · {known:,} labelled, {int(inside.sum()) - known:,} not"))
+    for gen, model in sorted(store.state.models.items()):
+        accuracy = "val not measured" if model.val_accuracy is None else f"val {100 * model.val_accuracy:.1f} %"
+        rows.append((f"model {gen}", f"{model.name} · {accuracy} · sha256 {model.sha256[:8]} · {model.path}"))
+    for gen, generation in sorted(store.state.generations.items()):
+        s = generation.summary
+        rows.append(
+            (f"gen-{gen}", f"{generation.rows:,} images · confidence mean {s['confidence_mean']:.2f} · "
+             f"{s['at_least_0.9']:,} ≥ 0.9 · {s['below_0.3']:,} < 0.3")
+        )  # fmt: skip
+    for view in store.state.views.values():
+        rows.append((f"view {view.name}", f"{view.rows:,} rows of generation {view.recipe['gen']}"))
+    return rows
+
+
+def generation_rows(generation: Generation) -> Rows:
+    """One generation and where it comes from: what ``nsdata show --gen`` prints."""
+    rows: Rows = [
+        ("generation", f"{generation.number}, sealed at version {generation.event}"),
+        ("images", f"{generation.rows:,} of version {generation.version}"),
+    ]
+    rows += [(key, str(value)) for key, value in generation.summary.items() if key != "images"]
+    rows += [(key, str(value)) for key, value in sorted(generation.provenance.items())]
+    return rows
+
+
+def to_html(rows: Sequence[tuple[str, str]]) -> str:
+    """A two-column table; everything that came from outside is escaped."""
+    body = "".join(
+        f"<tr><th style='text-align:left'>{html.escape(key)}</th><td>{html.escape(value)}</td></tr>"
+        for key, value in rows
+    )
+    return f"<table>{body}</table>"
+
+
+def _people(store: Store, row: int) -> list[dict[str, Any]]:
+    """What people said of an image, oldest first: at import, then by relabelling."""
+    said: list[dict[str, Any]] = []
+    first = int(store.table.imported_label[row])
+    if first >= 0:
+        segment = next(s for s in store.state.segments if s.start <= row < s.start + s.rows)
+        said.append({"label": store.classes[first], "version": segment.event, "by": "import"})
+    for batch in store.state.people:
+        rows, labels = store.table._people(batch)
+        for label in labels[rows == row]:
+            name = store.classes[label] if label >= 0 else None
+            said.append({"label": name, "version": batch.event, "by": batch.by})
+    return said
+
+
+def _said(store: Store, gen: int, row: int) -> Said | None:
+    labels = store.labels(gen)
+    pseudo = int(labels.all_pseudo[row])
+    if pseudo < 0:
+        return None
+    soft = labels.take(np.asarray([row]))[0].astype(np.float64)
+    best = np.argsort(-soft, kind="stable")[:5]
+    return Said(
+        gen, store.classes[pseudo], float(labels.all_confidence[row]), [(store.classes[k], float(soft[k])) for k in best]
+    )

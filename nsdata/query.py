@@ -1,0 +1,129 @@
+"""A store's columns as the SQL table ``images``, and its versions as the two sides of a diff."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsdata.diff import Diff, Side, compare
+from nsdata.schema import SPLITS, sql_columns
+from nsdata.table import hexes
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from nsdata.sql import Result
+    from nsdata.store import Store
+
+Readers = dict[str, Callable[[], "pa.Array"]]
+
+
+def query(store: Store, sql: str) -> Result:
+    """See Store.query."""
+    from nsdata.sql import run
+
+    rows = np.flatnonzero(store.table.visible)
+    return run(sql, columns(store, rows), len(rows))
+
+
+def matching(store: Store, where: str) -> NDArray[np.int64]:
+    """Row numbers of the visible images for which an SQL condition is true, ascending."""
+    from nsdata.sql import matching as positions
+
+    rows = np.flatnonzero(store.table.visible)
+    return rows[positions(where, columns(store, rows), len(rows))]
+
+
+def check_where(store: Store, where: str) -> None:
+    """Raise BadQuery for a condition that cannot be part of a view."""
+    from nsdata.sql import matching as positions
+
+    positions(where, columns(store, np.empty(0, np.int64)), 0)
+
+
+def columns(store: Store, rows: NDArray[np.int64]) -> Readers:
+    """A reader for each column of the table ``images`` at these rows; nothing is read before it is called."""
+    import pyarrow as pa
+
+    table = store.table
+    names = np.asarray(store.classes, object)
+
+    def of_class(index: NDArray[Any]) -> pa.Array:
+        return pa.DictionaryArray.from_arrays(
+            pa.array(index, pa.int32(), mask=index < 0), pa.array(list(names), pa.string())
+        ).cast(pa.string())
+
+    readers: Readers = {
+        "id": lambda: pa.array(hexes(table.ids[rows]), pa.string()),
+        "label": lambda: pa.array(table.label[rows], mask=table.label[rows] < 0),
+        "class": lambda: of_class(table.label[rows]),
+        "split": lambda: pa.array([SPLITS[code] for code in table.split[rows]], pa.string()),
+        "source": lambda: pa.array(_sources(store, rows), pa.string()),
+        "width": lambda: pa.array(table.width[rows]),
+        "height": lambda: pa.array(table.height[rows]),
+    }
+    for gen in sorted(store.state.generations):
+        readers.update(_generation_columns(store, gen, rows, of_class))
+    assert list(readers) == sql_columns(tuple(sorted(store.state.generations)))
+    return readers
+
+
+def diff(store: Store, a: int | str, b: int | str) -> Diff:
+    """See Store.diff. Each side shows the newest generation that its version has."""
+    return compare(_side(store, a), _side(store, b), store.classes)
+
+
+def _generation_columns(
+    store: Store, gen: int, rows: NDArray[np.int64], of_class: Callable[[NDArray[Any]], pa.Array]
+) -> Readers:
+    import pyarrow as pa
+
+    labels = store.labels(gen)
+
+    def confidence() -> pa.Array:
+        values = labels.all_confidence[rows]
+        return pa.array(values, mask=np.isnan(values))
+
+    def pseudo() -> pa.Array:
+        values = labels.all_pseudo[rows]
+        return pa.array(values, mask=values < 0)
+
+    def soft() -> pa.Array:
+        # DuckDB has no 16-bit floats; float32 holds them exactly
+        have = labels.all_pseudo[rows] >= 0
+        values = np.zeros((len(rows), len(store.classes)), np.float32)
+        values[have] = labels.take(rows[have])
+        return pa.FixedSizeListArray.from_arrays(
+            pa.array(values.reshape(-1)), len(store.classes), mask=pa.array(~have)
+        )
+
+    return {
+        f"gen{gen}_confidence": confidence,
+        f"gen{gen}_pseudo_label": pseudo,
+        f"gen{gen}_class": lambda: of_class(labels.all_pseudo[rows]),
+        f"gen{gen}_soft_label": soft,
+    }
+
+
+def _sources(store: Store, rows: NDArray[np.int64]) -> list[str]:
+    sources = store.table.sources()
+    return [sources[row] for row in rows]
+
+
+def _side(store: Store, version: int | str) -> Side:
+    at = store.at(version)
+    table = at.table
+    rows = np.flatnonzero(table.visible)
+    gen = max(at.state.generations, default=None)
+    labels = None if gen is None else at.labels(gen)
+    return Side(
+        name=str(version),
+        ids=table.ids[rows],
+        label=table.label[rows],
+        pseudo=None if labels is None else labels.all_pseudo[rows],
+        confidence=None if labels is None else labels.all_confidence[rows],
+        soft=None if labels is None else lambda positions: labels.take(rows[positions]),
+    )

@@ -1,0 +1,375 @@
+"""View: an immutable recipe, which rows in which amounts, pinned to a version. (version, steps, seed) -> same rows.
+
+Legend: n rows of the view (repeats included), B batch, S side in pixels, K classes.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsdata import engine, recipe, schema
+from nsdata.errors import BadInput, Conflict, EmptyView, NotFound, StoreDamaged
+from nsdata.ingest import digest
+from nsdata.labels import Labels
+from nsdata.people import listed
+from nsdata.recipe import Context, Count, Step
+from nsdata.schema import SPLITS
+from nsdata.state import State
+
+if TYPE_CHECKING:
+    from nsdata.store import Store
+    from nsdata.stream import Batch, Decode
+
+Array = NDArray[Any]
+
+
+class View:
+    """Rows of one version, chosen by numbered steps. Every method returns a new view; nothing is copied or written.
+
+    Steps run in the order written. ``len(view)`` and ``view.rows`` count repeats. Print a view to see its steps.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        gen: int | None,
+        select_gen: int | None,
+        steps: tuple[Step, ...] = (),
+        *,
+        name: str | None = None,
+        found: tuple[Array, list[Count]] | None = None,
+    ) -> None:
+        self.store, self.gen, self.select_gen, self.steps, self.name = store, gen, select_gen, steps, name
+        if found is not None:
+            self.__dict__["_evaluated"] = found
+
+    @classmethod
+    def start(cls, store: Store, gen: int | None, select_gen: int | None) -> View:
+        """All visible images of a store's version; see Store.view."""
+        if select_gen is not None and gen is None:
+            raise BadInput("select_gen is given without gen.", f"store.view(gen={select_gen})")
+        pinned = store.at(store.version)
+        for g in (gen, select_gen):
+            if g is not None:
+                pinned.labels(g)  # raises GenerationError with the right words
+        return cls(pinned, gen, gen if select_gen is None else select_gen)
+
+    # ---------------------------------------------------------------- filters
+
+    def split(self, *names: str) -> View:
+        """Keep "train", "val" and/or "test" images."""
+        unknown = [name for name in names if name not in SPLITS]
+        if unknown or not names:
+            given = listed(unknown) or "nothing"
+            raise BadInput(f"There is no split {given!r}; a store has {', '.join(SPLITS)}.", "view.split('train')")
+        return self._with("split", names=list(names))
+
+    def labelled(self) -> View:
+        """Keep images with a person's label."""
+        return self._with("labelled")
+
+    def unlabelled(self) -> View:
+        """Keep images without a person's label."""
+        return self._with("unlabelled")
+
+    def confident(self, minimum: float, maximum: float | None = None) -> View:
+        """Keep images with minimum ≤ confidence (≤ maximum) of the selecting generation, compared as float32.
+
+        The paper keeps confidence > 0.3; its code keeps ≥, and so do we.
+        """
+        for value in (minimum, maximum):
+            if value is not None and not 0 <= value <= 1:
+                raise BadInput(f"A confidence of {value:g} cannot be; it lies between 0 and 1.")
+        return self._with(
+            "confident", minimum=float(minimum), maximum=None if maximum is None else float(maximum)
+        )
+
+    def agreeing(self, gens: Sequence[int]) -> View:
+        """Keep images to which all these generations give the same pseudo-label."""
+        if len(gens) < 2:
+            raise BadInput(f"agreeing compares at least 2 generations; {len(gens)} given.", "view.agreeing([1, 2])")
+        for gen in gens:
+            self.store.labels(gen)
+        return self._with("agreeing", gens=[int(gen) for gen in gens])
+
+    def where(self, sql: str) -> View:
+        """Keep images for which this SQL condition over the table ``images`` is true. Volatile functions are refused."""
+        from nsdata.query import check_where
+
+        check_where(self.store, sql)
+        return self._with("where", sql=sql)
+
+    # ---------------------------------------------------------------- amounts
+
+    def top(self, n: int) -> View:
+        """Keep the n most confident of each pseudo-class, ties by id; ordered by class, then confidence."""
+        return self._with("top", n=_positive("n", n))
+
+    def balanced(self, per_class: int, *, seed: int = 0) -> View:
+        """Exactly ``per_class`` of each pseudo-class (an empty class stays empty).
+
+        A full class keeps its most confident images; in a short one every image is repeated equally often, the rest
+        drawn by ``seed`` without replacement (paper, section 2.1: "duplicate images at random").
+        """
+        return self._with("balanced", per_class=_positive("per_class", per_class), seed=int(seed))
+
+    def sample(self, n: int, *, seed: int = 0) -> View:
+        """n distinct images (all, if there are fewer), drawn by a hash of (seed, id)."""
+        return self._with("sample", n=_positive("n", n), seed=int(seed))
+
+    def only(self, mask: Array, why: str) -> View:
+        """Keep the rows where ``mask`` (n,) bool is true; ``why`` is what the printed step says.
+
+        The mask is not part of the recipe, so such a view cannot be saved.
+        """
+        mask = np.asarray(mask, bool)
+        if mask.shape != (len(self),):
+            raise BadInput(f"The mask has shape {mask.shape}; the view has {len(self):,} rows.")
+        rows, counts = self._evaluated
+        kept = rows[mask]
+        count = Count(why, len(kept), len(kept) - len(rows), "")
+        steps = (*self.steps, Step("only", {"why": why}))
+        return View(self.store, self.gen, self.select_gen, steps, name=self.name, found=(kept, [*counts, count]))
+
+    # ---------------------------------------------------------------- what it holds
+
+    @property
+    def rows(self) -> Array:
+        """(n,) int64: row numbers in the view's order, repeats included."""
+        return self._evaluated[0]
+
+    @property
+    def counts(self) -> list[Count]:
+        """What each step left."""
+        return list(self._evaluated[1])
+
+    @property
+    def ids(self) -> Array:
+        """(n, 16) uint8: content hashes."""
+        return np.asarray(self.store.table.ids[self.rows])
+
+    @property
+    def labels(self) -> Array:
+        """(n,) int32: people's labels; -1 = none."""
+        return np.asarray(self.store.table.label[self.rows])
+
+    @property
+    def splits(self) -> Array:
+        """(n,) int8: 0 train, 1 val, 2 test."""
+        return np.asarray(self.store.table.split[self.rows])
+
+    @property
+    def soft_labels(self) -> Labels | None:
+        """The generation whose soft labels train, or None."""
+        return None if self.gen is None else self.store.labels(self.gen)
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """The view as plain JSON: version, generations, steps."""
+        return {
+            "format": 1,
+            "name": self.name,
+            "version": self.store.version,
+            "gen": self.gen,
+            "select_gen": self.select_gen,
+            "steps": [{"kind": step.kind, **step.args} for step in self.steps],
+            "rows": len(self),
+        }
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def need_rows(self) -> View:
+        """This view, or EmptyView saying which step kept nothing."""
+        if len(self):
+            return self
+        named = f"View {self.name!r}" if self.name else "The view"
+        before = len(self.store)
+        for count in self.counts:
+            if not count.rows:
+                remark = f" ({count.remark})" if count.remark else ""
+                raise EmptyView(f"{named} keeps no rows: 0 of {before:,} have {count.text}{remark}.")
+            before = count.rows
+        raise EmptyView(f"{named} keeps no rows: the store has none at version {self.store.version}.")
+
+    # ---------------------------------------------------------------- streaming
+
+    def stream(self, batch_size: int, *, decode: Decode, **options: Any) -> Iterator[Batch]:
+        """Decoded batches with rows, labels and soft labels; see ``stream.stream`` for the options."""
+        from nsdata.stream import stream
+
+        self.need_rows()
+        return stream(
+            self.store.table, self.rows, batch_size, decode=decode, labels=self.soft_labels, **options
+        )
+
+    def batches(
+        self,
+        batch_size: int,
+        *,
+        size: int | None = None,
+        shuffle: bool = True,
+        seed: int = 0,
+        epochs: int = 1,
+        drop_last: bool = False,
+    ) -> Iterator[tuple[Array, Array]]:
+        """(images, soft) batches: (B, S, S, 3) uint8 and the generation's soft labels (B, K) float16.
+
+        Without a generation the second is people's labels, (B,) int32. Every row comes exactly as often as the view
+        says, per epoch. size: the shorter side is resized to it and the centre is cropped; None = pixels as they
+        are, which must be of one size. Raises EmptyView, BadInput.
+        """
+        from nsdata.decode import centre, pixels
+
+        def decode(data: bytes, key: int) -> Array:
+            return pixels(data) if size is None else centre(data, size)
+
+        for batch in self.stream(
+            batch_size, decode=decode, shuffle=shuffle, seed=seed, epochs=epochs, drop_last=drop_last
+        ):
+            yield batch.images, batch.labels if batch.soft is None else batch.soft
+
+    # ---------------------------------------------------------------- keeping
+
+    def save(self, name: str, *, replace: bool = False) -> View:
+        """Keep this view by name: its recipe and its exact rows, as one event. Returns the named view.
+
+        Raises BadInput for a bad name or a view made by ``only``, EmptyView, Conflict when the name is taken.
+        """
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+            raise BadInput(f"{name!r} cannot name a view: letters, digits, '.', '_' and '-' are allowed.")
+        if any(step.kind == "only" for step in self.steps):
+            raise BadInput("This view was cut by a mask, which a recipe cannot repeat; it cannot be saved.")
+        named = View(
+            self.store, self.gen, self.select_gen, self.steps, name=name, found=self._evaluated
+        ).need_rows()
+        dataset = f"views/{name}-{uuid.uuid4().hex[:8]}"
+        data = {
+            "name": name,
+            "dataset": dataset,
+            "rows": len(named),
+            "digest": digest(named.rows),
+            "recipe": named.recipe,
+            "counts": [[c.text, c.rows, c.change, c.remark] for c in named.counts],
+        }
+
+        def make(state: State) -> dict[str, Any]:
+            if name in state.views and not replace:
+                taken = state.views[name]
+                raise Conflict(
+                    f"There is a view {name!r} already, of {taken.rows:,} rows.", f"nsdata view {name} … --replace"
+                )
+            return data
+
+        head = self.store.head()
+        make(head.state)  # before anything is written
+        url = f"{self.store.url}/{dataset}"
+        with engine.Writer(url, schema.VIEW) as writer:
+            writer.append({"row": named.rows})
+            writer.commit("view")
+        engine.sync(url)
+        version = head.publish("viewed", make).number
+        engine.mark(url, f"event-{version}")
+        return named
+
+    # ---------------------------------------------------------------- printing
+
+    def __str__(self) -> str:
+        lines = [f"{self.name or 'view'} at {_version_name(self.store)}"]
+        lines += [
+            f"  {number}  {count.text:<26}  {count.rows:>10,}"
+            + (f"   {count.change:+,}".replace("-", "−") if count.change and not count.remark else "")
+            + (f"   {count.remark}" if count.remark else "")
+            for number, count in enumerate(self.merged_counts(), 1)
+        ]
+        return "\n".join(lines)
+
+    def merged_counts(self) -> list[Count]:
+        """``counts`` with split, labelled and unlabelled in one line, as they are printed."""
+        plain = ("split", "labelled", "unlabelled")
+        merged: list[Count] = []
+        together = False
+        for step, count in zip(self.steps, self.counts, strict=True):
+            if together and step.kind in plain:
+                merged[-1] = Count(f"{merged[-1].text}, {count.text}", count.rows, None, "")
+            else:
+                first = not merged
+                merged.append(Count(count.text, count.rows, None if first else count.change, count.remark))
+            together = step.kind in plain
+        return merged or [Count("all images", len(self), None, "")]
+
+    def __repr__(self) -> str:
+        return f"<View {self.name or ''}: {len(self.steps)} steps at version {self.store.version}>"
+
+    def _repr_html_(self) -> str:
+        from nsdata.card import to_html
+
+        return to_html(
+            [(f"{i}", f"{c.text}: {c.rows:,} {c.remark}") for i, c in enumerate(self.merged_counts(), 1)]
+        )
+
+    # ---------------------------------------------------------------- inside
+
+    @cached_property
+    def _evaluated(self) -> tuple[Array, list[Count]]:
+        """The recipe, run: rows and what each step left."""
+        selecting = None if self.select_gen is None else self.store.labels(self.select_gen)
+        context = Context(self.store, selecting)
+        rows = np.flatnonzero(self.store.table.visible).astype(np.int64)
+        counts: list[Count] = []
+        for step in self.steps:
+            kept, remark = recipe.STEPS[step.kind](context, rows, **step.args)
+            counts.append(Count(recipe.text(step), len(kept), len(kept) - len(rows), remark))
+            rows = kept
+        rows.setflags(write=False)
+        return rows, counts
+
+    def _with(self, kind: str, **args: Any) -> View:
+        if self.steps and self.steps[-1].kind in recipe.AMOUNTS:
+            done = recipe.text(self.steps[-1])
+            raise BadInput(
+                f"'{recipe.text(Step(kind, args))}' comes after '{done}', which has set the amounts already.",
+                "Put filters before balanced(…).",
+            )
+        return View(self.store, self.gen, self.select_gen, (*self.steps, Step(kind, args)))
+
+
+def load(store: Store, name: str) -> View:
+    """See Store.load_view."""
+    saved = store.state.views.get(name)
+    if saved is None:
+        known = listed(sorted(store.state.views)) or "none"
+        raise NotFound(f"There is no view {name!r}; this store has {known}.", "nsdata views")
+    pinned = store.at(saved.recipe["version"])
+    rows = engine.Reader(f"{store.url}/{saved.dataset}", schema.VIEW).read("row")
+    if digest(rows) != saved.digest:
+        raise StoreDamaged(f"The rows of view {name!r} are not those that were saved.", f"nsdata view {name} --replace")
+    steps = tuple(
+        Step(step["kind"], {key: value for key, value in step.items() if key != "kind"})
+        for step in saved.recipe["steps"]
+    )
+    counts = [Count(*count) for count in saved.counts]
+    rows.setflags(write=False)
+    return View(
+        pinned, saved.recipe["gen"], saved.recipe["select_gen"], steps, name=name, found=(rows, counts)
+    )
+
+
+def _version_name(store: Store) -> str:
+    tags = [name for name, version in store.state.tags.items() if version == store.version]
+    return tags[0] if tags else f"version {store.version}"
+
+
+def _positive(what: str, value: int) -> int:
+    if isinstance(value, bool) or int(value) != value or value < 1:
+        raise BadInput(f"{what} is {value!r}; a whole number of at least 1 was expected.")
+    return int(value)
+
+
