@@ -147,5 +147,8 @@ def _said(store: Store, gen: int, row: int) -> Said | None:
     soft = labels.take(np.asarray([row]))[0].astype(np.float64)
     best = np.argsort(-soft, kind="stable")[:5]
     return Said(
-        gen, store.classes[pseudo], float(labels.all_confidence[row]), [(store.classes[k], float(soft[k])) for k in best]
+        gen,
+        store.classes[pseudo],
+        float(labels.all_confidence[row]),
+        [(store.classes[k], float(soft[k])) for k in best],
     )

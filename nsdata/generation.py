@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsdata import engine, schema
-from nsdata.errors import BadLabels, Conflict, GenerationError
+from nsdata.errors import BadLabels, Conflict, GenerationError, StoreDamaged
 from nsdata.ingest import digest
 from nsdata.labels import check_probabilities, check_stored, derive
 from nsdata.log import now
@@ -146,12 +146,13 @@ class Run:
         return version
 
     def _verify(self, staged: StagedPart) -> tuple[Part, NDArray[np.float32]]:
-        reader = engine.Reader(staged.url, schema.part(staged.classes))
-        if len(reader) != staged.rows:
+        done = _committed(staged)
+        if done != staged.rows:
             raise BadLabels(
-                f"{staged.name} holds {len(reader):,} of {staged.rows:,} labels; the generation is not sealed.",
+                f"{staged.name} holds {done:,} of {staged.rows:,} labels; the generation is not sealed.",
                 f"nsdata label --gen {self.gen}",
             )
+        reader = engine.Reader(staged.url, schema.part(staged.classes))
         columns = {name: reader.read(name) for name in schema.part(staged.classes)}
         check_stored(columns["soft_label"], columns["pseudo_label"], columns["confidence"])
         digests = {name: digest(values) for name, values in columns.items()}
@@ -171,7 +172,7 @@ def begin(store: Store, gen: int, identity: dict[str, Any], *, replace: bool = F
     replaces = sealed.event if sealed else None
     text = json.dumps([store.state.id, gen, replaces, identity], sort_keys=True)
     name = f"labels/gen-{gen}-{hashlib.blake2b(text.encode(), digest_size=6).hexdigest()}"
-    record = {"identity": identity, "version": store.version, "began": now()}
+    record: dict[str, Any] = {"identity": identity, "version": store.version, "began": now()}
     if not store.objects.put_new(f"{name}/run.json", json.dumps(record, sort_keys=True, indent=1).encode()):
         record = json.loads(store.objects.get(f"{name}/run.json") or b"{}")
     pinned = store.at(record["version"])
@@ -224,8 +225,6 @@ def _committed(part: StagedPart) -> int:
     """Rows that an interrupted run committed; a part that cannot be read is begun again."""
     if not engine.exists(part.url):
         return 0
-    from nsdata.errors import StoreDamaged
-
     try:
         return len(engine.Reader(part.url, schema.part(part.classes)))
     except StoreDamaged:

@@ -11,33 +11,28 @@ import json
 import time
 import uuid
 from array import array
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nsdata import claims, engine
-from nsdata.decode import content_id, inspect
-from nsdata.errors import BadImage, BadInput
+from nsdata.checking import Checked, checked
+from nsdata.errors import BadInput
 from nsdata.idindex import IdIndex
 from nsdata.importers.item import Item, Skipped
 from nsdata.people import write_batch
 from nsdata.progress import Progress, silent
 from nsdata.schema import NO_LABEL, SEGMENT, SPLITS
 from nsdata.state import State
-from nsdata.table import hexes
 
 if TYPE_CHECKING:
     from nsdata.store import Store
 
 Items = Callable[[], Iterable[Item | Skipped]]
 
-_CHUNK = 256  # items per task of a checking thread
 _ROWS, _BYTES = 4096, 64 << 20  # append when this much has gathered
 _SECONDS = 2.0  # a killed import loses at most about this much work
 
@@ -158,8 +153,8 @@ class _Intake:
             writer = engine.Writer(self.url, SEGMENT)
             self._resume(writer)
         try:
-            for checked in _checked(items(), self._known, threads):
-                self._take(checked)
+            for chunk in checked(items(), self._known, threads):
+                self._take(chunk)
                 if len(self.batch) >= _ROWS or self.pending_bytes >= _BYTES:
                     writer = writer or engine.Writer(self.url, SEGMENT)
                     self._flush(writer)
@@ -191,7 +186,7 @@ class _Intake:
         """True where the picture needs no check any more. Called from the checking threads."""
         return id_ in self.staged or self.index.find(id_) >= 0
 
-    def _take(self, chunk: list[_Checked]) -> None:
+    def _take(self, chunk: list[Checked]) -> None:
         for item, id_, size in chunk:
             self.seen += 1
             if isinstance(item, Skipped):
@@ -312,55 +307,6 @@ class _Intake:
         return digests
 
 
-_Checked = tuple[Item | Skipped, bytes, tuple[int, int] | None]
-
-
-def _checked(
-    items: Iterable[Item | Skipped], known: Callable[[bytes], bool], threads: int
-) -> Iterator[list[_Checked]]:
-    """Hash and decode in threads, in order, a bounded number of chunks ahead, so that memory stays flat."""
-
-    def check(chunk: list[Item | Skipped]) -> list[_Checked]:
-        return [_check(item, known) for item in chunk]
-
-    source = iter(items)
-    pool = ThreadPoolExecutor(max(1, threads), thread_name_prefix="nsdata-check")
-    ahead: deque[Future[list[_Checked]]] = deque()
-    try:
-        while True:
-            while len(ahead) < threads + 2 and (chunk := _chunk(source)):
-                ahead.append(pool.submit(check, chunk))
-            if not ahead:
-                return
-            yield ahead.popleft().result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _chunk(source: Iterator[Item | Skipped]) -> list[Item | Skipped]:
-    """The next items: at most _CHUNK, fewer where they are large."""
-    chunk: list[Item | Skipped] = []
-    size = 0
-    for item in islice(source, _CHUNK):
-        chunk.append(item)
-        size += len(item.data) if isinstance(item, Item) else 0
-        if size > 16 << 20:
-            break
-    return chunk
-
-
-def _check(item: Item | Skipped, known: Callable[[bytes], bool]) -> _Checked:
-    if isinstance(item, Skipped):
-        return item, b"", None
-    id_ = item.id or content_id(item.data)
-    if known(id_):
-        return item, id_, None
-    try:
-        return item, id_, inspect(item.data)
-    except BadImage as error:
-        return Skipped(item.source, error.message), b"", None
-
-
 def _strict_error(result: Imported) -> BadInput:
     first = result.skipped[0] if result.skipped else result.clashes[0]
     count = len(result.skipped) + len(result.clashes)
@@ -374,6 +320,3 @@ def _strict_error(result: Imported) -> BadInput:
 def digest(values: np.ndarray[Any, Any]) -> str:
     """BLAKE2b-128 of an array's bytes, in hex."""
     return hashlib.blake2b(np.ascontiguousarray(values).tobytes(), digest_size=16).hexdigest()
-
-
-__all__ = ["Clash", "Imported", "Item", "Skipped", "digest", "hexes", "import_source", "ingest"]

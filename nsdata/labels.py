@@ -122,7 +122,7 @@ class Labels:
         return out
 
     def to_arrow(self) -> pa.Table:
-        """id, label (people's, null = none), split, source, pseudo_label, confidence, soft_label: all, losing nothing."""
+        """id, label (people's, null = none), split, source, pseudo_label, confidence, soft_label: losing nothing."""
         import pyarrow as pa
 
         rows = self.rows

@@ -64,7 +64,9 @@ class Log:
             data = make(events)
             number = len(events) + 1
             previous = events[-1].digest if events else ""
-            raw = _encode({"number": number, "kind": kind, "at": now(), "by": _who(), "previous": previous, "data": data})
+            raw = _encode(
+                {"number": number, "kind": kind, "at": now(), "by": _who(), "previous": previous, "data": data}
+            )
             if events:
                 self._objects.sync(_path(number - 1))  # whoever wrote it may have died before its own fsync
             if self._objects.put_new(_path(number), raw):
@@ -82,7 +84,7 @@ class Log:
             raise StoreDamaged(f"{self._objects.url}/log/HEAD is not readable.") from None
         if number > len(events):
             raise StoreDamaged(
-                f"{self._objects.url} has lost its last events: the log ends at {len(events)}, but {number} were written."
+                f"{self._objects.url} has lost its last events: the log ends at {len(events)} of {number}."
             )
         if number >= 1 and events[number - 1].digest != digest:
             raise StoreDamaged(f"Event {number} of {self._objects.url} is not the one that was written.")
@@ -124,5 +126,5 @@ def _parse(raw: bytes, number: int, previous: str) -> Event:
     except (ValueError, KeyError, TypeError):
         raise StoreDamaged(f"Event {number} of the log is not readable.") from None
     if event.number != number or event.previous != previous:
-        raise StoreDamaged(f"The chain of the log breaks at event {number}: an earlier event was changed or replaced.")
+        raise StoreDamaged(f"The chain of the log breaks at event {number}: an earlier event was changed.")
     return event

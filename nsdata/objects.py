@@ -154,9 +154,7 @@ def refused(url: str, error: BaseException) -> StorageFailed:
     if code == errno.EROFS:
         return StorageFailed(f"{url} is on a read-only disk.", "Looking works; to write, copy the store elsewhere.")
     if code in (errno.ENOSPC, errno.EDQUOT) or "No space left" in text:
-        return StorageFailed(
-            f"The disk that holds {url} is full; nothing of this step was published.", f"df -h {url}"
-        )
+        return StorageFailed(f"The disk that holds {url} is full; nothing of this step was published.", f"df -h {url}")
     if code in (errno.ENOTDIR, errno.EEXIST):
         return StorageFailed(f"{url} cannot be a store: a file is where a folder is needed.", "Choose another path.")
     first = text.splitlines()[0] if text else type(error).__name__

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import uuid
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -97,3 +99,18 @@ def _whole_ids(store: Store, prefixes: list[str]) -> np.ndarray[Any, Any]:
     if len(np.unique(ids, axis=0)) != len(ids):
         raise BadInput("An image is named twice.")
     return ids
+
+
+def read_labels(path: Path) -> dict[str, str | None]:
+    """{id: label} from a CSV with the columns ``id`` and ``label``; an empty label takes it away. Raises BadInput."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            columns = reader.fieldnames or []
+            if "id" not in columns or "label" not in columns:
+                raise BadInput(
+                    f"{path} has the columns {listed(list(columns)) or 'none'}; 'id' and 'label' are needed."
+                )
+            return {row["id"].strip(): (row["label"] or "").strip() or None for row in reader}
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise BadInput(f"{path} cannot be read as CSV: {error}") from error

@@ -96,9 +96,7 @@ def _generation_columns(
         have = labels.all_pseudo[rows] >= 0
         values = np.zeros((len(rows), len(store.classes)), np.float32)
         values[have] = labels.take(rows[have])
-        return pa.FixedSizeListArray.from_arrays(
-            pa.array(values.reshape(-1)), len(store.classes), mask=pa.array(~have)
-        )
+        return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), len(store.classes), mask=pa.array(~have))
 
     return {
         f"gen{gen}_confidence": confidence,

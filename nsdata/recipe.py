@@ -89,7 +89,11 @@ def confident(context: Context, rows: Array, minimum: float, maximum: float | No
     remark = ""
     if len(rows) and not len(kept):
         known = confidence[np.isfinite(confidence)]
-        remark = f"highest {known.max():.3f}" if len(known) else "none of them is labelled by this generation"
+        remark = (
+            f"highest {np.format_float_positional(known.max(), 6, trim='-')}"
+            if len(known)
+            else "none of them is labelled by this generation"
+        )
     return kept, remark
 
 

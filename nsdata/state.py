@@ -134,9 +134,7 @@ def fold(events: Iterable[Event]) -> State:
                 if (segment := data["segment"]) is not None:
                     start = segments[-1].start + segments[-1].rows if segments else 0
                     segments.append(
-                        Segment(
-                            segment["name"], start, segment["rows"], version, data["source"], segment["digests"]
-                        )
+                        Segment(segment["name"], start, segment["rows"], version, data["source"], segment["digests"])
                     )
                 if data["people"] is not None:
                     people.append(_people(event, data["people"]))

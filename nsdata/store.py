@@ -8,21 +8,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from nsdata.errors import BadInput, NotFound, ReadOnly, StoreExists, StoreNotFound
+from nsdata.errors import BadInput, ReadOnly, StoreExists, StoreNotFound
 from nsdata.log import Event, Log
 from nsdata.objects import Objects, canonical
-from nsdata.progress import Progress, silent
 from nsdata.schema import FORMAT
 from nsdata.state import Generation, Model, SavedView, State, fold, resolve
 from nsdata.table import Readers, Table
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
+    from numpy.typing import NDArray
 
+    from nsdata.card import Card
     from nsdata.diff import Diff
     from nsdata.ingest import Imported
     from nsdata.labels import Labels
-    from nsdata.card import Card
     from nsdata.sql import Result
     from nsdata.view import View
 
@@ -157,8 +156,8 @@ class Store:
 
     def add_arrays(
         self,
-        images: ArrayLike,
-        labels: ArrayLike | None = None,
+        images: NDArray[Any],
+        labels: NDArray[Any] | None = None,
         *,
         split: Split = "train",
         source: str = "array",
@@ -228,7 +227,7 @@ class Store:
 
     def load_view(self, name: str) -> View:
         """A saved view: the exact rows of the day it was saved. Raises NotFound, StoreDamaged."""
-        from nsdata.view import load
+        from nsdata.saved import load
 
         return load(self, name)
 
@@ -327,6 +326,3 @@ def _checked_classes(classes: Sequence[str]) -> list[str]:
     if double:
         raise BadInput(f"Classes are named twice: {', '.join(double)}.")
     return names
-
-
-__all__ = ["NotFound", "Progress", "Split", "Store", "absolute", "relative", "silent"]

@@ -154,7 +154,9 @@ class Table:
         """The row of the visible image whose hex id begins with ``prefix``. Raises NotFound, BadInput."""
         text = prefix.strip().lower()
         if not text or len(text) > 32 or any(c not in "0123456789abcdef" for c in text):
-            raise BadInput(f"{prefix!r} is not an image id: ids are hexadecimal.", "nsdata query 'select id from images'")
+            raise BadInput(
+                f"{prefix!r} is not an image id: ids are hexadecimal.", "nsdata query 'select id from images'"
+            )
         low = bytes.fromhex(text.ljust(32, "0"))
         high = bytes.fromhex(text.ljust(32, "f"))
         found: list[int] = []

@@ -5,8 +5,6 @@ Legend: n rows of the view (repeats included), B batch, S side in pixels, K clas
 
 from __future__ import annotations
 
-import re
-import uuid
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,14 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nsdata import engine, recipe, schema
-from nsdata.errors import BadInput, Conflict, EmptyView, NotFound, StoreDamaged
-from nsdata.ingest import digest
+from nsdata import recipe
+from nsdata.errors import BadInput, EmptyView
 from nsdata.labels import Labels
 from nsdata.people import listed
 from nsdata.recipe import Context, Count, Step
 from nsdata.schema import SPLITS
-from nsdata.state import State
 
 if TYPE_CHECKING:
     from nsdata.store import Store
@@ -87,9 +83,7 @@ class View:
         for value in (minimum, maximum):
             if value is not None and not 0 <= value <= 1:
                 raise BadInput(f"A confidence of {value:g} cannot be; it lies between 0 and 1.")
-        return self._with(
-            "confident", minimum=float(minimum), maximum=None if maximum is None else float(maximum)
-        )
+        return self._with("confident", minimum=float(minimum), maximum=None if maximum is None else float(maximum))
 
     def agreeing(self, gens: Sequence[int]) -> View:
         """Keep images to which all these generations give the same pseudo-label."""
@@ -100,7 +94,7 @@ class View:
         return self._with("agreeing", gens=[int(gen) for gen in gens])
 
     def where(self, sql: str) -> View:
-        """Keep images for which this SQL condition over the table ``images`` is true. Volatile functions are refused."""
+        """Keep images for which this SQL condition over the table ``images`` is true; no volatile functions."""
         from nsdata.query import check_where
 
         check_where(self.store, sql)
@@ -206,9 +200,7 @@ class View:
         from nsdata.stream import stream
 
         self.need_rows()
-        return stream(
-            self.store.table, self.rows, batch_size, decode=decode, labels=self.soft_labels, **options
-        )
+        return stream(self.store.table, self.rows, batch_size, decode=decode, labels=self.soft_labels, **options)
 
     def batches(
         self,
@@ -243,41 +235,9 @@ class View:
 
         Raises BadInput for a bad name or a view made by ``only``, EmptyView, Conflict when the name is taken.
         """
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
-            raise BadInput(f"{name!r} cannot name a view: letters, digits, '.', '_' and '-' are allowed.")
-        if any(step.kind == "only" for step in self.steps):
-            raise BadInput("This view was cut by a mask, which a recipe cannot repeat; it cannot be saved.")
-        named = View(
-            self.store, self.gen, self.select_gen, self.steps, name=name, found=self._evaluated
-        ).need_rows()
-        dataset = f"views/{name}-{uuid.uuid4().hex[:8]}"
-        data = {
-            "name": name,
-            "dataset": dataset,
-            "rows": len(named),
-            "digest": digest(named.rows),
-            "recipe": named.recipe,
-            "counts": [[c.text, c.rows, c.change, c.remark] for c in named.counts],
-        }
+        from nsdata.saved import save
 
-        def make(state: State) -> dict[str, Any]:
-            if name in state.views and not replace:
-                taken = state.views[name]
-                raise Conflict(
-                    f"There is a view {name!r} already, of {taken.rows:,} rows.", f"nsdata view {name} … --replace"
-                )
-            return data
-
-        head = self.store.head()
-        make(head.state)  # before anything is written
-        url = f"{self.store.url}/{dataset}"
-        with engine.Writer(url, schema.VIEW) as writer:
-            writer.append({"row": named.rows})
-            writer.commit("view")
-        engine.sync(url)
-        version = head.publish("viewed", make).number
-        engine.mark(url, f"event-{version}")
-        return named
+        return save(self, name, replace=replace)
 
     # ---------------------------------------------------------------- printing
 
@@ -311,9 +271,7 @@ class View:
     def _repr_html_(self) -> str:
         from nsdata.card import to_html
 
-        return to_html(
-            [(f"{i}", f"{c.text}: {c.rows:,} {c.remark}") for i, c in enumerate(self.merged_counts(), 1)]
-        )
+        return to_html([(f"{i}", f"{c.text}: {c.rows:,} {c.remark}") for i, c in enumerate(self.merged_counts(), 1)])
 
     # ---------------------------------------------------------------- inside
 
@@ -341,27 +299,6 @@ class View:
         return View(self.store, self.gen, self.select_gen, (*self.steps, Step(kind, args)))
 
 
-def load(store: Store, name: str) -> View:
-    """See Store.load_view."""
-    saved = store.state.views.get(name)
-    if saved is None:
-        known = listed(sorted(store.state.views)) or "none"
-        raise NotFound(f"There is no view {name!r}; this store has {known}.", "nsdata views")
-    pinned = store.at(saved.recipe["version"])
-    rows = engine.Reader(f"{store.url}/{saved.dataset}", schema.VIEW).read("row")
-    if digest(rows) != saved.digest:
-        raise StoreDamaged(f"The rows of view {name!r} are not those that were saved.", f"nsdata view {name} --replace")
-    steps = tuple(
-        Step(step["kind"], {key: value for key, value in step.items() if key != "kind"})
-        for step in saved.recipe["steps"]
-    )
-    counts = [Count(*count) for count in saved.counts]
-    rows.setflags(write=False)
-    return View(
-        pinned, saved.recipe["gen"], saved.recipe["select_gen"], steps, name=name, found=(rows, counts)
-    )
-
-
 def _version_name(store: Store) -> str:
     tags = [name for name, version in store.state.tags.items() if version == store.version]
     return tags[0] if tags else f"version {store.version}"
@@ -371,5 +308,3 @@ def _positive(what: str, value: int) -> int:
     if isinstance(value, bool) or int(value) != value or value < 1:
         raise BadInput(f"{what} is {value!r}; a whole number of at least 1 was expected.")
     return int(value)
-
-

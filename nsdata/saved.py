@@ -1,0 +1,77 @@
+"""Views kept by name: the recipe in the event, the exact rows in a small dataset of their own."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from nsdata import engine, schema
+from nsdata.errors import BadInput, Conflict, NotFound, StoreDamaged
+from nsdata.ingest import digest
+from nsdata.people import listed
+from nsdata.recipe import Count, Step
+from nsdata.state import State
+from nsdata.view import View
+
+if TYPE_CHECKING:
+    from nsdata.store import Store
+
+
+def save(view: View, name: str, *, replace: bool = False) -> View:
+    """See View.save."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", name):
+        raise BadInput(f"{name!r} cannot name a view: letters, digits, '.', '_' and '-' are allowed.")
+    if any(step.kind == "only" for step in view.steps):
+        raise BadInput("This view was cut by a mask, which a recipe cannot repeat; it cannot be saved.")
+    named = View(view.store, view.gen, view.select_gen, view.steps, name=name, found=(view.rows, view.counts))
+    named.need_rows()
+    dataset = f"views/{name}-{uuid.uuid4().hex[:8]}"
+    data = {
+        "name": name,
+        "dataset": dataset,
+        "rows": len(named),
+        "digest": digest(named.rows),
+        "recipe": named.recipe,
+        "counts": [[c.text, c.rows, c.change, c.remark] for c in named.counts],
+    }
+
+    def make(state: State) -> dict[str, Any]:
+        if name in state.views and not replace:
+            taken = state.views[name]
+            raise Conflict(
+                f"There is a view {name!r} already, of {taken.rows:,} rows.", f"nsdata view {name} … --replace"
+            )
+        return data
+
+    head = view.store.head()
+    make(head.state)  # before anything is written
+    url = f"{view.store.url}/{dataset}"
+    with engine.Writer(url, schema.VIEW) as writer:
+        writer.append({"row": named.rows})
+        writer.commit("view")
+    engine.sync(url)
+    version = head.publish("viewed", make).number
+    engine.mark(url, f"event-{version}")
+    return named
+
+
+def load(store: Store, name: str) -> View:
+    """See Store.load_view."""
+    saved = store.state.views.get(name)
+    if saved is None:
+        known = listed(sorted(store.state.views)) or "none"
+        raise NotFound(f"There is no view {name!r}; this store has {known}.", "nsdata views")
+    pinned = store.at(saved.recipe["version"])
+    rows = engine.Reader(f"{store.url}/{saved.dataset}", schema.VIEW).read("row", 0, saved.rows)
+    if digest(rows) != saved.digest:
+        raise StoreDamaged(
+            f"The rows of view {name!r} are not those that were saved.", f"nsdata view {name} … --replace"
+        )
+    steps = tuple(
+        Step(step["kind"], {key: value for key, value in step.items() if key != "kind"})
+        for step in saved.recipe["steps"]
+    )
+    counts = [Count(*count) for count in saved.counts]
+    rows.setflags(write=False)
+    return View(pinned, saved.recipe["gen"], saved.recipe["select_gen"], steps, name=name, found=(rows, counts))
