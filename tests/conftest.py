@@ -1,0 +1,77 @@
+"""Stores for tests: the real engine, in memory or below tmp_path, with scikit-learn's real digits."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nsdata import Store, generation
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+CLASSES = [str(digit) for digit in range(10)]
+_numbers = itertools.count()
+
+
+def digits(count: int = 200) -> tuple[np.ndarray, np.ndarray]:
+    """(count, 8, 8) uint8 pictures, all different, and (count,) labels."""
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    return (data.images[:count] * 255 / 16).round().astype(np.uint8), data.target[:count].astype(np.int32)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real images; a user's machine has none."""
+    if not SHARED.is_dir():
+        pytest.skip("the shared test images are not here")
+    return SHARED
+
+
+@pytest.fixture(params=["memory", "disk"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An address without a store: in memory, then on disk."""
+    return f"mem://test-{next(_numbers)}" if request.param == "memory" else str(tmp_path / "lake")
+
+
+@pytest.fixture
+def store() -> Store:
+    """In memory: 30 labelled and 100 unlabelled train digits, 20 labelled val and 50 labelled test digits."""
+    made = Store.create(f"mem://test-{next(_numbers)}", CLASSES)
+    images, labels = digits(200)
+    known = labels.copy()
+    known[30:130] = -1
+    made.add_arrays(images[:130], known[:130], source="train")
+    made.add_arrays(images[130:150], labels[130:150], split="val", source="val")
+    made.add_arrays(images[150:], labels[150:], split="test", source="test")
+    return made
+
+
+def soft_labels(rows: int, classes: int, seed: int) -> np.ndarray:
+    """(rows, classes) float32 probabilities with all degrees of certainty."""
+    draw = np.random.default_rng(seed)
+    logits = draw.normal(size=(rows, classes)) * draw.uniform(0.1, 6, size=(rows, 1))
+    soft = np.exp(logits - logits.max(1, keepdims=True))
+    return (soft / soft.sum(1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture
+def seal() -> Callable[..., np.ndarray]:
+    """Write and seal a generation of seeded soft labels; returns what was written, (rows, K) float32."""
+
+    def write(store: Store, gen: int, seed: int = 0, *, replace: bool = False) -> np.ndarray:
+        run = generation.begin(store, gen, {"teacher_sha256": f"{seed}"}, replace=replace)
+        soft = soft_labels(run.rows, len(store.classes), 100 * gen + seed)
+        for part in run.parts:
+            with generation.PartWriter(part) as writer:
+                for chunk in np.array_split(part.pending, max(1, len(part.pending) // 64)):
+                    writer.write(soft[chunk])
+        run.seal({})
+        store.refresh()
+        return soft
+
+    return write

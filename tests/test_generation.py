@@ -1,0 +1,200 @@
+"""A generation is complete, checked and tagged, or nobody sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import CLASSES, digits, soft_labels
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nsdata import Store, generation
+from nsdata.errors import BadLabels, Conflict, GenerationError
+from nsdata.labels import SUM_TOLERANCE, check_stored, derive
+
+
+def test_labels_come_back_as_they_were_written(store: Store, seal: Callable[..., np.ndarray]) -> None:
+    soft = seal(store, 1)
+    labels = store.labels(1)
+    assert labels.soft.dtype == np.float16
+    assert (labels.soft == soft.astype(np.float16)).all()
+    assert (labels.confidence == soft.max(1)).all()  # from the float32 values, not from the stored ones
+    assert (labels.pseudo == soft.argmax(1)).all()
+    assert len(labels) == len(labels.ids) == 200
+    shuffled = np.random.default_rng(0).permutation(200)
+    assert (labels.take(shuffled) == labels.soft[shuffled]).all()
+
+
+def test_people_and_test_images_are_labelled_too(store: Store, seal: Callable[..., np.ndarray]) -> None:
+    seal(store, 1)
+    rows = store.query("select split, count(*) n from images where gen1_confidence is not null group by 1").to_pylist()
+    assert {row["split"]: row["n"] for row in rows} == {"train": 130, "val": 20, "test": 50}
+
+
+def test_frames_lose_nothing(store: Store, seal: Callable[..., np.ndarray]) -> None:
+    seal(store, 1)
+    labels = store.labels(1)
+    frame, table = labels.to_pandas(), labels.to_arrow()
+    names = ["id", "label", "split", "source", "pseudo_label", "confidence", "soft_label"]
+    assert list(frame.columns) == table.column_names == names
+    assert (np.stack(frame["soft_label"].to_list()) == labels.soft).all()
+    assert frame["label"].isna().sum() == 100
+    assert np.array(table["soft_label"].to_pylist(), np.float16).tolist() == labels.soft.tolist()
+
+
+def test_nothing_of_a_generation_shows_before_it_is_sealed(store: Store) -> None:
+    run = generation.begin(store, 1, {"teacher_sha256": "a"})
+    with generation.PartWriter(run.parts[0]) as writer:
+        writer.write(soft_labels(run.parts[0].rows, 10, 0))
+    assert store.head().generations == {}
+    with pytest.raises(GenerationError, match="no labels yet"):
+        store.head().labels(1)
+    with pytest.raises(BadLabels, match="is not sealed"):
+        run.seal({})
+    assert store.head().generations == {}
+
+
+def test_a_run_goes_on_at_the_last_committed_row(tmp_path: Path) -> None:
+    images, labels = digits(100)
+    store = Store.create(tmp_path / "lake", CLASSES)
+    store.add_arrays(images, labels)
+    soft = soft_labels(100, 10, 3)
+    identity = {"teacher_sha256": "a"}
+    with (
+        pytest.raises(RuntimeError),
+        generation.PartWriter(generation.begin(store, 1, identity).parts[0]) as writer,
+    ):
+        writer.write(soft[:40])
+        writer.commit()
+        writer.write(soft[40:60])  # never committed: an exception drops it
+        raise RuntimeError
+    run = generation.begin(store, 1, identity)
+    assert run.done == 40
+    assert run.parts[0].pending.tolist() == list(range(40, 100))
+    with generation.PartWriter(run.parts[0]) as writer:
+        writer.write(soft[40:])
+    run.seal({})
+    assert (store.refresh().labels(1).soft == soft.astype(np.float16)).all()
+
+
+def test_a_run_of_another_teacher_does_not_go_on_with_it(store: Store) -> None:
+    run = generation.begin(store, 1, {"teacher_sha256": "a"})
+    with generation.PartWriter(run.parts[0]) as writer:
+        writer.write(soft_labels(run.parts[0].rows, 10, 0))
+    assert generation.begin(store, 1, {"teacher_sha256": "b"}).done == 0
+
+
+def test_images_that_come_in_meanwhile_are_not_half_labelled(store: Store, seal: Callable[..., np.ndarray]) -> None:
+    run = generation.begin(store, 1, {"teacher_sha256": "a"})
+    images, labels = digits(260)
+    store.add_arrays(images[200:], labels[200:], source="late")
+    for part in run.parts:
+        with generation.PartWriter(part) as writer:
+            writer.write(soft_labels(part.rows, 10, part.start))
+    run.seal({})
+    labelled = store.refresh().labels(1)
+    assert len(labelled) == 200
+    assert np.isnan(labelled.all_confidence[200:]).all()
+    with pytest.raises(GenerationError, match="came in later"):
+        labelled.take(np.array([0, 230]))
+
+
+def test_generations_come_in_order_and_once(store: Store, seal: Callable[..., np.ndarray]) -> None:
+    with pytest.raises(GenerationError, match="soft labels begin at 1"):
+        generation.begin(store, 0, {})
+    with pytest.raises(GenerationError, match="cannot be labelled before generation 2") as refused:
+        generation.begin(store, 3, {})
+    assert refused.value.hint == "nsdata label --gen 1"
+    seal(store, 1)
+    with pytest.raises(GenerationError, match="sealed already"):
+        generation.begin(store, 1, {})
+
+
+def test_of_two_runs_one_seals_and_the_other_is_told(store: Store) -> None:
+    runs = [generation.begin(store, 1, {"teacher_sha256": name}) for name in "ab"]
+    for run in runs:
+        for part in run.parts:
+            with generation.PartWriter(part) as writer:
+                writer.write(soft_labels(part.rows, 10, 0))
+    runs[1].seal({})
+    with pytest.raises(Conflict, match="another run"):
+        runs[0].seal({})
+    assert store.refresh().generations[1].run == runs[1].name
+
+
+def test_replace_writes_a_new_version_and_keeps_the_old(store: Store, seal: Callable[..., np.ndarray]) -> None:
+    first = seal(store, 1, seed=1)
+    before = store.version
+    second = seal(store, 1, seed=2, replace=True)
+    assert (store.labels(1).soft == second.astype(np.float16)).all()
+    assert (store.at(before).labels(1).soft == first.astype(np.float16)).all()
+    assert store.tags["gen-1"] == store.version
+
+
+def test_the_past_never_shows_a_later_generation(store: Store, seal: Callable[..., np.ndarray]) -> None:
+    seal(store, 1)
+    seal(store, 2)
+    past = store.at("gen-1")
+    assert list(past.generations) == [1]
+    with pytest.raises(GenerationError, match="Generation 2 has no labels yet; this store has 1"):
+        past.labels(2)
+    with pytest.raises(ValueError, match="gen2_confidence"):
+        past.query("select gen2_confidence from images")
+    assert list(store.at("gen-2").generations) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda soft: soft[:, :9], "10 classes"),
+        (lambda soft: soft * 2, "probabilities from 0 to 1"),
+        (lambda soft: soft * 0.9, "sums to"),
+        (lambda soft: np.where(soft == soft.max(), np.nan, soft), "NaN"),
+        (lambda soft: np.log(soft), "range from"),
+        (lambda soft: (soft > 0.5).astype(int), "floating-point"),
+    ],
+)
+def test_soft_labels_that_cannot_be_are_refused(store: Store, spoil: Callable[..., np.ndarray], said: str) -> None:
+    run = generation.begin(store, 1, {})
+    with pytest.raises(BadLabels, match=said), generation.PartWriter(run.parts[0]) as writer:
+        writer.write(spoil(soft_labels(run.parts[0].rows, 10, 0)))
+    assert generation.begin(store, 1, {}).done == 0
+
+
+def test_parts_cut_each_import_into_whole_runs_of_rows(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generation, "PART_ROWS", 40)
+    run = generation.begin(store, 1, {})
+    covered = np.concatenate([np.arange(part.start, part.start + part.rows) for part in run.parts])
+    assert covered.tolist() == list(range(200))
+    assert [part.rows for part in run.parts] == [40, 40, 50, 20, 50]
+
+
+@given(st.integers(2, 50), st.integers(0, 10_000))
+@settings(max_examples=60, deadline=None)
+def test_what_is_derived_obeys_the_laws_that_are_checked(classes: int, seed: int) -> None:
+    soft = soft_labels(20, classes, seed)
+    stored, pseudo, confidence = derive(soft)
+    check_stored(stored, pseudo, confidence)
+    assert np.abs(stored.sum(1, dtype=np.float64) - 1).max() < SUM_TOLERANCE
+    wrong = confidence.copy()
+    wrong[3] += 0.01
+    with pytest.raises(BadLabels):
+        check_stored(stored, pseudo, wrong)
+
+
+def test_removed_images_leave_later_versions_only(store: Store, seal: Callable[..., np.ndarray]) -> None:
+    seal(store, 1)
+    labels = store.labels(1)
+    gone = [str(labels.ids[3]), str(labels.ids[150])[:12]]
+    before = store.version
+    store.remove(gone)
+    assert len(store) == len(store.labels(1)) == 198
+    assert len(store.view()) == 198
+    assert len(store.at(before).labels(1)) == 200
+    with pytest.raises(LookupError):
+        store.image(gone[0])
+    with pytest.raises(LookupError):
+        store.remove([gone[0]])

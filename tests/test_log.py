@@ -1,0 +1,145 @@
+"""The log: one writer wins each number, damage shows, the past stays as it was."""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import CLASSES, digits
+
+from nsdata import Store
+from nsdata.errors import Conflict, NotFound, ReadOnly, StoreDamaged, StoreExists, StoreNotFound, StoreTooNew
+from nsdata.log import Log
+from nsdata.objects import Objects
+
+
+def test_of_many_racers_each_gets_a_number_of_its_own(url: str) -> None:
+    def race() -> None:
+        log = Log(Objects(url))
+        for _ in range(5):
+            log.append("tagged", lambda events: {"seen": len(events)})
+
+    Log(Objects(url)).append("created", lambda events: {})
+    racers = [threading.Thread(target=race) for _ in range(4)]
+    for racer in racers:
+        racer.start()
+    for racer in racers:
+        racer.join()
+    events = Log(Objects(url)).read()
+    assert [event.number for event in events] == list(range(1, 22))
+    assert [event.data.get("seen", 0) for event in events] == list(range(21))  # each decided on the newest state
+
+
+def test_a_store_is_created_once(url: str) -> None:
+    Store.create(url, CLASSES)
+    with pytest.raises(StoreExists, match="already"):
+        Store.create(url, CLASSES)
+
+
+def test_an_empty_place_is_no_store(url: str, tmp_path: Path) -> None:
+    with pytest.raises(StoreNotFound, match="no store"):
+        Store.open(url)
+    assert not list(tmp_path.iterdir())  # looking leaves nothing behind
+
+
+@pytest.mark.parametrize("bad", ["a@b", "mem://a@tag", "", "  "])
+def test_addresses_that_the_engine_would_misread_are_refused(bad: str) -> None:
+    with pytest.raises(ValueError):
+        Store.create(bad, CLASSES)
+
+
+@pytest.mark.parametrize("classes", [["a"], ["a", "a"], ["a", ""], ["a", "b\x1b[31m"], "abc", ["a", "x" * 300]])
+def test_bad_class_lists_are_refused(classes: list[str]) -> None:
+    with pytest.raises(ValueError):
+        Store.create("mem://never", classes)
+
+
+def test_the_past_does_not_change_and_cannot_be_changed(store: Store) -> None:
+    before = store.at(store.version)
+    label = before.table.label.copy()
+    first = store.query("select id from images limit 1").to_pylist()[0]["id"]
+    store.relabel({first: "7"})
+    assert store.table.label[0] == 7
+    assert (store.at(before.version).table.label == label).all()
+    with pytest.raises(ReadOnly, match="as it was"):
+        before.relabel({first: "7"})
+
+
+def test_versions_are_found_by_number_and_tag_only(store: Store) -> None:
+    store.tag("start", 2)
+    assert store.at("start").version == 2
+    for bad in ("nowhere", 0, 99, "-1", "٣"):
+        with pytest.raises(NotFound):
+            store.at(bad)
+    with pytest.raises(Conflict):
+        store.tag("start")
+    for reserved in ("gen-1", "17", "a b", "", "../x"):
+        with pytest.raises(ValueError):
+            store.tag(reserved)
+
+
+def _lake(tmp_path: Path) -> tuple[Path, Store]:
+    images, labels = digits(20)
+    store = Store.create(tmp_path / "lake", CLASSES)
+    store.add_arrays(images, labels)
+    store.tag("one")
+    return tmp_path / "lake" / "log", store
+
+
+def test_a_changed_event_shows(tmp_path: Path) -> None:
+    log, store = _lake(tmp_path)
+    event = log / "0000000002.json"
+    event.write_text(event.read_text().replace('"labelled": 20', '"labelled": 21'))
+    with pytest.raises(StoreDamaged, match="chain"):
+        Store.open(store.url)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_lost_event_shows(tmp_path: Path, number: int) -> None:
+    log, store = _lake(tmp_path)
+    (log / f"{number:010d}.json").unlink()
+    with pytest.raises(StoreDamaged):
+        Store.open(store.url)
+
+
+@pytest.mark.parametrize("junk", [b"", b"{", b"[]", b"\x00" * 50, b'{"number": 3}'])
+def test_an_unreadable_event_shows(tmp_path: Path, junk: bytes) -> None:
+    log, store = _lake(tmp_path)
+    (log / "0000000003.json").write_bytes(junk)
+    with pytest.raises(StoreDamaged):
+        Store.open(store.url)
+
+
+def test_a_writer_that_died_before_rewriting_head_is_no_damage(tmp_path: Path) -> None:
+    log, store = _lake(tmp_path)
+    head = (log / "HEAD").read_bytes()
+    store.tag("two")
+    (log / "HEAD").write_bytes(head)
+    assert Store.open(store.url).tags["two"] == 3
+
+
+def test_a_store_of_the_future_is_refused_by_name(tmp_path: Path) -> None:
+    log, store = _lake(tmp_path)
+    for path in [*log.glob("*.json"), log / "HEAD"]:
+        path.unlink()
+    Log(Objects(store.url)).append("created", lambda _: {"format": 99, "id": "x", "classes": CLASSES})
+    with pytest.raises(StoreTooNew, match="format 99"):
+        Store.open(store.url)
+
+
+def test_a_store_can_be_moved(tmp_path: Path) -> None:
+    _, store = _lake(tmp_path)
+    ids = store.table.ids.copy()
+    (tmp_path / "lake").rename(tmp_path / "elsewhere")
+    moved = Store.open(tmp_path / "elsewhere")
+    assert (moved.table.ids == ids).all()
+    assert len(moved.table.blobs(np.arange(20))) == 20
+
+
+def test_events_are_json_that_anybody_can_read(tmp_path: Path) -> None:
+    log, _ = _lake(tmp_path)
+    events = [json.loads(path.read_text()) for path in sorted(log.glob("*.json"))]
+    assert [event["kind"] for event in events] == ["created", "imported", "tagged"]
