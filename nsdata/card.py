@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nsdata.ids import hexes
 from nsdata.schema import SPLITS
 from nsdata.state import Generation
-from nsdata.table import hexes
 
 if TYPE_CHECKING:
     from nsdata.store import Store

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from nsdata import schema
 from nsdata.errors import BadLabels, GenerationError
+from nsdata.ids import hexes
 from nsdata.schema import SPLITS
 from nsdata.state import Generation
-from nsdata.table import Table, hexes
+from nsdata.table import Table
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,9 +13,9 @@ import numpy as np
 
 from nsdata import engine
 from nsdata.errors import BadInput, Conflict
+from nsdata.ids import from_hex
 from nsdata.schema import NO_LABEL, PEOPLE
 from nsdata.state import State, resolve
-from nsdata.table import from_hex
 
 if TYPE_CHECKING:
     from nsdata.store import Store

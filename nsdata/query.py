@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsdata.diff import Diff, Side, compare
+from nsdata.ids import hexes
 from nsdata.schema import SPLITS, sql_columns
-from nsdata.table import hexes
 
 if TYPE_CHECKING:
     import pyarrow as pa

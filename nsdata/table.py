@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from nsdata import engine, schema
 from nsdata.errors import BadInput, NotFound, StoreDamaged
+from nsdata.ids import whole
 from nsdata.state import People, State
 
 Array = NDArray[Any]
@@ -136,11 +137,11 @@ class Table:
         rows = np.full(len(ids), -1, np.int64)
         if not len(ids):
             return rows
-        wanted = _whole(ids)
+        wanted = whole(ids)
         order = np.argsort(wanted)
         ordered = wanted[order]
         for start, block in self._id_blocks():
-            keys = _whole(block)
+            keys = whole(block)
             place = np.searchsorted(ordered, keys).clip(max=len(ordered) - 1)
             hit = np.flatnonzero(ordered[place] == keys)
             for h in hit:  # equal ids asked twice both get the row
@@ -161,7 +162,7 @@ class Table:
         high = bytes.fromhex(text.ljust(32, "f"))
         found: list[int] = []
         for start, block in self._id_blocks():
-            keys = _whole(block)
+            keys = whole(block)
             inside = (keys >= np.frombuffer(low, "S16")[0]) & (keys <= np.frombuffer(high, "S16")[0])
             found += [start + int(row) for row in np.flatnonzero(inside) if self.visible[start + row]]
         if not found:
@@ -199,25 +200,3 @@ class Table:
             for start in range(0, segment.rows, 1 << 20):
                 stop = min(start + (1 << 20), segment.rows)
                 yield segment.start + start, reader.read("id", start, stop)
-
-
-def hexes(ids: Array) -> list[str]:
-    """Ids as people write them: (n, 16) uint8 -> n lower-case hex strings."""
-    text = np.ascontiguousarray(ids, np.uint8).tobytes().hex()
-    return [text[i : i + 32] for i in range(0, len(text), 32)]
-
-
-def from_hex(ids: Sequence[str]) -> Array:
-    """Whole hex ids -> (n, 16) uint8. Raises BadInput for anything else."""
-    for text in ids:
-        if len(text) != 32 or any(c not in "0123456789abcdef" for c in text):
-            raise BadInput(f"{text!r} is not a whole image id: 32 lower-case hexadecimal digits are expected.")
-    return np.frombuffer(bytes.fromhex("".join(ids)), np.uint8).reshape(-1, 16)
-
-
-def _whole(ids: Array) -> Array:
-    """(n, 16) uint8 as (n,) byte strings that compare as the ids do.
-
-    numpy drops trailing zero bytes when it compares "S16", which keeps both order and equality of fixed-length ids.
-    """
-    return np.ascontiguousarray(ids, np.uint8).view("S16").reshape(-1)

@@ -115,7 +115,7 @@ class View:
         return self._with("balanced", per_class=_positive("per_class", per_class), seed=int(seed))
 
     def sample(self, n: int, *, seed: int = 0) -> View:
-        """n distinct images (all, if there are fewer), drawn by a hash of (seed, id)."""
+        """n distinct images, drawn by a hash of (seed, id); BadInput where there are fewer."""
         return self._with("sample", n=_positive("n", n), seed=int(seed))
 
     def only(self, mask: Array, why: str) -> View:
