@@ -1,0 +1,124 @@
+"""Images inside parquet files, in the layout of Hugging Face datasets: image struct{bytes, path}, label, …"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from nsdata.errors import BadInput
+from nsdata.importers.folder import read
+from nsdata.importers.item import Item, Skipped
+from nsdata.importers.layout import SPLIT_OF, UNLABELLED, label_of, readable, split_of_file
+from nsdata.importers.manifest import _split as split_named
+
+_IMAGE = ("image", "img", "jpg", "png")
+LABELS = ("label", "labels", "fine_label", "class", "target")
+_BATCH = 256  # rows at a time: small images or not, a few hundred MB at most
+
+
+def items(
+    path: Path, *, classes: Sequence[str], split: str | None = None, labelled: bool = True
+) -> Iterator[Item | Skipped]:
+    """The images of one parquet file, in its order, some hundred in memory at a time.
+
+    label: an integer, by the file's own ClassLabel names where its metadata has them, else the class's index;
+    or a class name; null or -1 for none. split: the argument, else the column "split", else the beginning of
+    the file's name (``train-00000-of-00001.parquet``). Raises BadInput for other columns or unknown labels.
+    """
+    file_split = split_of_file(path.name)
+    index = {name: i for i, name in enumerate(classes)}
+    with opened(path) as file:
+        names = file.schema_arrow.names
+        image = image_column(file.schema_arrow)
+        if image is None:
+            raise BadInput(
+                f"{path} has no column of images; its columns are {', '.join(names[:10])}.",
+                "call the column image: struct{bytes, path}, or bytes",
+            )
+        label = next((n for n in LABELS if n in names), None)
+        own = own_classes(file.schema_arrow, label)
+        extra = [n for n in (label, "split" if "split" in names else None) if n]
+        row = 0
+        for lists in _batches(file, [image, *extra], path):
+            if isinstance(lists, Skipped):
+                yield lists
+                return
+            empty = [None] * len(lists[image])
+            for cell, value, where in zip(
+                lists[image], lists.get(label or "", empty), lists.get("split", empty), strict=True
+            ):
+                row += 1
+                here = f"row {row} of {path.name}"
+                says = str(where).lower() if where else file_split
+                told = None
+                if labelled and says not in UNLABELLED:
+                    if own and isinstance(value, int) and 0 <= value < len(own):
+                        value = own[value]
+                    told = label_of(value, classes, index, here)
+                place = split or (split_named(where, here) if where else SPLIT_OF[file_split or "train"])
+                source, data = _bytes(cell, f"{path.name}!{row}", path.parent)
+                yield Skipped(source, data) if isinstance(data, str) else Item(source, data, told, place)
+
+
+def _batches(file: Any, names: list[str], path: Path) -> Iterator[dict[str, list[Any]] | Skipped]:
+    """The columns' values, some rows at a time; a damaged page ends them with a Skipped."""
+    import pyarrow as pa
+
+    try:
+        for batch in file.iter_batches(batch_size=_BATCH, columns=names):
+            yield {name: batch.column(name).to_pylist() for name in names}
+    except (OSError, ValueError, pa.ArrowException) as e:
+        yield Skipped(path.name, f"damaged parquet: {str(e).splitlines()[0][:80]}; the rest is lost")
+
+
+def _bytes(cell: Any, source: str, base: Path) -> tuple[str, bytes | str]:
+    """(source, the image's bytes or the reason why there are none)."""
+    if isinstance(cell, dict):
+        data, name = cell.get("bytes"), cell.get("path")
+        if data is None and name:
+            return readable(name), read(name if name.startswith("/") else f"{base}/{name}")
+        return (f"{source}!{readable(name)}" if name else source), "no image bytes" if data is None else data
+    return source, "no image bytes" if cell is None else cell
+
+
+def image_column(schema: Any) -> str | None:
+    """The column that holds encoded images: named image or img, else the only one of bytes."""
+    import pyarrow as pa
+
+    def holds(kind: Any) -> bool:
+        if pa.types.is_struct(kind):
+            return any(kind.field(i).name == "bytes" for i in range(kind.num_fields))
+        return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+    found = [field.name for field in schema if holds(field.type)]
+    return next((n for n in _IMAGE if n in found), found[0] if len(found) == 1 else None)
+
+
+def own_classes(schema: Any, label: str | None = None) -> list[str]:
+    """The ClassLabel names that the ``datasets`` library left in the file; [] if it did not."""
+    label = label or next((n for n in LABELS if n in schema.names), None)
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        return [str(name) for name in features[label].get("names") or []]
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return []
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """The file as pyarrow's ParquetFile. Raises BadInput if it is none."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(path)
+        names = file.schema_arrow.names
+    except (OSError, ValueError, pa.ArrowException) as e:
+        raise BadInput(f"{path} is no parquet file: {str(e).splitlines()[0]}", f"file {path}") from e
+    if len(set(names)) < len(names):
+        raise BadInput(f"{path} has two columns of one name; its columns are {', '.join(names[:10])}.")
+    with file:
+        yield file

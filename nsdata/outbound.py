@@ -1,0 +1,82 @@
+"""Which rows of a store an export writes, with what is known of each; export.py knows the formats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsdata.errors import BadInput
+from nsdata.export import ExportRow, export, format_of
+from nsdata.ids import hexes
+from nsdata.progress import Progress, silent
+from nsdata.schema import SPLITS
+
+if TYPE_CHECKING:
+    from nsdata.labels import Labels
+    from nsdata.store import Store
+
+_BLOCK = 512  # rows read at a time
+
+
+def export_store(
+    store: Store,
+    out: str | Path,
+    *,
+    view: str | None = None,
+    gen: int | None = None,
+    format: str | None = None,
+    overwrite: bool = False,
+    on_progress: Progress = silent,
+) -> int:
+    """Write a saved view (each row once, with its copies), what a generation labels, or all images; return the count.
+
+    format: "folder", "csv", "parquet" or "wds"; None = by the ending of ``out``. Raises BadInput, Conflict.
+    """
+    if view is not None and gen is not None:
+        raise BadInput("A view brings its own generation; give view or gen, not both.", "nsdata export OUT --view NAME")
+    out = Path(out)
+    labels: Labels | None
+    if view is not None:
+        chosen = store.load_view(view).need_rows()
+        table, labels = chosen.store.table, chosen.soft_labels
+        rows, copies = np.unique(chosen.rows, return_counts=True)
+    else:
+        table, labels = store.table, None if gen is None else store.labels(gen)
+        rows = np.flatnonzero(table.visible) if labels is None else labels.rows
+        copies = np.ones(len(rows), np.int64)
+    with_images = (format or format_of(out)) != "csv"
+
+    def read() -> Iterator[ExportRow]:
+        for start in range(0, len(rows), _BLOCK):
+            block = slice(start, start + _BLOCK)
+            yield from _block(table, labels, rows[block], copies[block], with_images)
+            on_progress(min(start + _BLOCK, len(rows)), len(rows))
+
+    return export(read(), out, format, store.classes, overwrite=overwrite)
+
+
+def _block(
+    table: Any, labels: Labels | None, rows: NDArray[np.int64], copies: NDArray[np.int64], with_images: bool
+) -> Iterator[ExportRow]:
+    blobs: list[bytes] | list[None] = table.blobs(rows) if with_images else [None] * len(rows)
+    ids, sources = hexes(table.ids[rows]), table.sources(rows)
+    pseudo = np.full(len(rows), -1) if labels is None else labels.all_pseudo[rows]
+    told = np.flatnonzero(pseudo >= 0)
+    soft = {} if labels is None else dict(zip(told.tolist(), labels.take(rows[told]), strict=True))
+    for i, row in enumerate(rows):
+        label = int(table.label[row])
+        yield ExportRow(
+            id_hex=ids[i],
+            data=blobs[i],
+            label=label if label >= 0 else None,
+            split=SPLITS[int(table.split[row])],
+            source=sources[i],
+            pseudo=int(pseudo[i]) if i in soft else None,
+            confidence=float(labels.all_confidence[row]) if labels is not None and i in soft else None,
+            soft=soft.get(i),
+            copies=int(copies[i]),
+        )

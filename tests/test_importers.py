@@ -1,0 +1,461 @@
+"""What each kind of source yields, and what each says when something is wrong with it."""
+
+from __future__ import annotations
+
+import bz2
+import csv
+import gzip
+import io
+import json
+import lzma
+import os
+import struct
+import tarfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nsdata.decode import array_id, encode_array, pixels
+from nsdata.errors import BadInput
+from nsdata.importers import Item, Skipped, arrays, classes_from, detect, digits, formats, open_source
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+real = pytest.mark.skipif(not DATA.is_dir(), reason=f"needs the shared images in {DATA}")
+CLASSES = ["cat", "dog"]
+
+
+def image(i: int) -> bytes:
+    return encode_array(np.full((4, 5, 3), i, np.uint8))
+
+
+def tree(root: Path, *names: str) -> Path:
+    for i, name in enumerate(names):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(image(i))
+    return root
+
+
+def brief(found: object) -> list[tuple[str, int | None, str]]:
+    """(source, label, split) of items; (source, None, reason) of what was skipped."""
+    return [
+        (f.source, f.label, f.split) if isinstance(f, Item) else (f.source, None, f.reason)
+        for f in found  # type: ignore[attr-defined]
+    ]
+
+
+def read(source: object, **options: object) -> list[tuple[str, int | None, str]]:
+    return brief(open_source(source, **{"classes": CLASSES, **options}))  # type: ignore[arg-type]
+
+
+# ------------------------------------------------------------------ folder
+
+
+def test_class_folders(tmp_path: Path) -> None:
+    tree(tmp_path, "dog/2.png", "cat/b/1.png", "cat/a.txt", "dog/.hidden", "cat/Thumbs.db", "__MACOSX/cat/1.png")
+    assert read(tmp_path) == [("cat/a.txt", 0, "train"), ("cat/b/1.png", 0, "train"), ("dog/2.png", 1, "train")]
+    assert read(tmp_path, split="test", labelled=False) == [
+        ("cat/a.txt", None, "test"),
+        ("cat/b/1.png", None, "test"),
+        ("dog/2.png", None, "test"),
+    ]
+    assert classes_from(tmp_path) == CLASSES
+
+
+def test_split_folders(tmp_path: Path) -> None:
+    names = ["extra/dog/5.png", "test/cat/1.png", "train/cat/2.png", "unlabelled/x/3.png", "validation/dog/4.png"]
+    tree(tmp_path, *names)
+    assert read(tmp_path) == [
+        (names[0], None, "train"),
+        (names[1], 0, "test"),
+        (names[2], 0, "train"),
+        (names[3], None, "train"),
+        (names[4], 1, "val"),
+    ]
+    assert {s for _, _, s in read(tmp_path, split="val")} == {"val"}
+    assert classes_from(tmp_path) == CLASSES
+
+
+def test_split_names_may_be_classes(tmp_path: Path) -> None:
+    tree(tmp_path, "train/1.png", "test/2.png")
+    assert read(tmp_path, classes=["test", "train"]) == [("test/2.png", 0, "train"), ("train/1.png", 1, "train")]
+
+
+def test_flat_and_unlabelled_folders(tmp_path: Path) -> None:
+    tree(tmp_path, "b.png", "a.png")
+    assert read(tmp_path) == [("a.png", None, "train"), ("b.png", None, "train")]
+    tree(tmp_path, "cat/c.png", "unlabelled/d.png")
+    assert read(tmp_path)[2:] == [("cat/c.png", 0, "train"), ("unlabelled/d.png", None, "train")]
+    tree(tmp_path, "2024/e.png")
+    assert read(tmp_path, labelled=False)[0] == ("2024/e.png", None, "train")
+
+
+@pytest.mark.parametrize(
+    "names", [["bird/1.png", "cat/1.png"], ["train/bird/1.png"], ["train/cat/1.png", "bird/1.png"]]
+)
+def test_unknown_class_folder(tmp_path: Path, names: list[str]) -> None:
+    tree(tmp_path, *names)
+    with pytest.raises(BadInput, match=r"'bird'.*this store has cat, dog") as e:
+        read(tmp_path)
+    assert "--unlabelled" in e.value.hint
+
+
+def test_links(tmp_path: Path) -> None:
+    tree(tmp_path / "store", "cat/1.png")
+    (tmp_path / "store" / "cat" / "loop").symlink_to(tmp_path / "store")
+    (tmp_path / "store" / "cat" / "gone.png").symlink_to("nowhere")
+    (tmp_path / "store" / "dog").symlink_to(tree(tmp_path / "other", "2.png"))
+    os.mkfifo(tmp_path / "store" / "cat" / "pipe")
+    assert read(tmp_path / "store") == [
+        ("cat/1.png", 0, "train"),
+        ("cat/gone.png", None, "link to nothing"),
+        ("dog/2.png", 1, "train"),
+    ]
+
+
+def test_names_that_are_no_utf8(tmp_path: Path) -> None:
+    folder = os.fsencode(tmp_path) + b"/cat"
+    os.mkdir(folder)
+    with open(folder + b"/caf\xe9.png", "wb") as file:
+        file.write(image(1))
+    ((source, label, _),) = read(tmp_path)
+    assert source.encode() == "cat/caf\ufffd.png".encode()
+    assert label == 0
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_files_that_may_not_be_read(tmp_path: Path) -> None:
+    tree(tmp_path, "cat/1.png", "cat/2.png")
+    (tmp_path / "cat" / "1.png").chmod(0)
+    assert "Permission" in read(tmp_path)[0][2]
+    assert len(read(tmp_path)) == 2
+
+
+# ------------------------------------------------------------------ tar
+
+
+def pack(path: Path, members: dict[str, bytes], mode: str = "w", **options: object) -> Path:
+    with tarfile.open(path, mode, **options) as tar:  # type: ignore[call-overload]
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return path
+
+
+LONG = "cat/" + "x" * 200 + ".png"
+FILES = {"./cat/1.png": image(1), "dog/2.png": image(2), "dog/._2.png": b"litter", LONG: image(3), "cat/no.txt": b"no"}
+
+
+@pytest.mark.parametrize("ending", ["tar", "tar.gz", "tgz", "tar.bz2", "tar.xz"])
+@pytest.mark.parametrize("format", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_class_folders_in_a_tar(tmp_path: Path, ending: str, format: int) -> None:
+    mode = {"tar": "w", "tgz": "w:gz"}.get(ending, "w:" + ending[4:])
+    path = pack(tmp_path / f"a.{ending}", FILES, mode, format=format)
+    assert read(path) == [
+        (f"{path.name}!cat/1.png", 0, "train"),
+        (f"{path.name}!dog/2.png", 1, "train"),
+        (f"{path.name}!{LONG}", 0, "train"),
+        (f"{path.name}!cat/no.txt", 0, "train"),
+    ]
+    assert [i.data for i in open_source(path, classes=CLASSES) if isinstance(i, Item)][2] == image(3)
+    assert classes_from(path) == CLASSES
+
+
+def test_splits_in_a_tar(tmp_path: Path) -> None:
+    path = pack(tmp_path / "set.tar", {f"photos/{s}/cat/1.png": image(1) for s in ("train", "valid", "extra")})
+    assert [f[1:] for f in read(path)] == [(0, "train"), (0, "val"), (None, "train")]
+    assert read(pack(tmp_path / "test-01.tar", FILES))[0][1:] == (0, "test")
+    with pytest.raises(BadInput, match="'bird'"):
+        read(pack(tmp_path / "b.tar", {"bird/1.png": image(1)}))
+    assert len(read(tmp_path / "b.tar", labelled=False)) == 1
+    assert {f[2] for f in read(tmp_path / "test-01.tar", split="val")} == {"val"}
+
+
+def test_webdataset(tmp_path: Path) -> None:
+    facts = {"label": "dog", "split": "val"}
+    members = {
+        "a/0.jpg": image(0),
+        "a/0.cls": b"1",
+        "a/1.png": image(1),
+        "a/1.json": json.dumps(facts).encode(),
+        "a/1.npy": b"numbers",
+        "a/2.cls": b"cat\n",
+        "a/2.webp": image(2),
+        "a/3.json": b'{"label": null}',
+        "a/3.jpeg": image(3),
+        "a/4.json": b"broken",
+        "a/4.jpeg": image(4),
+    }
+    path = pack(tmp_path / "shard-0.tar", members)
+    assert [f[1:] for f in read(path)] == [(1, "train"), (1, "val"), (0, "train"), (None, "train"), (None, "train")]
+    assert {f[1] for f in read(path, labelled=False)} == {None}
+    pack(tmp_path / "wrong.tar", {"k.jpg": image(0), "k.cls": b"2"})
+    with pytest.raises(BadInput, match=r"Label '2' in k of .*wrong\.tar is no class; this store has cat, dog"):
+        read(tmp_path / "wrong.tar")
+
+
+def test_damaged_tars_give_what_they_can(tmp_path: Path) -> None:
+    members = {f"cat/{i}.png": image(i) for i in range(20)}
+    whole = pack(tmp_path / "a.tar", members).read_bytes()
+    assert len(read(tmp_path / "a.tar")) == 20
+    size = 1024  # header and one block of data, each
+    cases = {
+        "in a header": (whole[: 5 * size + 100], 5),
+        "at a boundary": (whole[: 5 * size], 5),
+        "in data": (whole[: 5 * size + 530], 5),
+        "bad header": (whole[: 5 * size] + b"\1" * 512 + whole[5 * size + 512 :], 19),
+        "zeroed middle": (whole[: 5 * size + 1] + b"\1" * 3 * size + whole[8 * size + 1 :], 16),
+    }
+    for what, (data, number) in cases.items():
+        (tmp_path / "b.tar").write_bytes(data)
+        found = list(open_source(tmp_path / "b.tar", classes=CLASSES))
+        good = [f for f in found if isinstance(f, Item) and f.data in members.values()]
+        bad = [f for f in found if isinstance(f, Skipped)]
+        assert (len(good), len(bad)) == (number, 1), what
+        assert found[-1] == bad[0] or "bytes lost before" in bad[0].reason
+    for squeeze in (gzip.compress, bz2.compress, lzma.compress):
+        packed = squeeze(whole)
+        (tmp_path / "c.tar").write_bytes(packed[: len(packed) // 2])
+        found = list(open_source(tmp_path / "c.tar", classes=CLASSES))
+        assert isinstance(found[-1], Skipped), squeeze
+        assert "compressed data" in found[-1].reason or "without its end" in found[-1].reason
+    (tmp_path / "two.tar").write_bytes(whole * 2)
+    both = read(tmp_path / "two.tar")
+    assert len(both) == 41
+    assert "two archives in one" in both[20][2]
+    (tmp_path / "rubbish.tar").write_bytes(whole + b"rubbish" * 1000)
+    assert len(read(tmp_path / "rubbish.tar")) == 20
+    (tmp_path / "d.tar").write_bytes(gzip.compress(whole[: 4 * size]) + gzip.compress(whole[4 * size :]))
+    assert len(read(tmp_path / "d.tar")) == 20  # two gzip members, as pigz and cat write them
+
+
+def test_no_tar_at_all(tmp_path: Path) -> None:
+    for data in (b"", b"hello", b"\1" * 5000, b"\0" * 512, gzip.compress(b"hello")):
+        (tmp_path / "a.tar").write_bytes(data)
+        with pytest.raises(BadInput, match="no tar archive"):
+            read(tmp_path / "a.tar")
+    (tmp_path / "a.tar").write_bytes(b"\x1f\x8bxxxxxxx")
+    assert "compressed data is damaged" in read(tmp_path / "a.tar")[0][2]
+    pack(tmp_path / "empty.tar", {})
+    assert read(tmp_path / "empty.tar") == []
+
+
+@real
+def test_real_archives() -> None:
+    names = classes_from(DATA / "cifar10" / "test.tar.gz")
+    assert names == ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+    found = list(open_source(DATA / "cifar10" / "test.tar.gz", classes=names))
+    assert all(isinstance(f, Item) and f.split == "test" for f in found)
+    with (DATA / "cifar10" / "manifest.csv").open() as file:
+        told = {row["path"]: int(row["label"]) for row in csv.DictReader(file)}
+    assert [told[f.source.partition("!")[2]] for f in found] == [f.label for f in found]  # type: ignore[union-attr]
+    assert Counter(f.label for f in found) == dict.fromkeys(range(10), 500)  # type: ignore[union-attr]
+    extra = open_source(DATA / "cifar10" / "extra.tar.gz", classes=names)
+    assert next(extra).label is None  # type: ignore[union-attr]
+
+
+# ------------------------------------------------------------------ manifest
+
+
+def test_manifest(tmp_path: Path) -> None:
+    tree(tmp_path, "x/1.png", "2.png")
+    outside = tree(tmp_path / "elsewhere", "3.png") / "3.png"
+    lines = ["filename,class,split,more", "x/1.png,dog,validation,1", "2.png,,,2", "gone.png,0,test,3", f"{outside},0"]
+    (tmp_path / "list.csv").write_text("\ufeff" + "\r\n".join(lines) + "\r\n")
+    assert read(tmp_path / "list.csv") == [
+        ("x/1.png", 1, "val"),
+        ("2.png", None, "train"),
+        ("gone.png", None, "no such file"),
+        (str(outside), 0, "train"),
+    ]
+    assert {f[2] for f in read(tmp_path / "list.csv", split="test")} == {"test", "no such file"}
+    assert classes_from(tmp_path / "list.csv") == ["0", "dog"]
+
+
+def test_manifest_as_parquet(tmp_path: Path) -> None:
+    import pandas as pd
+
+    tree(tmp_path, "1.png", "2.png")
+    table = pd.DataFrame({"image": ["1.png", "2.png"], "label": [1.0, float("nan")]})
+    table.to_parquet(tmp_path / "list.parquet")
+    assert detect(tmp_path / "list.parquet") == "manifest"
+    assert read(tmp_path / "list.parquet") == [("1.png", 1, "train"), ("2.png", None, "train")]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("path,label\n1.png,cat\n1.png,bird\n", r"Label 'bird' in row 2 of .* this store has cat, dog"),
+        ("path,label\n1.png,2\n", r"Label '2' in row 1"),
+        ("path,split\n1.png,dev\n", r"Split 'dev' in row 1 .* train, val, test"),
+        ("name,label\n1.png,2\n", r"no column of paths; its columns are name, label"),
+        ("", r"no column of paths; its columns are none"),
+        ('path,label\n"1.png,2\n', r"no CSV in UTF-8"),
+    ],
+)
+def test_bad_manifests(tmp_path: Path, text: str, message: str) -> None:
+    tree(tmp_path, "1.png")
+    (tmp_path / "list.csv").write_text(text)
+    with pytest.raises(BadInput, match=message):
+        read(tmp_path / "list.csv")
+
+
+# ------------------------------------------------------------------ parquet
+
+
+def hub(path: Path, labels: list[object], names: list[str] | None = None, kind: str = "struct") -> Path:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    cells = [{"bytes": image(i), "path": f"{i}.png"} for i in range(len(labels))]
+    table = pa.table({"image": cells if kind == "struct" else [c["bytes"] for c in cells], "label": labels})
+    if names:
+        feature = {"label": {"names": names, "_type": "ClassLabel"}}
+        table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": feature}})})
+    path.parent.mkdir(exist_ok=True)
+    pq.write_table(table, path, row_group_size=2)
+    return path
+
+
+def test_hugging_face_layout(tmp_path: Path) -> None:
+    path = hub(tmp_path / "data" / "train-00000-of-00001.parquet", [0, 1, None, -1], ["dog", "cat"])
+    hub(tmp_path / "data" / "validation-00000-of-00001.parquet", [0], ["dog", "cat"], "bytes")
+    assert [f[1] for f in read(path)] == [1, 0, None, None]  # by the file's own names
+    assert [f.data for f in open_source(path, classes=CLASSES)] == [image(i) for i in range(4)]  # type: ignore[union-attr]
+    assert detect(tmp_path) == "parquet"
+    assert [f[2] for f in read(tmp_path)] == ["train"] * 4 + ["val"]
+    assert read(tmp_path / "data") == read(tmp_path) == read(str(tmp_path / "data" / "*.parquet"))
+    assert classes_from(tmp_path) == classes_from(path) == ["dog", "cat"]
+    text = hub(tmp_path / "text.parquet", ["dog", "cat", "", None])
+    assert [f[1] for f in read(text)] == [1, 0, None, None]
+    assert classes_from(text) == CLASSES
+    with pytest.raises(BadInput, match=r"Label '2' in row 1 of far\.parquet"):
+        read(hub(tmp_path / "far.parquet", [2]))
+
+
+def test_damaged_parquet(tmp_path: Path) -> None:
+    path = hub(tmp_path / "a.parquet", [0, 1, 0, 1])
+    data = bytearray(path.read_bytes())
+    data[200:400] = b"\xff" * 200
+    path.write_bytes(bytes(data))
+    assert any("damaged parquet" in f[2] for f in read(path, format="parquet"))
+    path.write_bytes(data[:100])
+    with pytest.raises(BadInput, match="no parquet file"):
+        read(path)
+
+
+# ------------------------------------------------------------------ idx, digits, arrays
+
+
+def write_idx(path: Path, array: np.ndarray) -> None:
+    head = bytes((0, 0, 8, array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape)
+    data = head + array.astype(np.uint8).tobytes()
+    path.write_bytes(gzip.compress(data) if path.suffix == ".gz" else data)
+
+
+def test_idx(tmp_path: Path) -> None:
+    images = np.arange(4 * 3 * 2).reshape(4, 3, 2).astype(np.uint8)
+    write_idx(tmp_path / "train-images-idx3-ubyte.gz", images)
+    write_idx(tmp_path / "train-labels-idx1-ubyte", np.array([0, 1, 1, 0]))
+    write_idx(tmp_path / "t10k-images.idx3-ubyte", images[:1])
+    assert [f[1:] for f in read(tmp_path)] == [(0, "train"), (1, "train"), (1, "train"), (0, "train"), (None, "test")]
+    found = list(open_source(tmp_path / "train-images-idx3-ubyte.gz", classes=CLASSES, labelled=False))
+    assert [f.id for f in found] == [array_id(i) for i in images]  # type: ignore[union-attr]
+    assert np.array_equal(pixels(found[2].data)[:, :, 0], images[2])  # type: ignore[union-attr]
+    assert classes_from(tmp_path) == [str(i) for i in range(10)]
+    with pytest.raises(BadInput, match="has the label 1; this store has one"):
+        read(tmp_path, classes=["one"])
+    write_idx(tmp_path / "train-labels-idx1-ubyte", np.array([0, 1]))
+    with pytest.raises(BadInput, match="4 images"):
+        read(tmp_path)
+    whole = (tmp_path / "t10k-images.idx3-ubyte").read_bytes()
+    (tmp_path / "t10k-images.idx3-ubyte").write_bytes(whole[:-1])
+    assert read(tmp_path / "t10k-images.idx3-ubyte")[0][2] == "truncated: its last 1 of 1 images are missing"
+
+
+@real
+def test_fashion_mnist() -> None:
+    source = DATA / "fashion-mnist"
+    assert detect(source) == "idx"
+    found = list(open_source(source / "t10k-images-idx3-ubyte.gz", classes=list("abcdefghij")))
+    assert Counter(f.label for f in found) == dict.fromkeys(range(10), 1000)  # type: ignore[union-attr]
+    assert {f.split for f in found} == {"test"}  # type: ignore[union-attr]
+    assert pixels(found[0].data).shape == (28, 28, 3)  # type: ignore[union-attr]
+
+
+def test_digits() -> None:
+    found = list(open_source("digits", classes=digits.CLASSES))
+    assert len(found) == 1797
+    assert found[0].source == "digits/0000"
+    test = Counter(f.label for f in found if f.split == "test")  # type: ignore[union-attr]
+    assert sum(test.values()) == 500
+    assert set(test.values()) <= {48, 49, 50, 51}
+    assert None not in test
+    train = Counter(f.label for f in found if f.split == "train")  # type: ignore[union-attr]
+    assert train == {None: 1267, **dict.fromkeys(range(10), 3)}
+    assert pixels(found[0].data).max() == 239  # 15 of 16  # type: ignore[union-attr]
+    first = [f.source for f in found if f.split == "train" and f.label is not None]  # type: ignore[union-attr]
+    assert first[:3] == ["digits/0117", "digits/0214", "digits/0243"]  # the choice, for ever
+    assert brief(digits.items(classes=digits.CLASSES)) == brief(found)
+    assert brief(digits.items(classes=digits.CLASSES, seed=1)) != brief(found)
+    with pytest.raises(BadInput, match="needs the classes 0 to 9"):
+        list(digits.items(classes=CLASSES))
+
+
+def test_arrays() -> None:
+    images = np.arange(3 * 4 * 5 * 3, dtype=np.uint8).reshape(3, 4, 5, 3)
+    found = list(arrays.items(images, np.array([0, -1, 7]), split="val"))
+    assert brief(found) == [("array/0000", 0, "val"), ("array/0001", None, "val"), ("array/0002", 7, "val")]
+    assert np.array_equal(pixels(found[1].data), images[1])
+    assert found[1].id == array_id(images[1])
+    grey = images[..., 0]
+    assert [f.id for f in arrays.items(grey)] == [f.id for f in arrays.items(grey[..., None])]
+    for wrong in (images / 255, images[0, 0], images[..., :2], images.transpose(0, 3, 1, 2)):
+        with pytest.raises(BadInput):
+            arrays.items(wrong)
+    for labels in (np.zeros(2, int), np.zeros(3), np.zeros((3, 1), int), np.array([0, -2, 1])):
+        with pytest.raises(BadInput):
+            arrays.items(images, labels)
+
+
+# ------------------------------------------------------------------ the door
+
+
+def test_dispatch(tmp_path: Path) -> None:
+    tars = tmp_path / "tars"
+    tars.mkdir()
+    pack(tars / "b.tar", {"cat/1.png": image(1)})
+    pack(tars / "a.tar.gz", {"dog/1.png": image(1)}, "w:gz")
+    (tars / "README.md").write_text("read me")
+    assert detect(tars) == "tar"
+    assert read(tars) == [("a.tar.gz!dog/1.png", 1, "train"), ("b.tar!cat/1.png", 0, "train")]
+    assert read(tars / "*.tar*") == read(tars)
+    assert classes_from(tars) == CLASSES
+    tree(tars, "cat/1.png")
+    assert detect(tars) == "folder"
+    (tmp_path / "names.txt").write_text("dog\n\ncat\ndog\n")
+    assert classes_from(tmp_path / "names.txt") == ["dog", "cat"]
+    assert formats() == ["digits", "folder", "idx", "manifest", "parquet", "tar"]
+    assert classes_from("digits") == list("0123456789")
+
+
+def test_what_is_not_there(tmp_path: Path) -> None:
+    tree(tmp_path, "photos/cat/1.png")
+    with pytest.raises(BadInput, match=r"closest is .*photos") as e:
+        open_source(tmp_path / "phtos", classes=CLASSES)
+    assert e.value.hint.endswith("photos")
+    with pytest.raises(BadInput, match="holds photos"):
+        open_source(tmp_path / "zzz", classes=CLASSES)
+    with pytest.raises(BadInput, match="does not exist"):
+        open_source(tmp_path / "no" / "where", classes=CLASSES)
+    with pytest.raises(BadInput, match="neither a folder"):
+        read(tree(tmp_path, "one.png") / "one.png")
+    with pytest.raises(BadInput, match="Split 'dev'"):
+        open_source(tmp_path, classes=CLASSES, split="dev")
+    with pytest.raises(BadInput, match="Format 'zip'"):
+        open_source(tmp_path, classes=CLASSES, format="zip")
+    with pytest.raises(BadInput, match="names no classes"):
+        classes_from(tree(tmp_path / "flat", "1.png"))
