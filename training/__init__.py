@@ -1,0 +1,53 @@
+"""The models of Noisy Student Training: train a teacher or student, label with it, evaluate it.
+
+    from training import TrainConfig, evaluate, label, train
+
+Names are loaded when they are first used, so that importing this package costs nothing: torch comes with
+``train``, not before.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from training.config import TrainConfig
+    from training.evaluation import Scores, evaluate, score
+    from training.loop import Trained, train
+    from training.models import LoadedModel, load
+    from training.teacher import label
+
+__all__ = [
+    "LoadedModel",
+    "Scores",
+    "TrainConfig",
+    "Trained",
+    "evaluate",
+    "label",
+    "load",
+    "score",
+    "train",
+]
+
+_HOME = {
+    "LoadedModel": "models",
+    "Scores": "evaluation",
+    "TrainConfig": "config",
+    "Trained": "loop",
+    "evaluate": "evaluation",
+    "label": "teacher",
+    "load": "models",
+    "score": "evaluation",
+    "train": "loop",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'training' has no attribute '{name}'")
+    return getattr(importlib.import_module(f"training.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,309 @@
+"""TrainConfig: every knob of training, one documented field each; in and out of TOML and JSON.
+
+A run folder keeps the whole of it (``config.json``), so that "what was this trained with?" has an answer.
+Defaults are the paper's (Xie et al., CVPR 2020) or its official code's where a small machine can live with
+them; where they differ, the field says what the paper has.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import tomllib
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from nsdata.errors import BadInput
+
+SHOW = 'python -c "from training import TrainConfig; help(TrainConfig)"'
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainConfig:
+    """How one model is trained. Raises BadInput, naming the field, its value and what is allowed."""
+
+    model: str = "efficientnet_b0"
+    """Any timm name, or ours: wrn_10_1 … wrn_28_10 (32-px images), efficientnet_l0, efficientnet_l1."""
+
+    model_args: dict[str, Any] = field(default_factory=dict)
+    """Extra arguments for timm.create_model, such as {img_size = 64} for a ViT."""
+
+    pretrained: bool = False
+    """Start from timm's published weights (downloads them). The paper trains every student from scratch."""
+
+    image_size: int | None = None
+    """Side of the square input in pixels, for student and later as teacher. None: the model's own."""
+
+    batch_size: int = 64
+    """Labelled images per step. The paper: 2,048."""
+
+    ratio: int = 3
+    """Unlabelled images per labelled image in a step. The paper: 3 for B1-B7, 14 and 28 for L2."""
+
+    steps: int | None = None
+    """Optimiser steps. None: from epochs."""
+
+    epochs: float = 100.0
+    """Passes over the *labelled* images, as in the paper (350; 700 up to B4). Not used if steps is set."""
+
+    optimiser: Literal["sgd", "rmsprop", "adamw"] = "sgd"
+    """sgd (Nesterov), rmsprop (TensorFlow's, decay 0.9, epsilon 1e-3: the official code's), or adamw."""
+
+    lr: float = 0.05
+    """Peak learning rate, not scaled by anything. Official: 0.016 per 256 labelled images (rmsprop)."""
+
+    momentum: float = 0.9
+    """Momentum of sgd and rmsprop; beta 1 of adamw."""
+
+    weight_decay: float = 1e-4
+    """On every parameter but those of normalisation layers. Official: 1e-5 with rmsprop, SVHN 1e-4."""
+
+    schedule: Literal["cosine", "step"] = "cosine"
+    """cosine to 0 over the run; or step: times decay_rate every decay_epochs, the official staircase."""
+
+    decay_epochs: float = 2.4
+    """Epochs per stair of schedule 'step': 2.4 of 350, 4.8 of 700."""
+
+    decay_rate: float = 0.97
+    """Factor per stair of schedule 'step'."""
+
+    warmup: float = 0.02
+    """Share of all steps in which the rate rises linearly to lr (official 5 of 350 epochs); the decay's clock
+    is not shifted by it."""
+
+    clip_norm: float = 0.0
+    """Largest gradient norm; longer gradients are shortened to it. 0: off, as in the official code."""
+
+    ema_decay: float = 0.999
+    """Averaging of weights and buffers, min(decay, (1 + n) / (10 + n)) at update n. Official: 0.9999 for 1e5
+    steps. The average is what is validated, saved and used as teacher."""
+
+    label_smoothing: float = 0.1
+    """Of people's labels only; soft labels are smooth already. Official: 0.1."""
+
+    soft: Literal["soft", "hard"] = "soft"
+    """Learn a generation's probabilities, or only its pseudo-label. The paper prefers soft: hard labels hurt
+    when the teacher is unsure."""
+
+    loss: Literal["concat_mean", "sum_of_means", "labelled_normalised"] = "concat_mean"
+    """How labelled and unlabelled losses add up; the paper states three (training/losses.py): the mean over
+    the whole batch (section 3.1), the sum of two means (algorithm 1), or that sum divided by the
+    labelled images only (official code: concat_mean times 1 + ratio)."""
+
+    noise: bool = True
+    """Master switch. False: clean images, no dropout, no stochastic depth, whatever the fields below say: the
+    control that shows what the noise is worth."""
+
+    randaugment_ops: int = 2
+    """Operations per image, drawn with replacement. The paper: 2. 0: no RandAugment."""
+
+    randaugment_magnitude: float = 15.0
+    """Level, 10 being RandAugment's own scale, not clipped. Official: B0-B1 none, B2 6, B3 12, B4 15, B5 18,
+    B6 24, B7 and L2 27."""
+
+    crop: Literal["resized", "pad", "none"] = "resized"
+    """resized: random area and aspect, for photographs; pad: shift by up to an eighth of the side, reflected
+    at the border, for small images; none: as the teacher sees it."""
+
+    crop_scale: tuple[float, float] = (0.08, 1.0)
+    """Smallest and largest share of the image's area that crop 'resized' keeps."""
+
+    flip: bool = True
+    """Mirror half of the images left to right. Switch off where that changes the class: digits, text."""
+
+    cutout: float = 0.0
+    """Side of a grey square put at a random place, as a share of the image's side. Official SVHN: 0.5."""
+
+    dropout: float = 0.2
+    """Drop rate of the final features. The paper: 0.5; official B0-B7: 0.2 to 0.5. Small nets: 0 to 0.2."""
+
+    drop_path: float = 0.2
+    """Stochastic depth: *drop* rate of the last block, linear from 0 (the paper's survival 0.8 is 0.2 here).
+    Small nets: 0 to 0.1."""
+
+    val_fraction: float = 0.1
+    """Share of the labelled images, chosen by id, held out to pick the best weights, if the store has no
+    labelled val split. 0: hold nothing out and keep the last weights."""
+
+    eval_every: int | None = None
+    """Steps between validations. None: 20 times in a run."""
+
+    amp: bool = True
+    """bfloat16 arithmetic on a GPU; no effect elsewhere."""
+
+    channels_last: bool = True
+    """Channels-last memory on a GPU, faster with amp; no effect elsewhere."""
+
+    seed: int = 0
+    """Of initial weights, order, crops and noise. Same seed, same machine: the same losses on a CPU."""
+
+    threads: int = 0
+    """CPU threads of torch while training. 0: leave torch's own choice."""
+
+    device: str = "auto"
+    """auto (a GPU if there is one), cpu, cuda, cuda:1, mps."""
+
+    def __post_init__(self) -> None:
+        for name, kind in _KINDS.items():
+            object.__setattr__(self, name, _coerced(name, kind, getattr(self, name)))
+        for name, (low, high, text) in _RANGES.items():
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                raise _bad(name, value, text)
+        low, high = self.crop_scale
+        if not 0 < low <= high <= 1:
+            raise _bad("crop_scale", list(self.crop_scale), "two numbers with 0 < smallest ≤ largest ≤ 1")
+        if not self.model:
+            raise _bad("model", self.model, "the name of a model")
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
+        """From a dict such as to_dict() gives; absent fields take their defaults. Raises BadInput."""
+        for name in values:
+            if name not in _KINDS:
+                close = difflib.get_close_matches(str(name), _KINDS, n=1, cutoff=0.4)
+                near = f"the closest is '{close[0]}'" if close else "none is close"
+                raise BadInput(f"Training has no setting '{name}'; {near}.", SHOW)
+        return cls(**values)
+
+    @classmethod
+    def load(cls, path: str | Path) -> TrainConfig:
+        """From a .toml or .json file; of a run's config.json its "config" is taken. Raises BadInput."""
+        path = Path(path)
+        try:
+            text = path.read_text(encoding="utf-8")
+            values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+        except OSError as error:
+            raise BadInput(f"The config file {path} cannot be read: {error.strerror}.") from error
+        except ValueError as error:  # both parsers raise a subclass of it
+            kind = "JSON" if path.suffix == ".json" else "TOML"
+            raise BadInput(f"The config file {path} is not valid {kind}: {error}.") from error
+        if not isinstance(values, dict):
+            raise BadInput(f"The config file {path} holds a {type(values).__name__}; settings are expected.")
+        return cls.from_dict(values["config"] if isinstance(values.get("config"), dict) else values)
+
+    def save(self, path: str | Path) -> None:
+        """To a .toml or .json file that load() reads back as an equal config."""
+        path, values = Path(path), self.to_dict()
+        if path.suffix == ".json":
+            text = json.dumps(values, indent=2) + "\n"
+        else:  # TOML has no null: an absent field is its default, and every None is one
+            text = "".join(f"{k} = {_toml(v)}\n" for k, v in values.items() if v is not None)
+        path.write_text(text, encoding="utf-8")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every field as a plain JSON value."""
+        values = {name: getattr(self, name) for name in _KINDS}
+        return {**values, "model_args": dict(self.model_args), "crop_scale": list(self.crop_scale)}
+
+    def replace(self, **changes: Any) -> TrainConfig:
+        """A copy with some fields changed. Raises BadInput."""
+        return type(self).from_dict({**self.to_dict(), **changes})
+
+    def with_settings(self, settings: Iterable[str]) -> TrainConfig:
+        """A copy with "key=value" texts applied, read by the field's type: "lr=0.1", "steps=none",
+        "flip=false", "crop_scale=[0.3, 1]". Raises BadInput."""
+        changes: dict[str, Any] = {}
+        for setting in settings:
+            name, equals, text = setting.partition("=")
+            if not equals:
+                raise BadInput(f"The setting '{setting}' has no '='.", f"--set {name or 'lr'}=VALUE")
+            changes[name.strip()] = _parsed(name.strip(), text.strip())
+        return self.replace(**changes)
+
+
+_KINDS: dict[str, Any] = typing.get_type_hints(TrainConfig)
+_RANGES: dict[str, tuple[float, float, str]] = {
+    "image_size": (4, 4096, "4 to 4096 pixels"),
+    "batch_size": (1, 2**20, "1 or more"),
+    "ratio": (0, 1024, "0 to 1024"),
+    "steps": (1, 2**40, "1 or more"),
+    "epochs": (1e-9, 1e9, "more than 0"),
+    "lr": (1e-12, 1e6, "more than 0"),
+    "momentum": (0, 0.99999, "0 to below 1"),
+    "weight_decay": (0, 1e3, "0 or more"),
+    "decay_epochs": (1e-9, 1e9, "more than 0"),
+    "decay_rate": (1e-9, 1, "more than 0, up to 1"),
+    "warmup": (0, 1, "0 to 1"),
+    "clip_norm": (0, 1e12, "0 or more"),
+    "ema_decay": (0, 0.9999999, "0 to below 1"),
+    "label_smoothing": (0, 0.999, "0 to below 1"),
+    "randaugment_ops": (0, 16, "0 to 16"),
+    "randaugment_magnitude": (0, 30, "0 to 30"),
+    "cutout": (0, 1, "0 to 1, a share of the side"),
+    "dropout": (0, 0.99, "0 to below 1"),
+    "drop_path": (0, 0.99, "0 to below 1"),
+    "val_fraction": (0, 0.9, "0 to 0.9"),
+    "eval_every": (1, 2**40, "1 or more"),
+    "seed": (0, 2**63 - 1, "0 or more"),
+    "threads": (0, 4096, "0 or more"),
+}
+
+
+def _bad(name: str, value: Any, allowed: str) -> BadInput:
+    return BadInput(f"The training setting '{name}' is {value!r}; allowed: {allowed}.", f"--set {name}=VALUE")
+
+
+def _wanted(kind: Any) -> tuple[Any, bool]:
+    """(the type without None, whether None is allowed)."""
+    if isinstance(kind, types.UnionType):
+        return next(k for k in typing.get_args(kind) if k is not types.NoneType), True
+    return kind, False
+
+
+def _coerced(name: str, kind: Any, value: Any) -> Any:
+    """The value as its field's type, where nothing is lost by it (an int for a float, a list for a tuple)."""
+    kind, optional = _wanted(kind)
+    if value is None and optional:
+        return None
+    choices = typing.get_args(kind) if typing.get_origin(kind) is Literal else ()
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if choices:
+        if value in choices:
+            return value
+        raise _bad(name, value, ", ".join(choices))
+    if kind is bool and isinstance(value, bool):
+        return value
+    if kind is int and number and math.isfinite(value) and value == int(value):
+        return int(value)
+    if kind is float and number and math.isfinite(value):
+        return float(value)
+    if kind is str and isinstance(value, str):
+        return value
+    if typing.get_origin(kind) is dict and isinstance(value, Mapping):
+        return dict(value)
+    if typing.get_origin(kind) is tuple and isinstance(value, list | tuple) and len(value) == 2:
+        return tuple(_coerced(name, float, v) for v in value)
+    expected = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+    text = expected.get(kind, "a table {key = value}" if name == "model_args" else "two numbers")
+    raise _bad(name, value, text + (" or none" if optional else ""))
+
+
+def _parsed(name: str, text: str) -> Any:
+    """A command line's text as the field's type; what does not fit is left for from_dict to name."""
+    kind, optional = _wanted(_KINDS.get(name, str))
+    if optional and text.lower() in ("none", "null", ""):
+        return None
+    if kind is str or typing.get_origin(kind) is Literal:
+        return text
+    if kind is bool:
+        words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False}
+        return {**words, "0": False}.get(text.lower(), text)
+    try:
+        return float(text) if kind in (int, float) else tomllib.loads(f"v = {text}")["v"]
+    except ValueError:
+        return text
+
+
+def _toml(value: Any) -> str:
+    """One value in TOML; JSON's strings, numbers and booleans are TOML's too."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{json.dumps(str(k))} = {_toml(v)}" for k, v in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_toml(v) for v in value) + "]"
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,183 @@
+"""From views to mixed batches, and the guards that keep test and held-out images out of training."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsdata import View
+from nsdata.errors import BadInput, EmptyView
+from nsdata.stream import Batch, plan
+from training.noise import Decode
+
+CACHE_BYTES = 4 * 2**30
+"""Decoded images are kept in memory up to this size if decoding them again would give the same pixels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mixed:
+    """One step's images: the labelled ones first, then the unlabelled.
+
+    images: (n + m, S, S, 3) uint8. labels: (n,) int32, 0 … K-1. soft: (m, K) float16, rows sum to 1; m may be 0.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int32]
+    soft: NDArray[np.float16]
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """What trains and what judges. ``val`` is None if nothing was held out."""
+
+    labelled: View
+    unlabelled: View | None
+    val: View | None
+    warnings: list[str] = field(default_factory=list)
+
+
+def held_out(people: View, fraction: float) -> tuple[View, View | None]:
+    """(training view, validation view or None) of people's labels.
+
+    A store with labelled val images validates on all of them. Else an image is held out if the first 8 bytes of
+    its id, as a big-endian number, are below fraction * 2**64: a matter of the image alone, so it is the same
+    images in every generation, whatever is imported later.
+    """
+    val = people.store.view().split("val").labelled()
+    if len(val):
+        return people, val
+    if not fraction:
+        return people, None
+    held = _first_eight(people) < np.uint64(int(fraction * 2**64))
+    if not held.any() or held.all():
+        return people, None
+    first = np.zeros(len(people), bool)
+    first[np.unique(people.rows, return_index=True)[1]] = True  # an image counts once, however often repeated
+    percent = f"{100 * fraction:g} %"
+    return people.only(~held, f"not held out ({percent})"), people.only(held & first, f"held out ({percent})")
+
+
+def prepare(people: View, pseudo: View | None, fraction: float) -> Split:
+    """Checks the views and holds validation images out of both.
+
+    Raises EmptyView for a view without rows; BadInput for test or val images in either view, images without a
+    label in ``people``, a ``pseudo`` without a generation or of other classes.
+    """
+    _refuse_evaluation_images(people, "labelled")
+    bare = int((people.labels < 0).sum())
+    if bare:
+        text = f"The labelled view holds {bare:,} images without a person's label, of {len(people):,}."
+        raise BadInput(text, "store.view().split('train').labelled()")
+    warnings: list[str] = []
+    if pseudo is not None:
+        if pseudo.gen is None:
+            text = "The view of unlabelled images has no generation, so it has no soft labels to learn from."
+            raise BadInput(text, "store.view(gen=1)…")
+        if pseudo.store.classes != people.store.classes:
+            raise BadInput("The two views come from stores with different classes.")
+        _refuse_evaluation_images(pseudo, "pseudo-labelled")
+    labelled, val = held_out(people, fraction)
+    if val is not None and pseudo is not None:
+        leaked = np.isin(_first_eight(pseudo), _first_eight(val))
+        if leaked.any():
+            warnings.append(f"{int(leaked.sum()):,} held-out images were left out of the pseudo-labelled view.")
+            pseudo = pseudo.only(~leaked, "not held out")
+            _need_rows(pseudo, "pseudo-labelled")
+    seen = np.bincount(labelled.labels, minlength=len(people.store.classes))
+    missing = [name for name, n in zip(people.store.classes, seen, strict=True) if not n]
+    if missing:
+        names = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
+        warnings.append(f"{len(missing)} of {len(seen)} classes have no labelled training image: {names}.")
+    return Split(labelled, pseudo, val, warnings)
+
+
+class Source:
+    """A view's batches, streamed from the store, or from memory if its decoded images fit and never change.
+
+    Both give the same batches: the order and the keys come from ``nsdata.stream.plan``.
+    """
+
+    def __init__(self, view: View, decode: Decode, *, fixed: bool, image_size: int) -> None:
+        """fixed: ``decode`` does not use its key."""
+        self.view, self.decode = view, decode
+        self.rows = np.unique(view.rows)  # (u,) sorted
+        fits = fixed and len(self.rows) * image_size**2 * 3 <= CACHE_BYTES
+        self.images = self._decoded(image_size) if fits else None
+        self.labels = np.zeros(len(self.rows), np.int32)
+        self.labels[np.searchsorted(self.rows, view.rows)] = view.labels
+
+    def _decoded(self, size: int) -> NDArray[np.uint8]:
+        """(u, S, S, 3): every image once, in row order."""
+        images = np.empty((len(self.rows), size, size, 3), np.uint8)
+        first = np.zeros(len(self.view), bool)
+        first[np.unique(self.view.rows, return_index=True)[1]] = True
+        once = self.view if first.all() else self.view.only(first, "each image once")
+        with closing(_generator(once.stream(256, decode=self.decode, shuffle=False))) as batches:
+            for batch in batches:
+                images[np.searchsorted(self.rows, batch.rows)] = batch.images
+        return images
+
+    def batches(self, batch_size: int, *, seed: int = 0, for_ever: bool = False) -> Iterator[Batch]:
+        """Shuffled and without end for training; else one pass in order."""
+        epochs = None if for_ever else 1
+        if self.images is None:
+            yield from self.view.stream(batch_size, decode=self.decode, shuffle=for_ever, seed=seed, epochs=epochs)
+            return
+        labels = self.view.soft_labels
+        order = plan(self.view.rows, batch_size, shuffle=for_ever, seed=seed, epochs=epochs, start=0, drop_last=False)
+        for rows, _ in order:
+            at = np.searchsorted(self.rows, rows)
+            soft = None if labels is None else labels.take(rows)
+            yield Batch(self.images[at], rows, self.labels[at], soft)
+
+
+def mixed_batches(
+    labelled: Source, unlabelled: Source | None, *, batch_size: int, ratio: int, seed: int
+) -> Iterator[Mixed]:
+    """Steps without end: ``batch_size`` labelled images and ``ratio`` times as many unlabelled ones.
+
+    Every step has exactly that many; a batch may span two epochs. Close it (or let it go) to stop its threads.
+    """
+    classes = len(labelled.view.store.classes)
+    none = np.empty((0, classes), np.float16)
+    with ExitStack() as stack:
+        people = labelled.batches(batch_size, seed=seed, for_ever=True)
+        stack.enter_context(closing(_generator(people)))
+        if unlabelled is None or not ratio:
+            for batch in people:
+                yield Mixed(batch.images, batch.labels, none)
+        else:
+            pseudo = unlabelled.batches(batch_size * ratio, seed=seed, for_ever=True)
+            stack.enter_context(closing(_generator(pseudo)))
+            for ours, theirs in zip(people, pseudo, strict=True):
+                assert theirs.soft is not None
+                yield Mixed(np.concatenate([ours.images, theirs.images]), ours.labels, theirs.soft)
+
+
+def _generator(batches: Iterator[Batch]) -> Any:
+    """The stream as what it is: a generator, which ``closing`` can stop together with its threads."""
+    return batches
+
+
+def _first_eight(view: View) -> NDArray[np.uint64]:
+    """(n,) the first 8 bytes of each id as a big-endian number."""
+    return np.ascontiguousarray(view.ids[:, :8]).view(">u8").ravel().astype(np.uint64)
+
+
+def _need_rows(view: View, what: str) -> None:
+    if not len(view):
+        raise EmptyView(f"The {what} view keeps no rows, so there is nothing to train on.", "print(view)")
+
+
+def _refuse_evaluation_images(view: View, what: str) -> None:
+    _need_rows(view, what)
+    for code, name in ((2, "test"), (1, "val")):
+        count = int((view.splits == code).sum())
+        if count:
+            text = f"The {what} view holds {count:,} {name} images, of {len(view):,}; they must not train a model."
+            raise BadInput(text, "view.split('train')")

@@ -1,0 +1,303 @@
+"""Models by name, how they see an image, and checkpoints that say what they are.
+
+A checkpoint is one file of tensors and plain Python values, read with ``weights_only=True``: it runs no code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nsdata.errors import BadInput, ModelError, NsdataError
+from training.config import TrainConfig
+
+FORMAT = 1
+"""Of checkpoints. A later one is refused."""
+
+INSTALL = "pip install --force-reinstall torch torchvision"
+
+
+def broken_import(error: Exception) -> ModelError:
+    """What to tell about torchvision or timm failing to import, which is nearly always a pair of torch and
+    torchvision from different builds (a CPU-only torch beside the registry's torchvision, for instance)."""
+    if isinstance(error, ModuleNotFoundError):
+        return ModelError(f"The package '{error.name}' is not installed.", f"pip install {error.name}")
+    said = str(error).splitlines()[0] if str(error) else type(error).__name__
+    builds = f"torch {torch.__version__} and the installed torchvision"
+    text = f"{builds} are builds that do not fit together ({said})."
+    return ModelError(text, INSTALL)
+
+
+try:  # "operator torchvision::nms does not exist" is a RuntimeError, then an AttributeError the second time
+    import timm
+    from timm.data import resolve_model_data_config
+    from timm.models import generate_default_cfgs, register_model
+    from timm.models.efficientnet import _gen_efficientnet
+
+    from training import wide_resnet  # registers the wrn_* names
+except (RuntimeError, ImportError, AttributeError) as _error:
+    raise broken_import(_error) from _error
+
+_ = wide_resnet
+_CFG = {"input_size": (3, 380, 380), "crop_pct": 0.92, "first_conv": "conv_stem", "classifier": "classifier"}
+default_cfgs = generate_default_cfgs({"efficientnet_l0": dict(_CFG), "efficientnet_l1": dict(_CFG)})
+
+
+@register_model
+def efficientnet_l0(pretrained: bool = False, **kwargs: Any) -> nn.Module:
+    """EfficientNet-L0: width 2.8, depth 3.7, 140.8 M parameters (Noisy Student, arXiv v1, table 7)."""
+    return _gen_efficientnet("efficientnet_l0", 2.8, 3.7, pretrained=pretrained, **kwargs)
+
+
+@register_model
+def efficientnet_l1(pretrained: bool = False, **kwargs: Any) -> nn.Module:
+    """EfficientNet-L1: width 3.9, depth 3.7, 272.6 M parameters (Noisy Student, arXiv v1, table 7)."""
+    return _gen_efficientnet("efficientnet_l1", 3.9, 3.7, pretrained=pretrained, **kwargs)
+
+
+def create(config: TrainConfig, classes: Sequence[str], *, pretrained: bool | None = None) -> nn.Module:
+    """A fresh network with one output per class: (B, 3, S, S) normalised float32 to (B, K) logits.
+
+    Dropout and stochastic depth are the config's, or none if ``config.noise`` is off. Weights come from
+    torch's global random state. Raises ModelError for an unknown name or arguments it does not take.
+    """
+    known = timm.is_model(config.model)
+    if not known:
+        names = timm.list_models() + timm.list_models(pretrained=True)
+        close = difflib.get_close_matches(config.model, names, n=3, cutoff=0.5)
+        near = f"; close to it: {', '.join(close)}" if close else ""
+        raise ModelError(
+            f"There is no model '{config.model}'{near}.",
+            f"--set model={close[0]}" if close else 'python -c "import timm; print(timm.list_models())"',
+        )
+    arguments = dict(config.model_args)
+    if config.noise and config.dropout:
+        arguments.setdefault("drop_rate", config.dropout)
+    if config.noise and config.drop_path:
+        arguments.setdefault("drop_path_rate", config.drop_path)
+    cfg = timm.get_pretrained_cfg(config.model)
+    if config.image_size and cfg is not None and cfg.fixed_input_size:  # a ViT must know its size beforehand
+        arguments.setdefault("img_size", config.image_size)
+    pretrained = config.pretrained if pretrained is None else pretrained
+    try:
+        model = timm.create_model(config.model, pretrained=pretrained, num_classes=len(classes), **arguments)
+    except (TypeError, AssertionError, ValueError) as error:
+        given = ", ".join(f"{key}={value!r}" for key, value in arguments.items()) or "none"
+        raise ModelError(
+            f"Model '{config.model}' cannot be built: {error} (arguments: {given}).",
+            "--set drop_path=0 --set dropout=0 if it takes neither; else look at model_args",
+        ) from error
+    except (OSError, RuntimeError) as error:  # no network, no such weights
+        raise ModelError(f"Model '{config.model}' cannot be fetched: {error}.", "--set pretrained=false") from error
+    assert isinstance(model, nn.Module)
+    return model
+
+
+def parameters(model: nn.Module) -> int:
+    """Number of trainable numbers, by which "equal or larger" is meant."""
+    return sum(p.numel() for p in model.parameters())
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocess:
+    """How a network wants to see an image: timm's evaluation transform, spelled out.
+
+    The shorter side is resized to floor(image_size / crop_pct), the centre image_size x image_size is cut,
+    values in 0 to 1 have ``mean`` taken off and are divided by ``std`` (per channel, RGB).
+    """
+
+    image_size: int
+    crop_pct: float
+    crop_mode: str
+    interpolation: str
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+    @classmethod
+    def of(cls, model: nn.Module, image_size: int | None = None) -> Self:
+        """A timm model's own, at another image size if one is given."""
+        data = resolve_model_data_config(model)
+        mean, std = (torch.tensor(data[key], dtype=torch.float64).expand(3).tolist() for key in ("mean", "std"))
+        return cls(
+            image_size=int(image_size or data["input_size"][-1]),
+            crop_pct=float(data["crop_pct"]),
+            crop_mode=str(data["crop_mode"]),
+            interpolation=str(data["interpolation"]),
+            mean=(mean[0], mean[1], mean[2]),
+            std=(std[0], std[1], std[2]),
+        )
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """From to_dict()."""
+        return cls(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {**dataclasses.asdict(self), "mean": list(self.mean), "std": list(self.std)}
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """(B, 3, S, S) uint8, or float 0 to 255, to normalised float32, same shape, same device."""
+        mean = torch.tensor(self.mean, device=images.device).view(1, 3, 1, 1)
+        std = torch.tensor(self.std, device=images.device).view(1, 3, 1, 1)
+        return (images / 255).sub_(mean).div_(std)  # in torchvision's order, so that it rounds as timm does
+
+
+@dataclass(slots=True, kw_only=True)
+class LoadedModel:
+    """A trained model with its identity, in eval mode on the CPU until moved."""
+
+    model: nn.Module
+    name: str
+    classes: tuple[str, ...]
+    preprocess: Preprocess
+    config: TrainConfig
+    sha256: str
+    path: Path
+    val_accuracy: float | None
+    generation: int
+    parameters: int
+
+    def check_classes(self, classes: Sequence[str]) -> None:
+        """Raises ModelError with the difference unless the classes are the model's, in its order."""
+        mine, theirs = list(self.classes), list(classes)
+        if mine == theirs:
+            return
+        if set(mine) == set(theirs) and len(mine) == len(theirs):
+            at = next(i for i, (a, b) in enumerate(zip(mine, theirs, strict=True)) if a != b)
+            what = f"the same classes in another order: class {at} is '{mine[at]}' there and '{theirs[at]}' here"
+        else:
+            lacks, extra = [c for c in theirs if c not in mine], [c for c in mine if c not in theirs]
+            parts = [f"it lacks {_some(lacks)}"] if lacks else []
+            parts += [f"it has {_some(extra)}, which the store has not"] if extra else []
+            what = f"{len(mine)} classes, the store {len(theirs)}: {' and '.join(parts)}"
+        raise ModelError(f"The model {self.path} has {what}.", "train a model on this store: nsdata train")
+
+    @torch.inference_mode()
+    def probabilities(self, images: np.ndarray, temperature: float = 1.0) -> np.ndarray:
+        """Soft labels of clean images: (B, S, S, 3) uint8 to (B, K) float32, rows sum to 1.
+
+        Runs where the model is; on a GPU in bfloat16 if the config's ``amp`` says so, the softmax in float32.
+        """
+        device = next(self.model.parameters()).device
+        batch = torch.from_numpy(np.ascontiguousarray(images)).to(device, non_blocking=True)
+        batch = self.preprocess.normalise(batch.permute(0, 3, 1, 2))
+        if self.config.channels_last and device.type == "cuda":
+            batch = batch.contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cuda", torch.bfloat16, enabled=self.config.amp and device.type == "cuda"):
+            logits = self.model(batch)
+        result: np.ndarray = (logits.float() / temperature).softmax(1).cpu().numpy()
+        return result
+
+    def to(self, device: str | torch.device) -> Self:
+        """Moves the network; returns itself."""
+        self.model.to(device)
+        return self
+
+
+def _some(names: list[str]) -> str:
+    shown = ", ".join(f"'{name}'" for name in names[:3])
+    return shown + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def save(
+    path: Path,
+    *,
+    state: dict[str, Tensor],
+    config: TrainConfig,
+    classes: Sequence[str],
+    preprocess: Preprocess,
+    generation: int,
+    step: int,
+    val_accuracy: float | None,
+) -> None:
+    """Writes a checkpoint whole or not at all: a temporary file, made durable, then renamed over ``path``."""
+    content = {
+        "format": FORMAT,
+        "model": config.model,
+        "model_args": dict(config.model_args),
+        "classes": list(classes),
+        "preprocess": preprocess.to_dict(),
+        "state": {name: tensor.detach().cpu().clone() for name, tensor in state.items()},
+        "config": config.to_dict(),
+        "generation": generation,
+        "step": step,
+        "val_accuracy": val_accuracy,
+    }
+    part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with part.open("wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def load(path: str | Path) -> LoadedModel:
+    """Reads a checkpoint: a file, or a run folder with best.pt in it. Raises ModelError."""
+    path = Path(path)
+    path = path / "best.pt" if path.is_dir() else path
+    if not path.exists():
+        raise ModelError(f"There is no model at {path}.", "nsdata train, or give the path of a best.pt")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        version, state, values = content["format"], content["state"], dict(content["config"])
+    except PermissionError as error:
+        raise ModelError(f"The model {path} cannot be read: {error.strerror}.") from error
+    except Exception as error:  # torch raises a dozen kinds for bytes that are not a checkpoint
+        raise ModelError(
+            f"The file {path} is not a checkpoint of nsdata, or is damaged ({type(error).__name__}).",
+            "give the best.pt that nsdata train wrote",
+        ) from error
+    if not isinstance(version, int) or version > FORMAT:
+        text = f"The model {path} has format {version}; this nsdata reads up to {FORMAT}."
+        raise ModelError(text, "pip install --upgrade nsdata")
+    try:
+        known = {field.name for field in dataclasses.fields(TrainConfig)}
+        values = {key: value for key, value in values.items() if key in known}  # fields may come and go
+        config = TrainConfig(**{**values, "model": content["model"], "model_args": content["model_args"]})
+        with torch.random.fork_rng(devices=[]):  # fresh weights are drawn only to be replaced
+            model = create(config, content["classes"], pretrained=False)
+        model.load_state_dict(state)
+        preprocess = Preprocess.from_dict(content["preprocess"])
+    except NsdataError as error:
+        raise ModelError(f"The model {path} cannot be built here: {error}", error.hint) from error
+    except (RuntimeError, KeyError, TypeError) as error:  # load_state_dict's refusal has a line per tensor
+        said = str(error).splitlines()[0]
+        raise ModelError(f"The model {path} does not fit this version of timm ({said}).") from error
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return LoadedModel(
+        model=model.eval().requires_grad_(False),
+        name=config.model,
+        classes=tuple(content["classes"]),
+        preprocess=preprocess,
+        config=config,
+        sha256=sha256,
+        path=path,
+        val_accuracy=content["val_accuracy"],
+        generation=int(content["generation"]),
+        parameters=parameters(model),
+    )
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of that name; "auto" is a GPU if there is one. Raises BadInput for one that is not there."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.zeros(1, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise BadInput(f"There is no device '{name}' here.", "--set device=auto") from error

@@ -1,0 +1,161 @@
+"""What the student suffers and the teacher does not.
+
+An image passes two stations. On the way out of the store, one by one in the decoding threads, ``clean`` (the
+teacher, validation) or ``train_crop`` (the student) makes it S x S pixels. In the training loop, as a whole
+batch on the device, ``BatchNoise`` shifts, mirrors, distorts and normalises it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from nsdata.decode import picture
+from nsdata.errors import BadInput
+from training.config import TrainConfig
+from training.models import Preprocess, broken_import
+
+try:
+    from timm.data import create_transform
+
+    from training.randaugment import RandAugment, cutout
+except (RuntimeError, ImportError, AttributeError) as _error:
+    raise broken_import(_error) from _error
+
+Decode = Callable[[bytes, int], np.ndarray]
+"""From an image's encoded bytes and a key for its random draws to (S, S, 3) uint8 RGB."""
+
+ASPECT = (3 / 4, 4 / 3)
+"""Smallest and largest aspect ratio of a random crop, in the official code as in everybody's."""
+
+_RESAMPLE = {
+    "bicubic": Image.Resampling.BICUBIC,
+    "bilinear": Image.Resampling.BILINEAR,
+    "lanczos": Image.Resampling.LANCZOS,
+    "nearest": Image.Resampling.NEAREST,
+    "box": Image.Resampling.BOX,
+    "hamming": Image.Resampling.HAMMING,
+}
+
+
+def clean(preprocess: Preprocess) -> Decode:
+    """The teacher's view: timm's own evaluation transform for this preprocessing, up to (S, S, 3) uint8.
+
+    The key is not used: the same bytes always give the same pixels.
+    """
+    transform = create_transform(
+        input_size=(3, preprocess.image_size, preprocess.image_size),
+        is_training=False,
+        interpolation=preprocess.interpolation,
+        crop_pct=preprocess.crop_pct,
+        crop_mode=preprocess.crop_mode,
+        normalize=False,
+    )
+    steps = transform.transforms[:-1]  # the last turns it into a tensor; all before work on a PIL image
+
+    def decode(data: bytes, key: int) -> np.ndarray:
+        image = picture(data)
+        for step in steps:
+            image = step(image)
+        return np.asarray(image)
+
+    return decode
+
+
+def train_crop(config: TrainConfig, preprocess: Preprocess) -> Decode:
+    """The student's view before the batch's noise: for crop "resized" a random part, else ``clean``.
+
+    The part has ``crop_scale`` of the area (uniform) and an aspect ratio of 3/4 to 4/3 (uniform in its
+    logarithm), as torchvision and timm draw it; the official code's TensorFlow crop has the same ranges. All
+    draws come from Philox(key): the same key, the same crop, on any number of threads.
+    """
+    if not config.noise or config.crop != "resized":
+        return clean(preprocess)
+    size = (preprocess.image_size, preprocess.image_size)
+    resample = _RESAMPLE.get(preprocess.interpolation, Image.Resampling.BICUBIC)
+
+    def decode(data: bytes, key: int) -> np.ndarray:
+        image = picture(data)
+        draw = np.random.Generator(np.random.Philox(key=key))
+        box = crop_box(draw, image.width, image.height, config.crop_scale)
+        return np.asarray(image.resize(size, resample, box=box))
+
+    return decode
+
+
+def crop_box(
+    draw: np.random.Generator, width: int, height: int, scale: tuple[float, float]
+) -> tuple[int, int, int, int]:
+    """A random (left, top, right, bottom) inside width x height pixels; if ten tries do not fit, the largest
+    that does, in the middle."""
+    for _ in range(10):
+        area = width * height * draw.uniform(*scale)
+        aspect = math.exp(draw.uniform(math.log(ASPECT[0]), math.log(ASPECT[1])))
+        w, h = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        if 0 < w <= width and 0 < h <= height:
+            left, top = int(draw.integers(width - w + 1)), int(draw.integers(height - h + 1))
+            return left, top, left + w, top + h
+    w = max(1, min(width, round(height * ASPECT[1])))
+    h = max(1, min(height, round(width / ASPECT[0])))
+    left, top = (width - w) // 2, (height - h) // 2
+    return left, top, left + w, top + h
+
+
+class BatchNoise:
+    """The noise that a batch of images gets on the device; only normalisation if ``config.noise`` is off.
+
+    Every image has its own draws, all from one CPU generator: the same seed gives the same pixels, on a CPU
+    bit for bit. The order is shift, mirror, RandAugment, cutout, normalise.
+    """
+
+    def __init__(self, config: TrainConfig, preprocess: Preprocess) -> None:
+        self.preprocess = preprocess
+        on = config.noise
+        self.pad = max(1, preprocess.image_size // 8) if on and config.crop == "pad" else 0
+        self.flip = on and config.flip
+        self.randaugment = RandAugment(config.randaugment_ops if on else 0, config.randaugment_magnitude)
+        self.cutout = round(config.cutout * preprocess.image_size) if on else 0
+
+    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """(B, S, S, 3) or (B, 3, S, S) uint8 on any device, to normalised (B, 3, S, S) float32 there."""
+        if images.ndim != 4 or images.dtype != torch.uint8 or 3 not in (images.shape[1], images.shape[-1]):
+            shape = f"{tuple(images.shape)} {images.dtype}".replace("torch.", "")
+            raise BadInput(f"A batch of images is {shape}; (B, S, S, 3) or (B, 3, S, S) uint8 was expected.")
+        return self.preprocess.normalise(self.distort(images, generator))
+
+    def distort(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """The same, but still (B, 3, S, S) uint8: what a person would look at."""
+        if images.shape[-1] == 3 and images.shape[1] != 3:
+            images = images.permute(0, 3, 1, 2)
+        if self.pad or self.flip:
+            images = self.shift_and_mirror(images, generator)
+        images = self.randaugment(images, generator)
+        if self.cutout:
+            centre = torch.rand((len(images), 2), generator=generator)
+            images = cutout(images, self.cutout, centre.to(images.device))
+        return images
+
+    def shift_and_mirror(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Shifts by up to ``pad`` pixels each way, reflecting at the border, and mirrors half of the images:
+        one gather for both."""
+        count, _, height, width = images.shape
+        shift = torch.randint(-self.pad, self.pad + 1, (2, count, 1), generator=generator)
+        mirrored = torch.rand((count, 1), generator=generator) < (0.5 if self.flip else 0.0)
+        rows, columns = (
+            _reflected(torch.arange(n) + shift[i], n) for i, n in enumerate((height, width))
+        )  # (B, H), (B, W)
+        columns = torch.where(mirrored, columns.flip(1), columns)
+        rows, columns = rows.to(images.device), columns.to(images.device)
+        batch = torch.arange(count, device=images.device)[:, None, None]
+        moved = images.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]]  # (B, H, W, 3)
+        return moved.permute(0, 3, 1, 2)
+
+
+def _reflected(index: Tensor, size: int) -> Tensor:
+    """Positions outside 0 … size-1 mirrored back in at the border pixel, which is not repeated."""
+    return (size - 1 - (size - 1 - index.abs()).abs()).clamp(0, size - 1)

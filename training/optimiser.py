@@ -1,0 +1,55 @@
+"""The optimiser, its learning rate, and the average of the weights that it makes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+
+from training.config import TrainConfig
+
+
+def learning_rate(config: TrainConfig, step: int, steps: int, steps_per_epoch: float) -> float:
+    """The rate of a step, 0 … steps-1: a linear rise over the first ``warmup`` of them, then cosine or staircase.
+
+    The decay's clock starts at step 0 and is not shifted by the rise, as in the official code.
+    """
+    rise = config.warmup * steps
+    start = min(1.0, (step + 1) / rise) if rise >= 1 else 1.0
+    if config.schedule == "cosine":
+        return config.lr * start * 0.5 * (1 + math.cos(math.pi * step / steps))
+    return config.lr * start * config.decay_rate ** math.floor(step / steps_per_epoch / config.decay_epochs)
+
+
+def make_optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """sgd, rmsprop or adamw; weight decay on all parameters but those of normalisation, as in the official code."""
+    norms = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
+    free = {id(p) for m in model.modules() if isinstance(m, norms) for p in m.parameters(recurse=False)}
+    learned = [p for p in model.parameters() if p.requires_grad]
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in learned if id(p) not in free], "weight_decay": config.weight_decay},
+        {"params": [p for p in learned if id(p) in free], "weight_decay": 0.0},
+    ]
+    groups = [group for group in groups if group["params"]]
+    if config.optimiser == "adamw":
+        return torch.optim.AdamW(groups, lr=config.lr, betas=(config.momentum, 0.999))
+    if config.optimiser == "rmsprop":  # epsilon 1e-3 belongs to the official learning rate; timm's is 1e-10
+        from timm.optim import RMSpropTF  # not above: training.models explains a broken installation, and comes first
+
+        rmsprop = RMSpropTF(groups, lr=config.lr, alpha=0.9, eps=1e-3, momentum=config.momentum)
+        assert isinstance(rmsprop, torch.optim.Optimizer)
+        return rmsprop
+    return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.momentum > 0)
+
+
+def moving_average(model: nn.Module, decay: float) -> Any:
+    """timm's ModelEmaV3 over weights and buffers (the official code averages batch norm's statistics too).
+
+    ``average.update(model, step=n + 2)`` after update n = 0, 1, … gives TensorFlow's warm-up, a decay of
+    min(decay, (1 + n) / (10 + n)): timm counts from one, and one further. Without ``step`` there is none.
+    """
+    from timm.utils import ModelEmaV3
+
+    return ModelEmaV3(model, decay=decay, use_warmup=True, warmup_gamma=9, warmup_power=1)

@@ -1,0 +1,165 @@
+"""RandAugment as Noisy Student's official code has it, on batches, each image with its own draws.
+
+Cubuk et al. 2019 (arXiv 1909.13719); google-research/noisystudent, autoaugment.py. Unlike the ready-made
+ones (torchvision, timm): the level is magnitude / 10 and is not clipped, every drawn operation is applied,
+the strength does not jitter, Cutout is among the 16 operations and Identity is not, what comes in from
+outside the picture is grey 128.
+
+Legend for shapes: B images, H x W pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn.functional import grid_sample
+from torchvision.transforms.v2 import functional as vision
+
+FILL = 128
+
+PER_SIDE = 600
+"""The official strengths of translation (100 px per 10 levels) and Cutout (40 px) are absolute, but their
+magnitude grows with the image size. Magnitude 27 is EfficientNet-B7's, at 600 px: 270 px are 45 % of that.
+So both are taken as a share of 600 px. (Of 224 px, which is near timm's relative translation, they would be
+121 % of the side and push every translated picture out of its frame.)"""
+
+GEOMETRIC = ("Rotate", "ShearX", "ShearY", "TranslateX", "TranslateY")
+OPERATIONS = (
+    *GEOMETRIC,
+    "AutoContrast",
+    "Equalize",
+    "Invert",
+    "Posterize",
+    "Solarize",
+    "SolarizeAdd",
+    "Color",
+    "Contrast",
+    "Brightness",
+    "Sharpness",
+    "Cutout",
+)
+
+
+def cutout(images: Tensor, side: int, centre_B2: Tensor) -> Tensor:
+    """Paints a grey square of ``side`` pixels over each image, cut off at the border.
+
+    images: (B, 3, H, W) uint8. centre_B2: (B, 2) float, 0 to 1, row and column as a share of the image.
+    """
+    if side < 1:
+        return images
+    height, width = images.shape[-2:]
+    size = torch.tensor([height, width], device=images.device)
+    start = (centre_B2 * size).long() - side // 2
+    rows, columns = ((torch.arange(n, device=images.device) - start[:, i, None]) for i, n in enumerate((height, width)))
+    in_rows, in_columns = (rows >= 0) & (rows < side), (columns >= 0) & (columns < side)
+    return images.masked_fill((in_rows[:, :, None] & in_columns[:, None, :])[:, None], FILL)
+
+
+def warp(images: Tensor, matrix_B23: Tensor) -> Tensor:
+    """Moves each image by its own affine matrix, which leads from pixel (x, y) of the result to the source.
+
+    images: (B, 3, H, W) uint8, as is the result. Bilinear, where the official code takes the nearest pixel:
+    that tears small images apart. Outside is grey 128.
+    """
+    height, width = images.shape[-2:]
+    y, x = torch.meshgrid(
+        torch.arange(height, device=images.device, dtype=torch.float32),
+        torch.arange(width, device=images.device, dtype=torch.float32),
+        indexing="ij",
+    )
+    source = matrix_B23 @ torch.stack([x, y, torch.ones_like(x)]).view(3, -1)  # (B, 2, H * W)
+    size = torch.tensor([width, height], device=images.device, dtype=torch.float32).view(1, 2, 1)
+    grid = ((2 * source + 1) / size - 1).transpose(1, 2).reshape(-1, height, width, 2)
+    moved = grid_sample(images.float() - FILL, grid, mode="bilinear", align_corners=False)
+    return (moved + FILL).round_().clamp_(0, 255).to(torch.uint8)
+
+
+class RandAugment:
+    """``ops`` operations, drawn with replacement, on each image of a batch, at one magnitude (10 = level 1).
+
+    Posterize and Solarize are held to their natural range: from magnitude 20 on Posterize keeps all 8 bits,
+    and from 10 on Solarize inverts nothing, so at 27 both leave the image as it is, as they do in timm.
+    """
+
+    def __init__(self, ops: int, magnitude: float) -> None:
+        self.ops = ops
+        self.level = magnitude / 10
+
+    def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """(B, 3, H, W) uint8 to the same. All randomness comes from the generator (CPU)."""
+        count, device = len(images), images.device
+        for _ in range(self.ops):
+            # drawn for all images whatever their operation, so that one image's fate never moves another's
+            op_B = torch.randint(len(OPERATIONS), (count,), generator=generator)
+            sign_B = torch.randint(2, (count,), generator=generator) * 2.0 - 1
+            centre_B2 = torch.rand((count, 2), generator=generator)
+            images = images.clone()
+            moved = (op_B < len(GEOMETRIC)).nonzero().squeeze(1)
+            if len(moved):
+                matrix = self.matrices(op_B[moved], sign_B[moved], images.shape[-2], images.shape[-1])
+                at = moved.to(device)
+                images[at] = warp(images[at], matrix.to(device))
+            for index in range(len(GEOMETRIC), len(OPERATIONS)):
+                chosen = (op_B == index).nonzero().squeeze(1)
+                if len(chosen):
+                    at = chosen.to(device)
+                    images[at] = self.apply(OPERATIONS[index], images[at], centre_B2[chosen].to(device))
+        return images
+
+    def matrices(self, op_B: Tensor, sign_B: Tensor, height: int, width: int) -> Tensor:
+        """(B,) operations among the geometric ones and (B,) signs -1 or 1, to (B, 2, 3) affine matrices.
+
+        Per 10 levels: rotation 30 degrees about the centre, shear 0.3 about the top left corner (as
+        TensorFlow's transform has it), translation a sixth of the side (see PER_SIDE).
+        """
+        matrix = torch.eye(2, 3).repeat(len(op_B), 1, 1)
+        angle = sign_B * math.radians(30 * self.level)
+        turned = (op_B == 0).nonzero().squeeze(1)
+        cos, sin = angle.cos()[turned], angle.sin()[turned]
+        x, y = (width - 1) / 2, (height - 1) / 2
+        first = torch.stack([cos, -sin, x - cos * x + sin * y], 1)
+        matrix[turned] = torch.stack([first, torch.stack([sin, cos, y - sin * x - cos * y], 1)], 1)
+        shear = 0.3 * self.level
+        shift = 100 / PER_SIDE * self.level
+        for index, row, column, amount in (
+            (1, 0, 1, shear),
+            (2, 1, 0, shear),
+            (3, 0, 2, shift * width),
+            (4, 1, 2, shift * height),
+        ):
+            chosen = (op_B == index).nonzero().squeeze(1)
+            matrix[chosen, row, column] = amount * sign_B[chosen]
+        return matrix
+
+    def apply(self, name: str, images: Tensor, centre_B2: Tensor) -> Tensor:
+        """One operation that is not geometric on (B, 3, H, W) uint8."""
+        level, factor = self.level, 1.8 * self.level + 0.1  # Color … Sharpness: 0.1 to 1.9 at level 0 to 1
+        if name == "Posterize":
+            bits = min(max(int(4 * level), 1), 8)
+            return images if bits == 8 else vision.posterize(images, bits)
+        if name == "Solarize":
+            threshold = min(int(256 * level), 256)
+            return images if threshold == 256 else vision.solarize(images, float(threshold))
+        if name == "SolarizeAdd":  # brightens what is dark
+            added = (images.int() + int(110 * level)).clamp_(0, 255).to(torch.uint8)
+            return torch.where(images < 128, added, images)
+        if name == "Cutout":
+            half = int(40 / PER_SIDE * level * min(images.shape[-2:]))
+            return cutout(images, 2 * half, centre_B2)
+        plain: dict[str, Callable[[Tensor], Tensor]] = {
+            "AutoContrast": vision.autocontrast,
+            "Equalize": vision.equalize,
+            "Invert": vision.invert,
+        }
+        if name in plain:
+            return plain[name](images)
+        enhance: dict[str, Callable[[Tensor, float], Tensor]] = {
+            "Color": vision.adjust_saturation,
+            "Contrast": vision.adjust_contrast,
+            "Brightness": vision.adjust_brightness,
+            "Sharpness": vision.adjust_sharpness,
+        }
+        return enhance[name](images, factor)
