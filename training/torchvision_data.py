@@ -1,0 +1,93 @@
+"""torchvision's data sets into a store: torchvision downloads and reads them, nsdata takes arrays and labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nsdata import Store
+from nsdata.errors import BadInput
+from nsdata.importers.item import Item
+from nsdata.ingest import Imported
+
+# how each data set names its parts: (our split, labelled, arguments)
+_PARTS: dict[str, list[tuple[str, bool, dict[str, Any]]]] = {
+    "CIFAR10": [("train", True, {"train": True}), ("test", True, {"train": False})],
+    "CIFAR100": [("train", True, {"train": True}), ("test", True, {"train": False})],
+    "MNIST": [("train", True, {"train": True}), ("test", True, {"train": False})],
+    "FashionMNIST": [("train", True, {"train": True}), ("test", True, {"train": False})],
+    "KMNIST": [("train", True, {"train": True}), ("test", True, {"train": False})],
+    "SVHN": [
+        ("train", True, {"split": "train"}),
+        ("test", True, {"split": "test"}),
+        ("train", False, {"split": "extra"}),
+    ],
+    "STL10": [
+        ("train", True, {"split": "train"}),
+        ("test", True, {"split": "test"}),
+        ("train", False, {"split": "unlabeled"}),
+    ],
+}
+
+
+def import_dataset(
+    store: Store, source: str, *, split: str | None, labelled: bool, root: str | Path = "downloads", **options: Any
+) -> Imported:
+    """Import ``torchvision:NAME``, downloading it into ``root`` where it is not there yet.
+
+    split: take only this part; None = all parts, SVHN's extra and STL10's unlabeled as unlabelled train images.
+    Raises BadInput for an unknown name, other classes, or a failed download.
+    """
+    name = source.removeprefix("torchvision:")
+    if name not in _PARTS:
+        raise BadInput(
+            f"torchvision:{name} is not known here; {', '.join(_PARTS)} are.", "nsdata import torchvision:CIFAR10"
+        )
+    parts = [part for part in _PARTS[name] if split in (None, part[0])]
+    if not parts:
+        raise BadInput(f"torchvision:{name} has no {split!r} part.", f"nsdata import torchvision:{name}")
+
+    def items() -> Iterator[Item]:
+        for part, has_labels, arguments in parts:
+            yield from _items(store, name, root, part, labelled and has_labels, arguments)
+
+    return store.add_items(items, source=source, key=[source, split, labelled], **options)
+
+
+def _items(
+    store: Store, name: str, root: str | Path, split: str, labelled: bool, arguments: dict[str, Any]
+) -> Iterator[Item]:
+    from nsdata.decode import array_id, encode_array
+
+    data = _open(name, root, arguments)
+    classes = [str(c) for c in getattr(data, "classes", None) or range(10)]
+    if len(classes) != len(store.classes):
+        raise BadInput(
+            f"torchvision:{name} has {len(classes)} classes; the store has {len(store.classes)}.",
+            f"nsdata init --classes {','.join(classes[:20])}",
+        )
+    part = "-".join(str(value) for value in arguments.values())
+    for place in range(len(data)):
+        picture, label = data[place]
+        pixels = np.asarray(picture)
+        known = int(label) if labelled and int(label) >= 0 else None
+        yield Item(f"{name}/{part}/{place:06d}", encode_array(pixels), known, split, array_id(pixels))
+
+
+def _open(name: str, root: str | Path, arguments: dict[str, Any]) -> Any:
+    from training.models import broken_import
+
+    try:
+        import torchvision.datasets as datasets
+    except (ImportError, RuntimeError) as error:
+        raise broken_import(error) from error
+    try:
+        return getattr(datasets, name)(str(root), download=True, **arguments)
+    except Exception as error:  # downloads fail in as many ways as there are hosts
+        raise BadInput(
+            f"torchvision:{name} could not be downloaded or read: {error}".splitlines()[0][:300],
+            f"Put the files that torchvision expects into {root}, or try again later.",
+        ) from error
