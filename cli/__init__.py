@@ -1,0 +1,1 @@
+"""The terminal: a command parses, calls one function, prints."""

@@ -1,0 +1,82 @@
+"""``nsdata``: the app, and how every command ends. The commands are in fill, grow, look and keep."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, cast
+
+import typer
+from typer.core import TyperGroup
+
+from cli import fill, grow, keep, look, settings
+from cli.settings import StoreOption
+
+PANELS = {"Fill": fill.COMMANDS, "Grow": grow.COMMANDS, "Look": look.COMMANDS, "Keep": keep.COMMANDS}
+
+CONTINUE = {
+    "import": "Nothing of it is visible yet; the same command goes on where it stopped.",
+    "label": "Nothing of it is visible yet; the same command goes on where it stopped.",
+    "train": "The model was not published; the same command with --replace trains it again.",
+    "demo": "nsdata demo --replace begins again.",
+}
+
+
+class Commands(TyperGroup):
+    """Ends every command alike: a person's mistake in two lines with exit code 1, Ctrl-C with a way on and 130."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that was asked for."""
+        from cli import render
+        from nsdata.errors import NsdataError
+
+        try:
+            return super().invoke(ctx)
+        except NsdataError as error:
+            render.error(error)
+            raise typer.Exit(1) from error
+        except KeyboardInterrupt as error:
+            render.interrupted(CONTINUE.get(ctx.invoked_subcommand or "", "The store is as it was."))
+            raise typer.Exit(130) from error
+
+
+app = typer.Typer(
+    name="nsdata",
+    cls=Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # a traceback is our defect: plain, complete, without locals
+    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode="rich",
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from nsdata import __version__
+
+        typer.echo(f"nsdata {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    ctx: typer.Context,
+    store: StoreOption = None,
+    version: bool = typer.Option(
+        False, "--version", help="Print the version and end.", is_eager=True, callback=_version
+    ),
+) -> None:
+    """Versioned soft labels, filtered and balanced views, and generation diffs for Noisy Student Training.
+
+    Settings: flags, then the environment (NSDATA_STORE, NSDATA_LABEL_BATCH_SIZE), then ./nsdata.toml.
+    """
+    found = settings.read({name for commands in PANELS.values() for name in commands})
+    ctx.obj = store or found.pop("store", None) or "lake"
+    ctx.default_map = found
+
+
+for panel, commands in PANELS.items():
+    for name, command in commands.items():
+        app.command(name, rich_help_panel=panel)(cast("Callable[..., None]", command))
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle torch threads must not starve the decoders

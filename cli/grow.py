@@ -1,0 +1,176 @@
+"""Grow: train, label, eval."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli import render
+from cli.settings import JsonOption, StoreOption, open_store
+
+if TYPE_CHECKING:
+    from nsdata import Store, View
+
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")]
+
+
+def train(
+    ctx: typer.Context,
+    gen: Annotated[int, typer.Option(min=0, help="0: the first teacher, from people's labels. g: student g.")],
+    view: Annotated[
+        str | None,
+        typer.Option(help="Saved view of soft labels (default: student-GEN if saved, else ≥ 0.3 and balanced)."),
+    ] = None,
+    config: Annotated[Path | None, typer.Option(metavar="FILE", help="TrainConfig as TOML or JSON.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One field of the config; may repeat.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="timm model; short for --set model=….")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Run folder (default: runs/gen-GEN).")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Train again over a finished run folder.")] = False,
+    store: StoreOption = None,
+) -> None:
+    """Train a teacher (generation 0) or a noised student on people's labels and soft labels."""
+    from training.config import TrainConfig
+    from training.loop import train as run
+
+    opened = open_store(ctx, store)
+    settings = TrainConfig.load(config) if config else TrainConfig()
+    settings = settings.with_settings([*([f"model={model}"] if model else []), *(set_ or [])])
+    people = opened.view().split("train").labelled()
+    pseudo = _pseudo(opened, gen, view)
+    if pseudo is not None:
+        render.note(str(pseudo))
+    with render.progress(f"training {settings.model}", "steps") as report:
+        trained = run(
+            people, pseudo, config=settings, out=out or Path(f"runs/gen-{gen}"), gen=gen, replace=replace,
+            on_progress=report,
+        )  # fmt: skip
+    for text in trained.warnings:
+        render.warning(text)
+    accuracy = "val not measured" if trained.val_accuracy is None else f"val {render.percent(trained.val_accuracy)}"
+    render.out(f"trained  model {gen} · {settings.model} · {accuracy} · {trained.path}")
+    render.out(f"next     nsdata label --gen {gen + 1}")
+
+
+def label(
+    ctx: typer.Context,
+    gen: Annotated[int, typer.Option(help="The generation to write; its teacher is model GEN - 1.")],
+    teacher: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Another teacher: a run folder or best.pt.")
+    ] = None,
+    temperature: Annotated[float, typer.Option(help="Of the softmax: below 1 sharpens, above 1 softens.")] = 1.0,
+    batch_size: Annotated[int, typer.Option(help="Images per forward pass.")] = 256,
+    device: Device = "auto",
+    replace: Annotated[bool, typer.Option("--replace", help="Write a sealed generation again.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would take.")] = False,
+    json: JsonOption = False,
+    store: StoreOption = None,
+) -> None:
+    """Let the teacher write soft labels for every image; sealed and tagged gen-GEN when complete."""
+    from training import teacher as teachers
+
+    opened = open_store(ctx, store)
+    if dry_run:
+        estimate = teachers.estimate(opened, gen, teacher, batch_size, device, replace)
+        if json:
+            render.emit(estimate)
+        else:
+            render.pairs([(key, str(value)) for key, value in estimate.items()])
+        return
+    from nsdata.generation import check_order
+
+    check_order(opened, gen, replace)
+    model = teachers.find_teacher(opened, gen, teacher)
+    render.note(f"teacher   {_describe(model)}")
+    with render.progress(f"labelling generation {gen}") as report:
+        done = teachers.label(
+            opened, model, gen=gen, temperature=temperature, batch_size=batch_size, device=device, replace=replace,
+            on_progress=report,
+        )  # fmt: skip
+    summary = done.summary
+    if json:
+        render.emit(
+            {"gen": gen, "version": done.version, "seconds": done.seconds, "teacher_sha256": model.sha256, **summary}
+        )
+        return
+    fresh = done.images - done.resumed
+    speed = f" ({fresh / done.seconds:,.0f} img/s)" if done.seconds > 0 and fresh else ""
+    resumed = f", {done.resumed:,} by a run that was interrupted" if done.resumed else ""
+    render.out(f"labelled  {done.images:,} images in {done.seconds:.0f} s{speed}{resumed}")
+    render.out(
+        f"          confidence mean {summary['confidence_mean']:.2f} · {summary['at_least_0.9']:,} ≥ 0.9"
+        f" · {summary['below_0.3']:,} < 0.3"
+    )
+    render.out(f"sealed    gen-{gen}")
+
+
+def evaluate(
+    ctx: typer.Context,
+    gen: Annotated[
+        int | None, typer.Option(help="Score generation GEN's stored soft labels (its teacher is model GEN - 1).")
+    ] = None,
+    model: Annotated[str | None, typer.Option(metavar="PATH", help="Run this model: a run folder or best.pt.")] = None,
+    split: Annotated[str, typer.Option(help="train, val or test; only labelled images count.")] = "test",
+    device: Device = "auto",
+    json: JsonOption = False,
+    store: StoreOption = None,
+) -> None:
+    """Accuracy, per class and calibration, of a model or of stored soft labels against people's labels."""
+    from training import evaluation
+
+    if (gen is None) == (model is None):
+        raise typer.BadParameter("give either --gen or --model")
+    opened = open_store(ctx, store)
+    view = opened.view(gen=gen).split(split).labelled()
+    if gen is not None:
+        scores = evaluation.score_stored(view)
+        what = f"generation {gen}'s soft labels"
+    else:
+        scores = evaluation.evaluate(str(model), view, device=device)
+        what = str(model)
+    if json:
+        render.emit(scores.to_dict())
+        return
+    render.out(f"{what} on {scores.n:,} labelled {split} images")
+    top5 = "" if scores.top5 is None else f"   top-5 {render.percent(scores.top5)}"
+    render.out(f"top-1 {render.percent(scores.top1)}{top5}   calibration error {render.percent(scores.ece)}   "
+               f"log loss {scores.nll:.3f}")  # fmt: skip
+    render.table(
+        ["class", "images", "right"],
+        [
+            [name, int(count), render.percent(float(share))]
+            for name, count, share in zip(opened.classes, scores.counts, scores.per_class, strict=True)
+        ],
+    )
+
+
+def _pseudo(store: Store, gen: int, name: str | None) -> View | None:
+    """The soft-labelled view that student ``gen`` trains on; none for generation 0."""
+    from nsdata.errors import BadInput
+    from training.selection import default_view
+
+    if gen == 0:
+        if name is not None:
+            raise BadInput("Generation 0 is trained on people's labels alone; --view does not go with it.", "--gen 1")
+        return None
+    if name is None and f"student-{gen}" in store.views:
+        name = f"student-{gen}"
+    view = store.load_view(name) if name is not None else default_view(store, gen)
+    if view.gen != gen:
+        raise BadInput(
+            f"View {name!r} brings the soft labels of generation {view.gen}; student {gen} learns generation {gen}'s.",
+            f"nsdata view student-{gen} --gen {gen}",
+        )
+    return view
+
+
+def _describe(model: Any) -> str:
+    accuracy = "val not measured" if model.val_accuracy is None else f"val {render.percent(model.val_accuracy)}"
+    short = f"{model.sha256[:4]}…{model.sha256[-2:]}"
+    return f"model {model.generation} · {model.path} · {model.name} · {accuracy} · sha256 {short}"
+
+
+COMMANDS = {"train": train, "label": label, "eval": evaluate}

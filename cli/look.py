@@ -1,0 +1,239 @@
+"""Look: show, log, query, view, views, diff."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli import render
+from cli.settings import AtOption, JsonOption, StoreOption, open_store
+
+if TYPE_CHECKING:
+    from nsdata import View
+
+
+def show(
+    ctx: typer.Context,
+    image: Annotated[str | None, typer.Argument(help="An image: its id or the beginning of it.")] = None,
+    gen: Annotated[int | None, typer.Option(help="A generation, with where it comes from.")] = None,
+    at: AtOption = None,
+    json: JsonOption = False,
+    store: StoreOption = None,
+) -> None:
+    """The store, one image with its labels in every generation, or one generation with its provenance."""
+    from nsdata.card import generation_rows, summary
+
+    opened = open_store(ctx, store)
+    opened = opened if at is None else opened.at(at)
+    if image is not None:
+        card = opened.image(image)
+        if json:
+            render.emit(card.to_dict())
+        else:
+            _show_image(card)
+        return
+    rows = summary(opened) if gen is None else generation_rows(_generation(opened, gen))
+    if json:
+        render.emit({key.strip(): value for key, value in rows})
+    else:
+        render.pairs(rows)
+
+
+def log(
+    ctx: typer.Context,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the newest events.")] = None,
+    json: JsonOption = False,
+    store: StoreOption = None,
+) -> None:
+    """What happened to the store, newest first; each line is a version."""
+    opened = open_store(ctx, store)
+    names: dict[int, list[str]] = {}
+    for name, version in opened.tags.items():
+        names.setdefault(version, []).append(name)
+    events = opened.events[::-1][:limit]
+    if json:
+        render.emit(
+            [
+                {"version": e.number, "kind": e.kind, "at": e.at, "by": e.by, "tags": names.get(e.number, []),
+                 "data": e.data}
+                for e in events
+            ]
+        )  # fmt: skip
+        return
+    render.table(
+        ["version", "when", "what", "tags"],
+        [[e.number, e.at[:19].replace("T", " "), _told(e), " ".join(names.get(e.number, []))] for e in events],
+    )
+
+
+def query(
+    ctx: typer.Context,
+    sql: Annotated[str, typer.Argument(help="A SELECT over the table images, e.g. select id from images limit 5")],
+    at: AtOption = None,
+    json: JsonOption = False,
+    csv: Annotated[bool, typer.Option("--csv", help="The answer as CSV.")] = False,
+    store: StoreOption = None,
+) -> None:
+    """SQL over the store's columns: id, label, class, split, source, gen1_confidence, gen1_pseudo_label, …"""
+    opened = open_store(ctx, store)
+    result = (opened if at is None else opened.at(at)).query(sql)
+    if json:
+        render.emit(result.to_pylist())
+    elif csv:
+        typer.echo(result.to_pandas().to_csv(index=False), nl=False)
+    else:
+        render.table(result.columns, [list(row.values()) for row in result])
+
+
+def view(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="What to call the view; a saved one is shown if no option is given.")],
+    gen: Annotated[int | None, typer.Option(help="The generation whose soft labels train.")] = None,
+    select_gen: Annotated[int | None, typer.Option(help="The generation that selects (default: GEN).")] = None,
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "train",
+    labelled: Annotated[bool, typer.Option("--labelled", help="Labelled images in place of unlabelled ones.")] = False,
+    min_confidence: Annotated[float | None, typer.Option(help="Keep confidence ≥ this (the paper: 0.3).")] = None,
+    max_confidence: Annotated[float | None, typer.Option(help="Keep confidence ≤ this.")] = None,
+    agree: Annotated[str | None, typer.Option(metavar="1,2", help="Keep images these generations agree on.")] = None,
+    where: Annotated[str | None, typer.Option(metavar="SQL", help="Keep images for which this is true.")] = None,
+    top: Annotated[int | None, typer.Option(help="Keep the N most confident of each class.")] = None,
+    sample: Annotated[int | None, typer.Option(help="Draw N distinct images.")] = None,
+    per_class: Annotated[int | None, typer.Option(help="Exactly N of each class: cut, or repeated.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the sample and of which repeats are one more.")] = 0,
+    replace: Annotated[bool, typer.Option("--replace", help="Save over a view of this name.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the counts, save nothing.")] = False,
+    json: JsonOption = False,
+    store: StoreOption = None,
+) -> None:
+    """Filter and balance a generation's labels; saved under a name, with its exact rows."""
+    opened = open_store(ctx, store)
+    choices = (select_gen, min_confidence, max_confidence, agree, where, top, sample, per_class)
+    if gen is None and not labelled and all(choice is None for choice in choices) and name in opened.views:
+        _print_view(opened.load_view(name), json)
+        return
+    chosen = opened.view(gen, select_gen=select_gen).split(split)
+    chosen = chosen.labelled() if labelled else chosen.unlabelled()
+    if min_confidence is not None or max_confidence is not None:
+        chosen = chosen.confident(min_confidence or 0.0, max_confidence)
+    if agree is not None:
+        chosen = chosen.agreeing(_numbers(agree))
+    if where is not None:
+        chosen = chosen.where(where)
+    if top is not None:
+        chosen = chosen.top(top)
+    if sample is not None:
+        chosen = chosen.sample(sample, seed=seed)
+    if per_class is not None:
+        chosen = chosen.balanced(per_class, seed=seed)
+    chosen.name = name
+    _print_view(chosen if dry_run else chosen.save(name, replace=replace), json)
+
+
+def views(ctx: typer.Context, json: JsonOption = False, store: StoreOption = None) -> None:
+    """The saved views."""
+    saved = list(open_store(ctx, store).views.values())
+    if json:
+        render.emit([{"name": v.name, "rows": v.rows, "at": v.at, "recipe": v.recipe} for v in saved])
+        return
+    render.table(
+        ["view", "rows", "generation", "pinned to", "saved"],
+        [[v.name, v.rows, v.recipe["gen"], v.recipe["version"], v.at[:19].replace("T", " ")] for v in saved],
+    )
+
+
+def diff(
+    ctx: typer.Context,
+    a: Annotated[str, typer.Argument(help="The earlier version or tag, such as gen-1.")],
+    b: Annotated[str, typer.Argument(help="The later version or tag, such as gen-2.")],
+    flipped: Annotated[bool, typer.Option("--flipped", help="List the images whose pseudo-label flipped.")] = False,
+    matrix: Annotated[bool, typer.Option("--matrix", help="Print flips, old class by new class.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="List at most this many.")] = None,
+    json: JsonOption = False,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="End with 3 if anything differs.")] = False,
+    store: StoreOption = None,
+) -> None:
+    """What changed between two versions: images, people's labels, pseudo-labels, confidence."""
+    change = open_store(ctx, store).diff(a, b)
+    rows = change.to_arrow().slice(0, limit).to_pylist() if flipped else []
+    if json:
+        render.emit({**change.to_dict(), **({"flipped_images": rows} if flipped else {})})
+    elif flipped:
+        render.table(
+            ["id", "old", "new", "confidence old", "confidence new"],
+            [[r["id"], r["old"], r["new"], r["confidence_old"], r["confidence_new"]] for r in rows],
+        )
+    else:
+        render.out(str(change))
+        if matrix:
+            render.table(
+                ["old \\ new", *change.classes],
+                [[name, *(int(n) for n in row)] for name, row in zip(change.classes, change.flips, strict=True)],
+            )
+    if exit_code and change:
+        raise typer.Exit(3)
+
+
+def _show_image(card: Any) -> None:
+    render.pairs(
+        [
+            ("image", card.id),
+            ("source", card.source),
+            ("split", card.split),
+            ("size", f"{card.width} × {card.height}, {card.bytes:,} bytes"),
+            ("label", card.label or "none"),
+            *[(f"  version {p['version']}", f"{p['label'] or 'no label'}, by {p['by']}") for p in card.people],
+            *[
+                (
+                    f"generation {s.gen}",
+                    f"{s.pseudo} {s.confidence:.3f}   " + "  ".join(f"{n} {p:.3f}" for n, p in s.top),
+                )
+                for s in card.generations
+            ],
+        ]
+    )
+
+
+def _told(event: Any) -> str:
+    """An event in a few words."""
+    data = event.data
+    match event.kind:
+        case "created":
+            return f"created with {len(data['classes'])} classes"
+        case "imported":
+            gained = f", {data['counts']['gained']:,} labels gained" if data["counts"]["gained"] else ""
+            return f"imported {data['counts']['added']:,} images from {data['source']}{gained}"
+        case "trained":
+            return f"trained model {data['gen']} ({data['name']})"
+        case "sealed":
+            return f"sealed generation {data['number']}: {data['summary']['images']:,} images"
+        case "viewed":
+            return f"saved view {data['name']}: {data['rows']:,} rows"
+        case "relabelled" | "removed":
+            return f"{event.kind} {data['rows']:,} images"
+        case "tagged":
+            return f"tagged version {data['version']} as {data['name']}"
+    return str(event.kind)
+
+
+def _print_view(view: View, json: bool) -> None:
+    if json:
+        counts = [{"step": c.text, "rows": c.rows, "change": c.change, "remark": c.remark} for c in view.counts]
+        render.emit({**view.recipe, "counts": counts})
+    else:
+        render.out(str(view))
+
+
+def _generation(store: Any, gen: int) -> Any:
+    store.labels(gen)  # raises with the right words
+    return store.generations[gen]
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise typer.BadParameter(f"--agree is {text!r}; numbers such as 1,2 were expected") from None
+
+
+COMMANDS = {"show": show, "log": log, "query": query, "view": view, "views": views, "diff": diff}

@@ -1,0 +1,156 @@
+"""All that is printed. stdout is the answer, stderr the journey; what is piped is never cut or coloured."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from nsdata.errors import NsdataError
+    from nsdata.progress import Progress
+
+
+def out(text: str = "") -> None:
+    """A line of the answer."""
+    typer.echo(safe(text))
+
+
+def note(text: str) -> None:
+    """A line of the journey."""
+    typer.echo(safe(text), err=True)
+
+
+def safe(text: str) -> str:
+    """Class names and paths come from elsewhere: control characters are shown, not obeyed."""
+    return "".join(c if c in "\n\t" or c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
+def emit(value: Any) -> None:
+    """The answer as JSON."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_plain, allow_nan=False))
+
+
+def pairs(rows: Sequence[tuple[str, str]]) -> None:
+    """Names and values, aligned."""
+    width = max((len(key) for key, _ in rows), default=0)
+    for key, value in rows:
+        out(f"{key:<{width}}  {value}")
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Columns, aligned: numbers to the right, everything whole."""
+    cells = [[_cell(value) for value in row] for row in rows]
+    widths = [max(len(name), *(len(row[i]) for row in cells)) if cells else len(name) for i, name in enumerate(head)]
+    right = [all(isinstance(row[i], int | float) for row in rows if row[i] is not None) for i in range(len(head))]
+
+    def line(values: Sequence[str]) -> str:
+        return "  ".join(
+            f"{value:>{width}}" if side else f"{value:<{width}}"
+            for value, width, side in zip(values, widths, right, strict=True)
+        ).rstrip()
+
+    out(line(list(head)))
+    for row in cells:
+        out(line(row))
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A share as people read it; a dash for none."""
+    return "–" if value is None or value != value else f"{100 * value:.{digits}f} %"
+
+
+def error(problem: NsdataError) -> None:
+    """A person's mistake: what is wrong, what to type."""
+    note(f"error: {problem.message}")
+    if problem.hint:
+        note(f" hint: {problem.hint}")
+
+
+def warning(text: str) -> None:
+    """Something that a person may want to act on."""
+    note(f"warning: {text}")
+
+
+def interrupted(way_on: str) -> None:
+    """Ctrl-C."""
+    note(f"\ninterrupted. {way_on}")
+
+
+@contextlib.contextmanager
+def progress(what: str, unit: str = "images") -> Iterator[Progress]:
+    """A bar on a terminal; elsewhere a plain line every few seconds. Both on stderr."""
+    if sys.stderr.isatty():
+        with _bar(what, unit) as report:
+            yield report
+        return
+    last = time.monotonic()
+
+    def line(done: int, total: int | None, **figures: float | str) -> None:
+        nonlocal last
+        if time.monotonic() - last < 5:
+            return
+        last = time.monotonic()
+        of = f" of {total:,}" if total else ""
+        note(f"{what}  {done:,}{of} {unit}  {_figures(figures)}".rstrip())
+
+    yield line
+
+
+@contextlib.contextmanager
+def _bar(what: str, unit: str) -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TextColumn("{task.fields[figures]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None, figures="")
+
+        def report(done: int, total: int | None, **figures: float | str) -> None:
+            bar.update(task, completed=done, total=total, figures=_figures(figures))
+
+        yield report
+
+
+def _figures(figures: dict[str, float | str]) -> str:
+    words = []
+    for name, value in figures.items():
+        label = {"images_per_second": "img/s", "accuracy": "val"}.get(name, name.replace("_", " "))
+        if isinstance(value, str):
+            words.append(f"{label} {value}")
+        elif name == "images_per_second":
+            words.append(f"{value:,.0f} {label}")
+        elif name == "accuracy":
+            words.append(f"{label} {percent(value)}")
+        else:
+            words.append(f"{label} {value:,}" if isinstance(value, int) else f"{label} {value:.3f}")
+    return " · ".join(words)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list):
+        return "[" + ", ".join(_cell(v) for v in value) + "]"
+    return safe(str(value))
+
+
+def _plain(value: Any) -> Any:
+    for method in ("to_dict", "tolist", "isoformat"):
+        if hasattr(value, method):
+            return getattr(value, method)()
+    return str(value)

@@ -1,0 +1,322 @@
+"""The terminal: the loop typed by hand, wrong use answered in two lines, exit codes that scripts can trust."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from cli.app import PANELS, app
+from nsdata import Store
+
+TINY = ["--model", "wrn_10_1", *(f"--set={s}" for s in ("image_size=8", "steps=2", "batch_size=8", "val_fraction=0"))]
+
+
+def run(*arguments: str | Path) -> Result:
+    """One command in this process; stdout and stderr are kept apart."""
+    return CliRunner().invoke(app, [str(a) for a in arguments], prog_name="nsdata")
+
+
+def ok(*arguments: str | Path) -> str:
+    """One command that must end well; its stdout."""
+    done = run(*arguments)
+    assert done.exit_code == 0, (arguments, done.output, done.exception)
+    return done.stdout
+
+
+def refused(*arguments: str | Path) -> tuple[str, str]:
+    """One command that must be refused as a person's mistake: its message and its hint."""
+    done = run(*arguments)
+    assert done.exit_code == 1, (arguments, done.output, done.exception)
+    assert done.stdout == ""
+    found = re.search(r"^error: (.+)\n(?: hint: (.+)\n)?\Z", done.stderr, re.MULTILINE)
+    assert found, done.stderr
+    return found[1], found[2] or ""
+
+
+@pytest.fixture(scope="module")
+def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store in which the loop has been typed by hand up to generation 2."""
+    folder = tmp_path_factory.mktemp("work")
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        ok("init", "--classes-from", "digits")
+        assert "1,797 images" in ok("import", "digits")
+        ok("train", "--gen", "0", *TINY)
+        assert "sealed    gen-1" in ok("label", "--gen", "1")
+        ok("view", "student-1", "--gen", "1", "--min-confidence", "0.1", "--per-class", "20")
+        ok("train", "--gen", "1", *TINY)
+        assert json.loads(ok("label", "--gen", "2", "--json"))["images"] == 1797
+    finally:
+        os.chdir(before)
+    return folder
+
+
+@pytest.fixture
+def here(lake: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stand beside that store."""
+    monkeypatch.chdir(lake)
+    return lake
+
+
+def test_looking_tells_what_was_done(here: Path) -> None:
+    shown = ok("show")
+    assert "1,797" in shown
+    assert "gen-2" in shown
+    assert [line.split()[0] for line in ok("log").splitlines()[1:4]] == ["7", "6", "5"] or "sealed" in ok("log")
+    assert "student-1" in ok("views")
+    kinds = [event["kind"] for event in json.loads(ok("log", "--json"))][::-1]
+    assert kinds == ["created", "imported", "trained", "sealed", "viewed", "trained", "sealed"]
+    assert json.loads(ok("show", "--json"))["images"] == "1,797"
+    assert "teacher_sha256" in ok("show", "--gen", "2")
+
+
+def test_one_image_shows_its_labels_in_every_generation(here: Path) -> None:
+    first = json.loads(ok("query", "select id from images order by id limit 1", "--json"))[0]["id"]
+    card = json.loads(ok("show", first[:8], "--json"))
+    assert card["id"] == first
+    assert [said["gen"] for said in card["generations"]] == [1, 2]
+    assert "generation 2" in ok("show", first)
+
+
+def test_diff_equals_a_comparison_of_the_exported_labels(here: Path, tmp_path: Path) -> None:
+    import pandas as pd
+
+    change = json.loads(ok("diff", "gen-1", "gen-2", "--json"))
+    frames = []
+    for gen in ("1", "2"):
+        ok("export", tmp_path / f"{gen}.csv", "--gen", gen)
+        frames.append(pd.read_csv(tmp_path / f"{gen}.csv", dtype={"label": "string"}).set_index("id"))
+    both = frames[0].add_suffix("_a").join(frames[1].add_suffix("_b"))
+    flipped = both["pseudo_label_a"] != both["pseudo_label_b"]
+    assert change["flipped"] == flipped.sum()
+    assert change["common"] == 1797
+    table = pd.crosstab(both["pseudo_label_a"], both["pseudo_label_b"])
+    flips = np.zeros((10, 10), int)
+    for old, row in table.iterrows():
+        for new, count in row.items():
+            if old != new:
+                flips[int(old), int(new)] = count
+    assert change["flips"] == flips.tolist()
+    listed = ok("diff", "gen-1", "gen-2", "--flipped").splitlines()
+    assert len(listed) == 1 + flipped.sum()
+    assert len(ok("diff", "gen-1", "gen-2", "--flipped", "--limit", "2").splitlines()) == min(3, 1 + flipped.sum())
+    assert run("diff", "gen-1", "gen-2", "--exit-code").exit_code == 3
+    assert run("diff", "gen-1", "gen-1", "--exit-code").exit_code == 0
+    assert "old \\ new" in ok("diff", "gen-1", "gen-2", "--matrix")
+
+
+def test_stored_labels_score_as_their_teacher_does(here: Path) -> None:
+    stored = json.loads(ok("eval", "--gen", "1", "--json"))
+    model = json.loads(ok("eval", "--model", "runs/gen-0", "--json"))
+    assert stored["n"] == model["n"] == 500
+    assert abs(stored["top1"] - model["top1"]) <= 0.004  # float16 may break a tie otherwise
+    assert "calibration error" in ok("eval", "--gen", "1")
+
+
+@pytest.mark.parametrize("name", ["out", "out.csv", "out.parquet", "out.tar"])
+def test_a_view_is_exported_in_every_format(here: Path, tmp_path: Path, name: str) -> None:
+    assert "images" in ok("export", tmp_path / name, "--view", "student-1")
+    message, hint = refused("export", tmp_path / name, "--view", "student-1")
+    assert "exists" in message or "already" in message
+    assert "--overwrite" in hint
+
+
+def test_the_answer_is_on_stdout_and_whole_when_piped(here: Path) -> None:
+    done = run("query", "select id, source, gen1_soft_label from images limit 2")
+    assert done.stderr == ""
+    assert "…" not in done.stdout
+    assert "\x1b" not in done.stdout
+    assert ok("query", "select id from images limit 2", "--csv").startswith("id\n")
+
+
+def test_settings_come_from_flags_then_environment_then_the_file(
+    here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert "no store" in refused("show")[0]
+    (tmp_path / "nsdata.toml").write_text(f'store = "{here / "lake"}"\n[log]\nlimit = 2\n')
+    assert len(ok("log").splitlines()) == 3
+    monkeypatch.setenv("NSDATA_LOG_LIMIT", "4")
+    assert len(ok("log").splitlines()) == 5
+    assert len(ok("log", "--limit", "1").splitlines()) == 2
+    monkeypatch.setenv("NSDATA_STORE", str(tmp_path / "other"))
+    assert "other" in refused("show")[0]
+    ok("--store", here / "lake", "show")
+    ok("show", "--store", here / "lake")
+    (tmp_path / "nsdata.toml").write_text("store = [")
+    assert run("show").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "hint"),
+    [
+        (["label", "--gen", "4"], "cannot be labelled before generation 3", "nsdata label --gen 3"),
+        (["label", "--gen", "2"], "sealed already", "--replace"),
+        (["label", "--gen", "0"], "soft labels begin at 1", "--gen 1"),
+        (["label", "--gen", "3"], "no such model", "nsdata train --gen 2"),
+        (["label", "--gen", "3", "--teacher", "nowhere.pt"], "no model at nowhere.pt", "nsdata train"),
+        (["label", "--gen", "2", "--replace", "--temperature", "0"], "temperature", ""),
+        (["label", "--gen", "2", "--replace", "--device", "cuda:9"], "no device", ""),
+        (["train", "--gen", "5"], "has no labels yet", "nsdata label --gen 3"),
+        (["train", "--gen", "0"], "finished run", "--replace"),
+        (["train", "--gen", "0", "--model", "resnet51", "--out", "runs/none"], "resnet51", ""),
+        (["train", "--gen", "2", "--set", "lrr=3"], "lr'", "TrainConfig"),
+        (["train", "--gen", "2", "--set", "lr=fast"], "lr", ""),
+        (["train", "--gen", "2", "--view", "student-1"], "generation 1", "nsdata view student-2"),
+        (["train", "--gen", "0", "--view", "student-1"], "people's labels alone", ""),
+        (["view", "x", "--gen", "3"], "has no labels yet; this store has 1 and 2", "nsdata label --gen 3"),
+        (["view", "x", "--gen", "1", "--min-confidence", "3"], "between 0 and 1", ""),
+        (["view", "x", "--gen", "1", "--min-confidence", "1"], "keeps no rows", ""),
+        (["view", "x", "--gen", "1", "--where", "random() < 0.5"], "random", ""),
+        (["view", "student-1", "--gen", "1", "--sample", "5"], "already", "--replace"),
+        (["query", "select gen3_confidence from images"], "gen3_confidence", "gen"),
+        (["query", "drop table images"], "", ""),
+        (["query", "select * from read_csv('/etc/passwd')"], "", ""),
+        (["query", "selct 1"], "", ""),
+        (["diff", "gen-1", "gen-9"], "no version 'gen-9'", "nsdata log"),
+        (["show", "zz"], "not an image id", ""),
+        (["show", "00000000000000000000000000000000"], "No image", ""),
+        (["eval", "--gen", "7"], "has no labels yet", ""),
+        (["eval", "--model", "nowhere"], "no model", ""),
+        (["init", "--classes", "a,b"], "already", "show"),
+        (["init", "--store", "x@y", "--classes", "a,b"], "'@'", ""),
+        (["import", "nowhere"], "nowhere", ""),
+        (["import", "torchvision:Nothing"], "Nothing", "torchvision:CIFAR10"),
+        (["export", "out.xyz"], "out.xyz", ""),
+        (["export", "out.csv", "--view", "none"], "no view 'none'", "nsdata views"),
+        (["tag", "gen-1"], "nsdata's own", ""),
+        (["relabel", "ffff", "3"], "", ""),
+        (["remove", "not-hex"], "not an image id", ""),
+    ],
+)
+def test_wrong_use_is_answered_and_changes_nothing(here: Path, arguments: list[str], message: str, hint: str) -> None:
+    before = Store.open("lake").version
+    said = refused(*arguments)
+    assert message in said[0]
+    assert hint in said[1]
+    words = " ".join(said).lower()
+    assert not [word for word in ("deeplake", "deep lake", "duckdb", "obstore", "traceback") if word in words]
+    assert Store.open("lake").version == before
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["label"], ["init"], ["init", "--classes", "a,b", "--classes-from", "x"], ["eval"], ["nonsense"],
+     ["import", "digits", "--split", "dev"], ["view", "x", "--gen", "1", "--agree", "a,b"], ["diff", "gen-1"]],
+)  # fmt: skip
+def test_wrong_usage_ends_with_2(here: Path, arguments: list[str]) -> None:
+    assert run(*arguments).exit_code == 2
+
+
+def test_a_teacher_of_other_classes_is_refused(here: Path, tmp_path: Path) -> None:
+    store = tmp_path / "other"
+    ok("--store", store, "init", "--classes", "zero,one,two,three,four,five,six,seven,eight,nine")
+    Store.open(store).add_arrays(np.arange(640, dtype=np.uint16).view(np.uint8).reshape(20, 8, 8), None)
+    message, _ = refused("--store", store, "label", "--gen", "1", "--teacher", here / "runs" / "gen-0")
+    assert "classes" in message or "lacks" in message
+
+
+def test_a_changed_checkpoint_is_noticed(here: Path, tmp_path: Path) -> None:
+    best = here / "runs" / "gen-1" / "best.pt"
+    content = best.read_bytes()
+    try:
+        best.write_bytes((here / "runs" / "gen-0" / "best.pt").read_bytes())
+        message, hint = refused("label", "--gen", "3")
+        assert "sha256" in message or "no such model" in message
+        assert "--teacher" in hint or "train" in hint
+        best.unlink()
+        assert refused("label", "--gen", "2", "--replace")[0]
+    finally:
+        best.write_bytes(content)
+
+
+def test_keeping_relabels_removes_and_tags(here: Path, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(here / "lake", tmp_path / "lake")
+    lake = ["--store", str(tmp_path / "lake")]
+    ids = [row["id"] for row in json.loads(ok(*lake, "query", "select id from images order by id limit 4", "--json"))]
+    ok(*lake, "relabel", ids[0], "7", "--by", "ann")
+    (tmp_path / "said.csv").write_text(f"id,label\n{ids[1]},3\n{ids[2]},\n")
+    assert "2 images" in ok(*lake, "relabel", "--from", tmp_path / "said.csv")
+    ok(*lake, "remove", ids[3])
+    ok(*lake, "tag", "cleaned")
+    card = json.loads(ok(*lake, "show", ids[0], "--json"))
+    assert card["label"] == "7"
+    assert card["people"][-1]["by"] == "ann"
+    assert "1,796" in ok(*lake, "show")
+    assert "1,797" in ok(*lake, "show", "--at", "gen-2")
+    change = json.loads(ok(*lake, "diff", "gen-2", "cleaned", "--json"))
+    assert change["removed"] == 1
+    assert change["relabelled"] >= 1
+
+
+def test_a_dry_run_writes_nothing(here: Path) -> None:
+    before = sorted(Path("lake").rglob("*"))
+    estimate = json.loads(ok("label", "--gen", "2", "--replace", "--dry-run", "--json"))
+    assert estimate["images"] == 1797
+    assert "per class" in ok("view", "student-9", "--gen", "2", "--per-class", "5", "--dry-run")
+    assert sorted(Path("lake").rglob("*")) == before
+
+
+def test_control_characters_are_shown_not_obeyed(tmp_path: Path) -> None:
+    from nsdata.decode import encode_array
+    from nsdata.importers.item import Item
+
+    store = Store.create(tmp_path / "lake", ["a", "b"])
+    image = encode_array(np.zeros((4, 4), np.uint8))
+    store.add_items(lambda: [Item("\x1b[2Jevil\x07.png", image, 0, "train")], source="\x1b[31mred")
+    first = store.query("select id from images").to_pylist()[0]["id"]
+    for arguments in (["log"], ["query", "select source from images"], ["show", first]):
+        assert "\x1b" not in ok("--store", tmp_path / "lake", *arguments)
+
+
+@pytest.mark.parametrize("command", ["label", "import", "train", "demo"])
+def test_ctrl_c_says_how_to_go_on_and_leaves_the_store_whole(here: Path, tmp_path: Path, command: str) -> None:
+    import shutil
+
+    shutil.copytree(here / "lake", tmp_path / "lake")
+    before = Store.open(tmp_path / "lake").version
+    arguments = {
+        "label": ["label", "--gen", "1", "--replace", "--batch-size", "1", "--teacher", str(here / "runs" / "gen-0")],
+        "import": ["import", "endless.tar", "--unlabelled"],
+        "train": ["train", "--gen", "0", "--model", "wrn_16_4", "--set=steps=100000", "--out", str(tmp_path / "run")],
+        "demo": ["demo", "--folder", str(tmp_path / "demo")],
+    }[command]
+    if command == "import":
+        os.mkfifo(tmp_path / "endless.tar")  # a source that never ends
+        arguments[1] = str(tmp_path / "endless.tar")
+    child = subprocess.Popen(
+        [sys.executable, "-c", "from cli.app import app; app(prog_name='nsdata')", *arguments],
+        cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+        env={**os.environ, "NSDATA_STORE": str(tmp_path / "lake"), "PYTHONPATH": str(Path(__file__).parents[1])},
+    )  # fmt: skip
+    time.sleep(6 if command != "import" else 3)
+    child.send_signal(signal.SIGINT)
+    _, stderr = child.communicate(timeout=60)
+    assert child.returncode == 130, stderr
+    assert "interrupted" in stderr
+    assert "Traceback" not in stderr
+    assert Store.open(tmp_path / "lake").version == before
+
+
+def test_help_lists_every_command_in_its_panel() -> None:
+    shown = ok("--help")
+    for panel, commands in PANELS.items():
+        assert panel in shown
+        for name, command in commands.items():
+            assert name in shown
+            assert command.__doc__
+            ok(name, "--help")
+    assert ok("--version").startswith("nsdata ")
