@@ -167,10 +167,18 @@ def _pseudo(store: Store, gen: int, name: str | None) -> View | None:
     return view
 
 
+def _near(path: Path) -> Path:
+    """The path as seen from here, where that is shorter."""
+    try:
+        return path.absolute().relative_to(Path.cwd())
+    except ValueError:
+        return path
+
+
 def _describe(model: Any) -> str:
     accuracy = "val not measured" if model.val_accuracy is None else f"val {render.percent(model.val_accuracy)}"
     short = f"{model.sha256[:4]}…{model.sha256[-2:]}"
-    return f"model {model.generation} · {model.path} · {model.name} · {accuracy} · sha256 {short}"
+    return f"model {model.generation} · {_near(model.path)} · {model.name} · {accuracy} · sha256 {short}"
 
 
 COMMANDS = {"train": train, "label": label, "eval": evaluate}

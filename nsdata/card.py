@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -111,7 +112,9 @@ def generation_rows(generation: Generation) -> Rows:
         ("images", f"{generation.rows:,} of version {generation.version}"),
     ]
     rows += [(key, str(value)) for key, value in generation.summary.items() if key != "images"]
-    rows += [(key, str(value)) for key, value in sorted(generation.provenance.items())]
+    for key, value in sorted(generation.provenance.items()):
+        text = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
+        rows.append((key, text))
     return rows
 
 

@@ -138,7 +138,9 @@ def test_an_unwritable_folder_is_said_to_be_one(tmp_path: Path) -> None:
 
 
 def test_a_missing_temporary_folder_is_explained() -> None:
-    program = "from nsdata import engine, errors\ntry: engine.exists('mem://x')\nexcept errors.StorageFailed as e: print(e)"
+    program = (
+        "from nsdata import engine, errors\ntry: engine.exists('mem://x')\nexcept errors.StorageFailed as e: print(e)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program], env={**os.environ, "TMPDIR": "/no/such/folder"}, capture_output=True, text=True
     )

@@ -137,7 +137,7 @@ def test_wrong_steps_are_refused(sealed: Store) -> None:
 
 
 def test_a_saved_view_keeps_its_rows_whatever_comes_later(tmp_path: Path, seal: Seal) -> None:
-    images, labels = digits(80)
+    images, _ = digits(80)
     store = Store.create(tmp_path / "lake", CLASSES)
     store.add_arrays(images, None)
     seal(store, 1)

@@ -18,7 +18,7 @@ from nsdata import Store, generation
 from nsdata.errors import BadInput, ModelError
 from nsdata.log import now
 from nsdata.progress import Progress, silent
-from nsdata.store import absolute
+from nsdata.store import absolute, relative
 from nsdata.stream import stream
 from training import models, noise
 from training.models import LoadedModel
@@ -138,7 +138,7 @@ def _provenance(store: Store, gen: int, model: LoadedModel, device: torch.device
     recorded = store.models.get(gen - 1)
     mine = recorded is not None and recorded.sha256 == model.sha256
     return {
-        "teacher": str(model.path),
+        "teacher": relative(store.url, model.path),
         "teacher_generation": model.generation,
         "teacher_event": recorded.event if recorded is not None and mine else None,
         "teacher_val_accuracy": model.val_accuracy,

@@ -1,0 +1,114 @@
+"""What README and docs show is run here, and the command reference names what the app has."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import digits
+from PIL import Image
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from cli.app import app
+
+ROOT = Path(__file__).parents[1]
+NAMES = ("cat", "dog", "fox")
+
+
+@pytest.fixture
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """photos/labelled, unlabelled and held-out as the documents assume them; digits stand in for animals."""
+    images, labels = digits(360)
+    for place, (image, label) in enumerate(zip(images, labels, strict=True)):
+        if label > 2:
+            continue
+        folder = ("labelled", "unlabelled", "held-out")[place % 3]
+        below = tmp_path / "photos" / folder / ("" if folder == "unlabelled" else NAMES[label])
+        below.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.kron(image, np.ones((4, 4), np.uint8))).save(below / f"{place}.png")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _blocks(page: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", (ROOT / page).read_text(), re.MULTILINE | re.DOTALL)
+
+
+def _commands(page: str) -> Iterator[list[str]]:
+    for block in _blocks(page, "console"):
+        for line in block.splitlines():
+            assert line.startswith("$ "), f"{page}: a console block shows commands alone: {line}"
+            if line.startswith("$ nsdata "):
+                yield shlex.split(line)[2:]
+
+
+def _quickly(text: str) -> str:
+    """The same with two training steps: what is shown is run, not waited for."""
+    return re.sub(r"steps=\d+", "steps=2", text).replace("0.3", "0.1")
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/own-images.md"])
+def test_the_commands_that_are_shown_run_in_their_order(page: str, photos: Path) -> None:
+    ran = 0
+    for arguments in _commands(page):
+        done = CliRunner().invoke(app, [_quickly(a) for a in arguments], prog_name="nsdata")
+        assert done.exit_code == 0, (arguments, done.output)
+        ran += 1
+    assert ran > 10
+
+
+def test_the_python_that_is_shown_runs(photos: Path) -> None:
+    blocks = _blocks("README.md", "python")
+    assert blocks
+    for block in blocks:
+        exec(compile(_quickly(block), "README.md", "exec"), {})
+
+
+def test_the_two_commands_are_what_ci_runs() -> None:
+    shown = [line for block in _blocks("README.md", "console") for line in block.splitlines() if "uv run" in line]
+    assert shown == ["$ pip install uv && uv run nsdata demo", "$ pip install uv && uv run pytest"]
+    assert "\nuv run pytest\n" in (ROOT / ".ci" / "run").read_text()
+
+
+def test_the_demo_tells_the_loop_and_its_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from training import demo
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(demo, "_SHARED", demo._SHARED.replace(steps=80))
+    done = CliRunner().invoke(app, ["demo", "--seeds", "2"])
+    assert done.exit_code == 0, done.output
+    for word in ("init", "train --gen 0", "label --gen 1", "view student-1", "train --gen 1", "diff gen-1 gen-2"):
+        assert f"$ nsdata {word}" in done.stdout
+    assert re.search(r"^mean +\d+\.\d % +\d+\.\d % +[+−]\d+\.\d points$", done.stdout, re.MULTILINE)
+    assert ("The student beats its teacher" in done.stdout) != ("does not beat" in done.stdout)
+    again = CliRunner().invoke(app, ["demo"])
+    assert again.exit_code == 1
+    assert "nsdata demo --replace" in again.stderr
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    taken = CliRunner().invoke(app, ["demo", "--folder", "mine", "--replace"])
+    assert taken.exit_code == 1
+    assert (tmp_path / "mine" / "thesis.txt").exists()
+
+
+def test_the_command_reference_names_every_command_and_option_and_no_other() -> None:
+    """Written by: python -m typer cli.app utils docs --name nsdata --title "Command line" --output docs/cli.md"""
+    page = (ROOT / "docs" / "cli.md").read_text()
+    sections = dict(re.findall(r"^## `nsdata ([\w-]+)`\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL))
+    commands = get_command(app).commands
+    assert set(sections) == set(commands)
+    for name, command in commands.items():
+        options = {o for p in command.params if p.param_type_name == "option" for o in p.opts}
+        assert set(re.findall(r"^\* `(--[\w-]+)", sections[name], re.MULTILINE)) - {"--help"} == options - {"--help"}
+        assert (command.help or "").split("\n")[0].split(":")[0][:40] in sections[name].replace("&#x27;", "'")
+
+
+def test_pages_link_to_pages_that_exist() -> None:
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} -> {target}"
