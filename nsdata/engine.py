@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
@@ -174,7 +175,9 @@ def sync(url: str) -> None:
 
 def _deeplake() -> Any:
     """Import the engine when it is first needed; with NSDATA_OFFLINE=1, without its crash-report request."""
-    with _import_lock, _offline():
+    with _import_lock:
+        if "deeplake" not in sys.modules:
+            _stay_offline()
         try:
             import deeplake
         except ImportError as error:
@@ -189,24 +192,14 @@ def _deeplake() -> Any:
     return deeplake
 
 
-@contextlib.contextmanager
-def _offline() -> Iterator[None]:
-    """With NSDATA_OFFLINE=1, point the engine's crash reporter at a dead proxy while it starts."""
-    import sys
+def _stay_offline() -> None:
+    """With NSDATA_OFFLINE=1, send this process's web requests to a dead proxy, before the engine is loaded.
 
-    if os.environ.get("NSDATA_OFFLINE", "") in ("", "0") or "deeplake" in sys.modules:
-        yield
-        return
-    before = {name: os.environ.get(name) for name in _PROXIES}
-    os.environ.update(dict.fromkeys(_PROXIES, "http://127.0.0.1:9"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+    Its crash reporter has no switch of its own, and reads the proxy when it sends, some time after the import: so
+    the setting stays for the life of the process (and cuts off downloads as well, as the name says).
+    """
+    if os.environ.get("NSDATA_OFFLINE", "") not in ("", "0"):
+        os.environ.update(dict.fromkeys(_PROXIES, "http://127.0.0.1:9"))
 
 
 def _type(column: Column) -> Any:

@@ -145,3 +145,17 @@ def test_a_missing_temporary_folder_is_explained() -> None:
         [sys.executable, "-c", program], env={**os.environ, "TMPDIR": "/no/such/folder"}, capture_output=True, text=True
     )
     assert "TMPDIR" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize(("setting", "kept"), [("1", True), ("0", False), ("", False)])
+def test_offline_is_settled_before_the_engine_is_loaded(setting: str, kept: bool) -> None:
+    program = "import os; from nsdata import engine; engine.exists('mem://x'); print(os.environ.get('https_proxy'))"
+    clean = {key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**clean, "NSDATA_OFFLINE": setting},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (done.stdout.strip() == "http://127.0.0.1:9") is kept
