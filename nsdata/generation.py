@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from nsdata import engine, schema
 from nsdata.errors import BadLabels, Conflict, GenerationError, StoreDamaged
-from nsdata.ingest import digest
+from nsdata.ids import digest
 from nsdata.labels import check_probabilities, check_stored, derive
 from nsdata.log import now
 from nsdata.state import Part, State

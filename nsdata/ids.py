@@ -1,7 +1,11 @@
-"""Ids as people write them and as numpy compares them. An id is 16 bytes; arrays of n ids are (n, 16) uint8."""
+"""Ids as people write them and as numpy compares them, and digests of columns.
+
+An id is 16 bytes; n ids are an (n, 16) uint8 array.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,3 +37,8 @@ def whole(ids: Array) -> Array:
     numpy drops trailing zero bytes when it compares "S16", which keeps both order and equality of fixed-length ids.
     """
     return np.ascontiguousarray(ids, np.uint8).view("S16").reshape(-1)
+
+
+def digest(values: np.ndarray[Any, Any]) -> str:
+    """BLAKE2b-128 of an array's bytes, in hex."""
+    return hashlib.blake2b(np.ascontiguousarray(values).tobytes(), digest_size=16).hexdigest()

@@ -22,6 +22,7 @@ from nsdata import claims, engine
 from nsdata.checking import Checked, checked
 from nsdata.errors import BadInput
 from nsdata.idindex import IdIndex
+from nsdata.ids import digest
 from nsdata.importers.item import Item, Skipped
 from nsdata.people import write_batch
 from nsdata.progress import Progress, silent
@@ -315,8 +316,3 @@ def _strict_error(result: Imported) -> BadInput:
         "Nothing was imported.",
         "Leave out --strict to import the rest.",
     )
-
-
-def digest(values: np.ndarray[Any, Any]) -> str:
-    """BLAKE2b-128 of an array's bytes, in hex."""
-    return hashlib.blake2b(np.ascontiguousarray(values).tobytes(), digest_size=16).hexdigest()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nsdata import engine
-from nsdata.errors import BadInput, Conflict
+from nsdata.errors import BadInput, Conflict, listed
 from nsdata.ids import from_hex
 from nsdata.schema import NO_LABEL, PEOPLE
 from nsdata.state import State, resolve
@@ -76,12 +76,6 @@ def class_index(classes: Sequence[str], label: str | int | None) -> int:
     if not 0 <= index < len(classes):
         raise BadInput(f"There is no class {index}; this store has {len(classes)} classes, 0 to {len(classes) - 1}.")
     return index
-
-
-def listed(names: Sequence[str], most: int = 10) -> str:
-    """Names for a sentence: the first few, and how many more."""
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _whole_ids(store: Store, prefixes: list[str]) -> np.ndarray[Any, Any]:

@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsdata import select
-from nsdata.errors import BadInput
-from nsdata.people import listed
+from nsdata.errors import BadInput, listed
 from nsdata.schema import SPLITS
 
 if TYPE_CHECKING:

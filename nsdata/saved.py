@@ -7,9 +7,8 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from nsdata import engine, schema
-from nsdata.errors import BadInput, Conflict, NotFound, StoreDamaged
-from nsdata.ingest import digest
-from nsdata.people import listed
+from nsdata.errors import BadInput, Conflict, NotFound, StoreDamaged, listed
+from nsdata.ids import digest
 from nsdata.recipe import Count, Step
 from nsdata.state import State
 from nsdata.view import View

@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsdata import recipe
-from nsdata.errors import BadInput, EmptyView
+from nsdata.errors import BadInput, EmptyView, listed
 from nsdata.labels import Labels
-from nsdata.people import listed
 from nsdata.recipe import Context, Count, Step
 from nsdata.schema import SPLITS
 

@@ -12,10 +12,11 @@ from typing import Protocol
 
 from nsdata.errors import BadInput
 from nsdata.importers import digits, folder, idx, manifest, parquet, tar
-from nsdata.importers.item import SPLITS, Item, Skipped
+from nsdata.importers.item import Item, Skipped
 from nsdata.importers.names import classes_from
+from nsdata.schema import SPLITS
 
-__all__ = ["SPLITS", "Item", "Skipped", "classes_from", "detect", "formats", "open_source"]
+__all__ = ["Item", "Skipped", "classes_from", "detect", "formats", "open_source"]
 
 
 class Importer(Protocol):

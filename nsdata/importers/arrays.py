@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from nsdata.decode import array_id, encode_array
 from nsdata.errors import BadInput
-from nsdata.importers.item import SPLITS, Item
+from nsdata.importers.item import Item
+from nsdata.schema import SPLITS
 
 
 def items(

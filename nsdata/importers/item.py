@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-SPLITS = ("train", "val", "test")  # position = code in the store
-
 
 @dataclass(frozen=True, slots=True)
 class Item:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 from nsdata.errors import BadInput
+from nsdata.schema import SPLITS
 
 MAX_BYTES = 1 << 30  # a file beyond this is no image that could be decoded; it is not even read
 UNLABELLED = frozenset({"unlabelled", "unlabeled", "extra"})
@@ -127,3 +128,13 @@ def label_of(value: object, classes: Sequence[str], index: dict[str, int], where
         f"Label '{name}' in {where} is no class; this store has {listed(classes)}.",
         "name the classes when the store is made: nsdata init --classes a,b,c",
     )
+
+
+def split_named(value: object, where: str) -> str:
+    """The split that a table's cell names, "train" for an empty one. Raises BadInput for an unknown name."""
+    if value is None or value == "":
+        return "train"
+    found = SPLIT_OF.get(str(value).strip().lower())
+    if found is None:
+        raise BadInput(f"Split '{value}' in {where} is unknown; there are {', '.join(SPLITS)}.")
+    return found

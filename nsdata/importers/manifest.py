@@ -9,8 +9,8 @@ from typing import Any
 
 from nsdata.errors import BadInput
 from nsdata.importers.folder import read
-from nsdata.importers.item import SPLITS, Item, Skipped
-from nsdata.importers.layout import SPLIT_OF, UNLABELLED, label_of, readable
+from nsdata.importers.item import Item, Skipped
+from nsdata.importers.layout import UNLABELLED, label_of, readable, split_named
 
 NAMES = {
     "path": ("path", "image", "file", "filename", "file_name"),
@@ -37,7 +37,7 @@ def items(
     base = str(root if root is not None else path.parent)
     index = {name: i for i, name in enumerate(classes)}
     for number, (file, label, where) in enumerate(rows(path), 1):
-        place = _split(where, f"row {number} of {path}") if split is None or where else "train"
+        place = split_named(where, f"row {number} of {path}") if split is None or where else "train"
         told = label_of(label, classes, index, f"row {number} of {path}") if labelled else None
         if str(where) in UNLABELLED:
             told = None
@@ -50,15 +50,6 @@ def items(
             yield Skipped(readable(name), data)
         else:
             yield Item(readable(name), data, told, split or place)
-
-
-def _split(value: Any, where: str) -> str:
-    if value is None or value == "":
-        return "train"
-    found = SPLIT_OF.get(str(value).strip().lower())
-    if found is None:
-        raise BadInput(f"Split '{value}' in {where} is unknown; there are {', '.join(SPLITS)}.")
-    return found
 
 
 def rows(path: Path) -> Iterator[tuple[Any, Any, Any]]:

@@ -11,8 +11,7 @@ from typing import Any
 from nsdata.errors import BadInput
 from nsdata.importers.folder import read
 from nsdata.importers.item import Item, Skipped
-from nsdata.importers.layout import SPLIT_OF, UNLABELLED, label_of, readable, split_of_file
-from nsdata.importers.manifest import _split as split_named
+from nsdata.importers.layout import SPLIT_OF, UNLABELLED, label_of, readable, split_named, split_of_file
 
 _IMAGE = ("image", "img", "jpg", "png")
 LABELS = ("label", "labels", "fine_label", "class", "target")

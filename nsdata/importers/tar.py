@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from nsdata.errors import BadInput
-from nsdata.importers.item import SPLITS, Item, Skipped
+from nsdata.importers.item import Item, Skipped
 from nsdata.importers.layout import MAX_BYTES, UNLABELLED, Places, ignored, label_of, readable, split_of_file
+from nsdata.schema import SPLITS
 
 ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _IMAGES = frozenset({"jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"})
