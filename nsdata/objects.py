@@ -20,9 +20,9 @@ _MEMORY: dict[str, Any] = {}  # mem:// stores live as long as the process, as th
 
 
 def canonical(url: str | Path) -> str:
-    """The address as nsdata keeps it: an absolute path without a trailing slash, or ``scheme://…``.
+    """The address as nsdata keeps it: an absolute path without a trailing slash, or ``mem://name``.
 
-    Raises BadInput for an ``@`` (the engine reads what follows it as a tag) and for an empty address.
+    Raises BadInput for an ``@`` (the engine reads what follows it as a tag), an empty address, other schemes.
     """
     text = os.fspath(url)
     if not text.strip():
@@ -35,7 +35,13 @@ def canonical(url: str | Path) -> str:
     if text.startswith("file://"):
         text = text.removeprefix("file://")
     if "://" in text:
-        return text.rstrip("/")
+        scheme, _, name = text.partition("://")
+        if scheme != "mem" or not name.strip("/"):
+            raise BadInput(
+                f"The store's address is {text!r}; a local path or mem://NAME was expected (no buckets yet).",
+                "nsdata --store lake …",
+            )
+        return f"mem://{name.strip('/')}"
     path = str(Path(text).expanduser().absolute())
     if "@" in path:
         raise BadInput(
@@ -122,13 +128,11 @@ def sync_path(path: str) -> None:
 
 
 def _backend(url: str) -> Any:
-    from obstore.store import LocalStore, MemoryStore, from_url
+    from obstore.store import LocalStore, MemoryStore
 
     if url.startswith("mem://"):
         return _MEMORY.setdefault(url, MemoryStore())
-    if is_local(url):
-        return LocalStore(url, mkdir=True)
-    return from_url(url)
+    return LocalStore(url, mkdir=True)
 
 
 @contextlib.contextmanager

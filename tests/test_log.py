@@ -45,8 +45,8 @@ def test_an_empty_place_is_no_store(url: str, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())  # looking leaves nothing behind
 
 
-@pytest.mark.parametrize("bad", ["a@b", "mem://a@tag", "", "  "])
-def test_addresses_that_the_engine_would_misread_are_refused(bad: str) -> None:
+@pytest.mark.parametrize("bad", ["a@b", "mem://a@tag", "", "  ", "mem://", "s3://bucket/lake", "http://x"])
+def test_addresses_that_cannot_be_a_store_are_refused(bad: str) -> None:
     with pytest.raises(ValueError):
         Store.create(bad, CLASSES)
 
