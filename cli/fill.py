@@ -49,7 +49,7 @@ def import_(
     unlabelled: Annotated[bool, typer.Option("--unlabelled", help="Take the images without their labels.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Import nothing if any file cannot come in.")] = False,
     format: Annotated[str | None, typer.Option(help="How to read the source, if its name does not say it.")] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Threads that check images.")] = 2,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads that check images (default: one a core).")] = None,
     store: StoreOption = None,
 ) -> None:
     """Import images. Each is decoded once to be sure of it and kept byte for byte; the same image is kept once."""
@@ -116,7 +116,10 @@ def _report(done: object) -> None:
 
     assert isinstance(done, Imported)
     if done.version is None:
-        render.out(f"nothing new: all {done.present:,} images of {done.source} are in the store already")
+        known = (
+            f"its {done.present:,} images are in the store already" if done.present else "it has no image for the store"
+        )
+        render.out(f"nothing new from {done.source}: {known}")
     else:
         splits = ", ".join(f"{count:,} {name}" for name, count in done.splits.items() if count)
         speed = done.added / done.seconds if done.seconds else 0
@@ -130,6 +133,8 @@ def _report(done: object) -> None:
             render.out(f"          {done.gained:,} images that were here have a label now")
         if done.present:
             render.out(f"          {done.present:,} were here already, or came twice")
+    if done.hidden:
+        render.out(f"hidden    {done.hidden:,} of them were removed by a person, and stay so")
     for what, entries in (("skipped", done.skipped), ("left out", done.clashes)):
         if entries:
             render.out(f"{what:<8}  {len(entries):,}")

@@ -46,10 +46,8 @@ def train(
     with render.progress(f"training {settings.model}", "steps") as report:
         trained = run(
             people, pseudo, config=settings, out=out or Path(f"runs/gen-{gen}"), gen=gen, replace=replace,
-            on_progress=report,
+            on_progress=report, on_warning=render.warning,
         )  # fmt: skip
-    for text in trained.warnings:
-        render.warning(text)
     accuracy = "val not measured" if trained.val_accuracy is None else f"val {render.percent(trained.val_accuracy)}"
     render.out(f"trained  model {gen} · {settings.model} · {accuracy} · {trained.path}")
     render.out(f"next     nsdata label --gen {gen + 1}")
@@ -105,6 +103,11 @@ def label(
         f" · {summary['below_0.3']:,} < 0.3"
     )
     render.out(f"sealed    gen-{gen}")
+    if done.later:
+        render.warning(
+            f"{done.later:,} images came in after this run had begun and have no labels in generation {gen}; "
+            f"nsdata label --gen {gen} --replace labels them too."
+        )
 
 
 def evaluate(
@@ -158,13 +161,7 @@ def _pseudo(store: Store, gen: int, name: str | None) -> View | None:
         return None
     if name is None and f"student-{gen}" in store.views:
         name = f"student-{gen}"
-    view = store.load_view(name) if name is not None else default_view(store, gen)
-    if view.gen != gen:
-        raise BadInput(
-            f"View {name!r} brings the soft labels of generation {view.gen}; student {gen} learns generation {gen}'s.",
-            f"nsdata view student-{gen} --gen {gen}",
-        )
-    return view
+    return store.load_view(name) if name is not None else default_view(store, gen)
 
 
 def _near(path: Path) -> Path:

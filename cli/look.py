@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -22,7 +23,7 @@ def show(
     store: StoreOption = None,
 ) -> None:
     """The store, one image with its labels in every generation, or one generation with its provenance."""
-    from nsdata.card import generation_rows, summary
+    from nsdata.card import facts, generation_rows, summary
 
     opened = open_store(ctx, store)
     opened = opened if at is None else opened.at(at)
@@ -33,11 +34,12 @@ def show(
         else:
             _show_image(card)
         return
-    rows = summary(opened) if gen is None else generation_rows(_generation(opened, gen))
+    if gen is not None:
+        opened.labels(gen)  # raises with the right words
     if json:
-        render.emit({key.strip(): value for key, value in rows})
+        render.emit(facts(opened) if gen is None else asdict(opened.generations[gen]))
     else:
-        render.pairs(rows)
+        render.pairs(summary(opened) if gen is None else generation_rows(opened.generations[gen]))
 
 
 def log(
@@ -83,7 +85,7 @@ def query(
     elif csv:
         typer.echo(result.to_pandas().to_csv(index=False), nl=False)
     else:
-        render.table(result.columns, [list(row.values()) for row in result])
+        render.table(result.columns, list(result.rows()))
 
 
 def view(
@@ -126,8 +128,7 @@ def view(
         chosen = chosen.sample(sample, seed=seed)
     if per_class is not None:
         chosen = chosen.balanced(per_class, seed=seed)
-    chosen.name = name
-    _print_view(chosen if dry_run else chosen.save(name, replace=replace), json)
+    _print_view(chosen.named(name) if dry_run else chosen.save(name, replace=replace), json)
 
 
 def views(ctx: typer.Context, json: JsonOption = False, store: StoreOption = None) -> None:
@@ -154,14 +155,16 @@ def diff(
     store: StoreOption = None,
 ) -> None:
     """What changed between two versions: images, people's labels, pseudo-labels, confidence."""
+    from nsdata.sql import Result
+
     change = open_store(ctx, store).diff(a, b)
-    rows = change.to_arrow().slice(0, limit).to_pylist() if flipped else []
+    listed = Result(change.to_arrow().slice(0, limit if flipped else 0))
     if json:
-        render.emit({**change.to_dict(), **({"flipped_images": rows} if flipped else {})})
+        render.emit({**change.to_dict(), **({"flipped_images": listed.to_pylist()} if flipped else {})})
     elif flipped:
         render.table(
             ["id", "old", "new", "confidence old", "confidence new"],
-            [[r["id"], r["old"], r["new"], r["confidence_old"], r["confidence_new"]] for r in rows],
+            list(listed.rows()),
         )
     else:
         render.out(str(change))
@@ -222,11 +225,6 @@ def _print_view(view: View, json: bool) -> None:
         render.emit({**view.recipe, "counts": counts})
     else:
         render.out(str(view))
-
-
-def _generation(store: Any, gen: int) -> Any:
-    store.labels(gen)  # raises with the right words
-    return store.generations[gen]
 
 
 def _numbers(text: str) -> list[int]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
+import numbers
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -33,7 +35,7 @@ def safe(text: str) -> str:
 
 def emit(value: Any) -> None:
     """The answer as JSON."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_plain, allow_nan=False))
+    typer.echo(json.dumps(_finite(value), indent=2, ensure_ascii=False, default=_plain))
 
 
 def pairs(rows: Sequence[tuple[str, str]]) -> None:
@@ -47,7 +49,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Columns, aligned: numbers to the right, everything whole."""
     cells = [[_cell(value) for value in row] for row in rows]
     widths = [max(len(name), *(len(row[i]) for row in cells)) if cells else len(name) for i, name in enumerate(head)]
-    right = [all(isinstance(row[i], int | float) for row in rows if row[i] is not None) for i in range(len(head))]
+    right = [all(isinstance(row[i], numbers.Real) for row in rows if row[i] is not None) for i in range(len(head))]
 
     def line(values: Sequence[str]) -> str:
         return "  ".join(
@@ -142,11 +144,18 @@ def _figures(figures: dict[str, float | str]) -> str:
 def _cell(value: Any) -> str:
     if value is None:
         return ""
-    if isinstance(value, float):
-        return f"{value:.4g}"
     if isinstance(value, list):
         return "[" + ", ".join(_cell(v) for v in value) + "]"
     return safe(str(value))
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity: they become null."""
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _plain(value: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -98,17 +98,41 @@ def summary(store: Store) -> Rows:
         s = generation.summary
         rows.append(
             (f"gen-{gen}", f"{generation.rows:,} images · confidence mean {s['confidence_mean']:.2f} · "
-             f"{s['at_least_0.9']:,} ≥ 0.9 · {s['below_0.3']:,} < 0.3")
+             f"{s['at_least_0.9']:,} ≥ 0.9 · {s['below_0.3']:,} < 0.3" + _stale(generation))
         )  # fmt: skip
     for view in store.state.views.values():
         rows.append((f"view {view.name}", f"{view.rows:,} rows of generation {view.recipe['gen']}"))
     return rows
 
 
+def facts(store: Store) -> dict[str, Any]:
+    """The store as plain JSON: what ``nsdata show --json`` prints."""
+    table = store.table
+    label, split = table.label[table.visible], table.split[table.visible]
+    return {
+        "store": store.url,
+        "version": store.version,
+        "classes": list(store.classes),
+        "images": len(store),
+        "removed": len(table) - len(store),
+        "splits": {
+            name: {"images": int((split == code).sum()), "labelled": int(((split == code) & (label >= 0)).sum())}
+            for code, name in enumerate(SPLITS)
+        },
+        "models": {gen: asdict(model) for gen, model in store.models.items()},
+        "generations": {
+            gen: {"version": g.event, "images": g.rows, "stale": g.stale, **g.summary}
+            for gen, g in store.generations.items()
+        },
+        "views": {name: {"rows": view.rows, "recipe": view.recipe} for name, view in store.views.items()},
+        "tags": store.tags,
+    }
+
+
 def generation_rows(generation: Generation) -> Rows:
     """One generation and where it comes from: what ``nsdata show --gen`` prints."""
     rows: Rows = [
-        ("generation", f"{generation.number}, sealed at version {generation.event}"),
+        ("generation", f"{generation.number}, sealed at version {generation.event}{_stale(generation)}"),
         ("images", f"{generation.rows:,} of version {generation.version}"),
     ]
     rows += [(key, str(value)) for key, value in generation.summary.items() if key != "images"]
@@ -116,6 +140,10 @@ def generation_rows(generation: Generation) -> Rows:
         text = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
         rows.append((key, text))
     return rows
+
+
+def _stale(generation: Generation) -> str:
+    return " · stale: an earlier generation was sealed anew" if generation.stale else ""
 
 
 def to_html(rows: Sequence[tuple[str, str]]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +16,11 @@ CHUNK = 256  # items per task of a checking thread
 
 # the item, its id, and the (width, height) of the upright picture, None where it is known already
 Checked = tuple[Item | Skipped, bytes, tuple[int, int] | None]
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def checked(items: Iterable[Item | Skipped], known: Callable[[bytes], bool], threads: int) -> Iterator[list[Checked]]:

@@ -153,6 +153,7 @@ def mark(url: str, name: str) -> None:
         dataset.compaction_mode = deeplake.CompactionMode.Off
         if name not in dataset.tags.names():
             dataset.tag(name)
+        sync(url)
 
 
 def native(url: str) -> Any:
@@ -200,6 +201,7 @@ def _stay_offline() -> None:
     """
     if os.environ.get("NSDATA_OFFLINE", "") not in ("", "0"):
         os.environ.update(dict.fromkeys(_PROXIES, "http://127.0.0.1:9"))
+        os.environ.update(no_proxy="", NO_PROXY="")
 
 
 def _type(column: Column) -> Any:

@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from nsdata.errors import BadInput, Conflict, StorageFailed
 
 COLUMNS = ("id", "label", "split", "source", "pseudo_label", "confidence", "copies")
+MARK = ".nsdata-export"  # in a folder that an export wrote, and that a later one may replace
 _BATCH = 256  # rows of images in memory at a time
 
 
@@ -82,7 +83,7 @@ def export(
     Conflict if out exists without overwrite, BadInput for rows without data where a format needs them,
     StorageFailed where the disk refuses.
     """
-    out = Path(out)
+    out = Path(out).absolute()
     kind = format or format_of(out)
     if kind not in _WRITERS:
         raise BadInput(f"Format '{kind}' is unknown; there are {', '.join(formats())}.")
@@ -120,8 +121,8 @@ def _refuse(out: Path, overwrite: bool) -> None:
     if not os.path.lexists(out):
         return
     if not overwrite:
-        raise Conflict(f"{out} exists already.", f"nsdata export --out {out} --overwrite")
-    if out.is_dir() and not out.is_symlink() and any(out.iterdir()) and not (out / "labels.csv").is_file():
+        raise Conflict(f"{out} exists already.", f"nsdata export {out} --overwrite")
+    if out.is_dir() and not out.is_symlink() and any(out.iterdir()) and not (out / MARK).is_file():
         raise Conflict(f"{out} is a folder that nsdata export did not write; it stays.", f"rm -r {out}")
 
 
@@ -169,6 +170,7 @@ def _image(row: ExportRow) -> bytes:
 
 def _folder(rows: Iterable[ExportRow], out: Path, classes: Sequence[str]) -> None:
     out.mkdir()
+    (out / MARK).write_text("written by nsdata export; --overwrite replaces this folder\n", encoding="utf-8")
     places: dict[int | None, str] = {None: "unlabelled"}
     for i, name in enumerate(classes):
         places[i] = _safe(name) if name != "unlabelled" else "unlabelled%20class"

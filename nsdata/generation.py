@@ -7,17 +7,18 @@ owner, committed every few seconds in whole batches, so that a killed run goes o
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nsdata import engine, schema
+from nsdata import claims, engine, schema
 from nsdata.errors import BadLabels, Conflict, GenerationError, StoreDamaged
 from nsdata.ids import digest
 from nsdata.labels import check_probabilities, check_stored, derive
@@ -154,10 +155,27 @@ class Run:
             )
         reader = engine.Reader(staged.url, schema.part(staged.classes))
         columns = {name: reader.read(name) for name in schema.part(staged.classes)}
-        check_stored(columns["soft_label"], columns["pseudo_label"], columns["confidence"])
+        try:
+            check_stored(columns["soft_label"], columns["pseudo_label"], columns["confidence"])
+        except BadLabels:
+            engine.delete(staged.url)  # or no later run could ever seal
+            raise
         digests = {name: digest(values) for name, values in columns.items()}
         digests["ids"] = digest(self.store.table.ids[staged.start : staged.start + staged.rows])
         return Part(staged.name, staged.start, staged.rows, digests), columns["confidence"]
+
+
+@contextlib.contextmanager
+def working(store: Store, gen: int, identity: dict[str, Any], *, replace: bool = False) -> Iterator[Run]:
+    """``begin``, alone: raises Conflict while another process works on the same run."""
+    check_order(store.refresh(), gen, replace)
+    with claims.held(store.url, _run_name(store, gen, identity)) as free:
+        if not free:
+            raise Conflict(
+                f"Another process is labelling generation {gen} with this teacher right now.",
+                "Wait for it; or end it, and the same command goes on where it stopped.",
+            )
+        yield begin(store, gen, identity, replace=replace)
 
 
 def begin(store: Store, gen: int, identity: dict[str, Any], *, replace: bool = False) -> Run:
@@ -168,17 +186,25 @@ def begin(store: Store, gen: int, identity: dict[str, Any], *, replace: bool = F
     store.writable()
     store.refresh()
     check_order(store, gen, replace)
-    sealed = store.state.generations.get(gen)
-    replaces = sealed.event if sealed else None
-    text = json.dumps([store.state.id, gen, replaces, identity], sort_keys=True)
-    name = f"labels/gen-{gen}-{hashlib.blake2b(text.encode(), digest_size=6).hexdigest()}"
+    name = _run_name(store, gen, identity)
     record: dict[str, Any] = {"identity": identity, "version": store.version, "began": now()}
     if not store.objects.put_new(f"{name}/run.json", json.dumps(record, sort_keys=True, indent=1).encode()):
         record = json.loads(store.objects.get(f"{name}/run.json") or b"{}")
     pinned = store.at(record["version"])
-    run = Run(pinned, gen, name, identity, replaces, record["began"])
+    run = Run(pinned, gen, name, identity, _sealed_event(store, gen), record["began"])
     run.parts = _parts(pinned.table, f"{store.url}/{name}", name)
     return run
+
+
+def _run_name(store: Store, gen: int, identity: dict[str, Any]) -> str:
+    """Where a run is staged: the same for the same identity, another once a generation was sealed."""
+    text = json.dumps([store.state.id, gen, _sealed_event(store, gen), identity], sort_keys=True)
+    return f"labels/gen-{gen}-{hashlib.blake2b(text.encode(), digest_size=6).hexdigest()}"
+
+
+def _sealed_event(store: Store, gen: int) -> int | None:
+    sealed = store.state.generations.get(gen)
+    return sealed.event if sealed else None
 
 
 def check_order(store: Store, gen: int, replace: bool = False) -> None:
@@ -222,14 +248,17 @@ def _parts(table: Table, url: str, name: str) -> list[StagedPart]:
 
 
 def _committed(part: StagedPart) -> int:
-    """Rows that an interrupted run committed; a part that cannot be read is begun again."""
+    """Rows that an interrupted run committed; a part that cannot be read or is too long is begun again."""
     if not engine.exists(part.url):
         return 0
     try:
-        return len(engine.Reader(part.url, schema.part(part.classes)))
+        done = len(engine.Reader(part.url, schema.part(part.classes)))
     except StoreDamaged:
+        done = part.rows + 1
+    if done > part.rows:
         engine.delete(part.url)
         return 0
+    return done
 
 
 def _summary(confidences: list[NDArray[np.float32]]) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nsdata.select import id_halves
+
 Run = tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.int64]]  # sorted by (high, low); rows
 
 _BUFFER = 1 << 15
@@ -22,7 +24,7 @@ class IdIndex:
     def add_all(self, ids: NDArray[Any], rows: NDArray[np.int64]) -> None:
         """Add many at once: (n, 16) uint8 and (n,) int64."""
         if len(ids):
-            high, low = _halves(ids)
+            high, low = id_halves(ids)
             self._runs = _merged((*self._runs, _sorted(high, low, np.asarray(rows, np.int64))))
 
     def add(self, id_: bytes, row: int) -> None:
@@ -47,11 +49,6 @@ class IdIndex:
                     return int(rows[place])
                 place += 1
         return -1
-
-
-def _halves(ids: NDArray[Any]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    pairs = np.ascontiguousarray(ids, np.uint8).view(">u8").astype(np.uint64)
-    return pairs[:, 0], pairs[:, 1]
 
 
 def _sorted(high: NDArray[np.uint64], low: NDArray[np.uint64], rows: NDArray[np.int64]) -> Run:

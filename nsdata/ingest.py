@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nsdata import claims, engine
-from nsdata.checking import Checked, checked
-from nsdata.errors import BadInput
+from nsdata.checking import Checked, checked, cores
+from nsdata.errors import BadInput, StoreError
 from nsdata.idindex import IdIndex
 from nsdata.ids import digest
 from nsdata.importers.item import Item, Skipped
@@ -55,6 +55,7 @@ class Imported:
     added: int = 0
     labelled: int = 0  # of the added ones
     present: int = 0  # images that were here already, with nothing new to say
+    hidden: int = 0  # of those: removed by a person, and so not visible
     gained: int = 0  # images that were here without a label and have one now
     continued: int = 0  # images that an interrupted run of the same import had stored
     splits: dict[str, int] = field(default_factory=dict)
@@ -91,7 +92,7 @@ def ingest(
     source: str,
     key: object = None,
     strict: bool = False,
-    threads: int = 2,
+    threads: int | None = None,
     on_progress: Progress = silent,
 ) -> Imported:
     """Import what ``items()`` yields, as one event, whole or not at all.
@@ -109,7 +110,7 @@ def ingest(
         store.refresh()
         with claims.claim(store.url, _staging_name(store, key)) as name:
             try:
-                result = _Intake(store, name, source, on_progress).run(items, threads, strict)
+                result = _Intake(store, name, source, on_progress).run(items, threads or cores(), strict)
             except (_Moved, BadInput) as error:
                 engine.delete(f"{store.url}/{name}")  # staged by us under a name that no event has
                 if isinstance(error, BadInput):
@@ -151,8 +152,11 @@ class _Intake:
         """Check, gather, publish. Raises _Moved when it has to begin again."""
         writer: engine.Writer | None = None
         if engine.exists(self.url):
-            writer = engine.Writer(self.url, SEGMENT)
-            self._resume(writer)
+            try:
+                writer = engine.Writer(self.url, SEGMENT)
+                self._resume(writer)
+            except StoreError as error:  # killed while it was being made: nothing in it counts
+                raise _Moved from error
         try:
             for chunk in checked(items(), self._known, threads):
                 self._take(chunk)
@@ -225,6 +229,7 @@ class _Intake:
             self.result.clashes.append(Clash(item.source, id_.hex(), reason))
         elif label in (NO_LABEL, now_label) or (own < 0 and label == table.imported_label[row]):
             self.result.present += 1
+            self.result.hidden += own < 0 and not table.visible[row]
         elif now_label == NO_LABEL:
             self.gained[id_] = label
             self.result.gained += 1
@@ -266,11 +271,13 @@ class _Intake:
         labels, splits = np.asarray(self.label), np.asarray(self.split)
         result.added, result.labelled = rows, int((labels >= 0).sum())
         result.splits = {name: int((splits == code).sum()) for code, name in enumerate(SPLITS)}
-        known = self.store.state.segments
+        known = self.store.state
 
         def make(state: State) -> dict[str, Any]:
-            if state.segments != known:
+            if state.segments != known.segments:
                 raise _Moved  # another import was first: its images may be among ours
+            if self.gained and state.people != known.people:
+                raise _Moved  # a person spoke meanwhile, perhaps of the images that we have a label for
             return {
                 "source": result.source,
                 "segment": segment,

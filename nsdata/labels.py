@@ -146,7 +146,7 @@ class Labels:
 
         soft = self.soft
         table = self.to_arrow().drop_columns(["soft_label"])
-        frame = table.to_pandas(types_mapper={}.get)
+        frame = table.to_pandas()
         frame["label"] = pd.array(table["label"].to_pandas(), dtype="Int32")
         frame["soft_label"] = list(soft)
         return frame

@@ -8,6 +8,7 @@ Delta Lake's and Lance's logs.
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import hashlib
 import json
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from nsdata.errors import StoreDamaged
+from nsdata.errors import StorageFailed, StoreDamaged
 from nsdata.objects import Objects
 
 Data = dict[str, Any]
@@ -72,7 +73,8 @@ class Log:
             if self._objects.put_new(_path(number), raw):
                 event = _parse(raw, number, previous)
                 self._events = [*events, event]
-                self._objects.put("log/HEAD", _encode({"number": number, "digest": event.digest}))
+                with contextlib.suppress(StorageFailed):  # the event is published; a HEAD that lags is no damage
+                    self._objects.put("log/HEAD", _encode({"number": number, "digest": event.digest}))
                 return event
 
     def _check_head(self, raw: bytes, events: list[Event]) -> None:

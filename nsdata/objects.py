@@ -56,8 +56,23 @@ def is_local(url: str) -> bool:
     return "://" not in url
 
 
+def relative(url: str, path: str | Path) -> str:
+    """A path as seen from a local store's folder, so that store and runs can be moved together."""
+    full = str(Path(path).expanduser().absolute())
+    if "://" in url:
+        return full
+    return os.path.relpath(full, url)
+
+
+def absolute(url: str, path: str) -> Path:
+    """The reverse of ``relative``."""
+    if os.path.isabs(path) or "://" in url:
+        return Path(path)
+    return Path(os.path.normpath(os.path.join(url, path)))
+
+
 class Objects:
-    """Small files below one address: ``get``, ``put``, ``put_new`` (only if absent), ``names``."""
+    """Small files below one address: ``get``, ``put``, ``put_new`` (only if absent)."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -95,14 +110,6 @@ class Objects:
         with _translated(self.url):
             obstore.put(self._store(), path, data, mode="overwrite")
         self.sync(path)
-
-    def names(self, folder: str) -> list[str]:
-        """Paths of the files directly in a folder, sorted."""
-        import obstore
-
-        with _translated(self.url):
-            listing = obstore.list_with_delimiter(self._store(), folder)
-        return sorted(str(entry["path"]) for entry in listing["objects"])
 
     def sync(self, path: str) -> None:
         """Make the file durable: on a disk, fsync it and its folder; a bucket is durable when it answers."""

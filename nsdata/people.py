@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nsdata import engine
+from nsdata.classes import class_index
 from nsdata.errors import BadInput, Conflict, listed
 from nsdata.ids import from_hex
 from nsdata.schema import NO_LABEL, PEOPLE
@@ -63,21 +64,6 @@ def write_batch(store: Store, ids: np.ndarray[Any, Any], labels: Sequence[int]) 
     return {"name": name, "rows": len(ids)}
 
 
-def class_index(classes: Sequence[str], label: str | int | None) -> int:
-    """The index of a class given by name, index, or None (no label, -1). Raises BadInput."""
-    if label is None or label == "":
-        return NO_LABEL
-    if isinstance(label, str):
-        if label in classes:
-            return list(classes).index(label)
-        if not label.isdigit():
-            raise BadInput(f"There is no class {label!r}; this store has {listed(classes)}.")
-    index = int(label)
-    if not 0 <= index < len(classes):
-        raise BadInput(f"There is no class {index}; this store has {len(classes)} classes, 0 to {len(classes) - 1}.")
-    return index
-
-
 def _whole_ids(store: Store, prefixes: list[str]) -> np.ndarray[Any, Any]:
     if not prefixes:
         raise BadInput("No images given.")
@@ -98,13 +84,19 @@ def _whole_ids(store: Store, prefixes: list[str]) -> np.ndarray[Any, Any]:
 def read_labels(path: Path) -> dict[str, str | None]:
     """{id: label} from a CSV with the columns ``id`` and ``label``; an empty label takes it away. Raises BadInput."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             columns = reader.fieldnames or []
             if "id" not in columns or "label" not in columns:
                 raise BadInput(
                     f"{path} has the columns {listed(list(columns)) or 'none'}; 'id' and 'label' are needed."
                 )
-            return {row["id"].strip(): (row["label"] or "").strip() or None for row in reader}
+            said: dict[str, str | None] = {}
+            for row in reader:
+                id_ = (row["id"] or "").strip().lower()
+                if id_ in said:
+                    raise BadInput(f"{path} names the image {id_} twice.", "Keep one line for each image.")
+                said[id_] = (row["label"] or "").strip() or None
+            return said
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise BadInput(f"{path} cannot be read as CSV: {error}") from error

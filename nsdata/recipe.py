@@ -99,8 +99,7 @@ def confident(context: Context, rows: Array, minimum: float, maximum: float | No
 def agreeing(context: Context, rows: Array, gens: list[int]) -> Applied:
     """Keep images to which all these generations give the same pseudo-label."""
     pseudo = [context.store.labels(gen).all_pseudo[rows] for gen in gens]
-    mask = select.agreeing(pseudo) & (pseudo[0] >= 0)
-    return rows[mask], ""
+    return rows[select.agreeing(pseudo)], ""
 
 
 def where(context: Context, rows: Array, sql: str) -> Applied:

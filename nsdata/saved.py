@@ -23,8 +23,7 @@ def save(view: View, name: str, *, replace: bool = False) -> View:
         raise BadInput(f"{name!r} cannot name a view: letters, digits, '.', '_' and '-' are allowed.")
     if any(step.kind == "only" for step in view.steps):
         raise BadInput("This view was cut by a mask, which a recipe cannot repeat; it cannot be saved.")
-    named = View(view.store, view.gen, view.select_gen, view.steps, name=name, found=(view.rows, view.counts))
-    named.need_rows()
+    named = view.named(name).need_rows()
     dataset = f"views/{name}-{uuid.uuid4().hex[:8]}"
     data = {
         "name": name,

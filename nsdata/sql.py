@@ -84,6 +84,19 @@ class Result:
         """The result as a data frame."""
         return self._table.to_pandas()
 
+    def rows(self) -> Iterator[list[Any]]:
+        """The rows as lists; float32 values stay numpy's, which print as the shortest text that means them."""
+        import numpy as np
+        import pyarrow as pa
+
+        columns: list[list[Any]] = []
+        for column in self._table.columns:
+            values = column.to_pylist()
+            if column.type == pa.float32():
+                values = [None if value is None else np.float32(value) for value in values]
+            columns.append(values)
+        return (list(row) for row in zip(*columns, strict=True))
+
     def to_pylist(self) -> list[dict[str, Any]]:
         """The result as one dict per row."""
         return self._table.to_pylist()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nsdata.errors import NotFound, StoreDamaged, StoreTooNew
@@ -44,6 +44,7 @@ class Generation:
     parts: tuple[Part, ...]
     provenance: dict[str, Any]
     summary: dict[str, Any]
+    stale: bool = False  # an earlier generation was sealed anew after this one
 
     @property
     def rows(self) -> int:
@@ -93,7 +94,7 @@ class SavedView:
 
 @dataclass(frozen=True)
 class State:
-    """A store at one version. Everything in it is immutable."""
+    """A store at one version. Nothing changes it."""
 
     version: int
     id: str
@@ -145,8 +146,11 @@ def fold(events: Iterable[Event]) -> State:
             elif event.kind == "trained":
                 models[data["gen"]] = Model(event=version, **data)
             elif event.kind == "sealed":
-                generations[data["number"]] = _generation(event)
-                tags[f"gen-{data['number']}"] = version
+                number = data["number"]
+                generations[number] = _generation(event)
+                tags[f"gen-{number}"] = version
+                for later in [g for g in generations if g > number]:
+                    generations[later] = replace(generations[later], stale=True)
             elif event.kind == "viewed":
                 views[data["name"]] = SavedView(event=version, at=event.at, **data)
             elif event.kind == "tagged":
@@ -171,6 +175,13 @@ def fold(events: Iterable[Event]) -> State:
         tags=tags,
         **state,
     )
+
+
+def bounded(state: State, up_to: int | None) -> State:
+    """The state without generations after ``up_to``; None = all of them."""
+    if up_to is None:
+        return state
+    return replace(state, generations={g: found for g, found in state.generations.items() if g <= up_to})
 
 
 def resolve(state: State, version: int | str) -> int:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from nsdata.errors import BadInput, ReadOnly, StoreExists, StoreNotFound
+from nsdata.classes import checked_classes
+from nsdata.errors import ReadOnly, StoreExists, StoreNotFound
 from nsdata.log import Event, Log
-from nsdata.objects import Objects, canonical
+from nsdata.objects import Objects, canonical, relative
 from nsdata.schema import FORMAT
-from nsdata.state import Generation, Model, SavedView, State, fold, resolve
+from nsdata.state import Generation, Model, SavedView, State, bounded, fold, resolve
 from nsdata.table import Readers, Table
 
 if TYPE_CHECKING:
@@ -35,10 +37,12 @@ class Store:
     move on with it; ``store.at(version)`` gives the store as it was, read-only.
     """
 
-    def __init__(self, url: str, log: Log, events: list[Event], readers: Readers, *, pinned: bool) -> None:
+    def __init__(
+        self, url: str, log: Log, events: list[Event], readers: Readers, *, pinned: bool, up_to: int | None = None
+    ) -> None:
         self.url = url
-        self._log, self._events, self._readers, self._pinned = log, events, readers, pinned
-        self.state: State = fold(events)
+        self._log, self._events, self._readers, self._pinned, self._up_to = log, events, readers, pinned, up_to
+        self.state: State = bounded(fold(events), up_to)
 
     # ---------------------------------------------------------------- places and versions
 
@@ -48,7 +52,7 @@ class Store:
 
         Raises StoreExists; BadInput for a bad address or class list; StorageFailed.
         """
-        names = _checked_classes(classes)
+        names = checked_classes(classes)
         address = canonical(url)
         objects = Objects(address)
         log = Log(objects)
@@ -76,9 +80,18 @@ class Store:
         return Store(address, log, events, Readers(address), pinned=False)
 
     def at(self, version: int | str) -> Store:
-        """The store as it was at an event number or a tag, read-only. Raises NotFound."""
+        """The store as it was at an event number or a tag, read-only. Raises NotFound.
+
+        ``at("gen-1")`` never shows a generation after 1, also where 1 was sealed anew after them.
+        """
         number = resolve(self.state, version)
-        return Store(self.url, self._log, self._events[:number], self._readers, pinned=True)
+        tagged = re.fullmatch(r"gen-(\d+)", str(version))
+        up_to = int(tagged[1]) if tagged else self._up_to
+        return Store(self.url, self._log, self._events[:number], self._readers, pinned=True, up_to=up_to)
+
+    def pinned(self) -> Store:
+        """This version, read-only: it does not move on when the store does."""
+        return self if self._pinned else self.at(self.version)
 
     def head(self) -> Store:
         """The newest version, writable, with what other processes have published since."""
@@ -290,39 +303,3 @@ class Store:
     def objects(self) -> Objects:
         """The small files of this store."""
         return Objects(self.url)
-
-
-def relative(url: str, path: str | Path) -> str:
-    """A path as seen from a local store's folder, so that store and runs can be moved together."""
-    import os
-
-    full = str(Path(path).expanduser().absolute())
-    if "://" in url:
-        return full
-    return os.path.relpath(full, url)
-
-
-def absolute(url: str, path: str) -> Path:
-    """The reverse of ``relative``."""
-    import os
-
-    if os.path.isabs(path) or "://" in url:
-        return Path(path)
-    return Path(os.path.normpath(os.path.join(url, path)))
-
-
-def _checked_classes(classes: Sequence[str]) -> list[str]:
-    if isinstance(classes, str):
-        raise BadInput(f"classes is the one text {classes!r}; a list of names was expected.", "classes=['cat', 'dog']")
-    names = [str(name).strip() for name in classes]
-    if len(names) < 2:
-        raise BadInput(f"A store needs at least 2 classes; {len(names)} given.", "nsdata init --classes cat,dog,fox")
-    for name in names:
-        if not name or any(ord(c) < 32 or ord(c) == 127 for c in name):
-            raise BadInput(f"A class name is empty or has control characters: {name!r}.")
-        if len(name) > 200:
-            raise BadInput(f"The class name {name[:40]!r}… is {len(name)} characters long; 200 are allowed.")
-    double = sorted({name for name in names if names.count(name) > 1})
-    if double:
-        raise BadInput(f"Classes are named twice: {', '.join(double)}.")
-    return names

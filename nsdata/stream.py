@@ -8,9 +8,8 @@ Legend: n rows of the view (repeats included), B batch, S side in pixels, K clas
 
 from __future__ import annotations
 
-import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nsdata.checking import cores
 from nsdata.errors import BadInput, EmptyView
 from nsdata.select import mix, seeded_order
 from nsdata.table import Table
@@ -102,7 +102,7 @@ def stream(
     start: int = 0,
     drop_last: bool = False,
     threads: int | None = None,
-) -> Iterator[Batch]:
+) -> Generator[Batch, None, None]:
     """Decoded batches of these rows.
 
     decode: encoded bytes and a 64-bit key -> (S, S, 3) uint8, the same S for all; it runs in threads. The key is
@@ -117,7 +117,7 @@ def stream(
         raise BadInput(f"The batch size is {batch_size}; at least 1 is needed.")
     if not len(rows):
         raise EmptyView("The view keeps no rows, so there is nothing to stream.")
-    workers = threads or os.cpu_count() or 1
+    workers = threads or cores()
     batches = plan(
         np.asarray(rows, np.int64),
         batch_size,

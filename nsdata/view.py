@@ -5,7 +5,7 @@ Legend: n rows of the view (repeats included), B batch, S side in pixels, K clas
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -39,9 +39,11 @@ class View:
         steps: tuple[Step, ...] = (),
         *,
         name: str | None = None,
+        before: View | None = None,
         found: tuple[Array, list[Count]] | None = None,
     ) -> None:
         self.store, self.gen, self.select_gen, self.steps, self.name = store, gen, select_gen, steps, name
+        self._before = before  # the view without the last step
         if found is not None:
             self.__dict__["_evaluated"] = found
 
@@ -50,7 +52,7 @@ class View:
         """All visible images of a store's version; see Store.view."""
         if select_gen is not None and gen is None:
             raise BadInput("select_gen is given without gen.", f"store.view(gen={select_gen})")
-        pinned = store.at(store.version)
+        pinned = store.pinned()
         for g in (gen, select_gen):
             if g is not None:
                 pinned.labels(g)  # raises GenerationError with the right words
@@ -131,6 +133,10 @@ class View:
         steps = (*self.steps, Step("only", {"why": why}))
         return View(self.store, self.gen, self.select_gen, steps, name=self.name, found=(kept, [*counts, count]))
 
+    def named(self, name: str | None) -> View:
+        """The same view under a name, not saved."""
+        return View(self.store, self.gen, self.select_gen, self.steps, name=name, found=self._evaluated)
+
     # ---------------------------------------------------------------- what it holds
 
     @property
@@ -194,7 +200,7 @@ class View:
 
     # ---------------------------------------------------------------- streaming
 
-    def stream(self, batch_size: int, *, decode: Decode, **options: Any) -> Iterator[Batch]:
+    def stream(self, batch_size: int, *, decode: Decode, **options: Any) -> Generator[Batch, None, None]:
         """Decoded batches with rows, labels and soft labels; see ``stream.stream`` for the options."""
         from nsdata.stream import stream
 
@@ -279,23 +285,23 @@ class View:
         """The recipe, run: rows and what each step left."""
         selecting = None if self.select_gen is None else self.store.labels(self.select_gen)
         context = Context(self.store, selecting)
-        rows = np.flatnonzero(self.store.table.visible).astype(np.int64)
-        counts: list[Count] = []
-        for step in self.steps:
-            kept, remark = recipe.STEPS[step.kind](context, rows, **step.args)
-            counts.append(Count(recipe.text(step), len(kept), len(kept) - len(rows), remark))
-            rows = kept
-        rows.setflags(write=False)
-        return rows, counts
+        if self._before is None:
+            rows = np.flatnonzero(self.store.table.visible).astype(np.int64)
+            rows.setflags(write=False)
+            return rows, []
+        rows, counts = self._before._evaluated
+        step = self.steps[-1]
+        kept, remark = recipe.STEPS[step.kind](context, rows, **step.args)
+        kept.setflags(write=False)
+        return kept, [*counts, Count(recipe.text(step), len(kept), len(kept) - len(rows), remark)]
 
     def _with(self, kind: str, **args: Any) -> View:
-        if self.steps and self.steps[-1].kind in recipe.AMOUNTS:
-            done = recipe.text(self.steps[-1])
+        if done := [recipe.text(step) for step in self.steps if step.kind in recipe.AMOUNTS]:
             raise BadInput(
-                f"'{recipe.text(Step(kind, args))}' comes after '{done}', which has set the amounts already.",
+                f"'{recipe.text(Step(kind, args))}' comes after '{done[0]}', which has set the amounts already.",
                 "Put filters before balanced(…).",
             )
-        return View(self.store, self.gen, self.select_gen, (*self.steps, Step(kind, args)))
+        return View(self.store, self.gen, self.select_gen, (*self.steps, Step(kind, args)), before=self)
 
 
 def _version_name(store: Store) -> str:

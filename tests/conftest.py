@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,6 +29,8 @@ def digits(count: int = 200) -> tuple[np.ndarray, np.ndarray]:
 def shared() -> Path:
     """The folder of real images; a user's machine has none."""
     if not SHARED.is_dir():
+        if os.environ.get("NSDATA_REQUIRE_IMAGES"):
+            pytest.fail("NSDATA_REQUIRE_IMAGES is set, and the shared test images are not here")
         pytest.skip("the shared test images are not here")
     return SHARED
 

@@ -58,7 +58,9 @@ def test_round_trip(tmp_path: Path, name: str, format: str) -> None:
 def test_folder(tmp_path: Path) -> None:
     export(ROWS, tmp_path / "out", "folder", CLASSES)
     names = sorted(p.name for p in (tmp_path / "out").iterdir())
-    assert names == sorted(["%2E%2E%2Fdog", "%2Efox é", "10", "cat", "labels.csv", "unlabelled", "unlabelled%20class"])
+    assert names == sorted(
+        [".nsdata-export", "%2E%2E%2Fdog", "%2Efox é", "10", "cat", "labels.csv", "unlabelled", "unlabelled%20class"]
+    )
     with (tmp_path / "out" / "labels.csv").open(newline="", encoding="utf-8") as file:
         for row, told in zip(ROWS, csv.DictReader(file), strict=True):
             path = tmp_path / "out" / told["path"]

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nsdata import Store, generation
+from nsdata.card import summary
 from nsdata.errors import BadLabels, Conflict, GenerationError
 from nsdata.labels import SUM_TOLERANCE, check_stored, derive
 
@@ -198,3 +199,42 @@ def test_removed_images_leave_later_versions_only(store: Store, seal: Callable[.
         store.image(gone[0])
     with pytest.raises(LookupError):
         store.remove([gone[0]])
+
+
+def test_a_tag_never_shows_a_later_generation_even_when_its_own_was_sealed_anew(
+    store: Store, seal: Callable[..., np.ndarray]
+) -> None:
+    seal(store, 1, seed=1)
+    second = seal(store, 2)
+    third = seal(store, 1, seed=3, replace=True)
+    past = store.at("gen-1")
+    assert list(past.generations) == [1]
+    assert (past.labels(1).soft == third.astype(np.float16)).all()
+    with pytest.raises(GenerationError):
+        past.view(gen=2)
+    change = store.diff("gen-1", "gen-2")
+    assert len(change.flipped) == (third.argmax(1) != second.argmax(1)).sum()
+    assert [g.stale for g in store.generations.values()] == [False, True]
+    assert "stale" in dict(summary(store))["gen-2"]
+
+
+def test_the_same_run_twice_at_once_is_refused_and_harms_nothing(store: Store) -> None:
+    identity = {"teacher_sha256": "a"}
+    with generation.working(store, 1, identity) as run:
+        with pytest.raises(Conflict, match="right now"), generation.working(store, 1, identity):
+            pass
+        for part in run.parts:
+            with generation.PartWriter(part) as writer:
+                writer.write(soft_labels(part.rows, 10, 0))
+        run.seal({})
+    assert len(store.refresh().labels(1)) == 200
+
+
+def test_a_staged_part_that_is_too_long_is_begun_again(store: Store) -> None:
+    identity = {"teacher_sha256": "a"}
+    for _ in range(2):  # as two processes would that both began at row 0
+        run = generation.begin(store, 1, identity)
+        run.parts[0].done = 0
+        with generation.PartWriter(run.parts[0]) as writer:
+            writer.write(soft_labels(run.parts[0].rows, 10, 0))
+    assert generation.begin(store, 1, identity).parts[0].done == 0

@@ -17,7 +17,7 @@ from conftest import CLASSES, digits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nsdata import Store
+from nsdata import Store, ingest
 from nsdata.decode import array_id, content_id, encode_array
 from nsdata.idindex import IdIndex
 from nsdata.importers.item import Item, Skipped
@@ -203,3 +203,42 @@ def test_the_id_index_equals_a_dict(keys: list[int]) -> None:
         id_ = content_id(str(key).encode())
         found = index.find(id_)
         assert (found >= 0) == (id_ in oracle)
+
+
+def test_an_import_killed_while_its_dataset_was_made_begins_again(tmp_path: Path) -> None:
+    images, labels = digits(5)
+    store = Store.create(tmp_path / "lake", CLASSES)
+
+    def items() -> list[Item]:
+        return [
+            Item(str(i), encode_array(x), int(y), "train") for i, (x, y) in enumerate(zip(images, labels, strict=True))
+        ]
+
+    import deeplake
+
+    deeplake.create(str(tmp_path / "lake" / ingest._staging_name(store, "same")))  # no columns yet
+    assert store.add_items(items, source="x", key="same").added == 5
+
+
+def test_what_a_person_says_during_an_import_is_not_overwritten_by_it(url: str) -> None:
+    images, labels = digits(3)
+    store = Store.create(url, CLASSES)
+    store.add_arrays(images, None)
+    other = Store.open(url)
+    first = other.query("select id from images").to_pylist()[0]["id"]
+
+    def items() -> Iterator[Item]:
+        if len(other.state.people) == 0:
+            other.relabel({first: "7"})
+        yield Item("late", encode_array(images[0]), (int(labels[0]) + 1) % 10, "train", array_id(images[0]))
+
+    done = store.add_items(items, source="x")
+    assert store.refresh().table.label[0] == 7
+    assert len(done.clashes) == 1
+
+
+def test_a_removed_image_stays_hidden_and_the_import_says_so(store: Store) -> None:
+    images, labels = digits(5)
+    store.remove([store.query("select id from images").to_pylist()[0]["id"]])
+    done = store.add_arrays(images, labels)
+    assert (done.present, done.hidden, done.version) == (5, 1, None)

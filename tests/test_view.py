@@ -238,3 +238,16 @@ def test_pictures_of_different_sizes_need_a_size(tmp_path: Path) -> None:
     images, labels = next(iter(store.view().batches(6, size=16)))
     assert images.shape == (6, 16, 16, 3)
     assert labels.tolist() == [-1] * 6
+
+
+def test_a_masked_view_can_be_filtered_further_but_not_saved(sealed: Store) -> None:
+    view = sealed.view(gen=1).split("train")
+    half = view.only(np.arange(len(view)) % 2 == 0, "every second")
+    further = half.confident(0.5)
+    confidence = sealed.labels(1).all_confidence
+    assert (further.rows == half.rows[confidence[half.rows] >= np.float32(0.5)]).all()
+    with pytest.raises(BadInput, match="mask"):
+        half.save("half")
+    with pytest.raises(BadInput, match="comes after"):
+        balanced = view.unlabelled().balanced(3)
+        balanced.only(np.ones(len(balanced), bool), "all").confident(0.5)

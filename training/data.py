@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,11 +61,11 @@ def held_out(people: View, fraction: float) -> tuple[View, View | None]:
     return people.only(~held, f"not held out ({percent})"), people.only(held & first, f"held out ({percent})")
 
 
-def prepare(people: View, pseudo: View | None, fraction: float) -> Split:
+def prepare(people: View, pseudo: View | None, fraction: float, *, gen: int | None = None, ratio: int = 1) -> Split:
     """Checks the views and holds validation images out of both.
 
     Raises EmptyView for a view without rows; BadInput for test or val images in either view, images without a
-    label in ``people``, a ``pseudo`` without a generation or of other classes.
+    label in ``people``, a ``pseudo`` without a generation, of another than ``gen``, or of other classes, ratio 0.
     """
     _refuse_evaluation_images(people, "labelled")
     bare = int((people.labels < 0).sum())
@@ -78,6 +77,13 @@ def prepare(people: View, pseudo: View | None, fraction: float) -> Split:
         if pseudo.gen is None:
             text = "The view of unlabelled images has no generation, so it has no soft labels to learn from."
             raise BadInput(text, "store.view(gen=1)…")
+        if gen is not None and pseudo.gen != gen:
+            raise BadInput(
+                f"The view brings the soft labels of generation {pseudo.gen}; model {gen} learns generation {gen}'s.",
+                f"store.view(gen={gen})…, or nsdata view student-{gen} --gen {gen} …",
+            )
+        if not ratio:
+            raise BadInput("The ratio is 0, so the soft labels would not be used.", "--set ratio=3, or no view")
         if pseudo.store.classes != people.store.classes:
             raise BadInput("The two views come from stores with different classes.")
         _refuse_evaluation_images(pseudo, "pseudo-labelled")
@@ -117,12 +123,12 @@ class Source:
         first = np.zeros(len(self.view), bool)
         first[np.unique(self.view.rows, return_index=True)[1]] = True
         once = self.view if first.all() else self.view.only(first, "each image once")
-        with closing(_generator(once.stream(256, decode=self.decode, shuffle=False))) as batches:
+        with closing(once.stream(256, decode=self.decode, shuffle=False)) as batches:
             for batch in batches:
                 images[np.searchsorted(self.rows, batch.rows)] = batch.images
         return images
 
-    def batches(self, batch_size: int, *, seed: int = 0, for_ever: bool = False) -> Iterator[Batch]:
+    def batches(self, batch_size: int, *, seed: int = 0, for_ever: bool = False) -> Generator[Batch, None, None]:
         """Shuffled and without end for training; else one pass in order."""
         epochs = None if for_ever else 1
         if self.images is None:
@@ -138,7 +144,7 @@ class Source:
 
 def mixed_batches(
     labelled: Source, unlabelled: Source | None, *, batch_size: int, ratio: int, seed: int
-) -> Iterator[Mixed]:
+) -> Generator[Mixed, None, None]:
     """Steps without end: ``batch_size`` labelled images and ``ratio`` times as many unlabelled ones.
 
     Every step has exactly that many; a batch may span two epochs. Close it (or let it go) to stop its threads.
@@ -147,21 +153,16 @@ def mixed_batches(
     none = np.empty((0, classes), np.float16)
     with ExitStack() as stack:
         people = labelled.batches(batch_size, seed=seed, for_ever=True)
-        stack.enter_context(closing(_generator(people)))
+        stack.enter_context(closing(people))
         if unlabelled is None or not ratio:
             for batch in people:
                 yield Mixed(batch.images, batch.labels, none)
         else:
             pseudo = unlabelled.batches(batch_size * ratio, seed=seed, for_ever=True)
-            stack.enter_context(closing(_generator(pseudo)))
+            stack.enter_context(closing(pseudo))
             for ours, theirs in zip(people, pseudo, strict=True):
                 assert theirs.soft is not None
                 yield Mixed(np.concatenate([ours.images, theirs.images]), ours.labels, theirs.soft)
-
-
-def _generator(batches: Iterator[Batch]) -> Any:
-    """The stream as what it is: a generator, which ``closing`` can stop together with its threads."""
-    return batches
 
 
 def _first_eight(view: View) -> NDArray[np.uint64]:
@@ -171,7 +172,7 @@ def _first_eight(view: View) -> NDArray[np.uint64]:
 
 def _need_rows(view: View, what: str) -> None:
     if not len(view):
-        raise EmptyView(f"The {what} view keeps no rows, so there is nothing to train on.", "print(view)")
+        raise EmptyView(f"The {what} view keeps no rows, so there is nothing to train on.", "nsdata show")
 
 
 def _refuse_evaluation_images(view: View, what: str) -> None:

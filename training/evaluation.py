@@ -129,7 +129,14 @@ def score_stored(view: View) -> Scores:
     if not known.any():
         raise EmptyView(f"None of the view's {len(view):,} images has a person's label to compare with.")
     classes = view.store.classes
-    return score(soft.take(view.rows[known]), view.labels[known], classes=classes, ignored=ignored)
+    rows = view.rows[known]
+    return score(
+        soft.take(rows),
+        view.labels[known],
+        classes=classes,
+        ignored=ignored,
+        called=(soft.all_pseudo[rows], soft.all_confidence[rows]),
+    )
 
 
 def score(
@@ -138,11 +145,13 @@ def score(
     *,
     classes: tuple[str, ...] | None = None,
     ignored: int = 0,
+    called: tuple[NDArray[Any], NDArray[Any]] | None = None,
 ) -> Scores:
     """Scores of probabilities, however they were made; a generation's stored soft labels, for instance.
 
     probabilities: (N, K) float, 0 to 1, rows sum to 1. labels: (N,) int, 0 … K-1; those below 0 are left out and
-    counted. classes: K names for display. Raises BadLabels (shape, range, not finite), EmptyView.
+    counted. classes: K names for display. called: pseudo-labels and confidences, both (N,), where they are known more
+    exactly than float16 probabilities tell. Raises BadLabels (shape, range, not finite), EmptyView.
     """
     soft_NK, labels_N = np.asarray(probabilities), np.asarray(labels)
     if soft_NK.ndim != 2 or labels_N.shape != (len(soft_NK),):
@@ -162,7 +171,7 @@ def score(
     if not np.isfinite(soft_NK).all() or soft_NK.min() < 0 or soft_NK.max() > 1.001:
         raise BadLabels("Some probabilities are not numbers from 0 to 1.")
 
-    called_N = soft_NK.argmax(1)
+    called_N, sure_N = (soft_NK.argmax(1), soft_NK.max(1)) if called is None else (v[known] for v in called)
     right_N = called_N == labels_N
     confusion = np.zeros((k, k), np.int64)
     np.add.at(confusion, (labels_N, called_N), 1)
@@ -180,7 +189,7 @@ def score(
         per_class=per_class,
         counts=counts,
         confusion=confusion,
-        ece=calibration_error(soft_NK.max(1), right_N),
+        ece=calibration_error(sure_N, right_N),
         nll=float(-np.log(np.maximum(likelihood_N, np.finfo(np.float32).tiny)).mean()),
         classes=names,
     )

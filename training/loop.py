@@ -8,7 +8,7 @@ import json
 import math
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from nsdata import View
-from nsdata.errors import BadInput, ModelError
+from nsdata.errors import BadInput, ModelError, NsdataError, StorageFailed
 from nsdata.progress import Progress, silent
 from training import data, losses, models, noise
 from training.config import TrainConfig
@@ -64,6 +64,7 @@ def train(
     publish: bool = True,
     replace: bool = False,
     on_progress: Progress = silent,
+    on_warning: Callable[[str], None] | None = None,
 ) -> Trained:
     """Train generation ``gen``'s model on people's labels and, if given, a generation's soft labels.
 
@@ -72,6 +73,7 @@ def train(
     gen:     of this model; by default 0 without ``pseudo``, else its generation.
     publish: record the model in the store, so that ``label`` finds it as the next generation's teacher.
     replace: train over a finished run in ``out``.
+    on_warning: told each of ``Trained.warnings`` before the first step.
 
     The EMA weights that are best on the validation images are kept (ties: the later), the last ones without
     validation. Test images are never looked at. Deterministic for a seed on one machine's CPU.
@@ -80,17 +82,20 @@ def train(
     """
     config = config or TrainConfig()
     gen = (0 if pseudo is None else pseudo.gen) if gen is None else gen
-    split = data.prepare(people, pseudo, config.val_fraction)
+    split = data.prepare(people, pseudo, config.val_fraction, gen=gen, ratio=config.ratio)
     assert gen is not None  # prepare() refused a pseudo view without one
     folder = _claim(Path(out), replace)
     device = models.pick_device(config.device)
     on_gpu = device.type == "cuda"
     classes = people.store.classes
 
-    with _seeded(config.seed, config.threads, device):
+    with _writing(folder), _seeded(config.seed, config.threads, device):
         model = models.create(config, classes)
         preprocess = Preprocess.of(model, config.image_size)
         warnings = [*split.warnings, *_size_warning(model, pseudo, teacher_parameters)]
+        for text in warnings:  # before the hours of work, not after them
+            if on_warning is not None:
+                on_warning(text)
         layout = torch.channels_last if on_gpu and config.channels_last else torch.contiguous_format
         model = model.to(device).to(memory_format=layout)
         ema = moving_average(model, config.ema_decay)
@@ -115,12 +120,13 @@ def train(
 
         rows: list[dict[str, float | None]] = []
         best: float | None = None
+        figures: dict[str, float | str] = {}
         sums, counted = np.zeros(3), 0  # loss, labelled, unlabelled since the last row
         began = lap = time.perf_counter()
         mixed = data.mixed_batches(
             labelled, unlabelled, batch_size=config.batch_size, ratio=config.ratio, seed=config.seed
         )
-        with closing(mixed) as batches:  # type: ignore[type-var]
+        with closing(mixed) as batches:
             for step, batch in zip(range(steps), batches, strict=False):
                 lr = learning_rate(config, step, steps, per_epoch)
                 for group in optimiser.param_groups:
@@ -154,7 +160,7 @@ def train(
                 sums += (value, value_labelled, value_unlabelled)
                 counted += 1
                 done = step + 1
-                figures: dict[str, float | str] = {"loss": value}
+                figures["loss"] = value
                 if done % every == 0 or done == steps:
                     speed = counted * len(batch.images) / max(time.perf_counter() - lap, 1e-9)
                     accuracy = None if val is None else _accuracy(ema.module, val, preprocess, config)
@@ -173,9 +179,10 @@ def train(
                     lap = time.perf_counter()
                 on_progress(done, steps, **figures)
 
-    # best.pt means a run that is complete; what an interrupted one leaves is called otherwise
-    (folder / "unfinished.pt").replace(folder / "best.pt")
-    saved = models.load(folder / "best.pt")
+        # best.pt means a run that is complete; what an interrupted one leaves is called otherwise
+        (folder / "unfinished.pt").replace(folder / "best.pt")
+        saved = models.load(folder / "best.pt")
+        _sign(folder, saved)
     seconds = time.perf_counter() - began
     facts = {field.name: getattr(saved, field.name) for field in dataclasses.fields(LoadedModel)}
     trained = Trained(**facts, metrics=rows, warnings=warnings, steps=steps, seconds=seconds)
@@ -189,7 +196,7 @@ def _accuracy(model: nn.Module, val: data.Source, preprocess: Preprocess, config
     """Share of the validation images whose most probable class is their label; the model is in eval mode."""
     device = next(model.parameters()).device
     right = 0
-    with closing(val.batches(256)) as batches:  # type: ignore[type-var]
+    with closing(val.batches(256)) as batches:
         for batch in batches:
             images = preprocess.normalise(_to(batch.images, device).permute(0, 3, 1, 2))
             with torch.autocast("cuda", torch.bfloat16, enabled=config.amp and device.type == "cuda"):
@@ -214,8 +221,7 @@ def _publish(people: View, pseudo: View | None, trained: Trained) -> None:
 def _size_warning(model: nn.Module, pseudo: View | None, teacher: int | None) -> list[str]:
     """The paper's rule: a student is equal to or larger than its teacher."""
     if pseudo is not None and pseudo.gen is not None and teacher is None:
-        recorded = pseudo.store.models.get(pseudo.gen - 1)
-        teacher = recorded.parameters if recorded is not None else None
+        teacher = pseudo.store.labels(pseudo.gen).provenance.get("teacher_parameters")
     mine = models.parameters(model)
     if pseudo is None or teacher is None or mine >= teacher:
         return []
@@ -228,12 +234,33 @@ def _size_warning(model: nn.Module, pseudo: View | None, teacher: int | None) ->
 def _claim(folder: Path, replace: bool) -> Path:
     """The run's folder, made if it is not there. Raises BadInput if it holds a finished run."""
     if (folder / "best.pt").exists() and not replace:  # with it, the old model stays until the new one is complete
-        raise BadInput(f"The folder {folder} holds a finished run.", "another folder, or --replace")
+        raise BadInput(f"The folder {folder} holds a finished run.", f"nsdata train … --out {folder}-2, or --replace")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BadInput(f"The folder {folder} cannot be made: {error.strerror}.", "--out FOLDER") from error
     return folder
+
+
+def _sign(folder: Path, model: LoadedModel) -> None:
+    """Put into config.json which best.pt this run ended in."""
+    path = folder / "config.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content |= {"sha256": model.sha256, "val_accuracy": model.val_accuracy, "parameters": model.parameters}
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    """A run folder that cannot be written is the disk's failure, not a defect of ours."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, NsdataError):
+            raise
+        raise StorageFailed(
+            f"The run folder {folder} cannot be written: {error.strerror or error}.", f"ls -ld {folder}; df -h {folder}"
+        ) from error
 
 
 @contextmanager

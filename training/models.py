@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from nsdata.errors import BadInput, ModelError, NsdataError
+from nsdata.objects import sync_path
 from training.config import TrainConfig
 
 FORMAT = 1
@@ -181,7 +182,7 @@ class LoadedModel:
             parts = [f"it lacks {_some(lacks)}"] if lacks else []
             parts += [f"it has {_some(extra)}, which the store has not"] if extra else []
             what = f"{len(mine)} classes, the store {len(theirs)}: {' and '.join(parts)}"
-        raise ModelError(f"The model {self.path} has {what}.", "train a model on this store: nsdata train")
+        raise ModelError(f"The model {self.path} has {what}.", "nsdata train --gen 0")
 
     @torch.inference_mode()
     def probabilities(self, images: np.ndarray, temperature: float = 1.0) -> np.ndarray:
@@ -190,6 +191,7 @@ class LoadedModel:
         Runs where the model is; on a GPU in bfloat16 if the config's ``amp`` says so, the softmax in float32.
         """
         device = next(self.model.parameters()).device
+        self.model.eval()  # whoever had it before us
         batch = torch.from_numpy(np.ascontiguousarray(images)).to(device, non_blocking=True)
         batch = self.preprocess.normalise(batch.permute(0, 3, 1, 2))
         if self.config.channels_last and device.type == "cuda":
@@ -237,10 +239,14 @@ def save(
     part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with part.open("wb") as file:
-            torch.save(content, file)
+            try:
+                torch.save(content, file)
+            except RuntimeError as error:  # how torch reports a full disk
+                raise OSError(str(error).splitlines()[0]) from error
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
+        sync_path(str(path.parent))  # the name is durable too, before the store's log tells of it
     finally:
         part.unlink(missing_ok=True)
 

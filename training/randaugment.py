@@ -3,7 +3,8 @@
 Cubuk et al. 2019 (arXiv 1909.13719); google-research/noisystudent, autoaugment.py. Unlike the ready-made
 ones (torchvision, timm): the level is magnitude / 10 and is not clipped, every drawn operation is applied,
 the strength does not jitter, Cutout is among the 16 operations and Identity is not, what comes in from
-outside the picture is grey 128.
+outside the picture is grey 128. Two differences: warping is bilinear, not by nearest pixel, and Contrast pulls towards
+the image's mean grey, where the official code has a constant of the image's size.
 
 Legend for shapes: B images, H x W pixels.
 """

@@ -6,6 +6,7 @@ import platform
 import socket
 import subprocess
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,8 +18,8 @@ import torch
 from nsdata import Store, generation
 from nsdata.errors import BadInput, ModelError
 from nsdata.log import now
+from nsdata.objects import absolute, relative
 from nsdata.progress import Progress, silent
-from nsdata.store import absolute, relative
 from nsdata.stream import stream
 from training import models, noise
 from training.models import LoadedModel
@@ -26,12 +27,17 @@ from training.models import LoadedModel
 
 @dataclass(frozen=True)
 class Labelled:
-    """What a labelling run did. ``resumed``: images whose labels an interrupted run had written."""
+    """What a labelling run did.
+
+    resumed: images whose labels an interrupted run had written. later: images that came in after the run had begun,
+    and have no labels in this generation.
+    """
 
     gen: int
     version: int
     images: int
     resumed: int
+    later: int
     seconds: float
     summary: dict[str, Any]
     teacher: LoadedModel
@@ -69,25 +75,34 @@ def label(
     model = find_teacher(store, gen, teacher)
     model.check_classes(store.classes)
     target = models.pick_device(device)
-    run = generation.begin(store, gen, _identity(model, temperature, batch_size, target), replace=replace)
-    began, resumed = time.monotonic(), run.done
-    model.to(target)
-    done = resumed
-    on_progress(done, run.rows)
-    for part in run.parts:
-        if not len(part.pending):
-            continue
-        batches = stream(run.store.table, part.pending, batch_size, decode=noise.clean(model.preprocess), shuffle=False)
-        with generation.PartWriter(part) as writer:
-            for batch in batches:
-                writer.write(model.probabilities(batch.images, temperature))
-                done += len(batch)
-                speed = (done - resumed) / (time.monotonic() - began)
-                on_progress(done, run.rows, images_per_second=speed)
-    version_ = run.seal(_provenance(store, gen, model, target))
+    identity = _identity(model, temperature, batch_size, target)
+    with generation.working(store, gen, identity, replace=replace) as run:
+        began, resumed = time.monotonic(), run.done
+        model.to(target)
+        done = resumed
+        decode = noise.clean(model.preprocess)
+        for part in run.parts:
+            if not len(part.pending):
+                continue
+            batches = stream(run.store.table, part.pending, batch_size, decode=decode, shuffle=False)
+            with generation.PartWriter(part) as writer, closing(batches):
+                for batch in batches:
+                    writer.write(model.probabilities(batch.images, temperature))
+                    done += len(batch)
+                    speed = (done - resumed) / (time.monotonic() - began)
+                    on_progress(done, run.rows, images_per_second=speed)
+        version_ = run.seal(_provenance(store, gen, model, target))
     store.refresh()
-    sealed = store.generations[gen]
-    return Labelled(gen, version_, run.rows, resumed, time.monotonic() - began, sealed.summary, model)
+    return Labelled(
+        gen=gen,
+        version=version_,
+        images=run.rows,
+        resumed=resumed,
+        later=len(store.table) - run.rows,
+        seconds=time.monotonic() - began,
+        summary=store.generations[gen].summary,
+        teacher=model,
+    )
 
 
 def find_teacher(store: Store, gen: int, teacher: LoadedModel | str | Path | Any | None = None) -> LoadedModel:
@@ -182,7 +197,7 @@ def _code_version() -> dict[str, Any] | None:
 def estimate(
     store: Store, gen: int, teacher: Any | None, batch_size: int, device: str = "auto", replace: bool = False
 ) -> dict[str, Any]:
-    """What ``label`` would take, from a probe of at most two batches: images, bytes, seconds. Writes nothing.
+    """What ``label`` would take, from a probe of at most four batches: images, bytes, seconds. Writes nothing.
 
     Raises what ``label`` raises.
     """
@@ -192,12 +207,11 @@ def estimate(
     model.to(models.pick_device(device))
     rows = np.arange(len(store.table))
     decode = noise.clean(model.preprocess)
-    times = []
-    for batch in stream(store.table, rows[: 2 * batch_size], batch_size, decode=decode, shuffle=False):
-        began = time.monotonic()
+    probe = rows[: 4 * batch_size]
+    began = time.monotonic()
+    for batch in stream(store.table, probe, batch_size, decode=decode, shuffle=False):
         model.probabilities(batch.images)
-        times.append((time.monotonic() - began) / len(batch))
-    seconds = len(rows) * min(times)  # the first batch warms up
+    seconds = (time.monotonic() - began) * len(rows) / len(probe)
     return {
         "teacher": str(model.path),
         "images": len(rows),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nsdata import Store
-from nsdata.errors import BadInput
+from nsdata.errors import BadInput, listed
 from nsdata.importers.item import Item
 from nsdata.ingest import Imported
 
@@ -63,18 +63,23 @@ def _items(
     from nsdata.decode import array_id, encode_array
 
     data = _open(name, root, arguments)
-    classes = [str(c) for c in getattr(data, "classes", None) or range(10)]
-    if len(classes) != len(store.classes):
-        raise BadInput(
-            f"torchvision:{name} has {len(classes)} classes; the store has {len(store.classes)}.",
-            f"nsdata init --classes {','.join(classes[:20])}",
-        )
+    number = _numbers(data, name, store.classes) if labelled else {}
     part = "-".join(str(value) for value in arguments.values())
     for place in range(len(data)):
         picture, label = data[place]
         pixels = np.asarray(picture)
-        known = int(label) if labelled and int(label) >= 0 else None
-        yield Item(f"{name}/{part}/{place:06d}", encode_array(pixels), known, split, array_id(pixels))
+        yield Item(f"{name}/{part}/{place:06d}", encode_array(pixels), number.get(int(label)), split, array_id(pixels))
+
+
+def _numbers(data: Any, name: str, classes: Sequence[str]) -> dict[int, int]:
+    """The data set's class numbers as the store's, by name. Raises BadInput where the names differ."""
+    names = [str(c).split(" - ")[0] for c in getattr(data, "classes", None) or range(10)]  # MNIST: "0 - zero"
+    if set(names) != set(classes):
+        raise BadInput(
+            f"torchvision:{name} has the classes {listed(names)}; the store has {listed(classes)}.",
+            f"nsdata init --classes '{','.join(names)}', or --unlabelled",
+        )
+    return {theirs: list(classes).index(known) for theirs, known in enumerate(names)}
 
 
 def _open(name: str, root: str | Path, arguments: dict[str, Any]) -> Any:

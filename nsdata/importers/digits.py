@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsdata.decode import array_id, encode_array
-from nsdata.errors import BadInput
+from nsdata.errors import BadInput, listed
 from nsdata.importers.item import Item
-from nsdata.importers.layout import listed
 
 CLASSES = [str(digit) for digit in range(10)]
 

@@ -13,9 +13,9 @@ from typing import IO, cast
 import numpy as np
 
 from nsdata.decode import array_id, encode_array
-from nsdata.errors import BadInput
+from nsdata.errors import BadInput, listed
 from nsdata.importers.item import Item, Skipped
-from nsdata.importers.layout import SPLIT_OF, UNLABELLED, listed, split_of_file
+from nsdata.importers.layout import SPLIT_OF, UNLABELLED, split_of_file
 
 IMAGES = re.compile(r"(.*?)images([-.])idx3-ubyte(\.gz)?$")
 

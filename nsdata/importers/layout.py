@@ -13,10 +13,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import PurePath
 
-from nsdata.errors import BadInput
+from nsdata.errors import BadInput, listed
 from nsdata.schema import SPLITS
 
-MAX_BYTES = 1 << 30  # a file beyond this is no image that could be decoded; it is not even read
+MAX_BYTES = 1 << 28  # a file beyond this is not read: no photograph is as large, and a few are in memory at once
 UNLABELLED = frozenset({"unlabelled", "unlabeled", "extra"})
 SPLIT_OF = {
     "train": "train",
@@ -94,14 +94,6 @@ def unknown_folders(names: Sequence[str], classes: Sequence[str], what: str) -> 
         f"{verb} {folders} in {what} name no class; this store has {listed(classes)}.",
         f"nsdata import {what} --unlabelled",
     )
-
-
-def listed(classes: Sequence[str]) -> str:
-    """Class names for a message: all of a few, the first of many."""
-    if not classes:
-        return "no classes"
-    few = ", ".join(classes[:10])
-    return few if len(classes) <= 10 else f"{len(classes)} classes: {few}, …"
 
 
 def label_of(value: object, classes: Sequence[str], index: dict[str, int], where: str) -> int | None:

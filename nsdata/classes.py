@@ -1,0 +1,43 @@
+"""Class names: what a store accepts as its list, and what a person may call one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nsdata.errors import BadInput, listed
+from nsdata.schema import NO_LABEL
+
+
+def checked_classes(classes: Sequence[str]) -> list[str]:
+    """K ≥ 2 different, printable names, stripped. Raises BadInput."""
+    if isinstance(classes, str):
+        raise BadInput(f"classes is the one text {classes!r}; a list of names was expected.", "classes=['cat', 'dog']")
+    names = [str(name).strip() for name in classes]
+    if len(names) < 2:
+        raise BadInput(f"A store needs at least 2 classes; {len(names)} given.", "nsdata init --classes cat,dog,fox")
+    for name in names:
+        if not name or any(ord(c) < 32 or ord(c) == 127 for c in name):
+            raise BadInput(f"A class name is empty or has control characters: {name!r}.")
+        if len(name) > 200:
+            raise BadInput(f"The class name {name[:40]!r}… is {len(name)} characters long; 200 are allowed.")
+    double = sorted({name for name in names if names.count(name) > 1})
+    if double:
+        raise BadInput(f"Classes are named twice: {', '.join(double)}.")
+    return names
+
+
+def class_index(classes: Sequence[str], label: str | int | None) -> int:
+    """The index of a class given by name, index, or None (no label, -1). Raises BadInput."""
+    if label is None or label == "":
+        return NO_LABEL
+    if isinstance(label, str):
+        if label in classes:
+            return list(classes).index(label)
+        if not (label.isascii() and label.isdecimal()):
+            raise BadInput(f"There is no class {label!r}; this store has {listed(classes)}.")
+    if not isinstance(label, str) and int(label) != label:
+        raise BadInput(f"{label!r} is not a class: a name or a whole number was expected.")
+    index = int(label)
+    if not 0 <= index < len(classes):
+        raise BadInput(f"There is no class {index}; this store has {len(classes)} classes, 0 to {len(classes) - 1}.")
+    return index
