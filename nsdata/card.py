@@ -162,11 +162,11 @@ def _people(store: Store, row: int) -> list[dict[str, Any]]:
     if first >= 0:
         segment = next(s for s in store.state.segments if s.start <= row < s.start + s.rows)
         said.append({"label": store.classes[first], "version": segment.event, "by": "import"})
-    for batch in store.state.people:
-        rows, labels = store.table._people(batch)
-        for label in labels[rows == row]:
-            name = store.classes[label] if label >= 0 else None
-            said.append({"label": name, "version": batch.event, "by": batch.by})
+    by = {batch.event: batch.by for batch in store.state.people}
+    rows, labels, events = store.table.people
+    for place in np.flatnonzero(rows == row):
+        name = store.classes[labels[place]] if labels[place] >= 0 else None
+        said.append({"label": name, "version": int(events[place]), "by": by[int(events[place])]})
     return said
 
 

@@ -67,12 +67,15 @@ class Table:
     def label(self) -> Array:
         """(N,) int32: what people said, newest first; -1 = nothing. 0..K-1."""
         label = self._column("label").copy()
-        for batch in self.state.people:  # in the order of the log: the last word holds
-            rows, said = self._people(batch)
-            known = rows >= 0
-            label[rows[known]] = said[known]
+        rows, said, _ = self.people
+        label[rows] = said  # in the order of the log: the last word holds
         label.setflags(write=False)
         return label
+
+    @cached_property
+    def people(self) -> tuple[Array, Array, Array]:
+        """What people said after the imports, oldest first: row (int64), label (int32; -1 = taken away), event."""
+        return self._by_people(self.state.people)
 
     @cached_property
     def imported_label(self) -> Array:
@@ -98,9 +101,7 @@ class Table:
     def visible(self) -> Array:
         """(N,) bool: False for removed images."""
         visible = np.ones(len(self), bool)
-        for batch in self.state.removed:
-            rows, _ = self._people(batch)
-            visible[rows[rows >= 0]] = False
+        visible[self._by_people(self.state.removed)[0]] = False
         visible.setflags(write=False)
         return visible
 
@@ -134,22 +135,16 @@ class Table:
 
         Scans the ids segment by segment: memory is bounded by the largest segment, not by the store.
         """
-        rows = np.full(len(ids), -1, np.int64)
         if not len(ids):
-            return rows
-        wanted = whole(ids)
-        order = np.argsort(wanted)
-        ordered = wanted[order]
+            return np.empty(0, np.int64)
+        wanted, asked = np.unique(whole(ids), return_inverse=True)
+        found = np.full(len(wanted), -1, np.int64)
         for start, block in self._id_blocks():
             keys = whole(block)
-            place = np.searchsorted(ordered, keys).clip(max=len(ordered) - 1)
-            hit = np.flatnonzero(ordered[place] == keys)
-            for h in hit:  # equal ids asked twice both get the row
-                first = place[h]
-                while first < len(ordered) and ordered[first] == keys[h]:
-                    rows[order[first]] = start + h
-                    first += 1
-        return rows
+            place = np.searchsorted(wanted, keys).clip(max=len(wanted) - 1)
+            hit = np.flatnonzero(wanted[place] == keys)
+            found[place[hit]] = start + hit
+        return found[asked]
 
     def row_of(self, prefix: str) -> int:
         """The row of the visible image whose hex id begins with ``prefix``. Raises NotFound, BadInput."""
@@ -179,11 +174,17 @@ class Table:
         values.setflags(write=False)
         return values
 
-    def _people(self, batch: People) -> tuple[Array, Array]:
-        """Rows (-1 where unknown) and labels of one batch of people's labels or removals."""
-        ids = self.readers.column(batch.name, schema.PEOPLE, "id", batch.rows)
-        said = self.readers.column(batch.name, schema.PEOPLE, "label", batch.rows)
-        return self.rows_of(ids), said
+    def _by_people(self, batches: tuple[People, ...]) -> tuple[Array, Array, Array]:
+        """Rows, labels and events of batches of people's labels or removals, with one pass over the ids."""
+        if not batches:
+            return np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.int64)
+        ids, said = (
+            np.concatenate([self.readers.column(b.name, schema.PEOPLE, column, b.rows) for b in batches])
+            for column in ("id", "label")
+        )
+        rows = self.rows_of(ids)
+        known = rows >= 0
+        return rows[known], said[known], np.repeat([b.event for b in batches], [b.rows for b in batches])[known]
 
     def _open(self, name: str) -> engine.Reader:
         return self.readers.open(name, schema.SEGMENT)
