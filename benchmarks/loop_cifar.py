@@ -64,6 +64,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--lr", type=float, default=0.1)
     parser.add_argument("--threshold", type=float, default=0.3)
     parser.add_argument("--generations", type=int, default=1, choices=(1, 2))
+    parser.add_argument("--skip-un-noised", action="store_true", help="leave out the control that takes longest")
     parser.add_argument("--threads", type=int, default=0, help="CPU threads of torch; 0 = its own choice")
     parser.add_argument("--device", default="auto")
     return parser.parse_args()
@@ -93,9 +94,11 @@ def _seed(folder: Path, options: argparse.Namespace, seed: int) -> dict[str, flo
         return trained
 
     teacher = fit("teacher", 0, options.teacher)
-    fit("supervised", 0, options.student)
+    if options.student != options.teacher:  # else the teacher is that control
+        fit("supervised", 0, options.student)
     label(store, teacher, gen=1, device=options.device)
-    fit("un-noised", 1, options.student, _chosen(store, 1, options, seed), noise=False)
+    if not options.skip_un_noised:
+        fit("un-noised", 1, options.student, _chosen(store, 1, options, seed), noise=False)
     student = fit("student", 1, options.student, _chosen(store, 1, options, seed), drop_path=0.05)
     if options.generations == 2:
         label(store, student, gen=2, device=options.device)

@@ -70,7 +70,8 @@ def main(
 
     Settings: flags, then the environment (NSDATA_STORE, NSDATA_LABEL_BATCH_SIZE), then ./nsdata.toml.
     """
-    found = settings.read({name for commands in PANELS.values() for name in commands})
+    group: Any = ctx.command
+    found = settings.read({name: {p.name for p in command.params} for name, command in group.commands.items()})
     ctx.obj = store or found.pop("store", None) or "lake"
     ctx.default_map = found
 

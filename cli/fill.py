@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli import render
-from cli.settings import StoreOption, address, open_store
+from cli.settings import JsonOption, StoreOption, address, open_store
 
-SHOWN = 10  # skipped files and clashes that are listed; the rest is counted
+if TYPE_CHECKING:
+    from nsdata.ingest import Imported
+
+SHOWN = 10  # skipped files and clashes that a terminal lists; the rest is counted
 
 
 def init(
@@ -48,8 +54,11 @@ def import_(
     ] = None,
     unlabelled: Annotated[bool, typer.Option("--unlabelled", help="Take the images without their labels.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Import nothing if any file cannot come in.")] = False,
-    format: Annotated[str | None, typer.Option(help="How to read the source, if its name does not say it.")] = None,
+    format: Annotated[
+        str | None, typer.Option(help="folder, tar, manifest, parquet or idx, if the name does not say it.")
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads that check images (default: one a core).")] = None,
+    json: JsonOption = False,
     store: StoreOption = None,
 ) -> None:
     """Import images. Each is decoded once to be sure of it and kept byte for byte; the same image is kept once."""
@@ -75,7 +84,10 @@ def import_(
                 threads=threads,
                 on_progress=report,
             )
-    _report(done)
+    if json:
+        render.emit(asdict(done))
+    else:
+        _report(done)
 
 
 def export(
@@ -111,15 +123,15 @@ def demo(
     run(folder, seeds, replace)
 
 
-def _report(done: object) -> None:
-    from nsdata.ingest import Imported
-
-    assert isinstance(done, Imported)
-    if done.version is None:
-        known = (
-            f"its {done.present:,} images are in the store already" if done.present else "it has no image for the store"
-        )
-        render.out(f"nothing new from {done.source}: {known}")
+def _report(done: Imported) -> None:
+    """What came in, then what did not: damage first, reasons counted, every file where it is piped."""
+    for entry in done.skipped:
+        if entry.damage:
+            render.warning(f"{entry.source}: {entry.reason}")
+    if done.version is None and done.present:
+        render.out(f"nothing new: the {done.present:,} images of {done.source} are in the store already")
+    elif done.version is None:
+        render.out(f"nothing imported: {done.source} has no image that can come in")
     else:
         splits = ", ".join(f"{count:,} {name}" for name, count in done.splits.items() if count)
         speed = done.added / done.seconds if done.seconds else 0
@@ -127,21 +139,32 @@ def _report(done: object) -> None:
             f"imported  {done.added:,} images from {done.source} in {done.seconds:.1f} s ({speed:,.0f} img/s)"
             + (f": {splits}, {done.labelled:,} labelled" if done.added else "")
         )
-        if done.continued:
-            render.out(f"          {done.continued:,} of them stored by a run that was interrupted")
-        if done.gained:
-            render.out(f"          {done.gained:,} images that were here have a label now")
-        if done.present:
-            render.out(f"          {done.present:,} were here already, or came twice")
+        for count, told in (
+            (done.continued, "of them stored by a run that was interrupted"),
+            (done.gained, "images that were here have a label now"),
+            (done.present, "were here already, or came twice"),
+        ):
+            if count:
+                render.out(f"          {count:,} {told}")
     if done.hidden:
         render.out(f"hidden    {done.hidden:,} of them were removed by a person, and stay so")
-    for what, entries in (("skipped", done.skipped), ("left out", done.clashes)):
-        if entries:
-            render.out(f"{what:<8}  {len(entries):,}")
-        for entry in entries[:SHOWN]:
-            render.out(f"          {entry.source}: {entry.reason}")
-        if len(entries) > SHOWN:
-            render.out(f"          … and {len(entries) - SHOWN:,} more")
+    _list("skipped", [(entry.source, entry.reason) for entry in done.skipped])
+    _list("left out", [(entry.source, entry.reason) for entry in done.clashes])
+
+
+def _list(what: str, entries: list[tuple[str, str]]) -> None:
+    if not entries:
+        return
+    reasons = Counter(reason for _, reason in entries).most_common(4)
+    counted = " · ".join(f"{count:,} {reason}" for reason, count in reasons) if len(entries) > len(reasons) else ""
+    render.out(f"{what:<8}  {len(entries):,}" + (f": {counted}" if counted else ""))
+    shown = entries[:SHOWN] if sys.stdout.isatty() else entries
+    for source, reason in shown:
+        render.out(f"          {render.name(source)}: {reason}")
+    if len(entries) > len(shown):
+        render.out(
+            f"          … and {len(entries) - len(shown):,} more; all of them where the output is piped, or --json"
+        )
 
 
 COMMANDS = {"init": init, "import": import_, "export": export, "demo": demo}

@@ -34,11 +34,12 @@ def train(
 ) -> None:
     """Train a teacher (generation 0) or a noised student on people's labels and soft labels."""
     from training.config import TrainConfig
-    from training.loop import train as run
 
-    opened = open_store(ctx, store)
     settings = TrainConfig.load(config) if config else TrainConfig()
     settings = settings.with_settings([*([f"model={model}"] if model else []), *(set_ or [])])
+    opened = open_store(ctx, store)
+    from training.loop import train as run  # torch takes seconds to load: after what may be mistyped
+
     people = opened.view().split("train").labelled()
     pseudo = _pseudo(opened, gen, view)
     if pseudo is not None:
@@ -76,7 +77,14 @@ def label(
         if json:
             render.emit(estimate)
         else:
-            render.pairs([(key, str(value)) for key, value in estimate.items()])
+            render.pairs(
+                [
+                    ("teacher", str(estimate["teacher"])),
+                    ("images", f"{estimate['images']:,}"),
+                    ("to write", f"{estimate['bytes']:,} bytes"),
+                    ("time", f"about {estimate['seconds']:,.0f} s, from a short probe"),
+                ]
+            )
         return
     from nsdata.generation import check_order
 
@@ -164,18 +172,12 @@ def _pseudo(store: Store, gen: int, name: str | None) -> View | None:
     return store.load_view(name) if name is not None else default_view(store, gen)
 
 
-def _near(path: Path) -> Path:
-    """The path as seen from here, where that is shorter."""
-    try:
-        return path.absolute().relative_to(Path.cwd())
-    except ValueError:
-        return path
-
-
 def _describe(model: Any) -> str:
+    from nsdata.objects import near
+
     accuracy = "val not measured" if model.val_accuracy is None else f"val {render.percent(model.val_accuracy)}"
     short = f"{model.sha256[:4]}…{model.sha256[-2:]}"
-    return f"model {model.generation} · {_near(model.path)} · {model.name} · {accuracy} · sha256 {short}"
+    return f"model {model.generation} · {near(model.path)} · {model.name} · {accuracy} · sha256 {short}"
 
 
 COMMANDS = {"train": train, "label": label, "eval": evaluate}

@@ -83,7 +83,7 @@ def query(
     if json:
         render.emit(result.to_pylist())
     elif csv:
-        typer.echo(result.to_pandas().to_csv(index=False), nl=False)
+        render.emit_csv(result.columns, result.rows())
     else:
         render.table(result.columns, list(result.rows()))
 
@@ -110,8 +110,8 @@ def view(
 ) -> None:
     """Filter and balance a generation's labels; saved under a name, with its exact rows."""
     opened = open_store(ctx, store)
-    choices = (select_gen, min_confidence, max_confidence, agree, where, top, sample, per_class)
-    if gen is None and not labelled and all(choice is None for choice in choices) and name in opened.views:
+    choices = (gen, select_gen, min_confidence, max_confidence, agree, where, top, sample, per_class)
+    if all(choice is None for choice in choices) and not labelled and split == "train" and not seed:
         _print_view(opened.load_view(name), json)
         return
     chosen = opened.view(gen, select_gen=select_gen).split(split)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
 import math
 import numbers
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -31,6 +32,19 @@ def note(text: str) -> None:
 def safe(text: str) -> str:
     """Class names and paths come from elsewhere: control characters are shown, not obeyed."""
     return "".join(c if c in "\n\t" or c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
+def name(text: str) -> str:
+    """A file's or class's name within a line: a line break in it is shown as well."""
+    return safe(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def emit_csv(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """The answer as CSV: empty for null, a vector's numbers separated by blanks."""
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(head)
+    for row in rows:
+        writer.writerow([" ".join(map(str, v)) if isinstance(v, list) else "" if v is None else v for v in row])
 
 
 def emit(value: Any) -> None:
@@ -146,7 +160,7 @@ def _cell(value: Any) -> str:
         return ""
     if isinstance(value, list):
         return "[" + ", ".join(_cell(v) for v in value) + "]"
-    return safe(str(value))
+    return name(str(value))
 
 
 def _finite(value: Any) -> Any:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -34,8 +35,11 @@ def open_store(ctx: typer.Context, store: str | None) -> Store:
     return Store.open(address(ctx, store))
 
 
-def read(commands: set[str]) -> dict[str, Any]:
-    """``store`` and a table per command, from ./nsdata.toml, then from NSDATA_* in the environment."""
+def read(commands: dict[str, set[str]]) -> dict[str, Any]:
+    """``store`` and a table per command, from ./nsdata.toml, then from NSDATA_* in the environment.
+
+    commands: the options that each command has. A key that means nothing is an error: it would be ignored silently.
+    """
     path = Path("nsdata.toml")
     settings: dict[str, Any] = {}
     if path.is_file():
@@ -49,4 +53,18 @@ def read(commands: set[str]) -> dict[str, Any]:
             settings["store"] = value
         elif variable.startswith("NSDATA_") and option and command in commands:
             settings.setdefault(command, {})[option] = value
+    for key, value in settings.items():
+        if key == "store" and isinstance(value, str):
+            continue
+        if not isinstance(value, dict) or key not in commands:
+            _refuse(key, ["store", *commands])
+        for option in value:
+            if option not in commands[key]:
+                _refuse(f"{key}.{option}", [f"{key}.{known}" for known in commands[key]])
     return settings
+
+
+def _refuse(key: str, known: list[str]) -> NoReturn:
+    closest = difflib.get_close_matches(key, known, 1)
+    hint = f"; the closest is {closest[0]!r}" if closest else ""
+    raise typer.BadParameter(f"nsdata.toml or the environment sets {key!r}, which means nothing here{hint}")

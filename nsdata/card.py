@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nsdata.ids import hexes
+from nsdata.objects import absolute, near
 from nsdata.schema import SPLITS
 from nsdata.state import Generation
 
@@ -93,7 +94,12 @@ def summary(store: Store) -> Rows:
             rows.append((f"  {name}", f"{int(inside.sum()):,} · {known:,} labelled, {int(inside.sum()) - known:,} not"))
     for gen, model in sorted(store.state.models.items()):
         accuracy = "val not measured" if model.val_accuracy is None else f"val {100 * model.val_accuracy:.1f} %"
-        rows.append((f"model {gen}", f"{model.name} · {accuracy} · sha256 {model.sha256[:8]} · {model.path}"))
+        rows.append(
+            (
+                f"model {gen}",
+                f"{model.name} · {accuracy} · sha256 {model.sha256[:8]} · {near(absolute(store.url, model.path))}",
+            )
+        )
     for gen, generation in sorted(store.state.generations.items()):
         s = generation.summary
         rows.append(
@@ -101,7 +107,9 @@ def summary(store: Store) -> Rows:
              f"{s['at_least_0.9']:,} ≥ 0.9 · {s['below_0.3']:,} < 0.3" + _stale(generation))
         )  # fmt: skip
     for view in store.state.views.values():
-        rows.append((f"view {view.name}", f"{view.rows:,} rows of generation {view.recipe['gen']}"))
+        gen = view.recipe["gen"]
+        of = "people's labels" if gen is None else f"generation {gen}"
+        rows.append((f"view {view.name}", f"{view.rows:,} rows of {of}"))
     return rows
 
 

@@ -102,7 +102,9 @@ def export(
     except OSError as e:
         if isinstance(e, StorageFailed):
             raise
-        raise StorageFailed(f"{out} cannot be written: {e.strerror or e}.", f"df -h {out.parent}") from e
+        raise StorageFailed(
+            f"{out} cannot be written: {e.strerror or e}.", f"ls -ld {out.parent}; df -h {out.parent}"
+        ) from e
     return number
 
 

@@ -122,6 +122,13 @@ class Labels:
                 out[places] = reader.take("soft_label", offsets)
         return out
 
+    def take_known(self, rows: Array) -> Array:
+        """(m, K) float16: as ``take``, with zeros for the rows that the generation does not label."""
+        known = self.all_pseudo[rows] >= 0
+        soft = np.zeros((len(rows), self._width), np.float16)
+        soft[known] = self.take(np.asarray(rows)[known])
+        return soft
+
     def to_arrow(self) -> pa.Table:
         """id, label (people's, null = none), split, source, pseudo_label, confidence, soft_label: losing nothing."""
         import pyarrow as pa

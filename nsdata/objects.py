@@ -71,6 +71,12 @@ def absolute(url: str, path: str) -> Path:
     return Path(os.path.normpath(os.path.join(url, path)))
 
 
+def near(path: str | Path) -> str:
+    """The path as a person types it here: relative where it lies below the working folder."""
+    full = Path(path).absolute()
+    return str(full.relative_to(Path.cwd())) if full.is_relative_to(Path.cwd()) else str(full)
+
+
 class Objects:
     """Small files below one address: ``get``, ``put``, ``put_new`` (only if absent)."""
 
@@ -158,7 +164,7 @@ def refused(url: str, error: BaseException) -> StorageFailed:
     text = str(error)
     found = re.search(r"os error (\d+)", text)
     code = int(found.group(1)) if found else getattr(error, "errno", None)
-    if isinstance(error, PermissionError) or "PermissionDenied" in type(error).__name__:
+    if isinstance(error, PermissionError) or "ermission" in type(error).__name__ or "ermission denied" in text:
         code = errno.EACCES
     if code in (errno.EACCES, errno.EPERM):
         return StorageFailed(f"No permission to write or read in {url}.", f"ls -ld {url}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import uuid
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ import numpy as np
 from nsdata import engine
 from nsdata.classes import class_index
 from nsdata.errors import BadInput, Conflict, listed
-from nsdata.ids import from_hex
+from nsdata.ids import from_hex, hexes
 from nsdata.schema import NO_LABEL, PEOPLE
 from nsdata.state import State, resolve
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 def relabel(store: Store, labels: Mapping[str, str | int | None], *, by: str = "") -> int:
     """See Store.relabel."""
     store.writable()
-    said = [class_index(store.classes, label) for label in labels.values()]
+    said = [_said(store, image, label) for image, label in labels.items()]
     batch = write_batch(store, _whole_ids(store, list(labels)), said)
     return store.publish("relabelled", lambda _: {**batch, **({"by": by} if by else {})}).number
 
@@ -64,6 +65,13 @@ def write_batch(store: Store, ids: np.ndarray[Any, Any], labels: Sequence[int]) 
     return {"name": name, "rows": len(ids)}
 
 
+def _said(store: Store, image: str, label: str | int | None) -> int:
+    try:
+        return class_index(store.classes, label)
+    except BadInput as error:
+        raise BadInput(f"Image {image}: {error.message}", error.hint) from None
+
+
 def _whole_ids(store: Store, prefixes: list[str]) -> np.ndarray[Any, Any]:
     if not prefixes:
         raise BadInput("No images given.")
@@ -76,8 +84,9 @@ def _whole_ids(store: Store, prefixes: list[str]) -> np.ndarray[Any, Any]:
             store.table.row_of(full[int(missing[0])])  # raises NotFound with the right words
     else:
         ids = store.table.ids[[store.table.row_of(p) for p in prefixes]]
-    if len(np.unique(ids, axis=0)) != len(ids):
-        raise BadInput("An image is named twice.")
+    again = [id_ for id_, count in Counter(hexes(ids)).items() if count > 1]
+    if again:
+        raise BadInput(f"Images are named twice: {listed(again, 3)}.", "Name each once.")
     return ids
 
 
@@ -98,5 +107,7 @@ def read_labels(path: Path) -> dict[str, str | None]:
                     raise BadInput(f"{path} names the image {id_} twice.", "Keep one line for each image.")
                 said[id_] = (row["label"] or "").strip() or None
             return said
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BadInput(f"{path} cannot be read as CSV: {error}") from error
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror}.", f"ls -l {path}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BadInput(f"{path} cannot be read as CSV: {error}.") from error

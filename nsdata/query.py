@@ -93,10 +93,9 @@ def _generation_columns(
 
     def soft() -> pa.Array:
         # DuckDB has no 16-bit floats; float32 holds them exactly
-        have = labels.all_pseudo[rows] >= 0
-        values = np.zeros((len(rows), len(store.classes)), np.float32)
-        values[have] = labels.take(rows[have])
-        return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), len(store.classes), mask=pa.array(~have))
+        values = labels.take_known(rows).astype(np.float32)
+        missing = pa.array(labels.all_pseudo[rows] < 0)
+        return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), len(store.classes), mask=missing)
 
     return {
         f"gen{gen}_confidence": confidence,

@@ -57,7 +57,8 @@ class Context:
         """The labels that select. Raises BadInput for a view without a generation."""
         if self.selecting is None:
             raise BadInput(
-                f"'{step}' selects by a teacher's labels, and this view has no generation.", "store.view(gen=1)"
+                f"'{step}' selects by a teacher's labels, and this view has no generation.",
+                "nsdata view NAME --gen 1 …, or store.view(gen=1)",
             )
         return self.selecting
 

@@ -19,6 +19,9 @@ from nsdata.recipe import Context, Count, Step
 from nsdata.schema import SPLITS
 
 if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
     from nsdata.store import Store
     from nsdata.stream import Batch, Decode
 
@@ -194,7 +197,8 @@ class View:
         for count in self.counts:
             if not count.rows:
                 remark = f" ({count.remark})" if count.remark else ""
-                raise EmptyView(f"{named} keeps no rows: 0 of {before:,} have {count.text}{remark}.")
+                verb = "have" if count.text.startswith("confidence") else "pass the step"
+                raise EmptyView(f"{named} keeps no rows: 0 of {before:,} {verb} {count.text}{remark}.")
             before = count.rows
         raise EmptyView(f"{named} keeps no rows: the store has none at version {self.store.version}.")
 
@@ -247,7 +251,7 @@ class View:
     # ---------------------------------------------------------------- printing
 
     def __str__(self) -> str:
-        lines = [f"{self.name or 'view'} at {_version_name(self.store)}"]
+        lines = [f"{self.name or 'view'} at {_version_name(self.store)}{self._generations()}"]
         lines += [
             f"  {number}  {count.text:<26}  {count.rows:>10,}"
             + (f"   {count.change:+,}".replace("-", "−") if count.change and not count.remark else "")
@@ -255,6 +259,25 @@ class View:
             for number, count in enumerate(self.merged_counts(), 1)
         ]
         return "\n".join(lines)
+
+    def _generations(self) -> str:
+        """Which generations train and select, where the version's name does not say it."""
+        if self.gen is None:
+            return ""
+        words = [] if _version_name(self.store) == f"gen-{self.gen}" else [f"generation {self.gen}"]
+        if self.select_gen != self.gen:
+            words = [f"generation {self.gen}", f"selected by generation {self.select_gen}"]
+        return "".join(f" · {word}" for word in words)
+
+    def to_arrow(self) -> pa.Table:
+        """One row per entry, repeats included: id, source, split, label, and the generation's labels if there are."""
+        from nsdata.frames import of_view
+
+        return of_view(self)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The columns of ``to_arrow`` as a data frame."""
+        return self.to_arrow().to_pandas()
 
     def merged_counts(self) -> list[Count]:
         """``counts`` with split, labelled and unlabelled in one line, as they are printed."""

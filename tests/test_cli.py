@@ -140,7 +140,13 @@ def test_the_answer_is_on_stdout_and_whole_when_piped(here: Path) -> None:
     assert done.stderr == ""
     assert "…" not in done.stdout
     assert "\x1b" not in done.stdout
-    assert ok("query", "select id from images limit 2", "--csv").startswith("id\n")
+    import csv
+
+    rows = list(
+        csv.DictReader(ok("query", "select id, gen1_soft_label soft from images limit 2", "--csv").splitlines())
+    )
+    assert [len(row["soft"].split()) for row in rows] == [10, 10]
+    assert abs(sum(map(float, rows[0]["soft"].split())) - 1) < 1e-3
 
 
 def test_settings_come_from_flags_then_environment_then_the_file(
@@ -157,8 +163,11 @@ def test_settings_come_from_flags_then_environment_then_the_file(
     assert "other" in refused("show")[0]
     ok("--store", here / "lake", "show")
     ok("show", "--store", here / "lake")
-    (tmp_path / "nsdata.toml").write_text("store = [")
-    assert run("show").exit_code == 2
+    monkeypatch.delenv("NSDATA_STORE")
+    for wrong in ("store = [", "stoer = 'x'", "store = 3", "[lable]\ngen = 1", "[label]\nbatch_sise = 7"):
+        (tmp_path / "nsdata.toml").write_text(wrong)
+        assert run("show").exit_code == 2, wrong
+    assert "label.batch_size" in run("show").output.replace("\n", "")
 
 
 @pytest.mark.parametrize(
@@ -183,6 +192,9 @@ def test_settings_come_from_flags_then_environment_then_the_file(
         (["view", "x", "--gen", "1", "--min-confidence", "1"], "keeps no rows", ""),
         (["view", "x", "--gen", "1", "--where", "random() < 0.5"], "random", ""),
         (["view", "student-1", "--gen", "1", "--sample", "5"], "already", "--replace"),
+        (["view", "typo"], "no view 'typo'", "nsdata views"),
+        (["view", "x", "--gen", "1", "--split", "test"], "0 of 500 pass the step unlabelled", ""),
+        (["eval", "--gen", "1", "--split", "val"], "0 of 1,797 pass the step val", ""),
         (["query", "select gen3_confidence from images"], "gen3_confidence", "gen"),
         (["query", "drop table images"], "", ""),
         (["query", "select * from read_csv('/etc/passwd')"], "", ""),

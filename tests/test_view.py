@@ -87,7 +87,7 @@ def test_steps_run_in_the_order_written_and_never_change_their_view(sealed: Stor
     confidence = sealed.labels(1).all_confidence
     assert (confidence[filtered.rows] >= 0.5).all()
     assert [count.rows for count in filtered.counts] == [130, 100, len(filtered)]
-    assert str(filtered).splitlines()[0] == "view at gen-2"
+    assert str(filtered).splitlines()[0] == "view at gen-2 · generation 1"
     assert "train, unlabelled" in str(filtered)
 
 
@@ -251,3 +251,21 @@ def test_a_masked_view_can_be_filtered_further_but_not_saved(sealed: Store) -> N
     with pytest.raises(BadInput, match="comes after"):
         balanced = view.unlabelled().balanced(3)
         balanced.only(np.ones(len(balanced), bool), "all").confident(0.5)
+
+
+def test_a_view_as_a_frame_has_a_row_for_every_entry(sealed: Store) -> None:
+    view = sealed.view(gen=1).split("train").confident(0.3).balanced(7)
+    frame = view.to_pandas()
+    assert list(frame.columns) == ["id", "source", "split", "label", "pseudo_label", "confidence", "soft_label"]
+    assert frame["id"].tolist() == [id_.tobytes().hex() for id_ in view.ids]
+    assert (np.stack(frame["soft_label"].to_list()) == sealed.labels(1).take(view.rows)).all()
+    assert sealed.view().to_arrow().column_names == ["id", "source", "split", "label"]
+
+
+def test_a_view_says_which_generations_train_and_select(sealed: Store) -> None:
+    assert str(sealed.view(gen=2)).splitlines()[0] == "view at gen-2"
+    assert str(sealed.view(gen=1)).splitlines()[0] == "view at gen-2 · generation 1"
+    assert (
+        str(sealed.view(gen=2, select_gen=1)).splitlines()[0]
+        == "view at gen-2 · generation 2 · selected by generation 1"
+    )

@@ -97,6 +97,7 @@ def evaluate(
 
     loaded = models.load(model) if isinstance(model, str | Path) else model
     loaded.check_classes(view.store.classes)
+    view.need_rows()
     labelled = view.labels >= 0
     ignored = int((~labelled).sum())
     if not labelled.any():
@@ -121,7 +122,7 @@ def score_stored(view: View) -> Scores:
     What the generation's teacher would score, without running it again. Raises BadInput for a view without a
     generation, EmptyView if no image of the view has a label.
     """
-    soft = view.soft_labels
+    soft = view.need_rows().soft_labels
     if soft is None:
         raise BadInput("The view has no generation, so there are no soft labels to score.", "store.view(gen=1)")
     known = (view.labels >= 0) & (soft.all_pseudo[view.rows] >= 0)

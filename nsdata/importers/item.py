@@ -25,7 +25,11 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """One file that did not come in. reason is a short phrase: "empty file", "truncated after 1,024 bytes"."""
+    """One file that did not come in. reason is a short phrase: "empty file", "truncated after 1,024 bytes".
+
+    damage: the source itself is damaged: what came after or around may be lost.
+    """
 
     source: str
     reason: str
+    damage: bool = False
