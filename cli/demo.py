@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from dataclasses import dataclass
@@ -140,12 +141,13 @@ def _close(folder: Path, outcomes: list[Outcome], seconds: float) -> None:
     else:
         verdict = f"The student does not beat its teacher here: {_points(mean)} on average"
     render.out(f"\n{verdict}. {seconds:.0f} s in all.")
+    typed = f"{'uv run ' if 'UV' in os.environ else ''}nsdata --store {folder / 'lake'}"  # uv run sets UV
     render.out(
         f"\nThe store is {folder / 'lake'}, the models are in {folder / 'runs'}. Now try:\n"
-        f"  nsdata --store {folder / 'lake'} show\n"
-        f"  nsdata --store {folder / 'lake'} diff gen-1 gen-2 --flipped --limit 5\n"
-        f"  nsdata --store {folder / 'lake'} eval --gen 2\n"
-        f"  nsdata --store {folder / 'lake'} query 'select gen2_class, count(*) from images group by 1 order by 1'\n"
+        f"  {typed} show\n"
+        f"  {typed} diff gen-1 gen-2 --flipped --limit 5\n"
+        f"  {typed} eval --gen 2\n"
+        f"  {typed} query 'select gen2_class, count(*) from images group by 1 order by 1'\n"
         "and then your own pictures: docs/own-images.md"
     )
 

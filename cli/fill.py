@@ -14,7 +14,7 @@ from cli import render
 from cli.settings import JsonOption, StoreOption, address, open_store
 
 if TYPE_CHECKING:
-    from nsdata.ingest import Imported
+    from nsdata.imported import Imported
 
 SHOWN = 10  # skipped files and clashes that a terminal lists; the rest is counted
 
@@ -55,7 +55,7 @@ def import_(
     unlabelled: Annotated[bool, typer.Option("--unlabelled", help="Take the images without their labels.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Import nothing if any file cannot come in.")] = False,
     format: Annotated[
-        str | None, typer.Option(help="folder, tar, manifest, parquet or idx, if the name does not say it.")
+        str | None, typer.Option(help="folder, tar, manifest, parquet, idx or image, if the name does not say.")
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads that check images (default: one a core).")] = None,
     json: JsonOption = False,

@@ -47,6 +47,9 @@ def read(commands: dict[str, set[str]]) -> dict[str, Any]:
             settings = tomllib.loads(path.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
             raise typer.BadParameter(f"./nsdata.toml cannot be read: {error}") from error
+    for key in settings:
+        if key != "store" and (key not in commands or not isinstance(settings[key], dict)):
+            _refuse(key, ["store", *commands])
     for variable, value in os.environ.items():
         command, _, option = variable.removeprefix("NSDATA_").lower().partition("_")
         if variable == "NSDATA_STORE":

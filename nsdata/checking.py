@@ -30,7 +30,8 @@ def checked(items: Iterable[Item | Skipped], known: Callable[[bytes], bool], thr
         return [_check(item, known) for item in chunk]
 
     source = iter(items)
-    pool = ThreadPoolExecutor(max(1, threads), thread_name_prefix="nsdata-check")
+    threads = max(1, threads)
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="nsdata-check")
     ahead: deque[Future[list[Checked]]] = deque()
     try:
         while True:

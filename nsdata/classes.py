@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 
 from nsdata.errors import BadInput, listed
 from nsdata.schema import NO_LABEL
+
+
+def whole_number(what: str, value: object) -> int:
+    """An int of ours for what a caller gave: numpy's integers too, neither bool nor float. Raises BadInput."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise BadInput(f"{what} is {value!r}; a whole number was expected.")
+    return operator.index(value)
 
 
 def checked_classes(classes: Sequence[str]) -> list[str]:
@@ -16,8 +24,8 @@ def checked_classes(classes: Sequence[str]) -> list[str]:
     if len(names) < 2:
         raise BadInput(f"A store needs at least 2 classes; {len(names)} given.", "nsdata init --classes cat,dog,fox")
     for name in names:
-        if not name or any(ord(c) < 32 or ord(c) == 127 for c in name):
-            raise BadInput(f"A class name is empty or has control characters: {name!r}.")
+        if not name or any(ord(c) < 32 or ord(c) == 127 or 0xD800 <= ord(c) < 0xE000 for c in name):
+            raise BadInput(f"A class name is empty or has characters that cannot be printed: {name!r}.")
         if len(name) > 200:
             raise BadInput(f"The class name {name[:40]!r}… is {len(name)} characters long; 200 are allowed.")
     double = sorted({name for name in names if names.count(name) > 1})
@@ -35,9 +43,7 @@ def class_index(classes: Sequence[str], label: str | int | None) -> int:
             return list(classes).index(label)
         if not (label.isascii() and label.isdecimal()):
             raise BadInput(f"There is no class {label!r}; this store has {listed(classes)}.")
-    if not isinstance(label, str) and int(label) != label:
-        raise BadInput(f"{label!r} is not a class: a name or a whole number was expected.")
-    index = int(label)
+    index = int(label) if isinstance(label, str) else whole_number("A class", label)
     if not 0 <= index < len(classes):
         raise BadInput(f"There is no class {index}; this store has {len(classes)} classes, 0 to {len(classes) - 1}.")
     return index

@@ -42,11 +42,23 @@ def header(data: bytes) -> Header:
         raise BadImage("empty file")
     reader = next((read for magic, read in _READERS if magic.match(data)), None)
     if reader is None:
+        if name := _unread(data):
+            raise BadImage(f"{name}, which nsdata does not read")
         raise BadImage("truncated" if len(data) < 16 and data[:2] in _STARTS else "not an image")
     try:
         return reader(data)
     except (struct.error, IndexError) as e:
         raise BadImage("truncated") from e
+
+
+def recognised(data: bytes) -> bool:
+    """Whether a file that begins with data (4 KiB are enough) is of any kind named here, readable or not."""
+    return any(magic.match(data) for magic, _ in _READERS) or _unread(data) is not None
+
+
+def _unread(data: bytes) -> str | None:
+    start = data[:4096]
+    return next((name for magic, name in _UNREAD if magic.match(start)), None)
 
 
 def checked(format: str, width: int, height: int, limit: int = MAX_PIXELS) -> None:
@@ -265,3 +277,23 @@ _READERS: tuple[tuple[re.Pattern[bytes], Callable[[bytes], Header]], ...] = (
     (re.compile(rb"II[*+]\0|MM\0[*+]"), _tiff),
 )
 _STARTS = frozenset({b"\xff\xd8", b"\xff", b"\x89P", b"\x89", b"GI", b"G", b"RI", b"R"})
+
+_UNREAD: tuple[tuple[re.Pattern[bytes], str], ...] = tuple(
+    (re.compile(magic, re.DOTALL), name)
+    for magic, name in (
+        (rb"....ftyp(?:avi[fs]|m[is]f1....(?:....){0,12}?avi[fs])", "AVIF"),
+        (rb"....ftyphe(?:i[cxms]|v[cxms])", "HEIC"),
+        (rb"....ftyp(?:mif1|msf1)", "HEIF"),
+        (rb"....(?:ftypqt  |moov)", "MOV"),
+        (rb"....ftyp", "MP4"),
+        (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "JPEG 2000"),
+        (rb"\0\0\0\x0cJXL |\xff\x0a", "JPEG XL"),
+        (rb"\0\0\x01\0[^\0]\0", "ICO"),
+        (rb"P[14]\s+[#\d]", "PBM"),
+        (rb"P[25]\s+[#\d]", "PGM"),
+        (rb"P[36]\s+[#\d]", "PPM"),
+        (rb"8BPS\0[\x01\x02]", "PSD"),
+        (rb"%PDF-", "PDF"),
+        (rb"(?:\xef\xbb\xbf)?\s*(?:<(?:\?xml[^>]*|!--(?:(?!-->).)*--)>\s*)*<(?:svg[\s/>]|!DOCTYPE svg)", "SVG"),
+    )
+)

@@ -182,6 +182,11 @@ def _deeplake() -> Any:
         try:
             import deeplake
         except ImportError as error:
+            cause: BaseException | None = error
+            while cause is not None:  # Ctrl-C while it loads arrives as an ImportError
+                if isinstance(cause, KeyboardInterrupt):
+                    raise KeyboardInterrupt from error
+                cause = cause.__cause__ or cause.__context__
             if not os.path.isdir(os.environ.get("TMPDIR", "/tmp")):
                 from nsdata.errors import StorageFailed
 

@@ -103,6 +103,11 @@ class ModelError(NsdataError):
     """A checkpoint or model that does not fit the store."""
 
 
+def printable(text: str) -> str:
+    """Text that can be stored and shown: file names need not be UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def listed(names: Sequence[str], most: int = 10) -> str:
     """Names for a sentence: the first few, and how many more."""
     more = len(names) - most

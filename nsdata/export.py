@@ -125,7 +125,7 @@ def _refuse(out: Path, overwrite: bool) -> None:
     if not overwrite:
         raise Conflict(f"{out} exists already.", f"nsdata export {out} --overwrite")
     if out.is_dir() and not out.is_symlink() and any(out.iterdir()) and not (out / MARK).is_file():
-        raise Conflict(f"{out} is a folder that nsdata export did not write; it stays.", f"rm -r {out}")
+        raise Conflict(f"{out} is a folder that nsdata export did not write; it stays.", "Choose another name.")
 
 
 @contextmanager
@@ -175,7 +175,8 @@ def _folder(rows: Iterable[ExportRow], out: Path, classes: Sequence[str]) -> Non
     (out / MARK).write_text("written by nsdata export; --overwrite replaces this folder\n", encoding="utf-8")
     places: dict[int | None, str] = {None: "unlabelled"}
     for i, name in enumerate(classes):
-        places[i] = _safe(name) if name != "unlabelled" else "unlabelled%20class"
+        reserved = name in ("unlabelled", "labels.csv")
+        places[i] = f"{_safe(name)}%20class" if reserved else _safe(name)
     made: set[int | None] = set()
     with (out / "labels.csv").open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file)

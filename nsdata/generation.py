@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsdata import claims, engine, schema
+from nsdata.classes import whole_number
 from nsdata.errors import BadLabels, Conflict, GenerationError, StoreDamaged
 from nsdata.ids import digest
 from nsdata.labels import check_probabilities, check_stored, derive
@@ -168,9 +169,11 @@ class Run:
 @contextlib.contextmanager
 def working(store: Store, gen: int, identity: dict[str, Any], *, replace: bool = False) -> Iterator[Run]:
     """``begin``, alone: raises Conflict while another process works on the same run."""
+    gen = whole_number("gen", gen)
     check_order(store.refresh(), gen, replace)
-    with claims.held(store.url, _run_name(store, gen, identity)) as free:
-        if not free:
+    name = _run_name(store, gen, identity)
+    with claims.held(store.url, name) as free:
+        if not free or _run_name(store.refresh(), gen, identity) != name:  # or it was sealed before we held it
             raise Conflict(
                 f"Another process is labelling generation {gen} with this teacher right now.",
                 "Wait for it; or end it, and the same command goes on where it stopped.",
@@ -183,6 +186,7 @@ def begin(store: Store, gen: int, identity: dict[str, Any], *, replace: bool = F
 
     Raises GenerationError when ``gen`` is out of order, has no images, or is sealed already (unless ``replace``).
     """
+    gen = whole_number("gen", gen)
     store.writable()
     store.refresh()
     check_order(store, gen, replace)

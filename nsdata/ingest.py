@@ -12,7 +12,6 @@ import time
 import uuid
 from array import array
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +19,15 @@ import numpy as np
 
 from nsdata import claims, engine
 from nsdata.checking import Checked, checked, cores
-from nsdata.errors import BadInput, StoreError
+from nsdata.classes import whole_number
+from nsdata.errors import BadInput, StoreError, printable
 from nsdata.idindex import IdIndex
 from nsdata.ids import digest
+from nsdata.imported import Clash, Imported, strict_error
 from nsdata.importers.item import Item, Skipped
 from nsdata.people import write_batch
 from nsdata.progress import Progress, silent
-from nsdata.schema import NO_LABEL, SEGMENT, SPLITS
+from nsdata.schema import ID_BYTES, NO_LABEL, SEGMENT, SPLITS
 from nsdata.state import State
 
 if TYPE_CHECKING:
@@ -36,33 +37,6 @@ Items = Callable[[], Iterable[Item | Skipped]]
 
 _ROWS, _BYTES = 4096, 64 << 20  # append when this much has gathered
 _SECONDS = 2.0  # a killed import loses at most about this much work
-
-
-@dataclass(frozen=True, slots=True)
-class Clash:
-    """The same bytes came a second time with another label or split; the later one was left out."""
-
-    source: str
-    id: str
-    reason: str
-
-
-@dataclass
-class Imported:
-    """What one import did. ``version`` is None when nothing was new and so nothing was published."""
-
-    source: str
-    added: int = 0
-    labelled: int = 0  # of the added ones
-    present: int = 0  # images that were here already, with nothing new to say
-    hidden: int = 0  # of those: removed by a person, and so not visible
-    gained: int = 0  # images that were here without a label and have one now
-    continued: int = 0  # images that an interrupted run of the same import had stored
-    splits: dict[str, int] = field(default_factory=dict)
-    skipped: list[Skipped] = field(default_factory=list)
-    clashes: list[Clash] = field(default_factory=list)
-    version: int | None = None
-    seconds: float = 0.0
 
 
 class _Moved(Exception):
@@ -109,6 +83,8 @@ def ingest(
     while True:
         store.refresh()
         with claims.claim(store.url, _staging_name(store, key)) as name:
+            if any(segment.name == name for segment in store.refresh().state.segments):
+                continue  # the same import was published between our look and our claim: its data is not ours
             try:
                 result = _Intake(store, name, source, on_progress).run(items, threads or cores(), strict)
             except (_Moved, BadInput) as error:
@@ -174,7 +150,7 @@ class _Intake:
         if self.confirmed != len(self.staged):
             raise _Moved  # the source changed since the interrupted run
         if strict and (self.result.skipped or self.result.clashes):
-            raise _strict_error(self.result)
+            raise strict_error(self.result)
         self._publish()
         return self.result
 
@@ -197,8 +173,7 @@ class _Intake:
             if isinstance(item, Skipped):
                 self.result.skipped.append(item)
                 continue
-            label = NO_LABEL if item.label is None else item.label
-            split = SPLITS.index(item.split)
+            label, split = self._checked_facts(item, id_)
             row = self.index.find(id_)
             if row >= 0:
                 self._again(item, id_, row, label, split)
@@ -213,10 +188,21 @@ class _Intake:
                 self.label.append(label)
                 self.split.append(split)
                 self.ids.update(id_)
-                source = item.source.encode("utf-8", "backslashreplace").decode()  # file names need not be UTF-8
-                self.batch.append((id_, item.data, label, split, source, *size))
+                self.batch.append((id_, item.data, label, split, printable(item.source), *size))
                 self.pending_bytes += len(item.data)
         self.on_progress(self.seen, None, stored=len(self.label), skipped=len(self.result.skipped))
+
+    def _checked_facts(self, item: Item, id_: bytes) -> tuple[int, int]:
+        """The label and split codes of an item. Raises BadInput: what is published stays for ever."""
+        label = NO_LABEL if item.label is None else whole_number(f"The label of {item.source}", item.label)
+        classes = len(self.store.classes)
+        if not (label == NO_LABEL and item.label is None) and not 0 <= label < classes:
+            raise BadInput(f"{item.source} has the label {label}; the store has {classes} classes, 0 to {classes - 1}.")
+        if item.split not in SPLITS:
+            raise BadInput(f"{item.source} has the split {item.split!r}; train, val or test was expected.")
+        if len(id_) != ID_BYTES:
+            raise BadInput(f"The id of {item.source} has {len(id_)} bytes; {ID_BYTES} were expected.")
+        return label, SPLITS.index(item.split)
 
     def _again(self, item: Item, id_: bytes, row: int, label: int, split: int) -> None:
         """The same bytes once more: nothing new, a label where there was none, or a clash."""
@@ -279,7 +265,7 @@ class _Intake:
             if self.gained and state.people != known.people:
                 raise _Moved  # a person spoke meanwhile, perhaps of the images that we have a label for
             return {
-                "source": result.source,
+                "source": printable(result.source),
                 "segment": segment,
                 "people": people,
                 "counts": {
@@ -313,13 +299,3 @@ class _Intake:
         if digests["id"] != self.ids.hexdigest():
             raise _Moved
         return digests
-
-
-def _strict_error(result: Imported) -> BadInput:
-    first = result.skipped[0] if result.skipped else result.clashes[0]
-    count = len(result.skipped) + len(result.clashes)
-    return BadInput(
-        f"{count:,} of the files of {result.source} cannot come in, the first being {first.source}: {first.reason}. "
-        "Nothing was imported.",
-        "Leave out --strict to import the rest.",
-    )

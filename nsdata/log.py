@@ -110,7 +110,7 @@ def _path(number: int) -> str:
 
 
 def _encode(value: Data) -> bytes:
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, indent=1).encode()
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, indent=1, allow_nan=False).encode()
 
 
 def _parse(raw: bytes, number: int, previous: str) -> Event:

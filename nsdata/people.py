@@ -105,7 +105,9 @@ def read_labels(path: Path) -> dict[str, str | None]:
                 id_ = (row["id"] or "").strip().lower()
                 if id_ in said:
                     raise BadInput(f"{path} names the image {id_} twice.", "Keep one line for each image.")
-                said[id_] = (row["label"] or "").strip() or None
+                if row["label"] is None:
+                    raise BadInput(f"{path} ends line {reader.line_num} after the id; its label is missing.")
+                said[id_] = row["label"].strip() or None
             return said
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}.", f"ls -l {path}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from nsdata.classes import checked_classes
+from nsdata.classes import checked_classes, whole_number
 from nsdata.errors import ReadOnly, StoreExists, StoreNotFound
 from nsdata.log import Event, Log
 from nsdata.objects import Objects, canonical, relative
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from nsdata.card import Card
     from nsdata.diff import Diff
-    from nsdata.ingest import Imported
+    from nsdata.imported import Imported
     from nsdata.labels import Labels
     from nsdata.sql import Result
     from nsdata.view import View
@@ -217,11 +218,12 @@ class Store:
         """The soft labels of a sealed generation: ``.soft (N, K) .confidence .pseudo .ids``. Raises GenerationError."""
         from nsdata.labels import of_generation
 
-        return of_generation(self, gen)
+        return of_generation(self, whole_number("gen", gen))
 
     def publish_model(self, **facts: Any) -> int:
         """Record a trained model (see ``state.Model``): the teacher of the next generation. Returns the version."""
         path = facts.pop("path")
+        facts["gen"] = whole_number("gen", facts.get("gen"))
         data = {**facts, "path": relative(self.url, path)}
         return self.publish("trained", lambda _: data).number
 
@@ -236,13 +238,14 @@ class Store:
         """
         from nsdata.view import View
 
-        return View.start(self, gen, select_gen)
+        numbers = [None if g is None else whole_number("gen", g) for g in (gen, select_gen)]
+        return View.start(self, *numbers)
 
     def load_view(self, name: str) -> View:
         """A saved view: the exact rows of the day it was saved. Raises NotFound, StoreDamaged."""
         from nsdata.saved import load
 
-        return load(self, name)
+        return load(self.refresh(), name)
 
     def query(self, sql: str) -> Result:
         """Run one SELECT over the table ``images`` (a row per visible image), by DuckDB, read-only. Raises BadQuery."""
@@ -279,7 +282,13 @@ class Store:
         ``make`` may be called more than once: whenever another writer was first.
         """
         self.writable()
-        event = self._log.append(kind, lambda events: make(fold(events)))
+
+        def checked(events: list[Event]) -> dict[str, Any]:
+            data = make(fold(events))
+            fold([*events, Event(len(events) + 1, kind, "", "", json.loads(json.dumps(data)), "", "")])
+            return data  # it can be read back: an event that cannot would close the store for ever
+
+        event = self._log.append(kind, checked)
         self.refresh()
         return event
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsdata.checking import cores
+from nsdata.classes import whole_number
 from nsdata.errors import BadInput, EmptyView
 from nsdata.select import mix, seeded_order
 from nsdata.table import Table
@@ -113,7 +114,7 @@ def stream(
     Raises EmptyView for no rows, BadInput for a bad batch size or pictures of different sizes. Closing the iterator
     (or an exception in the loop) stops all threads.
     """
-    if batch_size < 1:
+    if whole_number("batch_size", batch_size) < 1:
         raise BadInput(f"The batch size is {batch_size}; at least 1 is needed.")
     if not len(rows):
         raise EmptyView("The view keeps no rows, so there is nothing to stream.")

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsdata import recipe
+from nsdata.classes import whole_number
 from nsdata.errors import BadInput, EmptyView, listed
 from nsdata.labels import Labels
 from nsdata.recipe import Context, Count, Step
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from nsdata.stream import Batch, Decode
 
 Array = NDArray[Any]
+
+
+MOST = 100_000_000  # of a class or sample: beyond it a slip of the keyboard fills the memory
 
 
 class View:
@@ -116,18 +120,20 @@ class View:
         A full class keeps its most confident images; in a short one every image is repeated equally often, the rest
         drawn by ``seed`` without replacement (paper, section 2.1: "duplicate images at random").
         """
-        return self._with("balanced", per_class=_positive("per_class", per_class), seed=int(seed))
+        return self._with("balanced", per_class=_positive("per_class", per_class), seed=whole_number("seed", seed))
 
     def sample(self, n: int, *, seed: int = 0) -> View:
         """n distinct images, drawn by a hash of (seed, id); BadInput where there are fewer."""
-        return self._with("sample", n=_positive("n", n), seed=int(seed))
+        return self._with("sample", n=_positive("n", n), seed=whole_number("seed", seed))
 
     def only(self, mask: Array, why: str) -> View:
         """Keep the rows where ``mask`` (n,) bool is true; ``why`` is what the printed step says.
 
         The mask is not part of the recipe, so such a view cannot be saved.
         """
-        mask = np.asarray(mask, bool)
+        mask = np.asarray(mask)
+        if mask.dtype != bool:
+            raise BadInput(f"The mask is {mask.dtype}; bool was expected, one for each of the view's rows.")
         if mask.shape != (len(self),):
             raise BadInput(f"The mask has shape {mask.shape}; the view has {len(self):,} rows.")
         rows, counts = self._evaluated
@@ -202,6 +208,16 @@ class View:
             before = count.rows
         raise EmptyView(f"{named} keeps no rows: the store has none at version {self.store.version}.")
 
+    def to_arrow(self) -> pa.Table:
+        """One row per entry, repeats included: id, source, split, label, and the generation's labels if there are."""
+        from nsdata.frames import of_view
+
+        return of_view(self)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The columns of ``to_arrow`` as a data frame."""
+        return self.to_arrow().to_pandas()
+
     # ---------------------------------------------------------------- streaming
 
     def stream(self, batch_size: int, *, decode: Decode, **options: Any) -> Generator[Batch, None, None]:
@@ -229,6 +245,9 @@ class View:
         """
         from nsdata.decode import centre, pixels
 
+        if size is not None and not 1 <= whole_number("size", size) <= 8192:
+            raise BadInput(f"The size is {size}; 1 to 8,192 pixels were expected.")
+
         def decode(data: bytes, key: int) -> Array:
             return pixels(data) if size is None else centre(data, size)
 
@@ -251,55 +270,18 @@ class View:
     # ---------------------------------------------------------------- printing
 
     def __str__(self) -> str:
-        lines = [f"{self.name or 'view'} at {_version_name(self.store)}{self._generations()}"]
-        lines += [
-            f"  {number}  {count.text:<26}  {count.rows:>10,}"
-            + (f"   {count.change:+,}".replace("-", "−") if count.change and not count.remark else "")
-            + (f"   {count.remark}" if count.remark else "")
-            for number, count in enumerate(self.merged_counts(), 1)
-        ]
-        return "\n".join(lines)
+        from nsdata.told import view_text
 
-    def _generations(self) -> str:
-        """Which generations train and select, where the version's name does not say it."""
-        if self.gen is None:
-            return ""
-        words = [] if _version_name(self.store) == f"gen-{self.gen}" else [f"generation {self.gen}"]
-        if self.select_gen != self.gen:
-            words = [f"generation {self.gen}", f"selected by generation {self.select_gen}"]
-        return "".join(f" · {word}" for word in words)
-
-    def to_arrow(self) -> pa.Table:
-        """One row per entry, repeats included: id, source, split, label, and the generation's labels if there are."""
-        from nsdata.frames import of_view
-
-        return of_view(self)
-
-    def to_pandas(self) -> pd.DataFrame:
-        """The columns of ``to_arrow`` as a data frame."""
-        return self.to_arrow().to_pandas()
-
-    def merged_counts(self) -> list[Count]:
-        """``counts`` with split, labelled and unlabelled in one line, as they are printed."""
-        plain = ("split", "labelled", "unlabelled")
-        merged: list[Count] = []
-        together = False
-        for step, count in zip(self.steps, self.counts, strict=True):
-            if together and step.kind in plain:
-                merged[-1] = Count(f"{merged[-1].text}, {count.text}", count.rows, None, "")
-            else:
-                first = not merged
-                merged.append(Count(count.text, count.rows, None if first else count.change, count.remark))
-            together = step.kind in plain
-        return merged or [Count("all images", len(self), None, "")]
+        return view_text(self)
 
     def __repr__(self) -> str:
         return f"<View {self.name or ''}: {len(self.steps)} steps at version {self.store.version}>"
 
     def _repr_html_(self) -> str:
         from nsdata.card import to_html
+        from nsdata.told import merged_counts
 
-        return to_html([(f"{i}", f"{c.text}: {c.rows:,} {c.remark}") for i, c in enumerate(self.merged_counts(), 1)])
+        return to_html([(f"{i}", f"{c.text}: {c.rows:,} {c.remark}") for i, c in enumerate(merged_counts(self), 1)])
 
     # ---------------------------------------------------------------- inside
 
@@ -327,12 +309,8 @@ class View:
         return View(self.store, self.gen, self.select_gen, (*self.steps, Step(kind, args)), before=self)
 
 
-def _version_name(store: Store) -> str:
-    tags = [name for name, version in store.state.tags.items() if version == store.version]
-    return tags[0] if tags else f"version {store.version}"
-
-
 def _positive(what: str, value: int) -> int:
-    if isinstance(value, bool) or int(value) != value or value < 1:
-        raise BadInput(f"{what} is {value!r}; a whole number of at least 1 was expected.")
-    return int(value)
+    number = whole_number(what, value)
+    if not 1 <= number <= MOST:
+        raise BadInput(f"{what} is {number:,}; a whole number from 1 to {MOST:,} was expected.")
+    return number

@@ -6,6 +6,7 @@ import io
 import os
 import struct
 import tarfile
+import time
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile, JpegImagePlugin
 
-from nsdata.containers import header, orientation
+from nsdata.containers import header, orientation, recognised
 from nsdata.decode import MAX_PIXELS, array_id, centre, content_id, encode_array, inspect, picture, pixels
 from nsdata.errors import BadImage, BadInput
 
@@ -222,9 +223,50 @@ def test_unsupported_modes_have_a_reason() -> None:
     lab = Image.merge("LAB", [Image.fromarray(SMOOTH[:, :, i]) for i in range(3)])
     with pytest.raises(BadImage, match="unsupported colour mode LAB"):
         picture(saved(lab, "TIFF"))
-    for data in (saved(SMOOTH, "PPM"), saved(SMOOTH, "TGA"), b"%!PS-Adobe-3.0 EPSF-3.0\n", b"<svg/>", b"\0" * 99):
+    for data in (saved(SMOOTH, "TGA"), b"%!PS-Adobe-3.0 EPSF-3.0\n", b"<html><svg/></html>", b"\0" * 99):
         with pytest.raises(BadImage, match="not an image"):
             picture(data)
+
+
+UNREAD = {
+    "AVIF": [b"\0\0\0\x20ftypavif", b"\0\0\0\x1cftypmif1\0\0\0\0mif1avifmiaf"],
+    "HEIC": [b"\0\0\0\x18ftypheic\0\0\0\0", b"\0\0\0\x18ftyphevc"],
+    "HEIF": [b"\0\0\0\x18ftypmif1\0\0\0\0mif1"],
+    "MP4": [b"\0\0\0\x18ftypisom", b"\0\0\0\x18ftypmp42"],
+    "MOV": [b"\0\0\0\x14ftypqt  ", b"\0\0\1\0moov"],
+    "JPEG 2000": [b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51\0"],
+    "JPEG XL": [b"\0\0\0\x0cJXL \r\n\x87\n", b"\xff\x0a\xfa"],
+    "ICO": [saved(SMOOTH, "ICO")],
+    "PBM": [saved(Image.fromarray(SMOOTH).convert("1"), "PPM")],
+    "PGM": [saved(SMOOTH[:, :, 0], "PPM"), b"P2\n# by hand\n2 2\n"],
+    "PPM": [saved(SMOOTH, "PPM")],
+    "PSD": [b"8BPS\0\1\0\0"],
+    "PDF": [b"%PDF-1.7\n"],
+    "SVG": [
+        b"<svg/>",
+        b"\xef\xbb\xbf\n<?xml version='1.0'?>\n<!-- a > b -->\n<svg xmlns=''>",
+        b"<?xml version='1.0'?><!DOCTYPE svg PUBLIC",
+    ],
+}
+
+
+@pytest.mark.parametrize("kind", UNREAD)
+def test_kinds_that_are_not_read_are_named(kind: str) -> None:
+    for start in UNREAD[kind]:
+        assert recognised(start)
+        for data in (start, start + b"\0" * 5000):
+            with pytest.raises(BadImage, match=f"^{kind}, which nsdata does not read$"):
+                picture(data)
+    assert not recognised(b"hello")
+    assert all(recognised(data[:4096]) for data in samples().values())
+
+
+def test_hostile_text_is_told_from_an_svg_at_once() -> None:
+    start = time.perf_counter()
+    for data in (b"<!---->" * 600 + b"x", b"<?xml>" * 700 + b"x", b" " * 5000 + b"x", b"<!--" * 1000):
+        with pytest.raises(BadImage, match="not an image"):
+            picture(data)
+    assert time.perf_counter() - start < 1
 
 
 def test_text_named_jpg_and_empty() -> None:

@@ -116,6 +116,19 @@ def test_links(tmp_path: Path) -> None:
     ]
 
 
+def test_a_link_to_itself_is_no_obstacle(tmp_path: Path) -> None:
+    """At the top, where the class folders are looked for, and below."""
+    tree(tmp_path, "cat/1.png")
+    (tmp_path / "self").symlink_to("self")
+    (tmp_path / "cat" / "self").symlink_to("self")
+    assert read(tmp_path) == [
+        ("cat/1.png", 0, "train"),
+        ("cat/self", None, "link to nothing"),
+        ("self", None, "link to nothing"),
+    ]
+    assert classes_from(tmp_path) == ["cat"]
+
+
 def test_names_that_are_no_utf8(tmp_path: Path) -> None:
     folder = os.fsencode(tmp_path) + b"/cat"
     os.mkdir(folder)
@@ -198,6 +211,79 @@ def test_webdataset(tmp_path: Path) -> None:
         read(tmp_path / "wrong.tar")
 
 
+@pytest.mark.parametrize("ending", ["jpe", "jfif", "img", "image.jpg", "JPG", "0.png", "heic", ""])
+def test_a_sample_labels_every_image_whatever_its_name(tmp_path: Path, ending: str) -> None:
+    name = f"k.{ending}" if ending else "k"
+    path = pack(tmp_path / "a.tar", {"k.cls": b"1", name: image(0), "l.json": b'{"label": "cat"}', "l.img": image(1)})
+    assert read(path) == [(f"a.tar!{name}", 1, "train"), ("a.tar!l.img", 0, "train")]
+
+
+SIDES = "txt npy npz pyd pth pt caption cbor msgpack mp ten tenbin xml csv index inx id".split()  # noqa: SIM905
+
+
+def test_known_side_files_are_passed_over(tmp_path: Path) -> None:
+    sides = {f"k.{ending}": b"side" for e in SIDES for ending in (e, f"more.{e}", e.upper())}
+    path = pack(tmp_path / "a.tar", {"k.cls": b"1", "k.jpg": image(0), **sides, "k.seg.json": b"{}"})
+    assert read(path) == [("a.tar!k.jpg", 1, "train")]
+    captions = pack(tmp_path / "b.tar", {"cat/1.jpg": image(0), "cat/1.txt": b"a cat", "cat/2.txt": b"alone"})
+    assert read(captions) == [("b.tar!cat/1.jpg", 0, "train"), ("b.tar!cat/2.txt", 0, "train")]
+
+
+def test_labels_that_cannot_be_given_are_not_lost_silently(tmp_path: Path) -> None:
+    path = pack(tmp_path / "a.tar", {"a/k.cls": b"1", "a/l.label.cls": b"1", "a/l.image.jpg": image(0)})
+    assert read(path) == [("a.tar!a/k.cls", None, "no image beside it"), ("a.tar!a/l.image.jpg", 1, "train")]
+    two = pack(tmp_path / "b.tar", {"k.1.jpg": image(0), "k.1.cls": b"0", "k.2.jpg": image(1), "k.2.cls": b"1"})
+    assert [f[:2] for f in read(two)] == [(f"b.tar!k.{i}.{e}", None) for i in (1, 2) for e in ("jpg", "cls")]
+    one = pack(tmp_path / "c.tar", {"k.1.jpg": image(0), "k.2.jpg": image(1), "k.2.cls": b"1"})
+    assert [f[1] for f in read(one)] == [None] * 3
+
+
+def test_links_in_a_tar_are_named(tmp_path: Path) -> None:
+    """So are pipes and devices; folders are not, and links without data do not hide what follows."""
+    far = "cat/" + "y" * 150
+    kinds: list[tuple[str, bytes, str]] = [
+        ("dog", tarfile.DIRTYPE, ""),
+        ("dog/1.png", tarfile.LNKTYPE, "cat/1.png"),
+        ("dog/2.png", tarfile.SYMTYPE, "../cat/1.png"),
+        ("dog/3.png", tarfile.SYMTYPE, far),
+        ("dog/.4.png", tarfile.SYMTYPE, far),
+        ("dog/5", tarfile.FIFOTYPE, ""),
+        ("dog/6", tarfile.CHRTYPE, ""),
+        ("dog/7", b"Q", ""),
+    ]
+    for format in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+        path = pack(tmp_path / "a.tar", {"cat/1.png": image(0)}, format=format)
+        with tarfile.open(path, "a", format=format) as tar:
+            for name, kind, target in kinds:
+                info = tarfile.TarInfo(name)
+                info.type, info.linkname = kind, target
+                info.size = 5000 if kind == tarfile.LNKTYPE else 0  # as star writes: a size, yet no data
+                tar.addfile(info)
+            tar.addfile(tarfile.TarInfo("dog/8.png"))
+        assert read(path) == [
+            ("a.tar!cat/1.png", 0, "train"),
+            ("a.tar!dog/1.png", None, "hard link to cat/1.png, not followed"),
+            ("a.tar!dog/2.png", None, "link to ../cat/1.png, not followed"),
+            ("a.tar!dog/3.png", None, f"link to {far}, not followed"),
+            ("a.tar!dog/5", None, "pipe"),
+            ("a.tar!dog/6", None, "device"),
+            ("a.tar!dog/7", None, "member of unknown type 'Q'"),
+            ("a.tar!dog/8.png", 1, "train"),
+        ]
+
+
+def test_a_link_in_a_sample_does_not_part_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w") as tar:
+        for name, data in (("k.cls", b"1"), ("k.link.jpg", None), ("k.jpg", image(0))):
+            info = tarfile.TarInfo(name)
+            info.size = len(data or b"")
+            if data is None:
+                info.type, info.linkname = tarfile.SYMTYPE, "k.jpg"
+            tar.addfile(info, io.BytesIO(data or b""))
+    assert read(path) == [("a.tar!k.link.jpg", None, "link to k.jpg, not followed"), ("a.tar!k.jpg", 1, "train")]
+
+
 def test_damaged_tars_give_what_they_can(tmp_path: Path) -> None:
     members = {f"cat/{i}.png": image(i) for i in range(20)}
     whole = pack(tmp_path / "a.tar", members).read_bytes()
@@ -216,12 +302,14 @@ def test_damaged_tars_give_what_they_can(tmp_path: Path) -> None:
         good = [f for f in found if isinstance(f, Item) and f.data in members.values()]
         bad = [f for f in found if isinstance(f, Skipped)]
         assert (len(good), len(bad)) == (number, 1), what
+        assert bad[0].damage, what
         assert found[-1] == bad[0] or "bytes lost before" in bad[0].reason
     for squeeze in (gzip.compress, bz2.compress, lzma.compress):
         packed = squeeze(whole)
         (tmp_path / "c.tar").write_bytes(packed[: len(packed) // 2])
         found = list(open_source(tmp_path / "c.tar", classes=CLASSES))
         assert isinstance(found[-1], Skipped), squeeze
+        assert found[-1].damage
         assert "compressed data" in found[-1].reason or "without its end" in found[-1].reason
     (tmp_path / "two.tar").write_bytes(whole * 2)
     both = read(tmp_path / "two.tar")
@@ -294,14 +382,18 @@ def test_manifest_as_parquet(tmp_path: Path) -> None:
         ("path,split\n1.png,dev\n", r"Split 'dev' in row 1 .* train, val, test"),
         ("name,label\n1.png,2\n", r"no column of paths; its columns are name, label"),
         ("", r"no column of paths; its columns are none"),
+        ("1.png,cat\n2.png,dog\n", r"list\.csv has no header line: its first line is an image already, 1\.png"),
+        ("cat;x/GONE.JPG\n", r"no header line: .* x/GONE\.JPG"),
+        ("raw,cat\n", r"no header line: .* raw"),
         ('path,label\n"1.png,2\n', r"no CSV in UTF-8"),
     ],
 )
 def test_bad_manifests(tmp_path: Path, text: str, message: str) -> None:
-    tree(tmp_path, "1.png")
+    tree(tmp_path, "1.png", "raw")
     (tmp_path / "list.csv").write_text(text)
-    with pytest.raises(BadInput, match=message):
+    with pytest.raises(BadInput, match=message) as e:
         read(tmp_path / "list.csv")
+    assert ("path,label,split" in e.value.hint) == ("no header line" in message)
 
 
 # ------------------------------------------------------------------ parquet
@@ -342,10 +434,41 @@ def test_damaged_parquet(tmp_path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[200:400] = b"\xff" * 200
     path.write_bytes(bytes(data))
-    assert any("damaged parquet" in f[2] for f in read(path, format="parquet"))
+    bad = [f for f in open_source(path, classes=CLASSES, format="parquet") if isinstance(f, Skipped)]
+    assert [("damaged parquet" in f.reason, f.damage) for f in bad] == [(True, True)]
     path.write_bytes(data[:100])
     with pytest.raises(BadInput, match="no parquet file"):
         read(path)
+
+
+def test_a_parquet_file_without_its_end_does_not_cost_the_others(tmp_path: Path) -> None:
+    hub(tmp_path / "b.parquet", [1])
+    (tmp_path / "a.parquet").write_bytes((tmp_path / "b.parquet").read_bytes()[:-9])
+    for source in (tmp_path, tmp_path / "*.parquet"):
+        bad, good = open_source(source, classes=CLASSES)
+        assert isinstance(bad, Skipped)
+        assert (bad.source, bad.damage) == ("a.parquet", True)
+        assert bad.reason.startswith("no parquet file: ")
+        assert isinstance(good, Item)
+    (tmp_path / "a.parquet").write_bytes(b"nothing of the kind")
+    with pytest.raises(BadInput, match=r"a\.parquet is no parquet file"):
+        read(tmp_path)
+
+
+def test_a_table_of_others_reads_no_files_outside_its_folder(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    tree(tmp_path, "secret.png", "set-2/3.png", "set/1.png", "set/x/2.png")
+    inside = ["1.png", "x/2.png", "x/../1.png", str(tmp_path / "set" / "1.png")]
+    outside = ["../secret.png", str(tmp_path / "secret.png"), "x/../../secret.png", "../set-2/3.png", "..", "."]
+    cells = [{"bytes": None, "path": name} for name in [*inside, *outside]]
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    pq.write_table(pa.table({"image": pa.array(cells, kind)}), tmp_path / "set" / "a.parquet")
+    assert read(tmp_path / "set" / "a.parquet") == [
+        *((name, None, "train") for name in inside),
+        *((name, None, "path outside of the table's folder") for name in outside),
+    ]
 
 
 # ------------------------------------------------------------------ idx, digits, arrays
@@ -375,6 +498,7 @@ def test_idx(tmp_path: Path) -> None:
     whole = (tmp_path / "t10k-images.idx3-ubyte").read_bytes()
     (tmp_path / "t10k-images.idx3-ubyte").write_bytes(whole[:-1])
     assert read(tmp_path / "t10k-images.idx3-ubyte")[0][2] == "truncated: its last 1 of 1 images are missing"
+    assert [f.damage for f in open_source(tmp_path / "t10k-images.idx3-ubyte", classes=CLASSES)] == [True]  # type: ignore[union-attr]
 
 
 @real
@@ -439,8 +563,22 @@ def test_dispatch(tmp_path: Path) -> None:
     assert detect(tars) == "folder"
     (tmp_path / "names.txt").write_text("dog\n\ncat\ndog\n")
     assert classes_from(tmp_path / "names.txt") == ["dog", "cat"]
-    assert formats() == ["digits", "folder", "idx", "manifest", "parquet", "tar"]
+    assert formats() == ["digits", "folder", "idx", "image", "manifest", "parquet", "tar"]
     assert classes_from("digits") == list("0123456789")
+
+
+def test_one_image(tmp_path: Path) -> None:
+    """Without a label, though its folder is named like a class; told by its name or by its bytes."""
+    tree(tmp_path, "cat/1.png", "cat/2")
+    (tmp_path / "cat" / "3.jpg").write_bytes(b"no image: said when it is decoded")
+    (tmp_path / "cat" / "4").write_bytes(b"\0\0\0\x1cftypheic")
+    for name in ("1.png", "2", "3.jpg", "4"):
+        assert detect(tmp_path / "cat" / name) == "image"
+        assert read(tmp_path / "cat" / name) == [(name, None, "train")]
+    assert read(tmp_path / "cat" / "1.png", split="val", labelled=False) == [("1.png", None, "val")]
+    assert read(tmp_path / "cat" / "[12]*") == [("1.png", None, "train"), ("2", None, "train")]
+    with pytest.raises(BadInput, match="names no classes"):
+        classes_from(tmp_path / "cat" / "1.png")
 
 
 def test_what_is_not_there(tmp_path: Path) -> None:
@@ -453,7 +591,8 @@ def test_what_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="does not exist"):
         open_source(tmp_path / "no" / "where", classes=CLASSES)
     with pytest.raises(BadInput, match="neither a folder"):
-        read(tree(tmp_path, "one.png") / "one.png")
+        (tmp_path / "notes.txt").write_text("no image")
+        read(tmp_path / "notes.txt")
     with pytest.raises(BadInput, match="Split 'dev'"):
         open_source(tmp_path, classes=CLASSES, split="dev")
     with pytest.raises(BadInput, match="Format 'zip'"):

@@ -242,3 +242,48 @@ def test_a_removed_image_stays_hidden_and_the_import_says_so(store: Store) -> No
     store.remove([store.query("select id from images").to_pylist()[0]["id"]])
     done = store.add_arrays(images, labels)
     assert (done.present, done.hidden, done.version) == (5, 1, None)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"label": 99},
+        {"label": -7},
+        {"label": 1.5},
+        {"label": True},
+        {"split": "dev"},
+        {"id": b"short"},
+    ],
+)
+def test_what_would_poison_a_store_is_refused_at_the_door(url: str, wrong: dict[str, object]) -> None:
+    images, _ = digits(1)
+    facts = {"source": "x", "data": encode_array(images[0]), "label": None, "split": "train", **wrong}
+    store = Store.create(url, CLASSES)
+    with pytest.raises(ValueError, match="x|label"):
+        store.add_items(lambda: [Item(**facts)], source="x")
+    assert Store.open(url).version == 1
+
+
+def test_the_same_import_published_between_look_and_claim_is_not_harmed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nsdata import claims
+
+    images, labels = digits(10)
+    Store.create(tmp_path / "lake", CLASSES)
+
+    def items() -> list[Item]:
+        return [Item(str(i), encode_array(x), None, "train") for i, x in enumerate(images)]
+
+    real, raced = claims.claim, []
+
+    def late(url: str, name: str) -> object:
+        if not raced:
+            raced.append(name)
+            Store.open(tmp_path / "lake").add_items(items, source="x", key="same")
+        return real(url, name)
+
+    monkeypatch.setattr(claims, "claim", late)
+    done = Store.open(tmp_path / "lake").add_items(items, source="x", key="same")
+    assert (done.added, done.present) == (0, 10)
+    assert len(Store.open(tmp_path / "lake").table.blobs(np.arange(10))) == 10

@@ -11,7 +11,16 @@ import pytest
 from conftest import CLASSES, digits
 
 from nsdata import Store
-from nsdata.errors import Conflict, NotFound, ReadOnly, StoreDamaged, StoreExists, StoreNotFound, StoreTooNew
+from nsdata.errors import (
+    Conflict,
+    NotFound,
+    NsdataError,
+    ReadOnly,
+    StoreDamaged,
+    StoreExists,
+    StoreNotFound,
+    StoreTooNew,
+)
 from nsdata.log import Log
 from nsdata.objects import Objects
 
@@ -143,3 +152,22 @@ def test_events_are_json_that_anybody_can_read(tmp_path: Path) -> None:
     log, _ = _lake(tmp_path)
     events = [json.loads(path.read_text()) for path in sorted(log.glob("*.json"))]
     assert [event["kind"] for event in events] == ["created", "imported", "tagged"]
+
+
+def test_an_event_that_could_not_be_read_back_is_never_written(store: Store) -> None:
+    version = store.version
+    with pytest.raises((StoreDamaged, ValueError)):
+        store.publish_model(gen=0, path="x")
+    with pytest.raises((StoreDamaged, ValueError)):
+        store.publish("tagged", lambda _: {"name": "x", "version": float("nan")})
+    assert Store.open(store.url).version == version
+
+
+def test_numbers_may_be_numpys_but_not_guesses(store: Store) -> None:
+    import numpy as np
+
+    for wrong in (True, 1.0, "1", None):
+        with pytest.raises(ValueError, match="whole number"):
+            store.labels(wrong)  # type: ignore[arg-type]
+    with pytest.raises(NsdataError, match="no labels yet"):
+        store.labels(np.int64(1))  # type: ignore[arg-type]

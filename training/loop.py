@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from nsdata import View
+from nsdata.classes import whole_number
 from nsdata.errors import BadInput, ModelError, NsdataError, StorageFailed
 from nsdata.progress import Progress, silent
 from training import data, losses, models, noise
@@ -81,7 +82,7 @@ def train(
     Raises BadInput, EmptyView, ModelError (unknown model, a loss that is not finite). Ctrl-C passes through.
     """
     config = config or TrainConfig()
-    gen = (0 if pseudo is None else pseudo.gen) if gen is None else gen
+    gen = (0 if pseudo is None else pseudo.gen) if gen is None else whole_number("gen", gen)
     split = data.prepare(people, pseudo, config.val_fraction, gen=gen, ratio=config.ratio)
     assert gen is not None  # prepare() refused a pseudo view without one
     folder = _claim(Path(out), replace)

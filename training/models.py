@@ -278,9 +278,13 @@ def load(path: str | Path) -> LoadedModel:
             model = create(config, content["classes"], pretrained=False)
         model.load_state_dict(state)
         preprocess = Preprocess.from_dict(content["preprocess"])
+        if not 1 <= preprocess.image_size <= 8192 or not 0 < preprocess.crop_pct <= 2:
+            raise ValueError(f"image size {preprocess.image_size}, crop {preprocess.crop_pct}")
+        accuracy, generation = content["val_accuracy"], int(content["generation"])
+        classes = tuple(map(str, content["classes"]))
     except NsdataError as error:
         raise ModelError(f"The model {path} cannot be built here: {error}", error.hint) from error
-    except (RuntimeError, KeyError, TypeError) as error:  # load_state_dict's refusal has a line per tensor
+    except (RuntimeError, KeyError, TypeError, ValueError) as error:  # load_state_dict's refusal has a line per tensor
         said = str(error).splitlines()[0]
         raise ModelError(f"The model {path} does not fit this version of timm ({said}).") from error
     with path.open("rb") as file:
@@ -288,13 +292,13 @@ def load(path: str | Path) -> LoadedModel:
     return LoadedModel(
         model=model.eval().requires_grad_(False),
         name=config.model,
-        classes=tuple(content["classes"]),
+        classes=classes,
         preprocess=preprocess,
         config=config,
         sha256=sha256,
         path=path,
-        val_accuracy=content["val_accuracy"],
-        generation=int(content["generation"]),
+        val_accuracy=accuracy,
+        generation=generation,
         parameters=parameters(model),
     )
 

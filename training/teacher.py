@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from nsdata import Store, generation
+from nsdata.classes import whole_number
 from nsdata.errors import BadInput, ModelError
 from nsdata.log import now
 from nsdata.objects import absolute, relative
@@ -67,9 +68,10 @@ def label(
 
     Raises GenerationError (out of order, sealed already), ModelError (missing, altered, other classes), BadInput.
     """
-    if not temperature > 0:
+    if not 0 < temperature < float("inf"):
         raise BadInput(f"The temperature is {temperature:g}; a number above 0 was expected.", "--temperature 1")
-    if batch_size < 1:
+    gen = whole_number("gen", gen)
+    if whole_number("batch_size", batch_size) < 1:
         raise BadInput(f"The batch size is {batch_size}; at least 1 was expected.")
     generation.check_order(store.refresh(), gen, replace)
     model = find_teacher(store, gen, teacher)

@@ -10,8 +10,8 @@ import numpy as np
 
 from nsdata import Store
 from nsdata.errors import BadInput, listed
+from nsdata.imported import Imported
 from nsdata.importers.item import Item
-from nsdata.ingest import Imported
 
 # how each data set names its parts: (our split, labelled, arguments)
 _PARTS: dict[str, list[tuple[str, bool, dict[str, Any]]]] = {

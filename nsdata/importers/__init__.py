@@ -10,9 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from nsdata.containers import recognised
 from nsdata.errors import BadInput
-from nsdata.importers import digits, folder, idx, manifest, parquet, tar
+from nsdata.importers import digits, folder, idx, manifest, parquet, single, tar
 from nsdata.importers.item import Item, Skipped
+from nsdata.importers.layout import IMAGE_ENDINGS
 from nsdata.importers.names import classes_from
 from nsdata.schema import SPLITS
 
@@ -30,6 +32,7 @@ class Importer(Protocol):
 _IMPORTERS: dict[str, Importer] = {
     "folder": folder.items,
     "idx": idx.items,
+    "image": single.items,
     "manifest": manifest.items,
     "parquet": parquet.items,
     "tar": tar.items,
@@ -50,7 +53,7 @@ def open_source(
     labelled: bool = True,
     format: str | None = None,
 ) -> Iterator[Item | Skipped]:
-    """Every image of a folder, a tar, a CSV or parquet file, idx files, a glob of such, or "digits".
+    """Every image of a folder, a tar, a CSV or parquet file, idx files, a glob of such, or "digits"; or one image.
 
     classes: the store's. split: "train", "val", "test"; None: what the source says, else train.
     labelled=False: labels are not read. format: one of formats(), None to find out. Raises BadInput (at the
@@ -69,7 +72,16 @@ def open_source(
     )
     if len(files) == 1:
         return opening(files[0])
-    return (item for file in files for item in opening(file))
+    return _several(files, opening)
+
+
+def _several(files: Sequence[Path], opening: Callable[[Path], Iterator[Item | Skipped]]) -> Iterator[Item | Skipped]:
+    """The images of each file; a parquet file without its end is an error alone, but here costs only itself."""
+    for file in files:
+        try:
+            yield from opening(file)
+        except parquet.DamagedParquet as e:
+            yield Skipped(file.name, e.message.removeprefix(f"{file} is "), True)
 
 
 def _open(
@@ -77,8 +89,8 @@ def _open(
 ) -> Iterator[Item | Skipped]:
     kind = format or detect(path)
     if path.is_dir() and kind in ("tar", "parquet"):
-        for file in _inside(path, kind):
-            yield from _IMPORTERS[kind](file, classes=classes, split=split, labelled=labelled)
+        one = partial(_IMPORTERS[kind], classes=classes, split=split, labelled=labelled)
+        yield from _several(_inside(path, kind), one)
         return
     if path.is_dir() and kind == "manifest":
         path /= "labels.csv"
@@ -99,10 +111,21 @@ def detect(path: Path) -> str:
             return "parquet" if parquet.image_column(file.schema_arrow) else "manifest"
     if idx.IMAGES.match(path.name):
         return "idx"
+    if name.endswith(IMAGE_ENDINGS) or _looks_like_an_image(path):
+        return "image"
     raise BadInput(
-        f"{path} is neither a folder, tar, CSV, parquet nor idx file.",
+        f"{path} is neither a folder, tar, CSV, parquet nor idx file, nor an image.",
         f"nsdata import {path.parent}  (a folder of images), or --format {'|'.join(formats())}",
     )
+
+
+def _looks_like_an_image(path: Path) -> bool:
+    """Whether its bytes say so, also of kinds that cannot be read: that is found out, and said, later."""
+    try:
+        with path.open("rb") as file:
+            return recognised(file.read(4096))
+    except OSError as e:
+        raise BadInput(f"{path} cannot be read: {e.strerror or e}.", f"ls -l {path}") from e
 
 
 def _detect_folder(path: Path) -> str:

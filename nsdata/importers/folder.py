@@ -47,7 +47,7 @@ def subfolders(root: Path) -> list[str]:
     """The names of root's folders that count, sorted. Raises BadInput if root cannot be listed."""
     try:
         with os.scandir(root) as entries:
-            return sorted(e.name for e in entries if not ignored(e.name) and e.is_dir())
+            return sorted(e.name for e in entries if not ignored(e.name) and _kind(e) == "folder")
     except OSError as e:
         raise BadInput(f"{root} cannot be listed: {e.strerror or e}.", f"ls -ld {root}") from e
 

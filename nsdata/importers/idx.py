@@ -65,7 +65,7 @@ def _pair(images: Path, labels: Path | None, classes: Sequence[str], split: str)
             except (EOFError, OSError, zlib.error):
                 data = b""
             if len(data) < size:
-                yield Skipped(images.name, f"truncated: its last {number - i:,} of {number:,} images are missing")
+                yield Skipped(images.name, f"truncated: its last {number - i:,} of {number:,} images are missing", True)
                 return
             array = np.frombuffer(data, np.uint8).reshape(height, width)
             label = None if told is None else int(told[i])

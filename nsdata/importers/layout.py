@@ -26,6 +26,7 @@ SPLIT_OF = {
     "test": "test",
     **dict.fromkeys(UNLABELLED, "train"),
 }
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 _NOISE = frozenset({"Thumbs.db", "desktop.ini", "__MACOSX"})
 
 

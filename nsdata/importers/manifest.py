@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from nsdata.errors import BadInput
 from nsdata.importers.folder import read
 from nsdata.importers.item import Item, Skipped
-from nsdata.importers.layout import UNLABELLED, label_of, readable, split_named
+from nsdata.importers.layout import IMAGE_ENDINGS, UNLABELLED, label_of, readable, split_named
 
 NAMES = {
     "path": ("path", "image", "file", "filename", "file_name"),
@@ -69,11 +70,24 @@ def columns(names: Sequence[str]) -> dict[str, str]:
 
 def _need_path(found: Mapping[str, str], names: Sequence[str], path: Path) -> None:
     if "path" not in found:
+        if path.suffix.lower() not in (".parquet", ".pq") and (cell := _image_in(names, path)):
+            raise BadInput(
+                f"{path} has no header line: its first line is an image already, {readable(cell)}.",
+                "write path,label,split as its first line, with the names of the columns that it has",
+            )
         have = ", ".join(names[:10]) or "none"
         raise BadInput(
             f"{path} has no column of paths; its columns are {have}.",
             "call one of its columns path, image, file or filename",
         )
+
+
+def _image_in(cells: Sequence[str], path: Path) -> str | None:
+    """The cell, of a table's first row, that is the path of an image and no column's name."""
+    for cell in map(str.strip, cells):
+        if cell.lower().endswith(IMAGE_ENDINGS) or (cell and os.path.isfile(path.parent / cell)):
+            return cell
+    return None
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[Any, Any, Any]]:

@@ -37,7 +37,7 @@ def classes_from(path: str | Path) -> list[str]:
         elif kind == "manifest":
             found = _values(label for _, label, _ in manifest.rows(where / "labels.csv" if where.is_dir() else where))
         else:
-            found = list(digits.CLASSES)
+            found = list(digits.CLASSES) if kind == "idx" else []
     if not found:
         raise BadInput(f"{where} names no classes.", "nsdata init --classes cat,dog,fox")
     return found

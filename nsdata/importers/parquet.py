@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +16,12 @@ from nsdata.importers.layout import SPLIT_OF, UNLABELLED, label_of, readable, sp
 
 _IMAGE = ("image", "img", "jpg", "png")
 LABELS = ("label", "labels", "fine_label", "class", "target")
+_MAGIC = b"PAR1"
 _BATCH = 256  # rows at a time: small images or not, a few hundred MB at most
+
+
+class DamagedParquet(BadInput):
+    """A file that begins as parquet and lacks a footer that can be read: nothing of it can be."""
 
 
 def items(
@@ -70,15 +76,22 @@ def _batches(file: Any, names: list[str], path: Path) -> Iterator[dict[str, list
         for batch in file.iter_batches(batch_size=_BATCH, columns=names):
             yield {name: batch.column(name).to_pylist() for name in names}
     except (OSError, ValueError, pa.ArrowException) as e:
-        yield Skipped(path.name, f"damaged parquet: {str(e).splitlines()[0][:80]}; the rest is lost")
+        yield Skipped(path.name, f"damaged parquet: {str(e).splitlines()[0][:80]}; the rest is lost", True)
 
 
 def _bytes(cell: Any, source: str, base: Path) -> tuple[str, bytes | str]:
-    """(source, the image's bytes or the reason why there are none)."""
+    """(source, the image's bytes or the reason why there are none).
+
+    A path instead of bytes may lead only into the table's folder, base: such tables are downloaded, and who
+    wrote one must not choose which of the reader's other files come in.
+    """
     if isinstance(cell, dict):
         data, name = cell.get("bytes"), cell.get("path")
         if data is None and name:
-            return readable(name), read(name if name.startswith("/") else f"{base}/{name}")
+            folder = os.path.abspath(base)
+            file = os.path.normpath(os.path.join(folder, str(name)))
+            inside = file.startswith(folder.rstrip("/") + "/")
+            return readable(str(name)), read(file) if inside else "path outside of the table's folder"
         return (f"{source}!{readable(name)}" if name else source), "no image bytes" if data is None else data
     return source, "no image bytes" if cell is None else cell
 
@@ -108,7 +121,7 @@ def own_classes(schema: Any, label: str | None = None) -> list[str]:
 
 @contextmanager
 def opened(path: Path) -> Iterator[Any]:
-    """The file as pyarrow's ParquetFile. Raises BadInput if it is none."""
+    """The file as pyarrow's ParquetFile. Raises BadInput if it is none, DamagedParquet if it was one."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -116,8 +129,18 @@ def opened(path: Path) -> Iterator[Any]:
         file = pq.ParquetFile(path)
         names = file.schema_arrow.names
     except (OSError, ValueError, pa.ArrowException) as e:
-        raise BadInput(f"{path} is no parquet file: {str(e).splitlines()[0]}", f"file {path}") from e
+        error = DamagedParquet if _begins(path) else BadInput
+        raise error(f"{path} is no parquet file: {str(e).splitlines()[0]}", f"file {path}") from e
     if len(set(names)) < len(names):
         raise BadInput(f"{path} has two columns of one name; its columns are {', '.join(names[:10])}.")
     with file:
         yield file
+
+
+def _begins(path: Path) -> bool:
+    """Whether the file's first bytes are those of a parquet file."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_MAGIC)) == _MAGIC
+    except OSError:
+        return False

@@ -6,25 +6,34 @@ the archive were whole.
 
 from __future__ import annotations
 
-import bz2
 import json
-import lzma
 import tarfile
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from nsdata.errors import BadInput
 from nsdata.importers.item import Item, Skipped
 from nsdata.importers.layout import MAX_BYTES, UNLABELLED, Places, ignored, label_of, readable, split_of_file
+from nsdata.importers.unpacked import Unpacked
 from nsdata.schema import SPLITS
 
 ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-_IMAGES = frozenset({"jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"})
-_SIDES = frozenset({"cls", "json"})
+_TELLING = frozenset({"cls", "json"})  # side files that may hold a label
+_SIDES = _TELLING | {
+    *("txt", "caption", "xml", "csv", "id", "index", "inx", "cbor", "msgpack", "mp"),
+    *("npy", "npz", "pyd", "pth", "pt", "ten", "tenbin"),
+}  # what WebDataset writers put beside an image; whatever else is there is taken for an image
 _BLOCK = 512
-_CHUNK = 1 << 18
+_BODILESS = {  # types without data, whatever size their header says
+    tarfile.LNKTYPE: "hard link",
+    tarfile.SYMTYPE: "link",
+    tarfile.CHRTYPE: "device",
+    tarfile.BLKTYPE: "device",
+    tarfile.FIFOTYPE: "pipe",
+    tarfile.DIRTYPE: "folder",
+}
+_FOLDERS = (tarfile.DIRTYPE, b"D", b"V")  # nothing is lost with them: D is GNU's list of a folder, V a title
 
 Member = tuple[str, bytes]
 
@@ -35,8 +44,8 @@ def items(
     """The images of one tar, in its order; one sample in memory at a time.
 
     Labels and splits come from the folders (layout.py) or, for a WebDataset sample, from its ``.cls`` (a
-    class name or index) or the "label" and "split" of its ``.json``. What damage took is Skipped, naming the
-    archive, after everything that could be read. Raises BadInput for an unknown class and for no tar.
+    class name or index) or the "label" and "split" of its ``.json``; its other side files (_SIDES) are passed
+    over. Links, and what damage took, are Skipped. Raises BadInput for an unknown class and for no tar.
     """
     file_split = split_of_file(path.name)
     places = Places(classes, split, labelled, file_split, str(path))
@@ -45,12 +54,15 @@ def items(
         if isinstance(group, Skipped):
             yield group
             continue
-        sides = {ext: data for ext, data in ((_ending(n), d) for n, d in group) if ext in _SIDES}
-        images = [(n, d) for n, d in group if _ending(n) in _IMAGES] if sides else []
-        if not images:
-            for name, data in group:
+        sides = _telling(group)
+        images = _images(group, bool(sides))
+        if not sides:
+            for name, data in images or group:
                 where, label = places.of(name.rpartition("/")[0])
                 yield Item(f"{path.name}!{readable(name)}", data, label, where)
+            continue
+        if not images:
+            yield Skipped(f"{path.name}!{readable(group[0][0])}", "no image beside it")
             continue
         label, told = _told(sides, classes, index, f"{key} of {path}")
         for name, data in images:
@@ -88,8 +100,35 @@ def _told(
     return label_of(value, classes, index, where), split if split in SPLITS else None
 
 
+def _telling(group: list[Member]) -> dict[str, bytes]:
+    """What holds a sample's label, by "cls" and "json": key.cls, key.json, or key.what.cls beside one image.
+
+    Beside several (img.1.jpg, img.2.jpg, img.2.cls) it is not known which it means. A key.what.json
+    says nothing: it lies beside many a class folder's images, and need not be about labels.
+    """
+    found = {ending: data for ending, data in ((_ending(n), d) for n, d in group) if ending in _TELLING}
+    if "cls" not in found and len(group) > 1:
+        others = [data for name, data in group if _last(name) == "cls"]
+        if len(others) == 1 and sum(_last(name) not in _SIDES for name, _ in group) == 1:
+            found["cls"] = others[0]
+    return found
+
+
+def _images(group: list[Member], told: bool) -> list[Member]:
+    """A sample without its side files; a label that nobody understood (not told) is kept, to be reported."""
+    if len(group) == 1 and not told:
+        return group
+    quiet = _SIDES if told else _SIDES - _TELLING
+    return [member for member in group if _last(member[0]) not in quiet]
+
+
 def _ending(name: str) -> str:
     return name.rpartition("/")[2].partition(".")[2].lower()
+
+
+def _last(name: str) -> str:
+    """The last part of an ending: "jpg" of k.image.jpg; "" of a name without any."""
+    return _ending(name).rpartition(".")[2]
 
 
 def _key(name: str) -> str:
@@ -103,9 +142,10 @@ def _samples(path: Path) -> Iterator[tuple[str, list[Member] | Skipped]]:
     key = ""
     for member in members(path):
         if isinstance(member, Skipped):
-            if group:
+            inside = not member.damage and _key(member.source.removeprefix(path.name + "!")) == key
+            if group and not inside:  # a link in a sample does not part it from its label
                 yield key, group
-            group = []
+                group = []
             yield "", member
             continue
         this = _key(member[0])
@@ -125,8 +165,9 @@ def members(path: Path) -> Iterator[Member | Skipped]:
     except OSError as e:
         raise BadInput(f"{path} cannot be read: {e.strerror or e}.", f"ls -l {path}") from e
     with file:
-        stream = _Stream(file, path.name)
-        long_name, resync, zeros, first = "", 0, 0, True
+        stream = Unpacked(file)
+        resync, zeros, first = 0, 0, True
+        long: dict[str, str] = {}
         while True:
             block = stream.read(_BLOCK)
             if len(block) < _BLOCK:
@@ -134,7 +175,7 @@ def members(path: Path) -> Iterator[Member | Skipped]:
             try:
                 head = _head(block)
             except tarfile.HeaderError:
-                long_name = ""
+                long = {}
                 if block.count(0) == _BLOCK:
                     zeros += _BLOCK  # the end, unless something follows
                 elif first:
@@ -143,28 +184,29 @@ def members(path: Path) -> Iterator[Member | Skipped]:
                     resync, zeros = resync + zeros + _BLOCK, 0  # look for the next whole header
                 continue
             if resync:
-                yield Skipped(path.name, f"damaged: {resync + zeros:,} bytes lost before {readable(head.name)}")
+                yield Skipped(path.name, f"damaged: {resync + zeros:,} bytes lost before {readable(head.name)}", True)
             elif zeros and not first:
                 reason = f"{zeros:,} zeros before {readable(head.name)}: two archives in one, or damage"
-                yield Skipped(path.name, reason)
+                yield Skipped(path.name, reason, True)
             resync, zeros, first = 0, 0, False
             padded = -(-head.size // _BLOCK) * _BLOCK
             if head.type in (b"L", b"x", b"g", b"K", b"X"):
                 body = stream.read(padded)[: head.size] if head.size <= 1 << 20 else stream.skip(padded)
-                long_name = _long(head.type, body) or long_name
+                long = long | _long(head.type, body)
                 continue
-            name, long_name = long_name or head.name, ""
-            name = name.removeprefix("./")
-            usable = head.type in tarfile.REGULAR_TYPES and head.type != b"S" and not any(map(ignored, name.split("/")))
-            if not usable or head.size > MAX_BYTES:
+            if long:
+                head = head._replace(name=long.get("name", head.name), link=long.get("link", head.link))
+                long = {}
+            name = head.name.removeprefix("./")
+            litter = any(map(ignored, name.split("/")))
+            if litter or (reason := _unusable(head)):
                 stream.skip(padded)
-                if usable or head.type == b"S":
-                    reason = "sparse file" if head.type == b"S" else f"{head.size / 1e9:.1f} GB, too large"
+                if not litter and head.type not in _FOLDERS:
                     yield Skipped(f"{path.name}!{readable(name)}", reason)
                 continue
             data = stream.read(padded)
             if len(data) < head.size:
-                yield Skipped(f"{path.name}!{readable(name)}", f"truncated after {len(data):,} bytes")
+                yield Skipped(f"{path.name}!{readable(name)}", f"truncated after {len(data):,} bytes", True)
                 zeros = 0 if stream.reason else _BLOCK  # said once is enough
                 break
             yield name, data[: head.size]
@@ -177,6 +219,7 @@ class _Head(NamedTuple):
     name: str
     size: int
     type: bytes
+    link: str = ""  # where a link leads
 
 
 def _head(block: bytes) -> _Head:
@@ -192,111 +235,49 @@ def _head(block: bytes) -> _Head:
     info = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
     if info.size < 0:
         raise tarfile.HeaderError("negative size")
-    return _Head(info.name, info.size, info.type)
+    size = 0 if info.type in _BODILESS else info.size
+    return _Head(info.name, size, info.type, info.linkname)
 
 
-def _end(path: Path, stream: _Stream, resync: int, ended: bool) -> Iterator[Skipped]:
+def _unusable(head: _Head) -> str:
+    """Why this member is no file to read; "" if it is one."""
+    if head.type in tarfile.REGULAR_TYPES and head.type != tarfile.GNUTYPE_SPARSE:
+        return f"{head.size / 1e9:.1f} GB, too large" if head.size > MAX_BYTES else ""
+    if head.type in (tarfile.LNKTYPE, tarfile.SYMTYPE):
+        return f"{_BODILESS[head.type]} to {readable(head.link)}, not followed"
+    if head.type == tarfile.GNUTYPE_SPARSE:
+        return "sparse file"
+    return _BODILESS.get(head.type) or f"member of unknown type {head.type.decode('latin-1')!a}"
+
+
+def _end(path: Path, stream: Unpacked, resync: int, ended: bool) -> Iterator[Skipped]:
     """What to say about the end of the archive."""
     if resync:
-        yield Skipped(path.name, f"damaged archive: its last {resync:,} bytes are lost")
+        yield Skipped(path.name, f"damaged archive: its last {resync:,} bytes are lost", True)
     if stream.reason and not ended:
-        yield Skipped(path.name, f"damaged archive: {stream.reason}; the rest is lost")
+        yield Skipped(path.name, f"damaged archive: {stream.reason}; the rest is lost", True)
     elif not ended:
-        yield Skipped(path.name, "archive without its end: it may be cut")
+        yield Skipped(path.name, "archive without its end: it may be cut", True)
 
 
 def _no_tar(path: Path, reason: str) -> BadInput:
     return BadInput(f"{path} is no tar archive{': ' + reason if reason else ''}.", f"file {path}")
 
 
-def _long(kind: bytes, body: bytes) -> str:
-    """The long name in a GNU or pax header, "" if there is none."""
-    if kind == b"L":
-        return body.rstrip(b"\0").decode("utf-8", "surrogateescape")
+def _long(kind: bytes, body: bytes) -> dict[str, str]:
+    """The long "name" and "link" in a GNU or pax header, as far as it holds them."""
+    if kind in (b"L", b"K"):
+        return {"name" if kind == b"L" else "link": body.rstrip(b"\0").decode("utf-8", "surrogateescape")}
+    found: dict[str, str] = {}
     if kind not in (b"x", b"X"):
-        return ""
+        return found
     at = 0
     while 0 <= at < len(body):
         length, _, _ = body[at : at + 20].partition(b" ")
         if not length.isdigit() or int(length) < 5:
-            return ""
+            break
         key, _, value = body[at + len(length) + 1 : at + int(length) - 1].partition(b"=")
-        if key == b"path":
-            return value.decode("utf-8", "surrogateescape")
+        if value and key in (b"path", b"linkpath"):
+            found["name" if key == b"path" else "link"] = value.decode("utf-8", "surrogateescape")
         at += int(length)
-    return ""
-
-
-class _Stream:
-    """A file's bytes, unpacked on the way. Damage ends it, after all that came before."""
-
-    def __init__(self, file: IO[bytes], name: str) -> None:
-        self._file = file
-        self._buffer, self._at = b"", 0
-        self._packed = b""
-        self.reason = ""
-        start = file.read(6)
-        file.seek(0)
-        self._new: Any = None
-        if start[:2] == b"\x1f\x8b":
-            self._new = lambda: zlib.decompressobj(31)
-        elif start[:3] == b"BZh":
-            self._new = bz2.BZ2Decompressor
-        elif start == b"\xfd7zXZ\0":
-            self._new = lzma.LZMADecompressor
-        self._unpacker: Any = self._new() if self._new else None
-
-    def read(self, size: int) -> bytes:
-        """The next size bytes, fewer at the end."""
-        end = self._at + size
-        if end <= len(self._buffer):
-            data = self._buffer[self._at : end]
-            self._at = end
-            return data
-        parts = [self._buffer[self._at :]]
-        have = len(parts[0])
-        self._buffer, self._at = b"", 0
-        while have < size and (more := self._more()):
-            parts.append(more)
-            have += len(more)
-        if have > size:
-            self._buffer, self._at = parts[-1], len(parts[-1]) - (have - size)
-            parts[-1] = parts[-1][: self._at]
-        return b"".join(parts)
-
-    def skip(self, size: int) -> bytes:
-        """Pass over size bytes without keeping them; returns nothing."""
-        while size > 0 and (step := len(self.read(min(size, _CHUNK)))):
-            size -= step
-        return b""
-
-    def _more(self) -> bytes:
-        """The next bytes, b"" at the end or at damage (then reason is set)."""
-        if self.reason:
-            return b""
-        try:
-            if self._unpacker is None:
-                return self._file.read(_CHUNK)
-            while True:
-                if self._unpacker.eof and not self._next_member():
-                    return b""
-                hungry = getattr(self._unpacker, "needs_input", True)
-                packed = (self._packed or self._file.read(_CHUNK // 4)) if hungry else b""
-                data: bytes = self._unpacker.decompress(packed, _CHUNK)
-                if not (packed or data or self._unpacker.eof) and hungry:
-                    self.reason = "compressed data is cut short"
-                    return b""
-                self._packed = getattr(self._unpacker, "unconsumed_tail", b"")
-                if data:
-                    return data
-        except (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError) as e:
-            self.reason = f"compressed data is damaged ({e})" if self._unpacker else f"cannot be read ({e})"
-            return b""
-
-    def _next_member(self) -> bool:
-        """Whether another compressed member follows, as in concatenated files; padding and rubbish do not."""
-        rest = self._unpacker.unused_data or self._file.read(_CHUNK // 4)
-        if rest[:2] not in (b"\x1f\x8b", b"BZ", b"\xfd7"):
-            return False
-        self._unpacker, self._packed = self._new(), rest
-        return True
+    return found

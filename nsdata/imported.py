@@ -1,0 +1,46 @@
+"""What one import did, and what it left out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from nsdata.errors import BadInput
+from nsdata.importers.item import Skipped
+
+
+@dataclass(frozen=True, slots=True)
+class Clash:
+    """The same bytes came a second time with another label or split; the later one was left out."""
+
+    source: str
+    id: str
+    reason: str
+
+
+@dataclass
+class Imported:
+    """What one import did. ``version`` is None when nothing was new and so nothing was published."""
+
+    source: str
+    added: int = 0
+    labelled: int = 0  # of the added ones
+    present: int = 0  # images that were here already, with nothing new to say
+    hidden: int = 0  # of those: removed by a person, and so not visible
+    gained: int = 0  # images that were here without a label and have one now
+    continued: int = 0  # images that an interrupted run of the same import had stored
+    splits: dict[str, int] = field(default_factory=dict)
+    skipped: list[Skipped] = field(default_factory=list)
+    clashes: list[Clash] = field(default_factory=list)
+    version: int | None = None
+    seconds: float = 0.0
+
+
+def strict_error(result: Imported) -> BadInput:
+    """What ``strict`` says of an import in which something cannot come in."""
+    first = result.skipped[0] if result.skipped else result.clashes[0]
+    count = len(result.skipped) + len(result.clashes)
+    return BadInput(
+        f"{count:,} of the files of {result.source} cannot come in, the first being {first.source}: {first.reason}. "
+        "Nothing was imported.",
+        "Leave out --strict to import the rest.",
+    )
