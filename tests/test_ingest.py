@@ -259,7 +259,7 @@ def test_what_would_poison_a_store_is_refused_at_the_door(url: str, wrong: dict[
     images, _ = digits(1)
     facts = {"source": "x", "data": encode_array(images[0]), "label": None, "split": "train", **wrong}
     store = Store.create(url, CLASSES)
-    with pytest.raises(ValueError, match="x|label"):
+    with pytest.raises(ValueError, match=r"x|label"):
         store.add_items(lambda: [Item(**facts)], source="x")
     assert Store.open(url).version == 1
 
@@ -269,7 +269,7 @@ def test_the_same_import_published_between_look_and_claim_is_not_harmed(
 ) -> None:
     from nsdata import claims
 
-    images, labels = digits(10)
+    images, _ = digits(10)
     Store.create(tmp_path / "lake", CLASSES)
 
     def items() -> list[Item]:
