@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nsdata.errors import NsdataError, StoreDamaged
 from nsdata.objects import is_local, refused, sync_path
@@ -51,14 +52,14 @@ class Reader:
         with _translated(self.url, "read"):
             return self._checked(column, self._columns[column][start:stop], stop - start)
 
-    def take(self, column: str, rows: Sequence[int]) -> np.ndarray[Any, Any]:
+    def take(self, column: str, rows: Sequence[int] | NDArray[Any]) -> np.ndarray[Any, Any]:
         """These rows of a numeric column, in this order, repeats included."""
         if not len(rows):
             return np.asarray(self._schema[column].empty)
         with _translated(self.url, "read"):
             return self._checked(column, self._columns[column][_plain(rows)], len(rows))
 
-    def blobs(self, column: str, rows: Sequence[int]) -> list[bytes]:
+    def blobs(self, column: str, rows: Sequence[int] | NDArray[Any]) -> list[bytes]:
         """These rows of a "bytes" column."""
         if not len(rows):
             return []
@@ -72,6 +73,13 @@ class Reader:
             return []
         with _translated(self.url, "read"):
             return list(self._columns[column][start:stop])
+
+    def texts_at(self, column: str, rows: Sequence[int] | NDArray[Any]) -> list[str]:
+        """These rows of a "text" column, in this order, repeats included."""
+        if not len(rows):
+            return []
+        with _translated(self.url, "read"):
+            return list(self._columns[column][_plain(rows)])
 
     def _checked(self, column: str, values: Any, rows: int) -> np.ndarray[Any, Any]:
         """The engine does not enforce vector lengths: a ragged column reads as a list."""
@@ -227,7 +235,7 @@ def _type(column: Column) -> Any:
     return scalars[column.type]()
 
 
-def _plain(rows: Sequence[int]) -> list[int]:
+def _plain(rows: Sequence[int] | NDArray[Any]) -> list[int]:
     return rows.tolist() if isinstance(rows, np.ndarray) else list(rows)
 
 

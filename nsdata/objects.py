@@ -117,6 +117,11 @@ class Objects:
             obstore.put(self._store(), path, data, mode="overwrite")
         self.sync(path)
 
+    def writable(self) -> None:
+        """Raise StorageFailed where the disk lets this user only read."""
+        if is_local(self.url) and not (os.access(self.url, os.W_OK) and os.access(f"{self.url}/log", os.W_OK)):
+            raise refused(self.url, PermissionError())
+
     def sync(self, path: str) -> None:
         """Make the file durable: on a disk, fsync it and its folder; a bucket is durable when it answers."""
         if not is_local(self.url):

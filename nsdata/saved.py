@@ -43,6 +43,7 @@ def save(view: View, name: str, *, replace: bool = False) -> View:
         return data
 
     head = view.store.head()
+    head.writable()
     make(head.state)  # before anything is written
     url = f"{view.store.url}/{dataset}"
     with engine.Writer(url, schema.VIEW) as writer:

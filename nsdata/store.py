@@ -293,12 +293,13 @@ class Store:
         return event
 
     def writable(self) -> None:
-        """Raise ReadOnly for a past version."""
+        """Raise ReadOnly for a past version, StorageFailed where this user may not write: before any work is done."""
         if self._pinned:
             raise ReadOnly(
                 f"This is the store as it was at version {self.version}; it cannot be changed.",
                 f"Store.open({self.url!r})",
             )
+        self.objects.writable()
 
     def refresh(self) -> Store:
         """Move this handle to the newest version."""

@@ -6,9 +6,9 @@ Legend: N rows of the version (removed ones included), n asked for, K classes.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from nsdata.ids import whole
 from nsdata.state import People, State
 
 Array = NDArray[Any]
+T = TypeVar("T")
 
 
 class Readers:
@@ -109,26 +110,11 @@ class Table:
         """Where images came from, relative to what was imported; all rows, or these (repeats allowed)."""
         if rows is None:
             return [text for s in self.state.segments for text in self._open(s.name).texts("source", 0, s.rows)]
-        found: dict[int, str] = {}
-        for row in rows:
-            if int(row) not in found:
-                segment = self.state.segments[self._segments_of(np.asarray([row]))[0]]
-                offset = int(row) - segment.start
-                found[int(row)] = self._open(segment.name).texts("source", offset, offset + 1)[0]
-        return [found[int(row)] for row in rows]
+        return self._gathered(np.asarray(rows, np.int64), lambda reader, at: reader.texts_at("source", at), "")
 
     def blobs(self, rows: Array) -> list[bytes]:
         """The encoded bytes of these rows, in this order, repeats included."""
-        rows = np.asarray(rows, np.int64)
-        which = self._segments_of(rows)
-        out: list[bytes] = [b""] * len(rows)
-        for index in np.unique(which):
-            segment = self.state.segments[index]
-            places = np.flatnonzero(which == index)
-            reader = self._open(segment.name)
-            for place, blob in zip(places, reader.blobs("image", rows[places] - segment.start), strict=True):
-                out[place] = blob
-        return out
+        return self._gathered(np.asarray(rows, np.int64), lambda reader, at: reader.blobs("image", at), b"")
 
     def rows_of(self, ids: Array) -> Array:
         """(n,) int64 row of each id of an (n, 16) uint8 array, -1 where the version has no such image.
@@ -185,6 +171,18 @@ class Table:
         rows = self.rows_of(ids)
         known = rows >= 0
         return rows[known], said[known], np.repeat([b.event for b in batches], [b.rows for b in batches])[known]
+
+    def _gathered(self, rows: Array, read: Callable[[engine.Reader, Array], list[T]], empty: T) -> list[T]:
+        """One value for each row, read segment by segment."""
+        which = self._segments_of(rows)
+        out = [empty] * len(rows)
+        for index in np.unique(which):
+            segment = self.state.segments[index]
+            places = np.flatnonzero(which == index)
+            values = read(self._open(segment.name), rows[places] - segment.start)
+            for place, value in zip(places, values, strict=True):
+                out[place] = value
+        return out
 
     def _open(self, name: str) -> engine.Reader:
         return self.readers.open(name, schema.SEGMENT)

@@ -599,3 +599,15 @@ def test_what_is_not_there(tmp_path: Path) -> None:
         open_source(tmp_path, classes=CLASSES, format="zip")
     with pytest.raises(BadInput, match="names no classes"):
         classes_from(tree(tmp_path / "flat", "1.png"))
+
+
+def test_a_json_that_says_nothing_of_the_label_leaves_it_to_the_folder(tmp_path: Path) -> None:
+    picture = encode_array(np.zeros((4, 4), np.uint8))
+    with tarfile.open(tmp_path / "facts.tar", "w") as archive:
+        for name, data in (("cat/1.png", picture), ("cat/1.json", b'{"author": "ann"}')):
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    (item,) = open_source(str(tmp_path / "facts.tar"), classes=["dog", "cat"])
+    assert isinstance(item, Item)
+    assert item.label == 1

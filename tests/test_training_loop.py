@@ -327,3 +327,20 @@ def test_a_student_beats_its_teacher_on_digits(tmp_path: Path) -> None:
     assert student.warnings == [] and store.refresh().models[1].sha256 == student.sha256
     before, after = (evaluate(model, test, device="cpu").top1 for model in (teacher, student))
     assert before > 0.7 and after > before + 0.01
+
+
+def test_a_store_that_cannot_be_written_is_found_out_before_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import os
+
+    from nsdata.errors import StorageFailed
+
+    store = Store.create(tmp_path / "lake", ["a", "b"])
+    images = np.random.default_rng(0).integers(0, 255, (20, 8, 8), np.uint8)
+    store.add_arrays(images, np.arange(20) % 2)
+    real = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK and real(path, mode))  # tests may run as root
+    with pytest.raises(StorageFailed, match="No permission"):
+        train(store.view().split("train").labelled(), config=TINY, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -85,6 +85,8 @@ def train(
     gen = (0 if pseudo is None else pseudo.gen) if gen is None else whole_number("gen", gen)
     split = data.prepare(people, pseudo, config.val_fraction, gen=gen, ratio=config.ratio)
     assert gen is not None  # prepare() refused a pseudo view without one
+    if publish:
+        people.store.head().writable()  # now, not after hours of training
     folder = _claim(Path(out), replace)
     device = models.pick_device(config.device)
     on_gpu = device.type == "cuda"

@@ -65,21 +65,23 @@ def items(
             yield Skipped(f"{path.name}!{readable(group[0][0])}", "no image beside it")
             continue
         label, told = _told(sides, classes, index, f"{key} of {path}")
+        if label is None and "cls" not in sides:
+            label = _folders(places, images[0][0])[1]  # a .json that says nothing of the label: its folder may
         for name, data in images:
             yield Item(
                 f"{path.name}!{readable(name)}",
                 data,
                 label if labelled and file_split not in UNLABELLED else None,
-                split or told or _split_of(places, name),
+                split or told or _folders(places, name)[0],
             )
 
 
-def _split_of(places: Places, name: str) -> str:
-    """The split that a sample's folders or the archive's name say; folders that name no class say nothing."""
+def _folders(places: Places, name: str) -> tuple[str, int | None]:
+    """The split and label that a sample's folders say; folders that name no class say nothing."""
     try:
-        return places.of(name.rpartition("/")[0])[0]
+        return places.of(name.rpartition("/")[0])
     except BadInput:
-        return places.of("")[0]
+        return places.of("")[0], None
 
 
 def _told(
