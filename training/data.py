@@ -172,7 +172,9 @@ def _first_eight(view: View) -> NDArray[np.uint64]:
 
 def _need_rows(view: View, what: str) -> None:
     if not len(view):
-        raise EmptyView(f"The {what} view keeps no rows, so there is nothing to train on.", "nsdata show")
+        raise EmptyView(
+            f"The {what} view keeps no rows, so there is nothing to train on.", "nsdata import FOLDER_OF_CLASS_FOLDERS"
+        )
 
 
 def _refuse_evaluation_images(view: View, what: str) -> None:

@@ -166,8 +166,12 @@ def _files(source: str | Path) -> list[Path]:
     names = sorted(p.name for p in place.iterdir() if not p.name.startswith("."))
     near = get_close_matches(path.name, names, n=1, cutoff=0.5)
     if not path.parent.is_dir():
-        raise BadInput(f"There is no {path}: the folder {path.parent} does not exist.", f"ls {Path(path.anchor)}")
+        raise BadInput(
+            f"There is no file or folder {path}: the folder {path.parent} does not exist.", f"ls {Path(path.anchor)}"
+        )
     if near:
-        raise BadInput(f"There is no {path}; the closest is {place / near[0]}.", f"nsdata import {place / near[0]}")
+        raise BadInput(
+            f"There is no file or folder {path}; the closest is {place / near[0]}.", f"nsdata import {place / near[0]}"
+        )
     have = ", ".join(names[:8]) + (", …" if len(names) > 8 else "") if names else "nothing"
-    raise BadInput(f"There is no {path}; {place.absolute()} holds {have}.", f"ls {place}")
+    raise BadInput(f"There is no file or folder {path}; {place.absolute()} holds {have}.", f"ls {place}")
