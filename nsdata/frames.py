@@ -1,8 +1,14 @@
-"""A view as an Arrow table, for people who go on in pandas, polars or DuckDB."""
+"""Images and their labels as Arrow columns, for people who go on in pandas, polars or DuckDB.
+
+Legend: m rows asked for, repeats allowed.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from nsdata.ids import hexes
 from nsdata.schema import SPLITS
@@ -10,22 +16,25 @@ from nsdata.schema import SPLITS
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from nsdata.view import View
+    from nsdata.labels import Labels
+    from nsdata.table import Table
 
 
-def of_view(view: View) -> pa.Table:
-    """See View.to_arrow. soft_label is a fixed-size list of float16, null where the generation has none."""
+def of_rows(table: Table, rows: NDArray[np.int64], labels: Labels | None) -> pa.Table:
+    """(m rows) id, source, split, label (null = none); with ``labels`` also pseudo_label, confidence, soft_label.
+
+    soft_label is a fixed-size list of float16. What a generation does not label is null.
+    """
     import pyarrow as pa
 
-    table, rows = view.store.table, view.rows
-    label = view.labels
+    label = table.label[rows]
     columns: dict[str, Any] = {
-        "id": pa.array(hexes(view.ids), pa.string()),
+        "id": pa.array(hexes(table.ids[rows]), pa.string()),
         "source": pa.array(table.sources(rows.tolist()), pa.string()),
-        "split": pa.array([SPLITS[code] for code in view.splits], pa.string()),
+        "split": pa.array([SPLITS[code] for code in table.split[rows]], pa.string()),
         "label": pa.array(label, mask=label < 0),
     }
-    if (labels := view.soft_labels) is not None:
+    if labels is not None:
         pseudo, confidence = labels.all_pseudo[rows], labels.all_confidence[rows]
         missing = pseudo < 0
         soft = labels.take_known(rows)

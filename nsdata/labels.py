@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from nsdata import schema
 from nsdata.errors import BadLabels, GenerationError
 from nsdata.ids import hexes
-from nsdata.schema import SPLITS
 from nsdata.state import Generation
 from nsdata.table import Table
 
@@ -131,29 +130,18 @@ class Labels:
 
     def to_arrow(self) -> pa.Table:
         """id, label (people's, null = none), split, source, pseudo_label, confidence, soft_label: losing nothing."""
-        import pyarrow as pa
+        from nsdata.frames import of_rows
 
-        rows = self.rows
-        label = self._table.label[rows]
-        return pa.table(
-            {
-                "id": pa.array(hexes(self._table.ids[rows])),
-                "label": pa.array(label, mask=label < 0),
-                "split": pa.array([SPLITS[code] for code in self._table.split[rows]]),
-                "source": pa.array([self._sources[row] for row in rows]),
-                "pseudo_label": pa.array(self.pseudo),
-                "confidence": pa.array(self.confidence),
-                "soft_label": pa.FixedSizeListArray.from_arrays(pa.array(self.soft.reshape(-1)), self._width),
-            }
-        )
+        order = ["id", "label", "split", "source", "pseudo_label", "confidence", "soft_label"]
+        return of_rows(self._table, self.rows, self).select(order)
 
     def to_pandas(self) -> pd.DataFrame:
         """The columns of ``to_arrow`` as a data frame; soft_label holds one (K,) float16 array per image."""
         import pandas as pd
 
-        soft = self.soft
-        table = self.to_arrow().drop_columns(["soft_label"])
-        frame = table.to_pandas()
+        table = self.to_arrow()
+        soft = table["soft_label"].combine_chunks().flatten().to_numpy().reshape(-1, self._width)
+        frame = table.drop_columns(["soft_label"]).to_pandas()
         frame["label"] = pd.array(table["label"].to_pandas(), dtype="Int32")
         frame["soft_label"] = list(soft)
         return frame
@@ -168,10 +156,6 @@ class Labels:
         from nsdata.card import generation_rows, to_html
 
         return to_html(generation_rows(self._generation))
-
-    @cached_property
-    def _sources(self) -> list[str]:
-        return self._table.sources()
 
     def _spread(self, column: str, dtype: Any, absent: float) -> Array:
         values = np.full(len(self._table), absent, dtype)

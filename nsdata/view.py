@@ -210,9 +210,9 @@ class View:
 
     def to_arrow(self) -> pa.Table:
         """One row per entry, repeats included: id, source, split, label, and the generation's labels if there are."""
-        from nsdata.frames import of_view
+        from nsdata.frames import of_rows
 
-        return of_view(self)
+        return of_rows(self.store.table, self.rows, self.soft_labels)
 
     def to_pandas(self) -> pd.DataFrame:
         """The columns of ``to_arrow`` as a data frame."""
