@@ -65,14 +65,16 @@ def plan(
     epochs=None goes on for ever, in full batches that may span two epochs.
     """
     copies = copies_of(rows)
-    epoch = 0
+    epoch, cut, skip = 0, 0, start
+    if epochs is None and len(rows):  # batches follow one another without a gap: whole epochs need not be ordered
+        (epoch, cut), skip = divmod(start * batch_size, len(rows)), 0
     left_rows, left_keys = np.empty(0, np.int64), np.empty(0, np.uint64)
-    skip = start
     while epochs is None or epoch < epochs:
         order = seeded_order(rows, copies, seed=seed, epoch=epoch) if shuffle else np.arange(len(rows))
         keys = mix(seed, epoch, rows, copies)
-        left_rows = np.concatenate([left_rows, rows[order]])
-        left_keys = np.concatenate([left_keys, keys[order]])
+        left_rows = np.concatenate([left_rows, rows[order[cut:]]])
+        left_keys = np.concatenate([left_keys, keys[order[cut:]]])
+        cut = 0
         whole = len(left_rows) // batch_size * batch_size
         for at in range(0, whole, batch_size):
             if skip:

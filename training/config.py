@@ -133,6 +133,10 @@ class TrainConfig:
     eval_every: int | None = None
     """Steps between validations. None: 20 times in a run."""
 
+    checkpoint_seconds: float = 60.0
+    """Seconds between two writes of resume.pt, with which a killed run goes on where it stopped; it is also written
+    at each validation and on Ctrl-C. About four times the model's size; no effect on what is learnt."""
+
     amp: bool = True
     """bfloat16 arithmetic on a GPU; no effect elsewhere."""
 
@@ -239,6 +243,7 @@ _RANGES: dict[str, tuple[float, float, str]] = {
     "dropout": (0, 0.99, "0 to below 1"),
     "drop_path": (0, 0.99, "0 to below 1"),
     "val_fraction": (0, 0.9, "0 to 0.9"),
+    "checkpoint_seconds": (0, 1e9, "0 or more"),
     "eval_every": (1, 2**40, "1 or more"),
     "seed": (0, 2**63 - 1, "0 or more"),
     "threads": (0, 4096, "0 or more"),

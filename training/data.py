@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,37 +129,41 @@ class Source:
                 images[np.searchsorted(self.rows, batch.rows)] = batch.images
         return images
 
-    def batches(self, batch_size: int, *, seed: int = 0, for_ever: bool = False) -> Generator[Batch, None, None]:
-        """Shuffled and without end for training; else one pass in order."""
-        epochs = None if for_ever else 1
+    def batches(
+        self, batch_size: int, *, seed: int = 0, for_ever: bool = False, start: int = 0
+    ) -> Generator[Batch, None, None]:
+        """Shuffled and without end for training; else one pass in order. The first ``start`` batches are left out."""
+        asked: dict[str, Any] = {
+            "shuffle": for_ever, "seed": seed, "epochs": None if for_ever else 1, "start": start, "drop_last": False
+        }  # fmt: skip
         if self.images is None:
-            yield from self.view.stream(batch_size, decode=self.decode, shuffle=for_ever, seed=seed, epochs=epochs)
+            yield from self.view.stream(batch_size, decode=self.decode, **asked)
             return
         labels = self.view.soft_labels
-        order = plan(self.view.rows, batch_size, shuffle=for_ever, seed=seed, epochs=epochs, start=0, drop_last=False)
-        for rows, _ in order:
+        for rows, _ in plan(self.view.rows, batch_size, **asked):
             at = np.searchsorted(self.rows, rows)
             soft = None if labels is None else labels.take(rows)
             yield Batch(self.images[at], rows, self.labels[at], soft)
 
 
 def mixed_batches(
-    labelled: Source, unlabelled: Source | None, *, batch_size: int, ratio: int, seed: int
+    labelled: Source, unlabelled: Source | None, *, batch_size: int, ratio: int, seed: int, start: int = 0
 ) -> Generator[Mixed, None, None]:
     """Steps without end: ``batch_size`` labelled images and ``ratio`` times as many unlabelled ones.
 
-    Every step has exactly that many; a batch may span two epochs. Close it (or let it go) to stop its threads.
+    Every step has exactly that many; a batch may span two epochs. The first ``start`` steps are left out, without
+    decoding them. Close it (or let it go) to stop its threads.
     """
     classes = len(labelled.view.store.classes)
     none = np.empty((0, classes), np.float16)
     with ExitStack() as stack:
-        people = labelled.batches(batch_size, seed=seed, for_ever=True)
+        people = labelled.batches(batch_size, seed=seed, for_ever=True, start=start)
         stack.enter_context(closing(people))
         if unlabelled is None or not ratio:
             for batch in people:
                 yield Mixed(batch.images, batch.labels, none)
         else:
-            pseudo = unlabelled.batches(batch_size * ratio, seed=seed, for_ever=True)
+            pseudo = unlabelled.batches(batch_size * ratio, seed=seed, for_ever=True, start=start)
             stack.enter_context(closing(pseudo))
             for ours, theirs in zip(people, pseudo, strict=True):
                 assert theirs.soft is not None

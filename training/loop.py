@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import json
 import math
-import platform
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -21,36 +17,28 @@ from torch import Tensor, nn
 
 from nsdata import View
 from nsdata.classes import whole_number
-from nsdata.errors import BadInput, ModelError, NsdataError, StorageFailed
+from nsdata.errors import ModelError
+from nsdata.objects import relative, sync_path
 from nsdata.progress import Progress, silent
-from training import data, losses, models, noise
+from training import data, losses, models, noise, resume, run_folder
 from training.config import TrainConfig
 from training.models import LoadedModel, Preprocess
 from training.optimiser import learning_rate, make_optimiser, moving_average
-
-FIELDS = (
-    "step",
-    "epoch",
-    "lr",
-    "loss",
-    "loss_labelled",
-    "loss_unlabelled",
-    "val_accuracy",
-    "images_per_second",
-)
-"""Columns of metrics.csv; losses are means since the row before, val_accuracy is 0 to 1 or empty."""
+from training.run_folder import FIELDS, Row
 
 
 @dataclass(slots=True, kw_only=True)
 class Trained(LoadedModel):
     """The model of a run as it lies in ``path``, and how the run went.
 
-    metrics: the rows of metrics.csv. warnings: sentences for the person.
+    metrics: the rows of metrics.csv. warnings: sentences for the person. resumed: the step from which this call went
+    on; 0 if it began. seconds: of training, an interrupted part of it included.
     """
 
-    metrics: list[dict[str, float | None]]
+    metrics: list[Row]
     warnings: list[str]
     steps: int
+    resumed: int
     seconds: float
 
 
@@ -64,8 +52,10 @@ def train(
     teacher_parameters: int | None = None,
     publish: bool = True,
     replace: bool = False,
+    restart: bool = False,
     on_progress: Progress = silent,
     on_warning: Callable[[str], None] | None = None,
+    on_resume: Callable[[int, int], None] | None = None,
 ) -> Trained:
     """Train generation ``gen``'s model on people's labels and, if given, a generation's soft labels.
 
@@ -73,13 +63,17 @@ def train(
     out:     the run's folder: config.json, metrics.csv, last.pt, and best.pt once the run is complete.
     gen:     of this model; by default 0 without ``pseudo``, else its generation.
     publish: record the model in the store, so that ``label`` finds it as the next generation's teacher.
-    replace: train over a finished run in ``out``.
-    on_warning: told each of ``Trained.warnings`` before the first step.
+    replace: train over a finished run in ``out``, or over an unfinished one that is of something else.
+    restart: begin at step 0 even where this very run was interrupted and could go on.
+    on_warning: told each of ``Trained.warnings`` before the first step. on_resume: told (step, steps) of a run that
+        goes on.
 
     The EMA weights that are best on the validation images are kept (ties: the later), the last ones without
-    validation. Test images are never looked at. Deterministic for a seed on one machine's CPU.
+    validation. Test images are never looked at. Deterministic for a seed on one machine's CPU. A run that was
+    interrupted or killed goes on when the same call is made again (training/resume.py), there to the same bits.
 
-    Raises BadInput, EmptyView, ModelError (unknown model, a loss that is not finite). Ctrl-C passes through.
+    Raises BadInput, EmptyView, ModelError (unknown model, a loss that is not finite), Conflict (another process
+    trains into ``out``). Ctrl-C passes through.
     """
     config = config or TrainConfig()
     gen = (0 if pseudo is None else pseudo.gen) if gen is None else whole_number("gen", gen)
@@ -87,50 +81,68 @@ def train(
     assert gen is not None  # prepare() refused a pseudo view without one
     if publish:
         people.store.head().writable()  # now, not after hours of training
-    folder = _claim(Path(out), replace)
+    folder = Path(out)
     device = models.pick_device(config.device)
     on_gpu = device.type == "cuda"
     classes = people.store.classes
+    warnings: list[str] = []
 
-    with _writing(folder), _seeded(config.seed, config.threads, device):
+    def warn(text: str) -> None:
+        warnings.append(text)
+        if on_warning is not None:
+            on_warning(text)
+
+    with run_folder.held(folder), run_folder.writing(folder), _seeded(config.seed, config.threads, device):
+        if restart or not (folder / resume.NAME).exists():
+            run_folder.refuse_finished(folder, replace)
         model = models.create(config, classes)
         preprocess = Preprocess.of(model, config.image_size)
-        warnings = [*split.warnings, *_size_warning(model, pseudo, teacher_parameters)]
-        for text in warnings:  # before the hours of work, not after them
-            if on_warning is not None:
-                on_warning(text)
+        for text in (*split.warnings, *_size_warning(model, pseudo, teacher_parameters)):
+            warn(text)  # before the hours of work, not after them
         layout = torch.channels_last if on_gpu and config.channels_last else torch.contiguous_format
         model = model.to(device).to(memory_format=layout)
         ema = moving_average(model, config.ema_decay)
         optimiser = make_optimiser(model, config)
         add_noise = noise.BatchNoise(config, preprocess)
 
-        size = preprocess.image_size
-        fixed = config.crop != "resized" or not config.noise
+        per_epoch = len(split.labelled) / config.batch_size  # an epoch is a pass over the labelled images
+        steps = config.steps or max(1, math.ceil(config.epochs * per_epoch))
+        every = config.eval_every or max(1, steps // 20)
+
+        same = resume.identity(config, steps, gen, classes, preprocess, split, device.type)
+        keeper = resume.Keeper(folder, same, model, ema.module, optimiser, config.checkpoint_seconds)
+        run = None if restart else keeper.take_up(replace=replace, warn=warn)
+        resumed = 0 if run is None else run.step
+        if run is None:
+            run_folder.refuse_finished(folder, replace)
+            keeper.forget()  # first, so that no state is ever beside another run's weights
+            (folder / "unfinished.pt").unlink(missing_ok=True)
+            run = resume.Run()
+        elif on_resume is not None:
+            on_resume(resumed, steps)
+        run_folder.write_config(folder, config, steps, gen, classes, split, preprocess)
+        if run.rows:
+            run_folder.write_metrics(folder, run.rows)
+        keep: dict[str, Any] = {"config": config, "classes": classes, "preprocess": preprocess, "generation": gen}
+
+        size, missing = preprocess.image_size, run.step < steps  # if no step is missing, nothing needs decoding
+        fixed = missing and (config.crop != "resized" or not config.noise)
         crop, plain = noise.train_crop(config, preprocess), noise.clean(preprocess)
         labelled = data.Source(split.labelled, crop, fixed=fixed, image_size=size)
         unlabelled = val = None
         if split.unlabelled is not None:
             unlabelled = data.Source(split.unlabelled, crop, fixed=fixed, image_size=size)
         if split.val is not None:
-            val = data.Source(split.val, plain, fixed=True, image_size=size)
+            val = data.Source(split.val, plain, fixed=missing, image_size=size)
 
-        per_epoch = len(split.labelled) / config.batch_size  # an epoch is a pass over the labelled images
-        steps = config.steps or max(1, math.ceil(config.epochs * per_epoch))
-        every = config.eval_every or max(1, steps // 20)
-        _write_config(folder, config, steps, gen, classes, split, preprocess)
-        keep: dict[str, Any] = {"config": config, "classes": classes, "preprocess": preprocess, "generation": gen}
-
-        rows: list[dict[str, float | None]] = []
-        best: float | None = None
         figures: dict[str, float | str] = {}
-        sums, counted = np.zeros(3), 0  # loss, labelled, unlabelled since the last row
-        began = lap = time.perf_counter()
+        began = time.perf_counter() - run.seconds
         mixed = data.mixed_batches(
-            labelled, unlabelled, batch_size=config.batch_size, ratio=config.ratio, seed=config.seed
+            labelled, unlabelled, batch_size=config.batch_size, ratio=config.ratio, seed=config.seed, start=run.step
         )
-        with closing(mixed) as batches:
-            for step, batch in zip(range(steps), batches, strict=False):
+        with closing(mixed) as batches, keeper.kept(run):
+            for step, batch in zip(range(run.step, steps), batches, strict=False):
+                keeper.begin_step()
                 lr = learning_rate(config, step, steps, per_epoch)
                 for group in optimiser.param_groups:
                     group["lr"] = lr
@@ -149,6 +161,7 @@ def train(
                 now = torch.stack([loss, labelled_N.mean(), unlabelled_M.sum() / max(1, len(unlabelled_M))])
                 value, value_labelled, value_unlabelled = now.tolist()
                 if not math.isfinite(value):
+                    keeper.forget()  # it would come to the same end
                     raise ModelError(
                         f"The loss is {value} at step {step + 1} of {steps}, learning rate {lr:.3g}.",
                         f"--set lr={config.lr / 4:g}, or --set clip_norm=1",
@@ -160,37 +173,54 @@ def train(
                 optimiser.step()
                 ema.update(model, step=step + 2)  # timm counts from one, and one further, for TF's formula
 
-                sums += (value, value_labelled, value_unlabelled)
-                counted += 1
-                done = step + 1
+                run.step = done = step + 1
+                run.sums = [a + b for a, b in zip(run.sums, (value, value_labelled, value_unlabelled), strict=True)]
+                run.counted += 1
+                run.seconds = time.perf_counter() - began
                 figures["loss"] = value
-                if done % every == 0 or done == steps:
-                    speed = counted * len(batch.images) / max(time.perf_counter() - lap, 1e-9)
+                validated = done % every == 0 or done == steps
+                if validated:
+                    speed = run.counted * len(batch.images) / max(run.seconds - run.lap, 1e-9)
                     accuracy = None if val is None else _accuracy(ema.module, val, preprocess, config)
-                    mean = [float(v) for v in sums / counted]
-                    rows.append(_row(done, done / per_epoch, lr, mean, len(batch.soft), accuracy, speed))
+                    mean = [total / run.counted for total in run.sums]
+                    run.rows.append(_row(done, done / per_epoch, lr, mean, len(batch.soft), accuracy, speed))
                     state = ema.module.state_dict()
                     models.save(folder / "last.pt", state=state, step=done, val_accuracy=accuracy, **keep)
-                    if best is None or accuracy is None or accuracy >= best:
-                        best = accuracy
-                        models.save(folder / "unfinished.pt", state=state, step=done, val_accuracy=best, **keep)
-                    _write_metrics(folder, rows)
-                    sums[:], counted = 0, 0
+                    if not run.best_step or accuracy is None or run.best is None or accuracy >= run.best:
+                        run.best, run.best_step = accuracy, done
+                        models.save(folder / "unfinished.pt", state=state, step=done, val_accuracy=run.best, **keep)
+                    run_folder.write_metrics(folder, run.rows)
+                    run.sums, run.counted = [0.0, 0.0, 0.0], 0
                     figures["images_per_second"] = speed
                     if accuracy is not None:
                         figures["accuracy"] = accuracy
-                    lap = time.perf_counter()
+                    run.seconds = run.lap = time.perf_counter() - began
+                keeper.end_step()
                 on_progress(done, steps, **figures)
+                if validated:
+                    keeper.write(run)
+                else:
+                    keeper.write_if_due(run)
 
-        # best.pt means a run that is complete; what an interrupted one leaves is called otherwise
-        (folder / "unfinished.pt").replace(folder / "best.pt")
-        saved = models.load(folder / "best.pt")
-        _sign(folder, saved)
-    seconds = time.perf_counter() - began
-    facts = {field.name: getattr(saved, field.name) for field in dataclasses.fields(LoadedModel)}
-    trained = Trained(**facts, metrics=rows, warnings=warnings, steps=steps, seconds=seconds)
-    if publish:
-        _publish(people, pseudo, trained)
+        # killed anywhere below, the same call finds run.sha256 and only does the rest
+        unfinished, best = folder / "unfinished.pt", folder / "best.pt"
+        if run.sha256 is None:
+            run.sha256 = resume.file_sha256(unfinished)
+            keeper.write(run)
+        if (
+            unfinished.exists()
+        ):  # best.pt means a run that is complete; what an interrupted one leaves is called otherwise
+            unfinished.replace(best)
+            sync_path(str(folder))
+        saved = models.load(best)
+        run_folder.sign(folder, saved)
+        facts = {field.name: getattr(saved, field.name) for field in dataclasses.fields(LoadedModel)}
+        trained = Trained(
+            **facts, metrics=run.rows, warnings=warnings, steps=steps, resumed=resumed, seconds=run.seconds
+        )
+        if publish:
+            _publish(people, pseudo, trained)
+        keeper.forget()
     return trained
 
 
@@ -208,10 +238,14 @@ def _accuracy(model: nn.Module, val: data.Source, preprocess: Preprocess, config
 
 
 def _publish(people: View, pseudo: View | None, trained: Trained) -> None:
-    """Tell the store: this is the model of its generation."""
-    people.store.head().publish_model(
+    """Tell the store: this is the model of its generation. Once: a run may be killed between this and its end."""
+    store, path = people.store.head(), trained.path.resolve()
+    known = store.models.get(trained.generation)
+    if known is not None and (known.sha256, known.path) == (trained.sha256, relative(store.url, path)):
+        return
+    store.publish_model(
         gen=trained.generation,
-        path=trained.path.resolve(),
+        path=path,
         sha256=trained.sha256,
         name=trained.name,
         parameters=trained.parameters,
@@ -232,38 +266,6 @@ def _size_warning(model: nn.Module, pseudo: View | None, teacher: int | None) ->
         f"The student has {mine:,} parameters, fewer than its teacher's {teacher:,}; "
         "Noisy Student asks for an equal or larger student."
     ]
-
-
-def _claim(folder: Path, replace: bool) -> Path:
-    """The run's folder, made if it is not there. Raises BadInput if it holds a finished run."""
-    if (folder / "best.pt").exists() and not replace:  # with it, the old model stays until the new one is complete
-        raise BadInput(f"The folder {folder} holds a finished run.", f"nsdata train … --out {folder}-2, or --replace")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInput(f"The folder {folder} cannot be made: {error.strerror}.", "--out FOLDER") from error
-    return folder
-
-
-def _sign(folder: Path, model: LoadedModel) -> None:
-    """Put into config.json which best.pt this run ended in."""
-    path = folder / "config.json"
-    content = json.loads(path.read_text(encoding="utf-8"))
-    content |= {"sha256": model.sha256, "val_accuracy": model.val_accuracy, "parameters": model.parameters}
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-@contextmanager
-def _writing(folder: Path) -> Iterator[None]:
-    """A run folder that cannot be written is the disk's failure, not a defect of ours."""
-    try:
-        yield
-    except OSError as error:
-        if isinstance(error, NsdataError):
-            raise
-        raise StorageFailed(
-            f"The run folder {folder} cannot be written: {error.strerror or error}.", f"ls -ld {folder}; df -h {folder}"
-        ) from error
 
 
 @contextmanager
@@ -290,39 +292,6 @@ def _to(array: np.ndarray, device: torch.device) -> Tensor:
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
-def _row(
-    step: int, epoch: float, lr: float, mean: list[float], soft: int, accuracy: float | None, speed: float
-) -> dict[str, float | None]:
+def _row(step: int, epoch: float, lr: float, mean: list[float], soft: int, accuracy: float | None, speed: float) -> Row:
     unlabelled = mean[2] if soft else None
     return dict(zip(FIELDS, (step, epoch, lr, mean[0], mean[1], unlabelled, accuracy, speed), strict=True))
-
-
-def _write_metrics(folder: Path, rows: list[dict[str, float | None]]) -> None:
-    with (folder / "metrics.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, FIELDS)
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def _write_config(
-    folder: Path,
-    config: TrainConfig,
-    steps: int,
-    gen: int,
-    classes: tuple[str, ...],
-    split: data.Split,
-    preprocess: Preprocess,
-) -> None:
-    views = {"labelled": split.labelled, "unlabelled": split.unlabelled, "val": split.val}
-    content = {
-        "config": config.to_dict(),
-        "generation": gen,
-        "steps": steps,
-        "classes": list(classes),
-        "preprocess": preprocess.to_dict(),
-        "views": {name: None if view is None else view.recipe for name, view in views.items()},
-        "store": split.labelled.store.url,
-        "python": platform.python_version(),
-        "libraries": {name: version(name) for name in ("torch", "torchvision", "timm", "numpy", "pillow")},
-    }
-    (folder / "config.json").write_text(json.dumps(content, indent=2, default=str) + "\n", encoding="utf-8")

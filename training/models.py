@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from nsdata.errors import BadInput, ModelError, NsdataError
-from nsdata.objects import sync_path
 from training.config import TrainConfig
+from training.run_folder import write_tensors
 
 FORMAT = 1
 """Of checkpoints. A later one is refused."""
@@ -223,7 +222,7 @@ def save(
     step: int,
     val_accuracy: float | None,
 ) -> None:
-    """Writes a checkpoint whole or not at all: a temporary file, made durable, then renamed over ``path``."""
+    """Writes a checkpoint, whole or not at all."""
     content = {
         "format": FORMAT,
         "model": config.model,
@@ -236,19 +235,7 @@ def save(
         "step": step,
         "val_accuracy": val_accuracy,
     }
-    part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with part.open("wb") as file:
-            try:
-                torch.save(content, file)
-            except RuntimeError as error:  # how torch reports a full disk
-                raise OSError(str(error).splitlines()[0]) from error
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-        sync_path(str(path.parent))  # the name is durable too, before the store's log tells of it
-    finally:
-        part.unlink(missing_ok=True)
+    write_tensors(path, content)
 
 
 def load(path: str | Path) -> LoadedModel:

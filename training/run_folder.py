@@ -1,0 +1,157 @@
+"""The folder of a training run: one process at a time works in it, and no file in it is ever half written."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import torch
+
+from nsdata.errors import BadInput, Conflict, NsdataError, StorageFailed
+from nsdata.objects import sync_path
+from training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from training.data import Split
+    from training.models import LoadedModel, Preprocess
+
+FIELDS = (
+    "step",
+    "epoch",
+    "lr",
+    "loss",
+    "loss_labelled",
+    "loss_unlabelled",
+    "val_accuracy",
+    "images_per_second",
+)
+"""Columns of metrics.csv; losses are means since the row before, val_accuracy is 0 to 1 or empty."""
+
+Row = dict[str, float | None]
+"""A row of metrics.csv: a value for each of FIELDS."""
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """This process's alone meanwhile, and made if it is not there. Raises BadInput, Conflict."""
+    import fcntl
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInput(f"The folder {folder} cannot be made: {error.strerror}.", "--out FOLDER") from error
+    with writing(folder):
+        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Conflict(
+                f"Another process is training into {folder}.", f"wait for it, or nsdata train … --out {folder}-2"
+            ) from error
+        except OSError:  # a file system that knows no locks: nothing is lost but the guard
+            pass
+        for left in folder.glob(".*.tmp"):  # of a process that was killed while it wrote; it had the lock
+            left.unlink(missing_ok=True)
+        yield
+    finally:
+        os.close(descriptor)  # the file stays: removing a lock file that another process has opened breaks the lock
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """A run folder that cannot be written is the disk's failure, not a defect of ours."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, NsdataError):
+            raise
+        raise StorageFailed(
+            f"The run folder {folder} cannot be written: {error.strerror or error}.", f"ls -ld {folder}; df -h {folder}"
+        ) from error
+
+
+def refuse_finished(folder: Path, replace: bool) -> None:
+    """Raises BadInput for a folder with a finished run, unless it is to be trained over."""
+    if (folder / "best.pt").exists() and not replace:  # with it, the old model stays until the new one is complete
+        raise BadInput(f"The folder {folder} holds a finished run.", f"nsdata train … --out {folder}-2, or --replace")
+
+
+def write_whole(path: Path, write: Callable[[IO[bytes]], None]) -> None:
+    """Writes a file whole or not at all: a temporary one, made durable, then renamed over ``path``."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with part.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+        sync_path(str(path.parent))  # the name is durable too, before the store's log tells of it
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_tensors(path: Path, content: dict[str, Any]) -> None:
+    """A file of tensors and plain values, whole or not at all; ``torch.load(weights_only=True)`` reads it."""
+
+    def write(file: IO[bytes]) -> None:
+        try:
+            torch.save(content, file)
+        except RuntimeError as error:  # how torch reports a full disk
+            raise OSError(str(error).splitlines()[0]) from error
+
+    write_whole(path, write)
+
+
+def write_metrics(folder: Path, rows: list[Row]) -> None:
+    """metrics.csv, anew."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, FIELDS)
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(folder / "metrics.csv", lambda file: _text(file, text.getvalue()))
+
+
+def write_config(
+    folder: Path,
+    config: TrainConfig,
+    steps: int,
+    gen: int,
+    classes: tuple[str, ...],
+    split: Split,
+    preprocess: Preprocess,
+) -> None:
+    """config.json: what this run is of."""
+    views = {"labelled": split.labelled, "unlabelled": split.unlabelled, "val": split.val}
+    content = {
+        "config": config.to_dict(),
+        "generation": gen,
+        "steps": steps,
+        "classes": list(classes),
+        "preprocess": preprocess.to_dict(),
+        "views": {name: None if view is None else view.recipe for name, view in views.items()},
+        "store": split.labelled.store.url,
+        "python": platform.python_version(),
+        "libraries": {name: version(name) for name in ("torch", "torchvision", "timm", "numpy", "pillow")},
+    }
+    write_whole(folder / "config.json", lambda file: _text(file, json.dumps(content, indent=2, default=str) + "\n"))
+
+
+def sign(folder: Path, model: LoadedModel) -> None:
+    """Put into config.json which best.pt this run ended in."""
+    path = folder / "config.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content |= {"sha256": model.sha256, "val_accuracy": model.val_accuracy, "parameters": model.parameters}
+    write_whole(path, lambda file: _text(file, json.dumps(content, indent=2) + "\n"))
+
+
+def _text(file: IO[bytes], text: str) -> None:
+    file.write(text.encode())
