@@ -8,15 +8,21 @@ What is done to every dataset, and why (tested facts: deeplake 4.7.4):
 * A failing path rolls back explicitly: a handle collected with pending rows publishes them by itself.
 * Reads accept ints, slices and lists, not numpy arrays; a column dies with its dataset, so both are kept.
 * Its 83 exceptions share no base class and some are bare RuntimeErrors: all are translated here.
+* It numbers commits from a counter beside them. A counter that fell behind lets a commit overwrite an earlier one; one
+  that is garbage refuses every commit. It is set right before a dataset is gone on with.
+* In a bucket it tries a dropped connection again by itself, for 42 s, and loses nothing.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
+import struct
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
@@ -24,8 +30,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nsdata.errors import NsdataError, StoreDamaged
-from nsdata.objects import is_local, refused, sync_path
+from nsdata import remote
+from nsdata.errors import NsdataError, StorageFailed, StoreDamaged
+from nsdata.objects import Objects, is_local, refused, sync_path
 from nsdata.schema import Column, Schema
 
 _import_lock = threading.Lock()
@@ -38,7 +45,7 @@ class Reader:
     def __init__(self, url: str, schema: Schema) -> None:
         self.url, self._schema = url, schema
         with _translated(url, "read"):
-            self._dataset: Any = _deeplake().open_read_only(url)
+            self._dataset: Any = _deeplake().open_read_only(url, **remote.engine_access(url))
             self._columns = {name: self._dataset[name] for name in schema}
 
     def __len__(self) -> int:
@@ -72,14 +79,14 @@ class Reader:
         if stop <= start:
             return []
         with _translated(self.url, "read"):
-            return list(self._columns[column][start:stop])
+            return [text or "" for text in self._columns[column][start:stop]]  # it reads "" as None
 
     def texts_at(self, column: str, rows: Sequence[int] | NDArray[Any]) -> list[str]:
         """These rows of a "text" column, in this order, repeats included."""
         if not len(rows):
             return []
         with _translated(self.url, "read"):
-            return list(self._columns[column][_plain(rows)])
+            return [text or "" for text in self._columns[column][_plain(rows)]]
 
     def _checked(self, column: str, values: Any, rows: int) -> np.ndarray[Any, Any]:
         """The engine does not enforce vector lengths: a ragged column reads as a list."""
@@ -97,13 +104,16 @@ class Writer(Reader):
 
     def __init__(self, url: str, schema: Schema) -> None:
         self.url, self._schema = url, schema
-        deeplake = _deeplake()
+        self._synced: dict[str, tuple[int, int]] = {}
+        self._failed = False
+        deeplake, access = _deeplake(), remote.engine_access(url)
         with _translated(url, "write"):
-            if deeplake.exists(url):
-                self._dataset = deeplake.open(url)
+            if deeplake.exists(url, **access):
+                _mend_counters(url)
+                self._dataset = deeplake.open(url, **access)
                 self._dataset.compaction_mode = deeplake.CompactionMode.Off
             else:
-                self._dataset = deeplake.create(url)
+                self._dataset = deeplake.create(url, **access)
                 self._dataset.compaction_mode = deeplake.CompactionMode.Off
                 for name, column in schema.items():
                     self._dataset.add_column(name, _type(column))
@@ -112,17 +122,29 @@ class Writer(Reader):
 
     def append(self, rows: Mapping[str, Any]) -> None:
         """Add rows: one sequence per column, all of one length. They are nobody's until ``commit``."""
+        if self._failed:
+            raise StorageFailed(f"A commit to {self.url} failed; this writer cannot go on.", "Open a new one.")
         with _translated(self.url, "write"):
             self._dataset.append(dict(rows))
 
     def commit(self, message: str) -> None:
-        """Keep what was appended: it survives the death of this process."""
+        """Keep what was appended: it survives the death of this process.
+
+        After a failure nobody knows whether the rows were kept (the answer may have been lost), and only a new Writer
+        can tell, by its length. So this one takes no more rows.
+        """
         with _translated(self.url, "write"):
             try:
                 self._dataset.commit(message)
             except BaseException:
-                self._dataset.rollback()
+                self._failed = True
+                with contextlib.suppress(Exception):
+                    self._dataset.rollback()
                 raise
+
+    def sync(self) -> None:
+        """fsync what was written since the last call: cheap enough for every commit, and the power may go."""
+        sync(self.url, self._synced)
 
     def __enter__(self) -> Writer:
         return self
@@ -138,13 +160,16 @@ class Writer(Reader):
 def exists(url: str) -> bool:
     """True if there is a dataset at this address."""
     with _translated(url, "read"):
-        return bool(_deeplake().exists(url))
+        return bool(_deeplake().exists(url, **remote.engine_access(url)))
 
 
 def delete(url: str) -> None:
-    """Remove a dataset that no event names."""
+    """Remove a dataset that no event names, with whatever else lies below its address."""
     if is_local(url):
         shutil.rmtree(url, ignore_errors=True)
+        return
+    if remote.is_bucket(url):
+        Objects(url).clear()
         return
     with _translated(url, "write"):
         _deeplake().delete(url)
@@ -157,29 +182,67 @@ def mark(url: str, name: str) -> None:
     """
     deeplake = _deeplake()
     with contextlib.suppress(Exception):
-        dataset = deeplake.open(url)
+        dataset = deeplake.open(url, **remote.engine_access(url))
         dataset.compaction_mode = deeplake.CompactionMode.Off
         if name not in dataset.tags.names():
             dataset.tag(name)
+        del dataset
+        _unlocked(url)
         sync(url)
+
+
+def _unlocked(url: str, seconds: float = 5) -> None:
+    """Wait until the engine has taken away the lock of a tag, as it does a moment later: who lists files sees it."""
+    if url.startswith("mem://"):
+        return
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and any(p.endswith("/meta_ops.lock") for p, _ in Objects(url).list("_deeplake_log")):
+        time.sleep(0.02)
 
 
 def native(url: str) -> Any:
     """The engine's own read-only dataset, for people who want to work with it directly."""
     with _translated(url, "read"):
-        return _deeplake().open_read_only(url)
+        return _deeplake().open_read_only(url, **remote.engine_access(url))
 
 
-def sync(url: str) -> None:
-    """fsync every file and folder of a dataset on a local disk; the engine itself never does."""
+def sync(url: str, synced: dict[str, tuple[int, int]] | None = None) -> None:
+    """fsync every file and folder of a dataset on a local disk; the engine itself never does.
+
+    synced: the size and time (ns) of what was made durable before, which is skipped, and brought up to date. It cannot
+            see a file rewritten in the same size within one tick of the clock: publishing syncs all, without it.
+    """
     if not is_local(url):
         return
+    known = {} if synced is None else synced
     with _translated(url, "write"):
         for folder, _, files in os.walk(url):
-            for name in files:
-                sync_path(os.path.join(folder, name))
-            sync_path(folder)
+            for path in [*(os.path.join(folder, name) for name in files), folder]:
+                with contextlib.suppress(FileNotFoundError):  # lock files come and go
+                    stat = os.stat(path)
+                    if known.get(path) != (facts := (stat.st_size, stat.st_mtime_ns)):
+                        sync_path(path)
+                        known[path] = facts
         sync_path(os.path.dirname(url))
+
+
+def _mend_counters(url: str) -> None:
+    """Set the counters of the next commit to what the commits say, before a dataset is gone on with.
+
+    Power that failed, or a kill between counting and committing, leaves them wrong; see the top of this module.
+    """
+    if url.startswith("mem://"):
+        return
+    objects = Objects(url)
+    last: dict[str, int] = {}
+    for path, _ in objects.list("_deeplake_log"):
+        folder, _, name = path.rpartition("/")
+        if commit := re.match(r"(\d{10})[mc]\d{8}\.", name):
+            last[folder] = max(last.get(folder, 0), int(commit[1]))
+    for folder, number in last.items():
+        counter, right = f"{folder}/next_base", struct.pack("<Q", number + 1)
+        if objects.get(counter) not in (None, right):  # without one, the engine counts the commits itself
+            objects.put(counter, right)
 
 
 def _deeplake() -> Any:
@@ -196,8 +259,6 @@ def _deeplake() -> Any:
                     raise KeyboardInterrupt from error
                 cause = cause.__cause__ or cause.__context__
             if not os.path.isdir(os.environ.get("TMPDIR", "/tmp")):
-                from nsdata.errors import StorageFailed
-
                 raise StorageFailed(
                     f"TMPDIR is {os.environ.get('TMPDIR')!r}, which is not a folder; the storage engine needs one.",
                     "export TMPDIR=/tmp",
@@ -210,11 +271,12 @@ def _stay_offline() -> None:
     """With NSDATA_OFFLINE=1, send this process's web requests to a dead proxy, before the engine is loaded.
 
     Its crash reporter has no switch of its own, and reads the proxy when it sends, some time after the import: so
-    the setting stays for the life of the process (and cuts off downloads as well, as the name says).
+    the setting stays for the life of the process (and cuts off downloads and buckets as well, as the name says). What
+    runs on this machine can be reached.
     """
     if os.environ.get("NSDATA_OFFLINE", "") not in ("", "0"):
         os.environ.update(dict.fromkeys(_PROXIES, "http://127.0.0.1:9"))
-        os.environ.update(no_proxy="", NO_PROXY="")
+        os.environ.update(dict.fromkeys(("no_proxy", "NO_PROXY"), ",".join(remote.LOOPBACK)))
 
 
 def _type(column: Column) -> Any:
@@ -248,6 +310,8 @@ def _translated(url: str, verb: str) -> Iterator[None]:
         raise
     except Exception as error:
         text = str(error)
+        if (failed := remote.explain(url, error)) is not None:
+            raise failed from error
         if verb == "write" or "ermission denied" in text or "No space left" in text or _denied(error):
             failure = refused(url, PermissionError() if _denied(error) else error)
             if any(word in failure.message.lower() for word in ("deeplake", "deep lake", "indra", "heimdall")):

@@ -1,7 +1,7 @@
 """The small files of a store: event log, run records. Put-if-absent decides every race, on disk and in buckets.
 
 The engine's datasets are not read or written here (see engine.py). ``obstore`` gives the same conditional put on
-a local disk (a hard link), S3, GCS (conditional put), Azure and memory: of any number of racers exactly one wins.
+a local disk (a hard link), S3 and GCS (conditional put) and memory: of any number of racers exactly one wins.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from nsdata import remote
 from nsdata.errors import BadInput, NsdataError, StorageFailed
 
 _MEMORY: dict[str, Any] = {}  # mem:// stores live as long as the process, as the engine's do
 
 
 def canonical(url: str | Path) -> str:
-    """The address as nsdata keeps it: an absolute path without a trailing slash, or ``mem://name``.
+    """The address as nsdata keeps it, without a trailing slash: an absolute path, ``s3://bucket/prefix``,
+    ``gs://bucket/prefix`` or ``mem://name``.
 
     Raises BadInput for an ``@`` (the engine reads what follows it as a tag), an empty address, other schemes.
     """
@@ -36,11 +38,10 @@ def canonical(url: str | Path) -> str:
         text = text.removeprefix("file://")
     if "://" in text:
         scheme, _, name = text.partition("://")
-        if scheme != "mem" or not name.strip("/"):
-            raise BadInput(
-                f"The store's address is {text!r}; a local path or mem://NAME was expected (no buckets yet).",
-                "nsdata --store lake …",
-            )
+        if scheme != "mem":
+            return remote.canonical(text)
+        if not name.strip("/"):
+            raise BadInput(f"The store's address is {text!r}; mem://NAME was expected.", "nsdata --store mem://lake …")
         return f"mem://{name.strip('/')}"
     path = str(Path(text).expanduser().absolute())
     if "@" in path:
@@ -57,7 +58,10 @@ def is_local(url: str) -> bool:
 
 
 def relative(url: str, path: str | Path) -> str:
-    """A path as seen from a local store's folder, so that store and runs can be moved together."""
+    """A path as seen from a local store's folder, so that store and runs can be moved together.
+
+    From a bucket or from memory it is seen as it is: absolute.
+    """
     full = str(Path(path).expanduser().absolute())
     if "://" in url:
         return full
@@ -78,11 +82,12 @@ def near(path: str | Path) -> str:
 
 
 class Objects:
-    """Small files below one address: ``get``, ``put``, ``put_new`` (only if absent)."""
+    """Small files below one address: ``get``, ``put``, ``put_new`` (only if absent), ``list``, ``delete``."""
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._backend: Any = None
+        self._prefix = remote.split(url)[1] if remote.is_bucket(url) else ""
+        self._local: Any = None
 
     def get(self, path: str) -> bytes | None:
         """The file's bytes, or None where there is none."""
@@ -92,20 +97,33 @@ class Objects:
             return None  # do not create a folder by looking
         with _translated(self.url):
             try:
-                return bytes(obstore.get(self._store(), path).bytes())
-            except (FileNotFoundError, NotADirectoryError):
+                return bytes(obstore.get(self._store(), self._full(path)).bytes())
+            except (FileNotFoundError, NotADirectoryError) as error:
+                if "NoSuchBucket" in str(error):
+                    raise
                 return None
 
     def put_new(self, path: str, data: bytes) -> bool:
-        """Write the file if there is none, durably; False if somebody was first."""
+        """Write the file if there is none, durably; False if somebody was first.
+
+        In a bucket the answer may be lost on its way: then what lies there is ours if it has our bytes. Writers that
+        must know themselves apart put something of their own into them, as every event does.
+        """
         import obstore
-        from obstore.exceptions import AlreadyExistsError
+        from obstore.exceptions import AlreadyExistsError, GenericError
 
         with _translated(self.url):
             try:
-                obstore.put(self._store(), path, data, mode="create")
+                obstore.put(self._store(retries=False), self._full(path), data, mode="create")
             except AlreadyExistsError:
                 return False
+            except GenericError:
+                if not remote.is_bucket(self.url):
+                    raise
+                try:
+                    obstore.put(self._store(), self._full(path), data, mode="create")
+                except AlreadyExistsError:
+                    return self.get(path) == data
         self.sync(path)
         return True
 
@@ -114,11 +132,40 @@ class Objects:
         import obstore
 
         with _translated(self.url):
-            obstore.put(self._store(), path, data, mode="overwrite")
+            obstore.put(self._store(), self._full(path), data, mode="overwrite")
         self.sync(path)
 
+    def list(self, folder: str) -> list[tuple[str, int]]:
+        """(path below the store, bytes) of every file below a folder, in no order; nothing where there is none."""
+        import obstore
+
+        if is_local(self.url) and not os.path.isdir(os.path.join(self.url, folder)):
+            return []
+        with _translated(self.url):
+            return [
+                (entry["path"].removeprefix(f"{self._prefix}/" if self._prefix else ""), entry["size"])
+                for chunk in obstore.list(self._store(), prefix=self._full(folder) or None)
+                for entry in chunk
+            ]
+
+    def delete(self, path: str) -> None:
+        """Remove a file; nothing happens where there is none."""
+        import obstore
+
+        with _translated(self.url), contextlib.suppress(FileNotFoundError):
+            obstore.delete(self._store(), self._full(path))
+
+    def clear(self) -> None:
+        """Remove every file below the address."""
+        import obstore
+
+        paths = [self._full(path) for path, _ in self.list("")]
+        with _translated(self.url), contextlib.suppress(FileNotFoundError):
+            if paths:
+                obstore.delete(self._store(), paths)
+
     def writable(self) -> None:
-        """Raise StorageFailed where the disk lets this user only read."""
+        """Raise StorageFailed where the disk lets this user only read. Of a bucket only the first put can tell."""
         if is_local(self.url) and not (os.access(self.url, os.W_OK) and os.access(f"{self.url}/log", os.W_OK)):
             raise refused(self.url, PermissionError())
 
@@ -130,10 +177,19 @@ class Objects:
             for target in (os.path.join(self.url, path), os.path.dirname(os.path.join(self.url, path))):
                 sync_path(target)
 
-    def _store(self) -> Any:
-        if self._backend is None:
-            self._backend = _backend(self.url)
-        return self._backend
+    def _full(self, path: str) -> str:
+        return "/".join(part for part in (self._prefix, path) if part)
+
+    def _store(self, *, retries: bool = True) -> Any:
+        from obstore.store import LocalStore, MemoryStore
+
+        if remote.is_bucket(self.url):
+            return remote.backend(self.url, retries=retries)
+        if not is_local(self.url):
+            return _MEMORY.setdefault(self.url, MemoryStore())
+        if self._local is None:
+            self._local = LocalStore(self.url, mkdir=True)
+        return self._local
 
 
 def sync_path(path: str) -> None:
@@ -143,14 +199,6 @@ def sync_path(path: str) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _backend(url: str) -> Any:
-    from obstore.store import LocalStore, MemoryStore
-
-    if url.startswith("mem://"):
-        return _MEMORY.setdefault(url, MemoryStore())
-    return LocalStore(url, mkdir=True)
 
 
 @contextlib.contextmanager
@@ -166,6 +214,8 @@ def _translated(url: str) -> Iterator[None]:
 
 def refused(url: str, error: BaseException) -> StorageFailed:
     """What to tell a person when the storage at ``url`` refused: permission, space, or the system's own word."""
+    if (failure := remote.explain(url, error)) is not None:
+        return failure
     text = str(error)
     found = re.search(r"os error (\d+)", text)
     code = int(found.group(1)) if found else getattr(error, "errno", None)
