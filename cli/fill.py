@@ -138,6 +138,8 @@ def _report(done: Imported) -> None:
         render.out(
             f"imported  {done.added:,} images from {done.source} in {done.seconds:.1f} s ({speed:,.0f} img/s)"
             + (f": {splits}, {done.labelled:,} labelled" if done.added else "")
+            if not done.revived
+            else f"brought back  {done.revived:,} images of {done.source}, whose import was undone: {splits}"
         )
         for count, told in (
             (done.continued, "of them stored by a run that was interrupted"),

@@ -1,14 +1,17 @@
-"""Keep: tag, relabel, remove."""
+"""Keep: tag, relabel, remove, undo, verify, gc."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli import render
-from cli.settings import StoreOption, open_store
+from cli.settings import JsonOption, StoreOption, address, open_store
+
+if TYPE_CHECKING:
+    from nsdata.gc import Collected
 
 
 def tag(
@@ -53,4 +56,125 @@ def remove(
     render.out(f"removed  {len(images):,} images, version {version}")
 
 
-COMMANDS = {"tag": tag, "relabel": relabel, "remove": remove}
+def undo(
+    ctx: typer.Context,
+    version: Annotated[
+        str | None, typer.Argument(help="The version, or a tag such as gen-2 (default: the newest that counts).")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be undone, change nothing.")] = False,
+    json: JsonOption = False,
+    store: StoreOption = None,
+) -> None:
+    """Let what one version did count no more; undoing an undo brings it back."""
+    from cli.look import told
+    from nsdata.undo import effect, plan
+
+    opened = open_store(ctx, store)
+    number = None if dry_run else opened.undo(version)
+    events = {event.number: event for event in opened.events}
+    target = plan(opened, version).target if number is None else events[events[number].data["event"]]
+    event, back = effect(events, target)
+    if json:
+        done = {"version": number, "undone": target.number, "change": event.number, "kind": event.kind, "back": back}
+        render.emit(done)
+        return
+    verb = ("would bring back" if back else "would undo") if number is None else "brought back" if back else "undid"
+    again = f"; nsdata undo {number} {'takes it away again' if back else 'brings it back'}" if number else ""
+    render.out(f"{verb} version {event.number}: {told(event, events)}{again}")
+
+
+def verify(
+    ctx: typer.Context,
+    repair: Annotated[bool, typer.Option("--repair", help="Mend what can be mended, and look again.")] = False,
+    copy: Annotated[
+        str | None, typer.Option("--from", metavar="COPY", help="Another store, a backup, to take whole files from.")
+    ] = None,
+    drop_lost_events: Annotated[
+        bool, typer.Option("--drop-lost-events", help="Go back to before the first event that is lost for good.")
+    ] = False,
+    sample: Annotated[bool, typer.Option("--sample", help="All sizes, but only some contents: quick.")] = False,
+    seed: Annotated[int | None, typer.Option(help="Of the sample (default: the day's).", show_default=False)] = None,
+    json: JsonOption = False,
+    store: StoreOption = None,
+) -> None:
+    """Compare all that is published with what it was; 3 if anything differs, even if it was mended."""
+    from nsdata.verify import verify as check
+
+    with render.progress("verify", "datasets") as watch:
+        report = check(
+            address(ctx, store),
+            repair=repair,
+            copy=copy,
+            drop_lost_events=drop_lost_events,
+            sample=sample,
+            seed=seed,
+            on_progress=watch,
+        )
+    if json:
+        render.emit(report.to_dict())
+    else:
+        render.out(str(report))
+    if not report.sound:
+        raise typer.Exit(3)
+
+
+def gc(
+    ctx: typer.Context,
+    purge: Annotated[
+        bool,
+        typer.Option(
+            "--purge", help="Also what was replaced, saved over or undone, and pictures of removed images: for good."
+        ),
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go, change nothing.")] = False,
+    older_than: Annotated[
+        float,
+        typer.Option(
+            metavar="HOURS", min=0, help="Leave alone what was written to in the last HOURS; 0 while nobody works."
+        ),
+    ] = 24.0,
+    json: JsonOption = False,
+    store: StoreOption = None,
+) -> None:
+    """Delete the data of runs that did not end. With --purge also what only earlier versions show."""
+    from dataclasses import asdict
+
+    done = open_store(ctx, store).gc(purge=purge, dry_run=dry_run, older_than_hours=older_than)
+    if json:
+        render.emit(asdict(done))
+    else:
+        _collected(done, purge, dry_run)
+
+
+def _collected(done: Collected, purge: bool, dry_run: bool) -> None:
+    """A line for each kind of what was found: how much, its bytes, and what became of it."""
+    words = {
+        "abandoned": "left by runs that did not end",
+        "superseded": "replaced, saved over or undone",
+        "removed": "pictures removed, or undone with their import",
+    }
+    lines: list[list[str]] = []
+    for kind, what in words.items():
+        found = done.of(kind)
+        size, became = sum(waste.bytes for waste in found), "would be freed"
+        if kind != "abandoned" and not purge:
+            became = "--purge frees them"
+        elif not dry_run:
+            size, became = done.freed.get(kind, 0), "freed"
+        if found:
+            lines.append([kind, f"{sum(waste.count for waste in found):,} {what}", f"{size:,} bytes", became])
+    widths = [max(len(line[i]) for line in lines) for i in range(3)] if lines else []
+    for kind, what, size_, became in lines:
+        render.out(f"{kind:<{widths[0]}}  {what:<{widths[1]}}  {size_:>{widths[2]}}  {became}")
+    if not lines:
+        render.out("nothing to collect")
+    if done.views:
+        verb = "lost" if purge and not dry_run else "would lose"
+        render.out(f"{'views':<10}  {', '.join(done.views)} {verb} their soft labels: those generations were replaced")
+    if done.version is not None:
+        render.out(f"{'version':<10}  {done.version}")
+    if done.unseen:
+        render.note("note: a store in memory keeps no files; what was abandoned in it cannot be seen")
+
+
+COMMANDS = {"tag": tag, "relabel": relabel, "remove": remove, "undo": undo, "verify": verify, "gc": gc}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,6 +25,7 @@ def show(
 ) -> None:
     """The store, one image with its labels in every generation, or one generation with its provenance."""
     from nsdata.card import facts, generation_rows, summary
+    from nsdata.descent import descent, lines
 
     opened = open_store(ctx, store)
     opened = opened if at is None else opened.at(at)
@@ -34,12 +36,17 @@ def show(
         else:
             _show_image(card)
         return
-    if gen is not None:
-        opened.labels(gen)  # raises with the right words
+    if gen is None:
+        render.emit(facts(opened)) if json else render.pairs(summary(opened))
+        return
+    ancestors = descent(opened, gen)
     if json:
-        render.emit(facts(opened) if gen is None else asdict(opened.generations[gen]))
-    else:
-        render.pairs(summary(opened) if gen is None else generation_rows(opened.generations[gen]))
+        render.emit({**asdict(opened.generations[gen]), "descent": [ancestor.to_dict() for ancestor in ancestors]})
+        return
+    render.pairs(generation_rows(opened.generations[gen]))
+    render.out("descent")
+    for line in lines(ancestors):
+        render.out(f"  {line}")
 
 
 def log(
@@ -50,23 +57,25 @@ def log(
 ) -> None:
     """What happened to the store, newest first; each line is a version."""
     opened = open_store(ctx, store)
+    known, undone = {event.number: event for event in opened.events}, opened.state.undone
     names: dict[int, list[str]] = {}
     for name, version in opened.tags.items():
         names.setdefault(version, []).append(name)
-    events = opened.events[::-1][:limit]
+    events = list(known.values())[::-1][:limit]
     if json:
         render.emit(
             [
                 {"version": e.number, "kind": e.kind, "at": e.at, "by": e.by, "tags": names.get(e.number, []),
-                 "data": e.data}
+                 "undone": e.number in undone, "data": e.data}
                 for e in events
             ]
         )  # fmt: skip
         return
-    render.table(
-        ["version", "when", "what", "tags"],
-        [[e.number, e.at[:19].replace("T", " "), _told(e), " ".join(names.get(e.number, []))] for e in events],
-    )
+    rows = []
+    for e in events:
+        what = told(e, known) + (" · undone" if e.number in undone else "")
+        rows.append([e.number, e.at[:19].replace("T", " "), what, " ".join(names.get(e.number, []))])
+    render.table(["version", "when", "what", "tags"], rows)
 
 
 def query(
@@ -197,8 +206,8 @@ def _show_image(card: Any) -> None:
     )
 
 
-def _told(event: Any) -> str:
-    """An event in a few words."""
+def told(event: Any, events: Mapping[int, Any]) -> str:
+    """An event in a few words; ``events``: the log, of which an undo tells."""
     data = event.data
     match event.kind:
         case "created":
@@ -213,9 +222,19 @@ def _told(event: Any) -> str:
         case "viewed":
             return f"saved view {data['name']}: {data['rows']:,} rows"
         case "relabelled" | "removed":
-            return f"{event.kind} {data['rows']:,} images"
+            return f"{event.kind} {data['rows']:,} images" + (f" by {data['by']}" if data.get("by") else "")
         case "tagged":
             return f"tagged version {data['version']} as {data['name']}"
+        case "undone":
+            from nsdata.undo import effect
+
+            change, back = effect(events, events[data["event"]])
+            return f"{'brought back' if back else 'undid'} version {change.number}: {told(change, events)}"
+        case "swept" | "moved":
+            why = {"abandoned": "deleted what was abandoned", "mended": "mended data"}.get(
+                data.get("why"), "purged data"
+            )
+            return why + (f": {data['bytes']:,} bytes" if data.get("bytes") else "")
     return str(event.kind)
 
 

@@ -82,10 +82,11 @@ def summary(store: Store) -> Rows:
     table = store.table
     visible = table.visible
     label, split = table.label[visible], table.split[visible]
+    hidden = [f"{count:,} {why}" for why, count in _hidden(store).items() if count]
     rows: Rows = [
         ("store", f"{store.url} at version {store.version}"),
         ("classes", f"{len(store.classes)}: {', '.join(store.classes[:12])}{' …' if len(store.classes) > 12 else ''}"),
-        ("images", f"{int(visible.sum()):,}" + (f" ({int((~visible).sum()):,} removed)" if not visible.all() else "")),
+        ("images", f"{int(visible.sum()):,}" + (f" ({', '.join(hidden)})" if hidden else "")),
     ]
     for code, name in enumerate(SPLITS):
         inside = split == code
@@ -122,7 +123,7 @@ def facts(store: Store) -> dict[str, Any]:
         "version": store.version,
         "classes": list(store.classes),
         "images": len(store),
-        "removed": len(table) - len(store),
+        **_hidden(store),
         "splits": {
             name: {"images": int((split == code).sum()), "labelled": int(((split == code) & (label >= 0)).sum())}
             for code, name in enumerate(SPLITS)
@@ -135,6 +136,13 @@ def facts(store: Store) -> dict[str, Any]:
         "views": {name: {"rows": view.rows, "recipe": view.recipe} for name, view in store.views.items()},
         "tags": store.tags,
     }
+
+
+def _hidden(store: Store) -> dict[str, int]:
+    """Images that nobody sees: removed by a person, or undone with their import."""
+    state = store.state
+    undone = sum(segment.rows for segment in state.segments if segment.event in state.undone)
+    return {"removed": len(store.table) - len(store) - undone, "undone": undone}
 
 
 def generation_rows(generation: Generation) -> Rows:

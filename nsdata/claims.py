@@ -1,7 +1,7 @@
 """Who works on staged data right now. A claim only spares work: what is published is decided by the log alone.
 
 On a local disk a claim is an ``flock``, which dies with its process and holds while the process is stopped; in memory
-it is a name in a set.
+it is a name in a set; a bucket has none, and nobody can tell there.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _in_memory: set[str] = set()
 
 
 @contextlib.contextmanager
-def held(url: str, name: str) -> Iterator[bool]:
-    """True while nobody else works on ``name`` of this store; False if somebody does."""
-    if not is_local(url):
+def held(url: str, name: str) -> Iterator[bool | None]:
+    """True while nobody else works on ``name`` of this store; False if somebody does; None where nobody can tell."""
+    if url.startswith("mem://"):
         key = f"{url}/{name}"
         with _lock:
             free = key not in _in_memory
@@ -31,6 +31,9 @@ def held(url: str, name: str) -> Iterator[bool]:
         finally:
             if free:
                 _in_memory.discard(key)
+        return
+    if not is_local(url):
+        yield None
         return
     import fcntl
 
@@ -43,16 +46,16 @@ def held(url: str, name: str) -> Iterator[bool]:
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            free = True
+            taken = True
         except OSError:
-            free = False
-        yield free  # the file stays: removing a lock file that another process has opened breaks the lock
+            taken = False
+        yield taken  # the file stays: removing a lock file that another process has opened breaks the lock
     finally:
         os.close(descriptor)
 
 
 @contextlib.contextmanager
 def claim(url: str, name: str) -> Iterator[str]:
-    """The name to stage under: ``name`` itself if nobody else works there, else a fresh one."""
+    """The name to stage under: ``name`` itself if surely nobody else works there, else a fresh one."""
     with held(url, name) as free:
         yield name if free else f"{name}-{uuid.uuid4().hex[:8]}"

@@ -1,93 +1,47 @@
-"""A generation's life: staged in parts, verified, sealed by one event. Until then nobody sees any of it.
+"""A generation's life: staged in parts by any number of workers, verified, sealed by one event.
 
-A run resumes by its identity (the teacher's weights, model, classes, preprocessing, precision, temperature, batch
-size). The store's version is pinned when it begins; its images are cut into parts, each an appended dataset with one
-owner, committed every few seconds in whole batches, so that a killed run goes on at the last committed row.
+A run resumes by its identity (the teacher's weights, model, classes, preprocessing, precision, temperature, codec,
+batch size). The store's version is pinned when it begins; its images are cut into parts, which depend on nothing but
+that version and the batch size. Workers need not know of each other: each labels parts that nobody else works on, and
+what is whole is sealed by whoever finds it so, once. Until then nobody sees any of it.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nsdata import claims, engine, schema
+from nsdata import claims, engine, inventory
 from nsdata.classes import whole_number
-from nsdata.errors import BadLabels, Conflict, GenerationError, StoreDamaged
+from nsdata.codec import Codec
+from nsdata.coverage import check_order, to_label, unlabelled_rows
+from nsdata.errors import BadLabels, Conflict, listed
 from nsdata.ids import digest
-from nsdata.labels import check_probabilities, check_stored, derive
+from nsdata.labels import check_columns
 from nsdata.log import now
-from nsdata.state import Part, State
-from nsdata.table import Table
+from nsdata.staging import PartWriter, StagedPart, cut
+from nsdata.state import Generation, Part, Piece, State
 
 if TYPE_CHECKING:
     from nsdata.store import Store
 
-PART_ROWS = 65_536
-COMMIT_SECONDS = 5.0
+__all__ = ["PartWriter", "Run", "begin", "check_order", "join", "unlabelled_rows"]
+
+STALLED_SECONDS = 60.0  # a part without a new row for so long is labelled by another worker as well
+POLL_SECONDS = 0.5
+
+Summary = dict[str, Any]
 
 
-@dataclass
-class StagedPart:
-    """A run of rows of one segment that one worker labels. ``done`` rows are committed."""
-
-    url: str
-    name: str
-    start: int
-    rows: int
-    classes: int
-    done: int = 0
-
-    @property
-    def pending(self) -> NDArray[np.int64]:
-        """(m,) int64: row numbers that are still to be labelled, ascending."""
-        return np.arange(self.start + self.done, self.start + self.rows, dtype=np.int64)
-
-
-class PartWriter:
-    """Appends soft labels to one part, in the order of its rows. A context manager; commits every few seconds."""
-
-    def __init__(self, part: StagedPart) -> None:
-        self._part = part
-        self._writer = engine.Writer(part.url, schema.part(part.classes))
-        self._uncommitted = 0
-        self._last = time.monotonic()
-
-    def write(self, soft_BK: NDArray[Any]) -> None:
-        """Label the next B rows: (B, K) float32 probabilities, rows summing to 1. Raises BadLabels."""
-        part = self._part
-        soft, pseudo, confidence = derive(check_probabilities(soft_BK, len(soft_BK), part.classes))
-        if part.done + self._uncommitted + len(soft) > part.rows:
-            raise BadLabels(f"{part.name} has {part.rows:,} rows; more were written.")
-        self._writer.append({"soft_label": soft, "pseudo_label": pseudo, "confidence": confidence})
-        self._uncommitted += len(soft)
-        if time.monotonic() - self._last > COMMIT_SECONDS:
-            self.commit()
-
-    def commit(self) -> None:
-        """Keep what was written so far."""
-        if self._uncommitted:
-            self._writer.commit("labels")
-            self._part.done += self._uncommitted
-            self._uncommitted = 0
-        self._last = time.monotonic()
-
-    def __enter__(self) -> PartWriter:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        try:
-            if kind is None or kind is KeyboardInterrupt:
-                self.commit()  # whole batches only: a run that is continued cuts its batches at the same rows
-        finally:
-            self._writer.__exit__(kind, None, None)
+class _SealedAlready(Exception):
+    """By another worker of this very run."""
 
 
 @dataclass
@@ -98,7 +52,9 @@ class Run:
     gen: int
     name: str
     identity: dict[str, Any]
-    replaces: int | None  # event number of the sealed generation that this one replaces
+    codec: Codec
+    replaces: int | None  # event number of the sealed generation that this one replaces or extends
+    extends: Generation | None
     began: str
     parts: list[StagedPart] = field(default_factory=list)
 
@@ -109,168 +65,244 @@ class Run:
 
     @property
     def done(self) -> int:
-        """Images whose labels are committed."""
+        """Images whose labels were committed when it was last looked."""
         return sum(part.done for part in self.parts)
 
-    def seal(self, provenance: Mapping[str, Any]) -> int:
+    def look(self) -> None:
+        """See what all workers have committed."""
+        for part in self.parts:
+            if part.done < part.rows:
+                part.look()
+
+    def open_parts(
+        self, rank: int = 0, world: int = 1, *, on_wait: Callable[[], None] | None = None
+    ) -> Iterator[StagedPart]:
+        """The parts that this worker should label, one after the other; ends when the run is whole, or sealed.
+
+        Worker ``rank`` of ``world`` begins with every world-th part and goes on with whatever nobody works on. It
+        waits for parts in other hands, and takes them over when nothing has come for a minute.
+        """
+        mine = {part.number for part in self.parts[rank::world]}
+        ordered = sorted(self.parts, key=lambda part: part.number not in mine)
+        progress: dict[int, tuple[int, float]] = {}
+        while True:
+            self.look()
+            left = [part for part in ordered if part.done < part.rows]
+            if not left or self.sealed() is not None:
+                return
+            worked = False
+            for part in left:
+                with claims.held(self.store.url, part.name) as free:
+                    part.look()
+                    done, since = progress.get(part.number, (-1, 0.0))
+                    if done != part.done:
+                        since = time.monotonic()
+                        progress[part.number] = (part.done, since)
+                    stalled = time.monotonic() - since > STALLED_SECONDS
+                    if part.done < part.rows and (free or stalled or (free is None and part.number in mine)):
+                        worked = True
+                        yield part
+            if not worked:
+                if on_wait is not None:
+                    on_wait()
+                time.sleep(POLL_SECONDS)
+
+    def sealed(self) -> int | None:
+        """The event by which a worker of this very run sealed it, if one did."""
+        found = self.store.head().state.generations.get(self.gen)
+        return found.event if found is not None and found.run == self.name else None
+
+    def seal(self, provenance: Mapping[str, Any], *, before: Callable[[Summary], None] | None = None) -> int:
         """Verify every part, then publish and tag the generation. Returns the store's new version.
 
-        Raises BadLabels when a part is not whole or breaks a law; GenerationError, Conflict when another run sealed
-        this generation meanwhile.
+        before: sees the summary, and may raise to refuse.
+
+        Raises BadLabels when a part is not whole or breaks a law; Conflict when another run sealed this generation
+        meanwhile.
         """
+        while True:
+            with claims.held(self.store.url, f"{self.name}/seal") as free:
+                if free is not False or self.sealed() is not None:
+                    return self._seal(provenance, before)
+            time.sleep(POLL_SECONDS)  # another worker of this run is sealing it
+
+    def _seal(self, provenance: Mapping[str, Any], before: Callable[[Summary], None] | None) -> int:
+        if (event := self.sealed()) is not None:
+            return event
+        self.look()
         verified = [self._verify(part) for part in self.parts]
-        for part in self.parts:
-            engine.sync(part.url)
+        kept = [] if self.extends is None else list(self.extends.parts)
+        columns = [columns for _, columns in verified]
+        summary = _summary(self._confidences(kept) + [c["confidence"] for c in columns], [c["kl"] for c in columns])
+        if before is not None:
+            before(summary)
         head = self.store.head()
         data = {
             "number": self.gen,
             "version": self.store.version,
             "run": self.name,
-            "parts": [asdict(part) for part, _ in verified],
+            "parts": [asdict(part) for part in [*kept, *(part for part, _ in verified)]],
             "provenance": {**self.identity, **provenance, "began": self.began, "sealed": now()},
-            "summary": _summary([confidence for _, confidence in verified]),
+            "summary": summary,
             "replaces": self.replaces,
+            "extends": None if self.extends is None else self.extends.event,
         }
 
         def make(state: State) -> dict[str, Any]:
             sealed = state.generations.get(self.gen)
-            if sealed is not None and sealed.event != self.replaces:
-                raise Conflict(
-                    f"Generation {self.gen} was sealed by another run (event {sealed.event}) while this one worked; "
-                    "these labels are not published.",
-                    f"nsdata label --gen {self.gen} --replace",
-                )
+            if sealed is not None and sealed.run == self.name:
+                raise _SealedAlready
+            if (sealed.event if sealed else None) != self.replaces:
+                raise _another_won(self.gen, sealed)
             return data
 
-        version = head.publish("sealed", make).number
-        for part in self.parts:
-            engine.mark(part.url, f"event-{version}")
-        return version
+        try:
+            return head.publish("sealed", make).number
+        except _SealedAlready:
+            return head.refresh().generations[self.gen].event
 
-    def _verify(self, staged: StagedPart) -> tuple[Part, NDArray[np.float32]]:
-        done = _committed(staged)
-        if done != staged.rows:
+    def _verify(self, staged: StagedPart) -> tuple[Part, dict[str, NDArray[Any]]]:
+        """Read a part back as it will be read: whole, lawful, and whose it is. Returns its confidences and losses."""
+        if staged.done != staged.rows:
             raise BadLabels(
-                f"{staged.name} holds {done:,} of {staged.rows:,} labels; the generation is not sealed.",
+                f"{staged.name} holds {staged.done:,} of {staged.rows:,} labels; the generation is not sealed.",
                 f"nsdata label --gen {self.gen}",
             )
-        reader = engine.Reader(staged.url, schema.part(staged.classes))
-        columns = {name: reader.read(name) for name in schema.part(staged.classes)}
-        try:
-            check_stored(columns["soft_label"], columns["pseudo_label"], columns["confidence"])
-        except BadLabels:
-            engine.delete(staged.url)  # or no later run could ever seal
-            raise
-        digests = {name: digest(values) for name, values in columns.items()}
+        schema = self.codec.schema(staged.classes)
+        sums = {name: hashlib.blake2b(digest_size=16) for name in schema}
+        kept: dict[str, list[NDArray[Any]]] = {"confidence": [], "kl": []}
+        pieces: list[Piece] = []
+        for piece in staged.chain:
+            reader = engine.Reader(f"{self.store.url}/{piece.name}", schema)
+            columns = {name: reader.read(name, 0, piece.taken) for name in schema}
+            try:
+                check_columns(self.codec, columns, staged.classes)
+            except BadLabels as error:
+                staged.drop(piece)  # or no later run could ever seal
+                raise BadLabels(error.message, f"nsdata label --gen {self.gen}   (labels these rows again)") from error
+            for name, values in columns.items():
+                sums[name].update(np.ascontiguousarray(values).tobytes())
+            for name, found in kept.items():
+                found += [columns[name]] if name in columns else []
+            pieces.append(Piece(piece.name, piece.taken, inventory.finish(self.store.objects, piece.name)))
+        digests = {name: sum_.hexdigest() for name, sum_ in sums.items()}
         digests["ids"] = digest(self.store.table.ids[staged.start : staged.start + staged.rows])
-        return Part(staged.name, staged.start, staged.rows, digests), columns["confidence"]
+        part = Part(staged.name, staged.start, staged.rows, digests, tuple(pieces))
+        return part, {name: np.concatenate([np.empty(0, np.float32), *values]) for name, values in kept.items()}
+
+    def _confidences(self, parts: list[Part]) -> list[NDArray[np.float32]]:
+        """Of parts that were sealed before."""
+        readers, schema = self.store.table.readers, self.codec.schema(len(self.store.classes))
+        return [readers.column(piece.name, schema, "confidence", piece.rows) for part in parts for piece in part.pieces]
 
 
-@contextlib.contextmanager
-def working(store: Store, gen: int, identity: dict[str, Any], *, replace: bool = False) -> Iterator[Run]:
-    """``begin``, alone: raises Conflict while another process works on the same run."""
-    gen = whole_number("gen", gen)
-    check_order(store.refresh(), gen, replace)
-    name = _run_name(store, gen, identity)
-    with claims.held(store.url, name) as free:
-        if not free or _run_name(store.refresh(), gen, identity) != name:  # or it was sealed before we held it
-            raise Conflict(
-                f"Another process is labelling generation {gen} with this teacher right now.",
-                "Wait for it; or end it, and the same command goes on where it stopped.",
-            )
-        yield begin(store, gen, identity, replace=replace)
-
-
-def begin(store: Store, gen: int, identity: dict[str, Any], *, replace: bool = False) -> Run:
+def begin(store: Store, gen: int, identity: dict[str, Any], *, replace: bool = False, extend: bool = False) -> Run:
     """Begin generation ``gen``, or go on with a run of the same identity that did not finish.
 
-    Raises GenerationError when ``gen`` is out of order, has no images, or is sealed already (unless ``replace``).
+    replace: write a sealed generation again. extend: label the images that a sealed generation does not.
+
+    Raises GenerationError when ``gen`` is out of order, has no images to label, or is sealed already (unless
+    ``replace`` or ``extend``); Conflict when ``extend`` is asked of another teacher than the one that wrote it.
     """
     gen = whole_number("gen", gen)
     store.writable()
     store.refresh()
-    check_order(store, gen, replace)
-    name = _run_name(store, gen, identity)
-    record: dict[str, Any] = {"identity": identity, "version": store.version, "began": now()}
+    check_order(store, gen, replace, extend)
+    sealed = store.generations.get(gen)
+    if extend and sealed is not None:
+        _check_same_teacher(sealed, identity)
+    name = _run_name(store, gen, sealed, identity, extend)
+    record: dict[str, Any] = {
+        "gen": gen,
+        "identity": identity,
+        "version": store.version,
+        "replaces": sealed.event if sealed else None,
+        "extend": extend,
+        "began": now(),
+    }
     if not store.objects.put_new(f"{name}/run.json", json.dumps(record, sort_keys=True, indent=1).encode()):
-        record = json.loads(store.objects.get(f"{name}/run.json") or b"{}")
+        return join(store, name, identity)
+    return _opened(store, name, record)
+
+
+def join(store: Store, name: str, identity: dict[str, Any]) -> Run:
+    """Work on a run that somebody has begun. Raises Conflict where it is another teacher's, or gone."""
+    raw = store.objects.get(f"{name}/run.json")
+    record = json.loads(raw) if raw is not None else {}
+    if record.get("identity") != identity:
+        other = [key for key, value in identity.items() if record.get("identity", {}).get(key) != value]
+        raise Conflict(
+            f"This worker cannot join the run {name}: its {listed(other) or 'identity'} is not the run's.",
+            "Start all workers with the same arguments and the same checkpoint.",
+        )
+    return _opened(store, name, record)
+
+
+def _opened(store: Store, name: str, record: dict[str, Any]) -> Run:
     pinned = store.at(record["version"])
-    run = Run(pinned, gen, name, identity, _sealed_event(store, gen), record["began"])
-    run.parts = _parts(pinned.table, f"{store.url}/{name}", name)
+    identity, gen, replaces = record["identity"], record["gen"], record["replaces"]
+    codec = Codec.parse(identity.get("codec", "dense float16"))
+    extends = pinned.state.generations[gen] if record["extend"] else None
+    run = Run(pinned, gen, name, identity, codec, replaces, extends, record["began"])
+    cuts = cut(to_label(pinned.state, extends), int(identity.get("batch_size", 256)))
+    run.parts = [
+        StagedPart(store.objects, name, number, start, rows, len(store.classes), codec)
+        for number, (start, rows) in enumerate(cuts)
+    ]
+    run.look()
     return run
 
 
-def _run_name(store: Store, gen: int, identity: dict[str, Any]) -> str:
-    """Where a run is staged: the same for the same identity, another once a generation was sealed."""
-    text = json.dumps([store.state.id, gen, _sealed_event(store, gen), identity], sort_keys=True)
-    return f"labels/gen-{gen}-{hashlib.blake2b(text.encode(), digest_size=6).hexdigest()}"
+def _run_name(store: Store, gen: int, sealed: Generation | None, identity: dict[str, Any], extend: bool) -> str:
+    """Where a run is staged: the same for the same identity, another once a generation was sealed, or gc swept it."""
+    known: list[Any] = [store.state.id, gen, sealed.event if sealed else None, identity]
+    text = json.dumps([*known, "extend"] if extend else known, sort_keys=True)
+    base = f"labels/gen-{gen}-{hashlib.blake2b(text.encode(), digest_size=6).hexdigest()}"
+    name, count = base, 1
+    while name in store.state.swept:
+        count += 1
+        name = f"{base}-{count}"
+    return name
 
 
-def _sealed_event(store: Store, gen: int) -> int | None:
-    sealed = store.state.generations.get(gen)
-    return sealed.event if sealed else None
+def _check_same_teacher(sealed: Generation, identity: dict[str, Any]) -> None:
+    for key, value in identity.items():
+        was = sealed.provenance.get(key, value)
+        if was != value and key != "batch_size":
+            raise Conflict(
+                f"Generation {sealed.number} was written with {key.replace('_', ' ')} {_short(was)}, not "
+                f"{_short(value)}: it cannot be extended with other labels.",
+                f"nsdata label --gen {sealed.number} --replace",
+            )
 
 
-def check_order(store: Store, gen: int, replace: bool = False) -> None:
-    """Raise GenerationError unless generation ``gen`` may be written now."""
-    have = store.state.generations
-    if gen < 1:
-        raise GenerationError(
-            f"Generation {gen} cannot be labelled: generation 0 is people's labels, soft labels begin at 1.",
-            "nsdata label --gen 1",
-        )
-    if gen > 1 and gen - 1 not in have:
-        nearest = next(g for g in range(1, gen) if g not in have)
-        raise GenerationError(
-            f"Generation {gen} cannot be labelled before generation {gen - 1}; "
-            + (f"this store has {', '.join(map(str, sorted(have)))}." if have else "this store has none yet."),
-            f"nsdata label --gen {nearest}",
-        )
-    if gen in have and not replace:
-        raise GenerationError(
-            f"Generation {gen} is sealed already, at version {have[gen].event}.",
-            f"nsdata show --gen {gen}, or nsdata label --gen {gen} --replace",
-        )
-    if not len(store.table):
-        raise GenerationError("The store has no images to label.", "nsdata import FOLDER")
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:12]}…"
 
 
-def _parts(table: Table, url: str, name: str) -> list[StagedPart]:
-    """Cut each segment into parts of at least PART_ROWS rows (the last takes the rest); see what each has done."""
-    parts: list[StagedPart] = []
-    classes = len(table.state.classes)
-    for segment in table.state.segments:
-        count = max(1, segment.rows // PART_ROWS)
-        for i in range(count):
-            start = segment.start + i * PART_ROWS
-            stop = segment.start + (segment.rows if i == count - 1 else (i + 1) * PART_ROWS)
-            label = f"part-{len(parts):05d}"
-            parts.append(StagedPart(f"{url}/{label}", f"{name}/{label}", start, stop - start, classes))
-    for part in parts:
-        part.done = _committed(part)
-    return parts
+def _another_won(gen: int, sealed: Generation | None) -> Conflict:
+    if sealed is None:
+        return Conflict(f"Generation {gen} was undone while it was labelled; nothing was published.", "nsdata log")
+    teacher = f"teacher {str(sealed.provenance.get('teacher_sha256', 'unknown'))[:8]}"
+    host = sealed.provenance.get("host")
+    return Conflict(
+        f"Generation {gen} was sealed meanwhile by another run, of {teacher}{f' on {host}' if host else ''} "
+        f"(version {sealed.event}); these labels are not published.",
+        f"nsdata show --gen {gen}; nsdata label --gen {gen} --replace",
+    )
 
 
-def _committed(part: StagedPart) -> int:
-    """Rows that an interrupted run committed; a part that cannot be read or is too long is begun again."""
-    if not engine.exists(part.url):
-        return 0
-    try:
-        done = len(engine.Reader(part.url, schema.part(part.classes)))
-    except StoreDamaged:
-        done = part.rows + 1
-    if done > part.rows:
-        engine.delete(part.url)
-        return 0
-    return done
-
-
-def _summary(confidences: list[NDArray[np.float32]]) -> dict[str, Any]:
+def _summary(confidences: list[NDArray[np.float32]], losses: list[NDArray[np.float32]]) -> Summary:
     """The figures that ``label`` prints and ``show`` repeats."""
-    confidence = np.concatenate(confidences) if confidences else np.empty(0, np.float32)
-    return {
+    confidence = np.concatenate([np.empty(0, np.float32), *confidences])
+    summary: Summary = {
         "images": len(confidence),
         "confidence_mean": float(confidence.mean(dtype=np.float64)) if len(confidence) else None,
         "at_least_0.9": int((confidence >= np.float32(0.9)).sum()),
         "below_0.3": int((confidence < np.float32(0.3)).sum()),
     }
+    loss = np.concatenate([np.empty(0, np.float32), *losses])
+    if len(loss):  # of this run's own rows, against the float32 probabilities, in nats
+        summary |= {"kl_mean": float(loss.mean(dtype=np.float64)), "kl_p99": float(np.quantile(loss, 0.99))}
+    return summary

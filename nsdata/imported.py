@@ -23,10 +23,11 @@ class Imported:
 
     source: str
     added: int = 0
-    labelled: int = 0  # of the added ones
+    labelled: int = 0  # of the added or revived ones
     present: int = 0  # images that were here already, with nothing new to say
     hidden: int = 0  # of those: removed by a person, and so not visible
     gained: int = 0  # images that were here without a label and have one now
+    revived: int = 0  # images whose import was undone and counts again: nothing was stored a second time
     continued: int = 0  # images that an interrupted run of the same import had stored
     splits: dict[str, int] = field(default_factory=dict)
     skipped: list[Skipped] = field(default_factory=list)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nsdata import claims, engine
+from nsdata import claims, engine, inventory
 from nsdata.checking import Checked, checked, cores
 from nsdata.classes import whole_number
 from nsdata.errors import BadInput, StoreError, printable
@@ -29,6 +29,7 @@ from nsdata.people import write_batch
 from nsdata.progress import Progress, silent
 from nsdata.schema import ID_BYTES, NO_LABEL, SEGMENT, SPLITS
 from nsdata.state import State
+from nsdata.undo import redo, same_import
 
 if TYPE_CHECKING:
     from nsdata.store import Store
@@ -100,8 +101,21 @@ def _staging_name(store: Store, key: object) -> str:
     """Where this import is staged: the same after a kill, another once it has been published."""
     identity = json.dumps([store.state.id, key or uuid.uuid4().hex]).encode()
     name = f"images/{hashlib.blake2b(identity, digest_size=8).hexdigest()}"
-    published = sum(segment.name.startswith(name) for segment in store.state.segments)
-    return f"{name}-{published + 1}"
+    used = {segment.name for segment in store.state.segments} | store.state.swept
+    return f"{name}-{sum(other.startswith(name) for other in used) + 1}"
+
+
+def _here(store: Store) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Ids and rows of the images that were imported, without those whose import was undone: they may come again."""
+    state = store.state
+    rows = [np.arange(s.start, s.start + s.rows) for s in state.segments if s.event not in state.undone]
+    places = np.concatenate(rows) if rows else np.empty(0, np.int64)
+    return store.table.ids[places], places
+
+
+def _imports(state: State) -> list[tuple[str, bool]]:
+    """The imports of a store, and whether each was undone."""
+    return [(segment.name, segment.event in state.undone) for segment in state.segments]
 
 
 class _Intake:
@@ -110,9 +124,9 @@ class _Intake:
     def __init__(self, store: Store, name: str, source: str, on_progress: Progress) -> None:
         self.store, self.name, self.on_progress = store, name, on_progress
         self.url = f"{store.url}/{name}"
-        self.base = len(store.table)
+        self.known, self.base = store.state, len(store.table)
         self.index = IdIndex()
-        self.index.add_all(store.table.ids, np.arange(self.base))
+        self.index.add_all(*_here(store))
         self.staged: dict[bytes, int] = {}  # ids an interrupted run stored -> place in the segment
         self.confirmed = 0
         self.label, self.split = array("i"), array("b")  # of this import's own rows, 5 bytes each
@@ -213,7 +227,7 @@ class _Intake:
         if split != now_split:
             reason = f"is in split {SPLITS[now_split]!r} and came again for {SPLITS[split]!r}"
             self.result.clashes.append(Clash(item.source, id_.hex(), reason))
-        elif label in (NO_LABEL, now_label) or (own < 0 and label == table.imported_label[row]):
+        elif label in (NO_LABEL, now_label) or (own < 0 and self._said_before(row, label)):
             self.result.present += 1
             self.result.hidden += own < 0 and not table.visible[row]
         elif now_label == NO_LABEL:
@@ -223,6 +237,10 @@ class _Intake:
             names = self.store.classes
             reason = f"is labelled {names[now_label]!r} and came again as {names[label]!r}"
             self.result.clashes.append(Clash(item.source, id_.hex(), reason))
+
+    def _said_before(self, row: int, label: int) -> bool:
+        """True where the label came with the image already, or went with its picture in a purge."""
+        return label == self.store.table.imported_label[row] or self.store.table.width[row] == 0
 
     def _flush(self, writer: engine.Writer, last: bool = False) -> None:
         ids, images, labels, splits, sources, widths, heights = zip(*self.batch, strict=True)
@@ -240,30 +258,33 @@ class _Intake:
         self.batch, self.pending_bytes = [], 0
         if last or time.monotonic() - self.last_commit > _SECONDS:
             writer.commit("images")
+            writer.sync()
             self.last_commit = time.monotonic()
 
     def _publish(self) -> None:
         rows, result = len(self.label), self.result
         if not rows and not self.gained:
             return
+        labels, splits = np.asarray(self.label), np.asarray(self.split)
+        result.labelled = int((labels >= 0).sum())
+        result.splits = {name: int((splits == code).sum()) for code, name in enumerate(SPLITS)}
+        digests = self._verified(rows) if rows else {}
+        if rows and (undone := same_import(self.store, rows, digests, self.gained)) is not None:
+            result.version, result.revived = redo(self.store, undone, self._agree), rows
+            engine.delete(self.url)  # the same is in the store already, and counts again
+            return
         segment = None
         if rows:
-            segment = {"name": self.name, "rows": rows, "digests": self._verified(rows)}
-            engine.sync(self.url)
+            segment = {"name": self.name, "rows": rows, "digests": digests}
+            segment["files"] = inventory.finish(self.store.objects, self.name)
         people = None
         if self.gained:
             ids = np.frombuffer(b"".join(self.gained), np.uint8).reshape(-1, 16)
             people = write_batch(self.store, ids, list(self.gained.values()))
-        labels, splits = np.asarray(self.label), np.asarray(self.split)
-        result.added, result.labelled = rows, int((labels >= 0).sum())
-        result.splits = {name: int((splits == code).sum()) for code, name in enumerate(SPLITS)}
-        known = self.store.state
+        result.added = rows
 
         def make(state: State) -> dict[str, Any]:
-            if state.segments != known.segments:
-                raise _Moved  # another import was first: its images may be among ours
-            if self.gained and state.people != known.people:
-                raise _Moved  # a person spoke meanwhile, perhaps of the images that we have a label for
+            self._agree(state)
             return {
                 "source": printable(result.source),
                 "segment": segment,
@@ -280,8 +301,14 @@ class _Intake:
             }
 
         result.version = self.store.publish("imported", make).number
-        if rows:
-            engine.mark(self.url, f"event-{result.version}")
+
+    def _agree(self, state: State) -> None:
+        """Raise _Moved where this import was decided on a state that is no more."""
+        known = self.known
+        if _imports(state) != _imports(known):
+            raise _Moved  # another import was first, or one was undone: its images may be among ours
+        if self.gained and state.people != known.people:
+            raise _Moved  # a person spoke meanwhile, perhaps of the images that we have a label for
 
     def _verified(self, rows: int) -> dict[str, str]:
         """Read back what was stored and digest it, column by column. The id covers the image's bytes."""

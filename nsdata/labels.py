@@ -5,13 +5,15 @@ Legend: N rows of the version, n labelled images, K classes.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nsdata import schema
+from nsdata.codec import Codec
+from nsdata.codec import derive as derive
 from nsdata.errors import BadLabels, GenerationError
 from nsdata.ids import hexes
 from nsdata.state import Generation
@@ -27,8 +29,11 @@ Array = NDArray[Any]
 
 SUM_TOLERANCE = 1e-3  # of a float16 soft label's sum: K rounded probabilities
 
-# float16 keeps 11 significant bits: a stored probability is within 2^-11 of the true one, relatively
-HALF_EPSILON = 2.0**-11
+# float16 keeps 11 significant bits: a stored probability is within 2^-11 of the true one, relatively; below 2^-14,
+# within 2^-25 absolutely
+HALF_EPSILON, HALF_TINY = 2.0**-11, 2.0**-25
+
+_BLOCK = 1 << 22  # probabilities checked at a time: a part of 1,000 classes does not lie in memory three times
 
 
 class Labels:
@@ -40,6 +45,8 @@ class Labels:
     def __init__(self, table: Table, generation: Generation) -> None:
         self._table, self._generation = table, generation
         self._width = len(table.state.classes)
+        self._codec = Codec.parse(generation.provenance.get("codec", "dense float16"))
+        self._columns = self._codec.schema(self._width)
 
     @property
     def gen(self) -> int:
@@ -100,25 +107,21 @@ class Labels:
         Raises GenerationError for a row that the generation does not label.
         """
         rows = np.asarray(rows, np.int64)
-        parts = self._generation.parts
-        starts = np.asarray([part.start for part in parts], np.int64)
+        names, starts, stops = self._datasets
         which = np.searchsorted(starts, rows, side="right") - 1
+        lost = (which < 0) | (rows >= np.append(stops, 0)[which])
+        if lost.any():
+            row = int(rows[lost][0])
+            why = "came in later" if not len(stops) or row >= stops[-1] else "was left out"
+            raise GenerationError(
+                f"Generation {self.gen} labels no image at row {row:,}: it {why}.",
+                f"nsdata label --gen {self.gen} --replace",
+            )
         out = np.empty((len(rows), self._width), np.float16)
-        for index in np.unique(which):
-            places = np.flatnonzero(which == index)
-            part = parts[index]
-            offsets = rows[places] - part.start
-            if index < 0 or offsets.max() >= part.rows:
-                raise GenerationError(
-                    f"Generation {self.gen} labels no image at row {int(rows[places].max()):,}: it came in later.",
-                    f"nsdata label --gen {self.gen} --replace",
-                )
-            reader = self._table.readers.open(part.name, schema.part(self._width))
-            contiguous = len(offsets) > 1 and bool((np.diff(offsets) == 1).all())
-            if contiguous:  # whole parts read ten times faster than lists of rows
-                out[places] = reader.read("soft_label", int(offsets[0]), int(offsets[-1]) + 1)
-            else:
-                out[places] = reader.take("soft_label", offsets)
+        order = np.argsort(which, kind="stable")
+        present, begins = np.unique(which[order], return_index=True)
+        for index, places in zip(present, np.split(order, begins)[1:], strict=True):
+            out[places] = self._read(names[index], rows[places] - starts[index])
         return out
 
     def take_known(self, rows: Array) -> Array:
@@ -157,13 +160,39 @@ class Labels:
 
         return to_html(generation_rows(self._generation))
 
+    @cached_property
+    def _datasets(self) -> tuple[list[str], Array, Array]:
+        """Names of the datasets in the order of their rows; the first row of each, and the one after its last."""
+        found = list(_pieces(self._generation))
+        starts = np.asarray([start for start, _, _ in found], np.int64)
+        return [name for _, _, name in found], starts, starts + np.asarray([rows for _, rows, _ in found], np.int64)
+
+    def _read(self, name: str, offsets: Array) -> Array:
+        """(m, K) float16: the soft labels at these offsets (m ≥ 1) of one dataset."""
+        reader = self._table.readers.open(name, self._columns)
+        if len(offsets) > 1 and bool((np.diff(offsets) == 1).all()):  # ten times faster than lists of rows
+            start, stop = int(offsets[0]), int(offsets[-1]) + 1
+            columns = {column: reader.read(column, start, stop) for column in self._codec.soft_columns}
+        else:
+            columns = {column: reader.take(column, offsets) for column in self._codec.soft_columns}
+        return self._codec.decode(columns, self._width)
+
     def _spread(self, column: str, dtype: Any, absent: float) -> Array:
         values = np.full(len(self._table), absent, dtype)
-        for part in self._generation.parts:
-            read = self._table.readers.column(part.name, schema.part(self._width), column, part.rows)
-            values[part.start : part.start + part.rows] = read
+        for start, rows, name in _pieces(self._generation):
+            values[start : start + rows] = self._table.readers.column(name, self._columns, column, rows)[:rows]
         values.setflags(write=False)
         return values
+
+
+def _pieces(generation: Generation) -> Iterator[tuple[int, int, str]]:
+    """First row in the store, rows and name of each dataset of a generation, in the order of the rows."""
+    for part in generation.parts:
+        start = part.start
+        for piece in part.pieces:
+            if piece.rows:
+                yield start, piece.rows, piece.name
+            start += piece.rows
 
 
 def of_generation(store: Store, gen: int) -> Labels:
@@ -216,28 +245,70 @@ def check_probabilities(soft_NK: Array, rows: int, classes: int) -> Array:
     return soft
 
 
-def derive(soft_NK: Array) -> tuple[Array, Array, Array]:
-    """soft label (N, K) float16, pseudo-label (N,) int32 and confidence (N,) float32 of float32 probabilities.
+def check_columns(codec: Codec, columns: Mapping[str, Array], classes: int) -> None:
+    """The laws that a part's columns obey. Raises BadLabels naming the first that is broken, and the row.
 
-    Pseudo-label and confidence come from the float32 values (in float16 one confidence in ten is exactly 1.0 for a
-    sharp teacher); ties go to the lowest class.
+    columns: all of ``codec.schema(classes)``, n rows each; a row's number counts from the first of them.
     """
-    pseudo = soft_NK.argmax(1).astype(np.int32)
-    confidence = soft_NK[np.arange(len(soft_NK)), pseudo].clip(0, 1)
-    return soft_NK.astype(np.float16), pseudo, confidence
+    rows = len(columns["confidence"])
+    for name, spec in codec.schema(classes).items():
+        shape = (rows, spec.width) if spec.width else (rows,)
+        if columns[name].shape != shape or columns[name].dtype != spec.type:
+            raise BadLabels(
+                f"The stored column {name} is {columns[name].dtype} of shape {columns[name].shape}; "
+                f"{spec.type} of shape {shape} was expected."
+            )
+    step = max(1, _BLOCK // classes)
+    for start in range(0, rows, step):
+        block = {name: values[start : start + step] for name, values in columns.items()}
+        if codec.top is not None:
+            _check_top(block, classes, start)
+        check_stored(codec.decode(block, classes), block["pseudo_label"], block["confidence"], start)
 
 
-def check_stored(soft_NK: Array, pseudo_N: Array, confidence_N: Array) -> None:
-    """The laws that stored labels obey. Raises BadLabels naming the first that is broken."""
-    if not np.isfinite(soft_NK).all() or not np.isfinite(confidence_N).all():
-        raise BadLabels("A stored soft label holds NaN or infinity.")
+def check_stored(soft_NK: Array, pseudo_N: Array, confidence_N: Array, first: int = 0) -> None:
+    """The laws that stored labels obey, soft labels decoded. Raises BadLabels naming the first that is broken.
+
+    first: the number of the first row, for the message.
+    """
+    soft_NK = soft_NK.astype(np.float32)  # exact, and numpy is slow at float16
+    finite_N = np.isfinite(soft_NK).all(1) & np.isfinite(confidence_N)
+    _law(finite_N, first, "The stored soft label of row {} holds NaN or infinity.")
+    in_range_N = (soft_NK.min(1) >= 0) & (soft_NK.max(1) <= 1 + SUM_TOLERANCE)
+    _law(in_range_N, first, "The stored soft label of row {} holds a probability outside of 0 to 1.")
     sums = soft_NK.sum(1, dtype=np.float64)
-    if len(sums) and np.abs(sums - 1).max() > SUM_TOLERANCE * 2:  # rounding to float16 adds to the writer's own error
-        raise BadLabels(f"A stored soft label sums to {sums[np.abs(sums - 1).argmax()]:.4f}; 1 was expected.")
-    if len(sums) and (pseudo_N.min() < 0 or pseudo_N.max() >= soft_NK.shape[1]):
-        raise BadLabels("A stored pseudo-label is not one of the classes.")
-    stored = soft_NK[np.arange(len(soft_NK)), pseudo_N].astype(np.float32)
-    if (np.abs(stored - confidence_N) > HALF_EPSILON + 1e-7).any():
-        raise BadLabels("A stored confidence is not the probability of its pseudo-label.")
-    if (soft_NK.max(1).astype(np.float32) > stored + HALF_EPSILON).any():
-        raise BadLabels("A stored pseudo-label is not the most probable class.")
+    agrees_N = np.abs(sums - 1) <= SUM_TOLERANCE * 2  # rounding to float16 adds to the writer's own error
+    _law(agrees_N, first, "The stored soft label of row {} sums to {:.4f}; 1 was expected.", sums)
+    known_N = (pseudo_N >= 0) & (pseudo_N < soft_NK.shape[1])
+    _law(known_N, first, "The stored pseudo-label of row {} is {}, which is not one of the classes.", pseudo_N)
+    stored_N = soft_NK[np.arange(len(soft_NK)), pseudo_N]
+    near_N = np.abs(stored_N.clip(0, 1) - confidence_N) <= HALF_EPSILON * confidence_N + HALF_TINY
+    _law(near_N, first, "The stored confidence of row {} is not the probability of its pseudo-label.")
+    # rounding keeps the order, so not even a rounded probability may be above the pseudo-label's
+    _law(soft_NK.max(1) <= stored_N, first, "The stored pseudo-label of row {} is not the most probable class.")
+
+
+def _check_top(columns: Mapping[str, Array], classes: int, first: int) -> None:
+    """The laws of top-k that hold before anything is decoded."""
+    top_Nk, kept_Nk = columns["top_class"], columns["top_probability"].astype(np.float32)
+    known_N = (top_Nk.min(1) >= 0) & (top_Nk.max(1) < classes)
+    _law(known_N, first, "A stored class of row {} is not one of the classes.")
+    _law((np.diff(np.sort(top_Nk, 1), axis=1) != 0).all(1), first, "Row {} stores a class twice.")
+    _law((top_Nk[:, 0] == columns["pseudo_label"]), first, "The pseudo-label of row {} is not its first stored class.")
+    _law(np.isfinite(kept_Nk).all(1), first, "The stored soft label of row {} holds NaN or infinity.")
+    _law((np.diff(kept_Nk, axis=1) <= 0).all(1), first, "The stored probabilities of row {} do not descend.")
+    residual, kl = columns["residual"], columns["kl"]
+    whole_N = (residual >= 0) & (residual <= 1 + SUM_TOLERANCE)
+    _law(whole_N, first, "The residual of row {} is {:.4g}; 0 to 1 was expected.", residual)
+    sums = kept_Nk.sum(1, dtype=np.float64) + residual  # reading caps what is spread, and would hide it
+    agrees_N = np.abs(sums - 1) <= SUM_TOLERANCE * 2
+    _law(agrees_N, first, "The stored probabilities of row {} and their residual sum to {:.4f}; 1 was expected.", sums)
+    lost_N = np.isfinite(kl) & (kl >= 0)
+    _law(lost_N, first, "The divergence of row {} is {:.4g}; a number from 0 up was expected.", kl)
+
+
+def _law(holds_N: Any, first: int, broken: str, values_N: Array | None = None) -> None:
+    """Raise BadLabels for the first row where a law does not hold."""
+    if not holds_N.all():
+        bad = int(np.flatnonzero(~holds_N)[0])
+        raise BadLabels(broken.format(f"{first + bad:,}", *([] if values_N is None else [values_N[bad]])))

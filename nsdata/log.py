@@ -3,7 +3,8 @@
 Event *n* is the file ``log/<n>.json``. Each holds the SHA-256 of the one before, so damage or loss in the middle
 shows; ``log/HEAD``, rewritten after each event, tells when the last is missing. Whoever puts number *n* first has
 it; the loser re-reads, checks whether its event still makes sense, and tries the next number. The design follows
-Delta Lake's and Lance's logs.
+Delta Lake's and Lance's logs. What the events add up to, and how it is read without reading all of them, is in
+history.py.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import getpass
 import hashlib
 import json
 import socket
-from collections.abc import Callable
+import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -22,6 +23,8 @@ from nsdata.errors import StorageFailed, StoreDamaged
 from nsdata.objects import Objects
 
 Data = dict[str, Any]
+
+REPAIR = "nsdata verify --repair"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,59 +40,106 @@ class Event:
     digest: str
 
 
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """A place in the log: an event's number and digest; number 0 is before the first."""
+
+    number: int = 0
+    digest: str = ""
+
+
 class Log:
-    """The events of the store at one address, oldest first, as far as they have been read."""
+    """The event files of the store at one address."""
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
-        self._events: list[Event] = []
 
-    def read(self) -> list[Event]:
-        """All events up to the newest. Raises StoreDamaged when one is missing, altered or unreadable."""
-        head = self._objects.get("log/HEAD")  # first: it can only be older than the events read after it
-        events = list(self._events)
-        while (raw := self._objects.get(_path(len(events) + 1))) is not None:
-            events.append(_parse(raw, len(events) + 1, events[-1].digest if events else ""))
-        if head is not None:
-            self._check_head(head, events)
-        self._events = events
-        return list(events)
+    def after(self, anchor: Anchor, last: int | None = None) -> list[Event]:
+        """The events after a place in the log, oldest first, up to number ``last`` or the newest.
 
-    def append(self, kind: str, make: Callable[[list[Event]], Data]) -> Event:
-        """Publish one event. ``make`` sees all events so far and returns the data, or raises to give up.
-
-        It is called again whenever another writer was first, so that it decides on the newest state.
+        Raises StoreDamaged when one is altered or unreadable.
         """
-        while True:
-            events = self.read()
-            data = make(events)
-            number = len(events) + 1
-            previous = events[-1].digest if events else ""
-            raw = _encode(
-                {"number": number, "kind": kind, "at": now(), "by": _who(), "previous": previous, "data": data}
-            )
-            if events:
-                self._objects.sync(_path(number - 1))  # whoever wrote it may have died before its own fsync
-            if self._objects.put_new(_path(number), raw):
-                event = _parse(raw, number, previous)
-                self._events = [*events, event]
-                with contextlib.suppress(StorageFailed):  # the event is published; a HEAD that lags is no damage
-                    self._objects.put("log/HEAD", _encode({"number": number, "digest": event.digest}))
-                return event
+        events: list[Event] = []
+        while (number := anchor.number + len(events) + 1) <= (last or number):
+            raw = self._objects.get(path(number))
+            if raw is None:
+                break
+            events.append(parse(raw, number, events[-1].digest if events else anchor.digest))
+        return events
 
-    def _check_head(self, raw: bytes, events: list[Event]) -> None:
-        """HEAD may lag behind (a writer died before rewriting it), never run ahead."""
+    def draft(self, kind: str, data: Data, onto: Anchor) -> tuple[Event, bytes]:
+        """An event as it would follow ``onto``, and its file. The nonce makes every writer's bytes its own."""
+        value = {
+            "number": onto.number + 1,
+            "kind": kind,
+            "at": now(),
+            "by": _who(),
+            "nonce": uuid.uuid4().hex[:16],
+            "previous": onto.digest,
+            "data": data,
+        }
+        raw = json.dumps(value, ensure_ascii=False, sort_keys=True, indent=1, allow_nan=False).encode()
+        return parse(raw, onto.number + 1, onto.digest), raw
+
+    def put(self, event: Event, raw: bytes) -> bool:
+        """Publish a drafted event, durably; False if another writer had the number first."""
+        if event.number > 1:
+            self._objects.sync(path(event.number - 1))  # whoever wrote it may have died before its own fsync
+        if not self._objects.put_new(path(event.number), raw):
+            return False
+        with contextlib.suppress(StorageFailed):  # the event is published; a HEAD that lags is no damage
+            self.put_head(Anchor(event.number, event.digest))
+        return True
+
+    def head(self) -> Anchor | None:
+        """The newest event as HEAD tells it: it may lag behind (a writer died before rewriting it), never run ahead.
+
+        None where there is no HEAD. Raises StoreDamaged when it is not readable.
+        """
+        raw = self._objects.get("log/HEAD")
+        if raw is None:
+            return None
         try:
             head = json.loads(raw)
-            number, digest = int(head["number"]), str(head["digest"])
+            return Anchor(int(head["number"]), str(head["digest"]))
         except (ValueError, KeyError, TypeError):
-            raise StoreDamaged(f"{self._objects.url}/log/HEAD is not readable.") from None
-        if number > len(events):
-            raise StoreDamaged(
-                f"{self._objects.url} has lost its last events: the log ends at {len(events)} of {number}."
-            )
-        if number >= 1 and events[number - 1].digest != digest:
-            raise StoreDamaged(f"Event {number} of {self._objects.url} is not the one that was written.")
+            raise StoreDamaged(f"{self._objects.url}/log/HEAD is not readable.", REPAIR) from None
+
+    def put_head(self, anchor: Anchor) -> None:
+        """Write HEAD."""
+        self._objects.put("log/HEAD", json.dumps({"number": anchor.number, "digest": anchor.digest}).encode())
+
+
+def path(number: int) -> str:
+    """Where event ``number`` lies below the store."""
+    return f"log/{number:010d}.json"
+
+
+def parse(raw: bytes, number: int, previous: str) -> Event:
+    """The event in a file that should hold number ``number`` and follow the digest ``previous``.
+
+    Raises StoreDamaged.
+    """
+    try:
+        value = json.loads(raw)
+        event = Event(
+            number=value["number"],
+            kind=value["kind"],
+            at=str(value["at"]),
+            by=str(value["by"]),
+            data=value["data"],
+            previous=value["previous"],
+            digest=hashlib.sha256(raw).hexdigest(),
+        )
+        if not isinstance(event.data, dict):
+            raise TypeError
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise StoreDamaged(f"Event {number} of the log is not readable.", "nsdata verify") from None
+    if event.number != number or event.previous != previous:
+        raise StoreDamaged(
+            f"The chain of the log breaks at event {number}: it or an earlier event was changed.", "nsdata verify"
+        )
+    return event
 
 
 def now() -> str:
@@ -103,30 +153,3 @@ def _who() -> str:
     except (OSError, KeyError):  # a container without a passwd entry
         user = "unknown"
     return f"{user}@{socket.gethostname()}"
-
-
-def _path(number: int) -> str:
-    return f"log/{number:010d}.json"
-
-
-def _encode(value: Data) -> bytes:
-    return json.dumps(value, ensure_ascii=False, sort_keys=True, indent=1, allow_nan=False).encode()
-
-
-def _parse(raw: bytes, number: int, previous: str) -> Event:
-    try:
-        value = json.loads(raw)
-        event = Event(
-            number=value["number"],
-            kind=value["kind"],
-            at=value["at"],
-            by=value["by"],
-            data=value["data"],
-            previous=value["previous"],
-            digest=hashlib.sha256(raw).hexdigest(),
-        )
-    except (ValueError, KeyError, TypeError):
-        raise StoreDamaged(f"Event {number} of the log is not readable.") from None
-    if event.number != number or event.previous != previous:
-        raise StoreDamaged(f"The chain of the log breaks at event {number}: an earlier event was changed.")
-    return event

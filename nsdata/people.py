@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nsdata import engine
+from nsdata import engine, inventory
 from nsdata.classes import class_index
 from nsdata.errors import BadInput, Conflict, listed
-from nsdata.ids import from_hex, hexes
+from nsdata.ids import digest, from_hex, hexes
 from nsdata.schema import NO_LABEL, PEOPLE
 from nsdata.state import State, resolve
 
 if TYPE_CHECKING:
     from nsdata.store import Store
+
+IN_EVENT = 16  # labels that an event holds itself
 
 
 def relabel(store: Store, labels: Mapping[str, str | int | None], *, by: str = "") -> int:
@@ -55,14 +57,19 @@ def tag(store: Store, name: str, version: int | str | None = None) -> int:
 
 
 def write_batch(store: Store, ids: np.ndarray[Any, Any], labels: Sequence[int]) -> dict[str, Any]:
-    """A durable dataset of (id, label) that the next event names; returns {name, rows}."""
+    """People's labels (or removals) as the next event tells them: a few in the event itself, more in a dataset.
+
+    One person's clicks then cost a small file each, and a spreadsheet of a million labels one event.
+    """
+    if len(ids) <= IN_EVENT:
+        return {"name": "", "rows": len(ids), "said": [[i, int(k)] for i, k in zip(hexes(ids), labels, strict=True)]}
     name = f"people/{uuid.uuid4().hex[:12]}"
-    url = f"{store.url}/{name}"
-    with engine.Writer(url, PEOPLE) as writer:
-        writer.append({"id": ids, "label": np.asarray(labels, np.int32)})
+    codes = np.asarray(labels, np.int32)
+    with engine.Writer(f"{store.url}/{name}", PEOPLE) as writer:
+        writer.append({"id": ids, "label": codes})
         writer.commit("people")
-    engine.sync(url)
-    return {"name": name, "rows": len(ids)}
+    files = inventory.finish(store.objects, name)
+    return {"name": name, "rows": len(ids), "digests": {"id": digest(ids), "label": digest(codes)}, "files": files}
 
 
 def _said(store: Store, image: str, label: str | int | None) -> int:

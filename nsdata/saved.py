@@ -6,7 +6,7 @@ import re
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from nsdata import engine, schema
+from nsdata import engine, inventory, schema
 from nsdata.errors import BadInput, Conflict, NotFound, StoreDamaged, listed
 from nsdata.ids import digest
 from nsdata.recipe import Count, Step
@@ -49,9 +49,8 @@ def save(view: View, name: str, *, replace: bool = False) -> View:
     with engine.Writer(url, schema.VIEW) as writer:
         writer.append({"row": named.rows})
         writer.commit("view")
-    engine.sync(url)
-    version = head.publish("viewed", make).number
-    engine.mark(url, f"event-{version}")
+    data["files"] = inventory.finish(head.objects, dataset)
+    head.publish("viewed", make)
     return named
 
 
@@ -62,7 +61,7 @@ def load(store: Store, name: str) -> View:
         known = listed(sorted(store.state.views)) or "none"
         raise NotFound(f"There is no view {name!r}; this store has {known}.", "nsdata views")
     pinned = store.at(saved.recipe["version"])
-    rows = engine.Reader(f"{store.url}/{saved.dataset}", schema.VIEW).read("row", 0, saved.rows)
+    rows = store.table.readers.open(saved.dataset, schema.VIEW).read("row", 0, saved.rows)
     if digest(rows) != saved.digest:
         raise StoreDamaged(
             f"The rows of view {name!r} are not those that were saved.", f"nsdata view {name} … --replace"

@@ -48,10 +48,18 @@ PEOPLE: Schema = {"id": Column("uint8", ID_BYTES), "label": Column("int32")}
 VIEW: Schema = {"row": Column("int64")}
 
 
-def part(classes: int) -> Schema:
-    """A part of one generation's labels for K = ``classes``."""
+def part(classes: int, top: int | None = None) -> Schema:
+    """A part of one generation's labels for K = ``classes``: dense soft labels, or their ``top`` largest numbers."""
+    soft: Schema = {"soft_label": Column("float16", classes)}  # 0 to 1, rows sum to 1
+    if top is not None:
+        soft = {
+            "top_class": Column("int16" if classes <= 32_767 else "int32", top),  # the most probable classes first
+            "top_probability": Column("float16", top),  # theirs, 0 to 1, descending
+            "residual": Column("float32"),  # what all other classes have together, 0 to 1
+            "kl": Column("float32"),  # nats that reading back loses, 0 or more
+        }
     return {
-        "soft_label": Column("float16", classes),  # 0 to 1, rows sum to 1
+        **soft,
         "pseudo_label": Column("int32"),  # the most probable class, from the float32 probabilities
         "confidence": Column("float32"),  # its probability, 0 to 1, from the float32 probabilities
     }

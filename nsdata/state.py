@@ -1,14 +1,15 @@
-"""What a store holds at one version: the fold of its events. Pure; events in, one immutable State out."""
+"""What a store holds at one version. Nothing changes a State; fold.py makes it from the log's events."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import cached_property
+from typing import Any, NamedTuple, TypeVar
 
-from nsdata.errors import NotFound, StoreDamaged, StoreTooNew
-from nsdata.log import Event
-from nsdata.schema import FORMAT
+from nsdata.errors import NotFound
+
+Named = TypeVar("Named", "Model", "SavedView", "Tag", "Generation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,16 +22,30 @@ class Segment:
     event: int
     source: str
     digests: dict[str, str]  # column -> BLAKE2b of its values
+    files: str = ""  # digest of the dataset's inventory; empty in stores that had none
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A dataset that one process wrote of a part: its first ``rows`` rows count."""
+
+    name: str  # labels/gen-2-<run>/part-00000/0000000000-<process>
+    rows: int
+    files: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A run of one generation's labels: row r of it labels row ``start + r`` of the store."""
+    """A run of one generation's labels: row r of it labels row ``start + r`` of the store.
+
+    It lies in one piece, or in several where the run was interrupted; the digests are of all of it.
+    """
 
     name: str  # labels/gen-2-<run>/part-00000
     start: int
     rows: int
     digests: dict[str, str]  # column -> BLAKE2b of its values; "ids" -> of the ids that it labels
+    pieces: tuple[Piece, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +56,11 @@ class Generation:
     event: int
     version: int  # of the store whose images it labels
     run: str
-    parts: tuple[Part, ...]
+    parts: tuple[Part, ...]  # in the order of their rows
     provenance: dict[str, Any]
     summary: dict[str, Any]
+    extends: int | None = None  # the event of the generation whose parts it took over
+    origin: int = 0  # the event of the first of these
     stale: bool = False  # an earlier generation was sealed anew after this one
 
     @property
@@ -67,15 +84,20 @@ class Model:
     views: list[Any]
 
 
-@dataclass(frozen=True, slots=True)
-class People:
-    """A batch of people's labels (or of removals) by image id, in its own small dataset."""
+class People(NamedTuple):
+    """A batch of people's labels (or of removals) by image id: in a small dataset, or in the event where they are few.
+
+    said: (id in hex, label; -1 = none), where there is no dataset. A tuple, as there may be 100,000 of them.
+    """
 
     name: str
     rows: int
     event: int
     by: str
     at: str
+    said: tuple[tuple[str, int], ...] = ()
+    digests: dict[str, str] | None = None  # column -> BLAKE2b of its values, where there is a dataset
+    files: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,98 +112,109 @@ class SavedView:
     recipe: dict[str, Any]
     counts: list[Any]
     at: str
+    files: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A person's name for a version."""
+
+    name: str
+    version: int
+    event: int
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Where a dataset's values are now, after a purge or a repair."""
+
+    name: str
+    files: str
+    digests: dict[str, str]
 
 
 @dataclass(frozen=True)
 class State:
-    """A store at one version. Nothing changes it."""
+    """A store at one version: all that was published, in the order of the log, and what of it was undone since."""
 
     version: int
     id: str
     classes: tuple[str, ...]
     created: str
     segments: tuple[Segment, ...] = ()
-    generations: dict[int, Generation] = field(default_factory=dict)
-    models: dict[int, Model] = field(default_factory=dict)
-    people: tuple[People, ...] = ()
-    removed: tuple[People, ...] = ()
-    views: dict[str, SavedView] = field(default_factory=dict)
-    tags: dict[str, int] = field(default_factory=dict)
+    sealed: tuple[Generation, ...] = ()
+    trained: tuple[Model, ...] = ()
+    spoken: tuple[People, ...] = ()
+    removals: tuple[People, ...] = ()
+    saved: tuple[SavedView, ...] = ()
+    tagged: tuple[Tag, ...] = ()
+    undone: frozenset[int] = frozenset()  # events that count no more
+    swept: frozenset[str] = frozenset()  # datasets that gc took away
+    moved: dict[str, Moved] = field(default_factory=dict)
+    up_to: int | None = None  # no generation after this one is shown
 
     @property
     def rows(self) -> int:
         """Rows of all segments, removed images included."""
         return self.segments[-1].start + self.segments[-1].rows if self.segments else 0
 
+    @cached_property
+    def generations(self) -> dict[int, Generation]:
+        """Sealed generations by number."""
+        newest = {g.number: g for g in self.counted(self.sealed) if self.up_to is None or g.number <= self.up_to}
+        return {
+            number: replace(g, stale=any(n < number and h.origin > g.origin for n, h in newest.items()))
+            for number, g in sorted(newest.items())
+        }
 
-def fold(events: Iterable[Event]) -> State:
-    """The state after these events, from the first on. Raises StoreTooNew, StoreDamaged."""
-    state: dict[str, Any] = {}
-    segments: list[Segment] = []
-    people: list[People] = []
-    removed: list[People] = []
-    generations: dict[int, Generation] = {}
-    models: dict[int, Model] = {}
-    views: dict[str, SavedView] = {}
-    tags: dict[str, int] = {}
-    version = 0
-    for event in events:
-        data, version = event.data, event.number
-        try:
-            if event.kind == "created":
-                _check_format(int(data["format"]))
-                state = {"id": data["id"], "classes": tuple(data["classes"]), "created": event.at}
-            elif event.kind == "imported":
-                if (segment := data["segment"]) is not None:
-                    start = segments[-1].start + segments[-1].rows if segments else 0
-                    segments.append(
-                        Segment(segment["name"], start, segment["rows"], version, data["source"], segment["digests"])
-                    )
-                if data["people"] is not None:
-                    people.append(_people(event, data["people"]))
-            elif event.kind == "relabelled":
-                people.append(_people(event, data))
-            elif event.kind == "removed":
-                removed.append(_people(event, data))
-            elif event.kind == "trained":
-                models[data["gen"]] = Model(event=version, **data)
-            elif event.kind == "sealed":
-                number = data["number"]
-                generations[number] = _generation(event)
-                tags[f"gen-{number}"] = version
-                for later in [g for g in generations if g > number]:
-                    generations[later] = replace(generations[later], stale=True)
-            elif event.kind == "viewed":
-                views[data["name"]] = SavedView(event=version, at=event.at, **data)
-            elif event.kind == "tagged":
-                tags[data["name"]] = data["version"]
-            else:
-                raise StoreTooNew(
-                    f"Event {version} is of a kind that this nsdata does not know: {event.kind!r}.",
-                    "pip install --upgrade nsdata",
-                )
-        except (KeyError, TypeError, ValueError) as error:
-            raise StoreDamaged(f"Event {version} of the log ({event.kind}) is not complete.") from error
-    if not state:
-        raise StoreDamaged("The log does not begin with the store's creation.")
-    return State(
-        version=version,
-        segments=tuple(segments),
-        generations=generations,
-        models=models,
-        people=tuple(people),
-        removed=tuple(removed),
-        views=views,
-        tags=tags,
-        **state,
-    )
+    @cached_property
+    def models(self) -> dict[int, Model]:
+        """Trained models by generation."""
+        return {model.gen: model for model in self.counted(self.trained)}
+
+    @cached_property
+    def views(self) -> dict[str, SavedView]:
+        """Saved views by name."""
+        return {view.name: view for view in self.counted(self.saved)}
+
+    @cached_property
+    def tags(self) -> dict[str, int]:
+        """Names of versions: people's, and gen-<g> of each sealed generation."""
+        named = {tag.name: tag.version for tag in self.counted(self.tagged)}
+        sealed = {g.event: g.number for g in self.counted(self.sealed)}
+        return {**named, **{f"gen-{number}": event for event, number in sealed.items()}}
+
+    @cached_property
+    def people(self) -> tuple[People, ...]:
+        """Batches of people's labels that count, oldest first."""
+        return tuple(batch for batch in self.spoken if batch.event not in self.undone)
+
+    @cached_property
+    def removed(self) -> tuple[People, ...]:
+        """Batches of removals that count, oldest first."""
+        return tuple(batch for batch in self.removals if batch.event not in self.undone)
+
+    def place(self, name: str) -> str:
+        """Where the dataset that was published as ``name`` lies now."""
+        seen = {name}
+        while name in self.moved and self.moved[name].name not in seen:
+            name = self.moved[name].name
+            seen.add(name)
+        return name
+
+    def is_swept(self, name: str) -> bool:
+        """True if gc took this dataset away, or a folder that held it."""
+        steps = name.split("/")
+        return any("/".join(steps[:i]) in self.swept for i in range(2, len(steps) + 1))
+
+    def counted(self, things: Sequence[Named]) -> list[Named]:
+        """Those that were not undone, oldest first."""
+        return [thing for thing in things if thing.event not in self.undone]
 
 
 def bounded(state: State, up_to: int | None) -> State:
     """The state without generations after ``up_to``; None = all of them."""
-    if up_to is None:
-        return state
-    return replace(state, generations={g: found for g, found in state.generations.items() if g <= up_to})
+    return state if up_to is None else replace(state, up_to=up_to)
 
 
 def resolve(state: State, version: int | str) -> int:
@@ -194,28 +227,3 @@ def resolve(state: State, version: int | str) -> int:
     if not 1 <= number <= state.version:
         raise NotFound(f"There is no version {number}; this store has 1 to {state.version}.", "nsdata log")
     return number
-
-
-def _people(event: Event, data: dict[str, Any]) -> People:
-    return People(data["name"], data["rows"], event.number, data.get("by", event.by), event.at)
-
-
-def _generation(event: Event) -> Generation:
-    data = event.data
-    return Generation(
-        number=data["number"],
-        event=event.number,
-        version=data["version"],
-        run=data["run"],
-        parts=tuple(Part(**part) for part in data["parts"]),
-        provenance=data["provenance"],
-        summary=data["summary"],
-    )
-
-
-def _check_format(format_: int) -> None:
-    if format_ > FORMAT:
-        raise StoreTooNew(
-            f"This store has format {format_}; this nsdata reads up to format {FORMAT}.",
-            "pip install --upgrade nsdata",
-        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -10,12 +9,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from nsdata import gc, people, undo
 from nsdata.classes import checked_classes, whole_number
 from nsdata.errors import ReadOnly, StoreExists, StoreNotFound
-from nsdata.log import Event, Log
+from nsdata.history import History
+from nsdata.log import Event
 from nsdata.objects import Objects, canonical, relative
 from nsdata.schema import FORMAT
-from nsdata.state import Generation, Model, SavedView, State, bounded, fold, resolve
+from nsdata.state import Generation, Model, SavedView, State, bounded, resolve
 from nsdata.table import Readers, Table
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from nsdata.card import Card
     from nsdata.diff import Diff
+    from nsdata.gc import Collected
     from nsdata.imported import Imported
     from nsdata.labels import Labels
     from nsdata.sql import Result
@@ -38,12 +40,12 @@ class Store:
     move on with it; ``store.at(version)`` gives the store as it was, read-only.
     """
 
-    def __init__(
-        self, url: str, log: Log, events: list[Event], readers: Readers, *, pinned: bool, up_to: int | None = None
-    ) -> None:
+    def __init__(self, url: str, history: History, state: State, readers: Readers, *, pinned: bool) -> None:
         self.url = url
-        self._log, self._events, self._readers, self._pinned, self._up_to = log, events, readers, pinned, up_to
-        self.state: State = bounded(fold(events), up_to)
+        self._history, self._readers, self._pinned = history, readers, pinned
+        self.state: State = state
+        if not pinned:
+            self._arrive(state)
 
     # ---------------------------------------------------------------- places and versions
 
@@ -55,30 +57,27 @@ class Store:
         """
         names = checked_classes(classes)
         address = canonical(url)
-        objects = Objects(address)
-        log = Log(objects)
-        if log.read():
-            raise StoreExists(f"There is a store at {address} already.", f"nsdata --store {address} show")
+        history = History(Objects(address))
 
-        def make(events: list[Event]) -> dict[str, Any]:
-            if events:
+        def make(state: State | None) -> dict[str, Any]:
+            if state is not None:
                 raise StoreExists(f"There is a store at {address} already.", f"nsdata --store {address} show")
             return {"format": FORMAT, "id": uuid.uuid4().hex, "classes": names}
 
-        log.append("created", make)
-        return Store(address, log, log.read(), Readers(address), pinned=False)
+        history.publish("created", make)
+        return Store.open(address)
 
     @staticmethod
     def open(url: str | Path) -> Store:
         """The store at this address, at its newest version. Raises StoreNotFound, StoreDamaged, StoreTooNew."""
         address = canonical(url)
-        log = Log(Objects(address))
-        events = log.read()
-        if not events:
+        history = History(Objects(address))
+        state = history.newest()
+        if state is None:
             raise StoreNotFound(
                 f"There is no store at {address}.", f"nsdata --store {address} init --classes cat,dog,fox"
             )
-        return Store(address, log, events, Readers(address), pinned=False)
+        return Store(address, history, state, Readers(address), pinned=False)
 
     def at(self, version: int | str) -> Store:
         """The store as it was at an event number or a tag, read-only. Raises NotFound.
@@ -87,8 +86,8 @@ class Store:
         """
         number = resolve(self.state, version)
         tagged = re.fullmatch(r"gen-(\d+)", str(version))
-        up_to = int(tagged[1]) if tagged else self._up_to
-        return Store(self.url, self._log, self._events[:number], self._readers, pinned=True, up_to=up_to)
+        state = bounded(self._history.at(number), int(tagged[1]) if tagged else self.state.up_to)
+        return Store(self.url, self._history, state, self._readers, pinned=True)
 
     def pinned(self) -> Store:
         """This version, read-only: it does not move on when the store does."""
@@ -96,7 +95,7 @@ class Store:
 
     def head(self) -> Store:
         """The newest version, writable, with what other processes have published since."""
-        return Store(self.url, self._log, self._log.read(), self._readers, pinned=False)
+        return Store(self.url, self._history, self._newest(), self._readers, pinned=False)
 
     @property
     def version(self) -> int:
@@ -131,7 +130,7 @@ class Store:
     @property
     def events(self) -> list[Event]:
         """The log up to this version, oldest first."""
-        return list(self._events)
+        return self._history.events(1, self.version)
 
     def __len__(self) -> int:
         """Images that are visible: imported and not removed."""
@@ -196,21 +195,23 @@ class Store:
 
         One event for all of them. Returns the new version. Raises NotFound, BadInput.
         """
-        from nsdata.people import relabel
-
-        return relabel(self, labels, by=by)
+        return people.relabel(self, labels, by=by)
 
     def remove(self, images: Sequence[str]) -> int:
         """Hide images (ids or unique prefixes) from every later version. Returns the new version."""
-        from nsdata.people import remove
-
-        return remove(self, images)
+        return people.remove(self, images)
 
     def tag(self, name: str, version: int | str | None = None) -> int:
         """Name a version (this one if none is given). Raises Conflict, BadInput, NotFound."""
-        from nsdata.people import tag
+        return people.tag(self, name, version)
 
-        return tag(self, name, version)
+    def undo(self, version: int | str | None = None) -> int:
+        """Let an event count no more (None: the newest that counts). Returns the version. Raises Conflict, BadInput."""
+        return undo.undo(self, version)
+
+    def gc(self, *, purge: bool = False, dry_run: bool = False, older_than_hours: float = 24.0) -> Collected:
+        """Delete what no event names; with ``purge`` also what only the past shows, and hidden pictures for good."""
+        return gc.gc(self, purge=purge, dry_run=dry_run, older_than_hours=older_than_hours)
 
     # ---------------------------------------------------------------- generations
 
@@ -271,8 +272,8 @@ class Store:
 
         state = (self.at(version) if version is not None else self).state
         names = [s.name for s in state.segments]
-        names += [part.name for g in state.generations.values() for part in g.parts]
-        return {name: native(f"{self.url}/{name}") for name in names}
+        names += [piece.name for g in state.generations.values() for part in g.parts for piece in part.pieces]
+        return {name: native(f"{self.url}/{self._readers.place(name)}") for name in names}
 
     # ---------------------------------------------------------------- publishing
 
@@ -283,12 +284,12 @@ class Store:
         """
         self.writable()
 
-        def checked(events: list[Event]) -> dict[str, Any]:
-            data = make(fold(events))
-            fold([*events, Event(len(events) + 1, kind, "", "", json.loads(json.dumps(data)), "", "")])
-            return data  # it can be read back: an event that cannot would close the store for ever
+        def on_a_store(state: State | None) -> dict[str, Any]:
+            if state is None:
+                raise StoreNotFound(f"There is no store at {self.url} any more.")
+            return make(state)
 
-        event = self._log.append(kind, checked)
+        event = self._history.publish(kind, on_a_store)
         self.refresh()
         return event
 
@@ -304,12 +305,24 @@ class Store:
     def refresh(self) -> Store:
         """Move this handle to the newest version."""
         if not self._pinned:
-            self._events = self._log.read()
-            self.state = fold(self._events)
-            self.__dict__.pop("table", None)
+            state = self._newest()
+            if state is not self.state:
+                self.state = state
+                self.__dict__.pop("table", None)
+                self._arrive(state)
         return self
+
+    def _newest(self) -> State:
+        state = self._history.newest()
+        if state is None:
+            raise StoreNotFound(f"There is no store at {self.url} any more.")
+        return state
+
+    def _arrive(self, state: State) -> None:
+        """Past versions read what is there today, so all of them know what was moved or swept."""
+        self._readers.newest = state
 
     @property
     def objects(self) -> Objects:
         """The small files of this store."""
-        return Objects(self.url)
+        return self._history.objects

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from nsdata import engine, schema
 from nsdata.errors import BadInput, NotFound, StoreDamaged
-from nsdata.ids import whole
+from nsdata.ids import from_hex, hexes, whole
 from nsdata.state import People, State
 
 Array = NDArray[Any]
@@ -27,11 +27,21 @@ class Readers:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self.newest: State | None = None  # a past version reads what is there today
         self._local = threading.local()
         self._columns: dict[tuple[str, str], Array] = {}
 
+    def place(self, name: str) -> str:
+        """Where the dataset that was published as ``name`` lies today."""
+        return name if self.newest is None else self.newest.place(name)
+
     def open(self, name: str, columns: schema.Schema) -> engine.Reader:
         """The dataset ``name`` of this store, opened once per thread."""
+        name = self.place(name)
+        if self.newest is not None and self.newest.is_swept(name):
+            raise NotFound(
+                f"{name} was taken away by gc: it belonged to what was replaced, undone or removed.", "nsdata log"
+            )
         opened: dict[str, engine.Reader] = self._local.__dict__.setdefault("opened", {})
         if name not in opened:
             opened[name] = engine.Reader(f"{self.url}/{name}", columns)
@@ -39,7 +49,7 @@ class Readers:
 
     def column(self, name: str, columns: schema.Schema, column: str, rows: int) -> Array:
         """A whole numeric column of a published dataset, first ``rows`` rows, read once."""
-        key = (name, column)
+        key = (self.place(name), column)
         if key not in self._columns:
             reader = self.open(name, columns)
             if len(reader) < rows:
@@ -100,8 +110,11 @@ class Table:
 
     @cached_property
     def visible(self) -> Array:
-        """(N,) bool: False for removed images."""
+        """(N,) bool: False for removed images, and for those whose import was undone."""
         visible = np.ones(len(self), bool)
+        for segment in self.state.segments:
+            if segment.event in self.state.undone:
+                visible[segment.start : segment.start + segment.rows] = False
         visible[self._by_people(self.state.removed)[0]] = False
         visible.setflags(write=False)
         return visible
@@ -113,13 +126,19 @@ class Table:
         return self._gathered(np.asarray(rows, np.int64), lambda reader, at: reader.texts_at("source", at), "")
 
     def blobs(self, rows: Array) -> list[bytes]:
-        """The encoded bytes of these rows, in this order, repeats included."""
-        return self._gathered(np.asarray(rows, np.int64), lambda reader, at: reader.blobs("image", at), b"")
+        """The encoded bytes of these rows, in this order, repeats included. Raises NotFound for purged images."""
+        rows = np.asarray(rows, np.int64)
+        blobs = self._gathered(rows, lambda reader, at: reader.blobs("image", at), b"")
+        if b"" in blobs:
+            gone = hexes(self.ids[rows[blobs.index(b"")]])[0]
+            raise NotFound(f"Image {gone} was removed and purged: the store has no picture of it.", "nsdata log")
+        return blobs
 
     def rows_of(self, ids: Array) -> Array:
         """(n,) int64 row of each id of an (n, 16) uint8 array, -1 where the version has no such image.
 
-        Scans the ids segment by segment: memory is bounded by the largest segment, not by the store.
+        An image whose import was undone, and that came in again, is found where it is now. Scans the ids segment by
+        segment: memory is bounded by the largest segment, not by the store.
         """
         if not len(ids):
             return np.empty(0, np.int64)
@@ -164,13 +183,19 @@ class Table:
         """Rows, labels and events of batches of people's labels or removals, with one pass over the ids."""
         if not batches:
             return np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.int64)
-        ids, said = (
-            np.concatenate([self.readers.column(b.name, schema.PEOPLE, column, b.rows) for b in batches])
-            for column in ("id", "label")
-        )
+        batches_ids, batches_said = zip(*(self._said(batch) for batch in batches), strict=True)
+        ids, said = np.concatenate(batches_ids), np.concatenate(batches_said)
         rows = self.rows_of(ids)
         known = rows >= 0
         return rows[known], said[known], np.repeat([b.event for b in batches], [b.rows for b in batches])[known]
+
+    def _said(self, batch: People) -> tuple[Array, Array]:
+        """(n, 16) ids and (n,) labels of one batch."""
+        if not batch.name:
+            ids = from_hex([id_ for id_, _ in batch.said])
+            return ids, np.asarray([label for _, label in batch.said], np.int32)
+        ids = self.readers.column(batch.name, schema.PEOPLE, "id", batch.rows)
+        return ids, self.readers.column(batch.name, schema.PEOPLE, "label", batch.rows)
 
     def _gathered(self, rows: Array, read: Callable[[engine.Reader, Array], list[T]], empty: T) -> list[T]:
         """One value for each row, read segment by segment."""
@@ -194,7 +219,8 @@ class Table:
         return np.searchsorted(starts, rows, side="right") - 1
 
     def _id_blocks(self) -> Iterator[tuple[int, Array]]:
-        for segment in self.state.segments:
+        undone = self.state.undone
+        for segment in sorted(self.state.segments, key=lambda s: s.event not in undone):  # what counts comes last
             reader = self._open(segment.name)
             for start in range(0, segment.rows, 1 << 20):
                 stop = min(start + (1 << 20), segment.rows)

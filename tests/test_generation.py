@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,7 +51,7 @@ def test_frames_lose_nothing(store: Store, seal: Callable[..., np.ndarray]) -> N
 def test_nothing_of_a_generation_shows_before_it_is_sealed(store: Store) -> None:
     run = generation.begin(store, 1, {"teacher_sha256": "a"})
     with generation.PartWriter(run.parts[0]) as writer:
-        writer.write(soft_labels(run.parts[0].rows, 10, 0))
+        writer.write(soft_labels(run.parts[0].rows - 1, 10, 0))
     assert store.head().generations == {}
     with pytest.raises(GenerationError, match="no labels yet"):
         store.head().labels(1)
@@ -165,14 +167,6 @@ def test_soft_labels_that_cannot_be_are_refused(store: Store, spoil: Callable[..
     assert generation.begin(store, 1, {}).done == 0
 
 
-def test_parts_cut_each_import_into_whole_runs_of_rows(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(generation, "PART_ROWS", 40)
-    run = generation.begin(store, 1, {})
-    covered = np.concatenate([np.arange(part.start, part.start + part.rows) for part in run.parts])
-    assert covered.tolist() == list(range(200))
-    assert [part.rows for part in run.parts] == [40, 40, 50, 20, 50]
-
-
 @given(st.integers(2, 50), st.integers(0, 10_000))
 @settings(max_examples=60, deadline=None)
 def test_what_is_derived_obeys_the_laws_that_are_checked(classes: int, seed: int) -> None:
@@ -218,23 +212,106 @@ def test_a_tag_never_shows_a_later_generation_even_when_its_own_was_sealed_anew(
     assert "stale" in dict(summary(store))["gen-2"]
 
 
-def test_the_same_run_twice_at_once_is_refused_and_harms_nothing(store: Store) -> None:
-    identity = {"teacher_sha256": "a"}
-    with generation.working(store, 1, identity) as run:
-        with pytest.raises(Conflict, match="right now"), generation.working(store, 1, identity):
-            pass
-        for part in run.parts:
+def test_two_teachers_at_once_exactly_one_seals(store: Store) -> None:
+    runs = [generation.begin(store, 1, {"teacher_sha256": name}) for name in ("a" * 64, "b" * 64)]
+    for seed, run in enumerate(runs):
+        _write(run, soft_labels(200, 10, seed))
+    runs[1].seal({"host": "elsewhere"})
+    with pytest.raises(Conflict, match=r"sealed meanwhile by another run, of teacher bbbbbbbb on elsewhere"):
+        runs[0].seal({})
+    assert store.refresh().generations[1].run == runs[1].name
+
+
+def test_workers_of_one_run_share_the_parts_and_it_is_sealed_once(store: Store) -> None:
+    identity = {"teacher_sha256": "a", "batch_size": 10}
+    soft = soft_labels(200, 10, 1)
+    versions: list[int] = []
+
+    def work(rank: int, world: int) -> None:
+        run = generation.begin(Store.open(store.url), 1, identity)
+        for part in run.open_parts(rank, world):
             with generation.PartWriter(part) as writer:
-                writer.write(soft_labels(part.rows, 10, 0))
-        run.seal({})
-    assert len(store.refresh().labels(1)) == 200
+                for rows in np.array_split(part.pending, max(1, len(part.pending) // 10)):
+                    writer.write(soft[rows])
+                    time.sleep(0.001)
+        versions.append(run.seal({}))
+
+    workers = [threading.Thread(target=work, args=(rank, 3)) for rank in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert len(versions) == 3 and len(set(versions)) == 1
+    assert (store.refresh().labels(1).soft == soft.astype(np.float16)).all()
+    assert len(store.generations[1].parts) == 5
+    alone = Store.create(f"{store.url}-alone", CLASSES)
+    images, _ = digits(200)
+    alone.add_arrays(images)
+    run = generation.begin(alone, 1, identity)
+    _write(run, soft)
+    run.seal({})
+    digests = [[part.digests for part in s.refresh().generations[1].parts] for s in (store, alone)]
+    assert digests[0] == digests[1]  # whoever wrote them, in whatever order
 
 
-def test_a_staged_part_that_is_too_long_is_begun_again(store: Store) -> None:
-    identity = {"teacher_sha256": "a"}
-    for _ in range(2):  # as two processes would that both began at row 0
-        run = generation.begin(store, 1, identity)
-        run.parts[0].done = 0
-        with generation.PartWriter(run.parts[0]) as writer:
-            writer.write(soft_labels(run.parts[0].rows, 10, 0))
-    assert generation.begin(store, 1, identity).parts[0].done == 0
+def test_a_writer_that_was_taken_for_dead_shifts_nobodys_rows(store: Store) -> None:
+    identity = {"teacher_sha256": "a", "batch_size": 50}
+    soft = soft_labels(200, 10, 2)
+    stopped = generation.begin(store, 1, identity).parts[0]
+    writer = generation.PartWriter(stopped)
+    writer.write(soft[:50])
+    writer.commit()
+    run = generation.begin(store, 1, identity)
+    assert run.parts[0].pending[0] == 50
+    with generation.PartWriter(run.parts[0]) as other:
+        other.write(soft[50:100])
+        writer.write(soft[50:100])  # it goes on after all, in its own piece
+        writer.write(soft[100:150])
+        writer.commit()
+        other.write(soft[100:150])
+        other.write(soft[150:])
+    run.seal({})
+    writer.write(soft[150:])
+    writer.commit()
+    assert (Store.open(store.url).labels(1).soft == soft.astype(np.float16)).all()
+
+
+def test_images_that_came_later_are_added_by_the_same_teacher_only(store: Store) -> None:
+    soft = soft_labels(230, 10, 4)
+    identity = {"teacher_sha256": "a", "batch_size": 64}
+    run = generation.begin(store, 1, identity)
+    _write(run, soft)
+    run.seal({})
+    with pytest.raises(GenerationError, match="labels every image"):
+        generation.begin(store, 1, identity, extend=True)
+    store.add_arrays(digits(230)[0][200:])
+    with pytest.raises(GenerationError, match="30 images came in later"):
+        generation.begin(store, 1, identity)
+    with pytest.raises(Conflict, match="teacher sha256 a, not b"):
+        generation.begin(store, 1, {**identity, "teacher_sha256": "b"}, extend=True)
+    first = store.version
+    more = generation.begin(store, 1, identity, extend=True)
+    assert [(part.start, part.rows) for part in more.parts] == [(200, 30)]
+    _write(more, soft)
+    more.seal({})
+    labels = store.refresh().labels(1)
+    assert (labels.soft == soft.astype(np.float16)).all()
+    assert store.generations[1].summary["images"] == len(labels) == 230
+    assert len(store.at(first).labels(1)) == 200
+    assert not store.generations[1].stale
+
+
+def test_an_extension_does_not_make_later_generations_stale(store: Store, seal: Callable[..., np.ndarray]) -> None:
+    seal(store, 1)
+    seal(store, 2)
+    store.add_arrays(digits(210)[0][200:])
+    run = generation.begin(store, 1, {"teacher_sha256": "0"}, extend=True)
+    _write(run, soft_labels(210, 10, 0))
+    run.seal({})
+    assert [g.stale for g in store.refresh().generations.values()] == [False, False]
+
+
+def _write(run: generation.Run, soft: np.ndarray) -> None:
+    for part in run.open_parts():
+        with generation.PartWriter(part) as writer:
+            writer.write(soft[part.pending])

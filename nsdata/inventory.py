@@ -1,0 +1,86 @@
+"""The files of a published dataset: what they were when it was published, so that any damage to any of them shows.
+
+The engine has no checksums. When a dataset is finished, the size and BLAKE2b of each of its files are written to
+``nsdata-files.json`` beside them, and the event that publishes the dataset names the digest of that list: the log's
+chain covers every byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from nsdata import engine
+from nsdata.checking import cores
+from nsdata.errors import StorageFailed, StoreDamaged
+from nsdata.objects import is_local
+
+if TYPE_CHECKING:
+    from nsdata.objects import Objects
+
+NAME = "nsdata-files.json"
+
+Inventory = dict[str, tuple[int, str]]  # path below the dataset -> size in bytes, BLAKE2b-128 in hex
+
+
+def finish(objects: Objects, name: str) -> str:
+    """Make a staged dataset ready to be named by an event: listed and durable. Returns the digest of its inventory.
+
+    Empty for a store in memory, whose datasets have no files.
+    """
+    url = f"{objects.url}/{name}"
+    if url.startswith("mem://"):
+        return ""
+    if is_local(url):  # in a bucket nobody can claim a dataset, and two who finish it must leave the same files
+        engine.mark(url, "published")
+    listed = take(objects, name)
+    raw = json.dumps({"files": listed}, sort_keys=True, separators=(",", ":")).encode()
+    objects.put(f"{name}/{NAME}", raw)
+    engine.sync(url)
+    return _digest(raw)
+
+
+def take(objects: Objects, name: str) -> Inventory:
+    """The files of a dataset as they are now."""
+    paths = sorted(path for path, _ in objects.list(name) if path != f"{name}/{NAME}")
+    with ThreadPoolExecutor(min(8, cores()), thread_name_prefix="nsdata-inventory") as pool:
+        found = pool.map(lambda path: _file(objects, path), paths)
+        return {path.removeprefix(f"{name}/"): file for path, file in zip(paths, found, strict=True) if file}
+
+
+def read(objects: Objects, name: str, digest: str) -> Inventory:
+    """A dataset's files as they were published. Raises StoreDamaged."""
+    raw = objects.get(f"{name}/{NAME}")
+    if raw is None or _digest(raw) != digest:
+        what = "is missing" if raw is None else "is not the one that was published"
+        raise StoreDamaged(f"The list of the files of {name} {what}.", "nsdata verify")
+    return {path: (int(size), str(sum_)) for path, (size, sum_) in json.loads(raw)["files"].items()}
+
+
+def differences(objects: Objects, name: str, inventory: Inventory, *, contents: bool = True) -> Iterator[str]:
+    """What is wrong with a dataset's files, a sentence each. ``contents=False`` compares sizes alone."""
+    sizes = {path.removeprefix(f"{name}/"): size for path, size in objects.list(name)}
+    for path, (size, sum_) in sorted(inventory.items()):
+        if path not in sizes:
+            yield f"{path} is missing"
+        elif sizes[path] != size:
+            yield f"{path} has {sizes[path]:,} bytes; {size:,} were written"
+        elif contents and _file(objects, f"{name}/{path}") != (size, sum_):
+            yield f"{path} was changed"
+
+
+def _file(objects: Objects, path: str) -> tuple[int, str] | None:
+    """Size and digest; None for a lock of the engine's that went away, as they do."""
+    raw = objects.get(path)
+    if raw is None:
+        if path.endswith(".lock"):
+            return None
+        raise StorageFailed(f"{objects.url}/{path} went away while it was being read.")
+    return len(raw), _digest(raw)
+
+
+def _digest(raw: bytes) -> str:
+    return hashlib.blake2b(raw, digest_size=16).hexdigest()
