@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
+import time
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -17,9 +20,17 @@ PANELS = {"Fill": fill.COMMANDS, "Grow": grow.COMMANDS, "Look": look.COMMANDS, "
 CONTINUE = {
     "import": "Nothing of it is visible yet; the same command goes on where it stopped.",
     "label": "Nothing of it is visible yet; the same command goes on where it stopped.",
-    "train": "The model was not published; the same command with --replace trains it again.",
+    "train": "The model is not published yet; the same command goes on where it stopped.",
     "demo": "nsdata demo --replace begins again.",
 }
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: a scheduler or launcher wants the process to end. It ends as by Ctrl-C, with exit code 143."""
+
+
+def _end(number: int, frame: object) -> None:
+    raise Terminated
 
 
 class Commands(TyperGroup):
@@ -30,14 +41,24 @@ class Commands(TyperGroup):
         from cli import render
         from nsdata.errors import NsdataError
 
+        rank = os.environ.get("RANK", "0")
         try:
+            signal.signal(signal.SIGTERM, _end)
             return super().invoke(ctx)
         except NsdataError as error:
-            render.error(error)
+            if rank != "0":  # where all workers fail alike, the first one tells; the launcher then ends the others
+                with contextlib.suppress(Terminated):
+                    time.sleep(3)
+                    render.error(error)
+            else:
+                render.error(error)
             raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
-            render.interrupted(CONTINUE.get(ctx.invoked_subcommand or "", "The store is as it was."))
-            raise typer.Exit(130) from error
+            ended = isinstance(error, Terminated)
+            if rank == "0":
+                way_on = CONTINUE.get(ctx.invoked_subcommand or "", "The store is as it was.")
+                render.interrupted(way_on, "ended" if ended else "interrupted")
+            raise typer.Exit(143 if ended else 130) from error
 
 
 app = typer.Typer(

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli import render
+from cli.label import Device, label
 from cli.settings import JsonOption, StoreOption, open_store
 
 if TYPE_CHECKING:
     from nsdata import Store, View
-
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")]
 
 
 def train(
@@ -29,10 +28,16 @@ def train(
     ] = None,
     model: Annotated[str | None, typer.Option(help="timm model; short for --set model=….")] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Run folder (default: runs/gen-GEN).")] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Train again over a finished run folder.")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Train over a finished run, or another unfinished one.")
+    ] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Begin at step 0 where a run was interrupted.")] = False,
     store: StoreOption = None,
 ) -> None:
-    """Train a teacher (generation 0) or a noised student on people's labels and soft labels."""
+    """Train a teacher (generation 0) or a noised student on people's labels and soft labels.
+
+    A run that was interrupted goes on where it stopped when the same command is given again.
+    """
     from training.config import TrainConfig
 
     settings = TrainConfig.load(config) if config else TrainConfig()
@@ -47,75 +52,12 @@ def train(
     with render.progress(f"training {settings.model}", "steps") as report:
         trained = run(
             people, pseudo, config=settings, out=out or Path(f"runs/gen-{gen}"), gen=gen, replace=replace,
-            on_progress=report, on_warning=render.warning,
+            restart=restart, on_progress=report, on_warning=render.warning,
+            on_resume=lambda step, steps: render.note(f"goes on at step {step:,} of {steps:,}"),
         )  # fmt: skip
     accuracy = "val not measured" if trained.val_accuracy is None else f"val {render.percent(trained.val_accuracy)}"
     render.out(f"trained  model {gen} · {settings.model} · {accuracy} · {trained.path}")
     render.out(f"next     nsdata label --gen {gen + 1}")
-
-
-def label(
-    ctx: typer.Context,
-    gen: Annotated[int, typer.Option(help="The generation to write; its teacher is model GEN - 1.")],
-    teacher: Annotated[
-        str | None, typer.Option(metavar="PATH", help="Another teacher: a run folder or best.pt.")
-    ] = None,
-    temperature: Annotated[float, typer.Option(help="Of the softmax: below 1 sharpens, above 1 softens.")] = 1.0,
-    batch_size: Annotated[int, typer.Option(help="Images per forward pass.")] = 256,
-    device: Device = "auto",
-    replace: Annotated[bool, typer.Option("--replace", help="Write a sealed generation again.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would take.")] = False,
-    json: JsonOption = False,
-    store: StoreOption = None,
-) -> None:
-    """Let the teacher write soft labels for every image; sealed and tagged gen-GEN when complete."""
-    from training import teacher as teachers
-
-    opened = open_store(ctx, store)
-    if dry_run:
-        estimate = teachers.estimate(opened, gen, teacher, batch_size, device, replace)
-        if json:
-            render.emit(estimate)
-        else:
-            render.pairs(
-                [
-                    ("teacher", str(estimate["teacher"])),
-                    ("images", f"{estimate['images']:,}"),
-                    ("to write", f"{estimate['bytes']:,} bytes"),
-                    ("time", f"about {estimate['seconds']:,.0f} s, from a short probe"),
-                ]
-            )
-        return
-    from nsdata.generation import check_order
-
-    check_order(opened, gen, replace)
-    model = teachers.find_teacher(opened, gen, teacher)
-    render.note(f"teacher   {_describe(model)}")
-    with render.progress(f"labelling generation {gen}") as report:
-        done = teachers.label(
-            opened, model, gen=gen, temperature=temperature, batch_size=batch_size, device=device, replace=replace,
-            on_progress=report,
-        )  # fmt: skip
-    summary = done.summary
-    if json:
-        render.emit(
-            {"gen": gen, "version": done.version, "seconds": done.seconds, "teacher_sha256": model.sha256, **summary}
-        )
-        return
-    fresh = done.images - done.resumed
-    speed = f" ({fresh / done.seconds:,.0f} img/s)" if done.seconds > 0 and fresh else ""
-    resumed = f", {done.resumed:,} by a run that was interrupted" if done.resumed else ""
-    render.out(f"labelled  {done.images:,} images in {done.seconds:.0f} s{speed}{resumed}")
-    render.out(
-        f"          confidence mean {summary['confidence_mean']:.2f} · {summary['at_least_0.9']:,} ≥ 0.9"
-        f" · {summary['below_0.3']:,} < 0.3"
-    )
-    render.out(f"sealed    gen-{gen}")
-    if done.later:
-        render.warning(
-            f"{done.later:,} images came in after this run had begun and have no labels in generation {gen}; "
-            f"nsdata label --gen {gen} --replace labels them too."
-        )
 
 
 def evaluate(
@@ -170,14 +112,6 @@ def _pseudo(store: Store, gen: int, name: str | None) -> View | None:
     if name is None and f"student-{gen}" in store.views:
         name = f"student-{gen}"
     return store.load_view(name) if name is not None else default_view(store, gen)
-
-
-def _describe(model: Any) -> str:
-    from nsdata.objects import near
-
-    accuracy = "val not measured" if model.val_accuracy is None else f"val {render.percent(model.val_accuracy)}"
-    short = f"{model.sha256[:4]}…{model.sha256[-2:]}"
-    return f"model {model.generation} · {near(model.path)} · {model.name} · {accuracy} · sha256 {short}"
 
 
 COMMANDS = {"train": train, "label": label, "eval": evaluate}

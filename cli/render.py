@@ -93,14 +93,17 @@ def warning(text: str) -> None:
     note(f"warning: {text}")
 
 
-def interrupted(way_on: str) -> None:
-    """Ctrl-C."""
-    note(f"\ninterrupted. {way_on}")
+def interrupted(way_on: str, word: str = "interrupted") -> None:
+    """Ctrl-C, or a request to end."""
+    note(f"\n{word}. {way_on}")
 
 
 @contextlib.contextmanager
-def progress(what: str, unit: str = "images") -> Iterator[Progress]:
+def progress(what: str, unit: str = "images", shown: bool = True) -> Iterator[Progress]:
     """A bar on a terminal; elsewhere a plain line every few seconds. Both on stderr."""
+    if not shown:
+        yield lambda done, total, **figures: None
+        return
     if sys.stderr.isatty():
         with _bar(what, unit) as report:
             yield report

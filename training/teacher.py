@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import platform
-import socket
-import subprocess
 import time
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from nsdata import Store, generation
 from nsdata.classes import whole_number
-from nsdata.errors import BadInput, ModelError
-from nsdata.log import now
-from nsdata.objects import absolute, relative
+from nsdata.codec import Codec
+from nsdata.errors import BadInput, BadLabels, ModelError
+from nsdata.objects import absolute
 from nsdata.progress import Progress, silent
 from nsdata.stream import stream
-from training import models, noise
+from nsdata.table import Table
+from training import models, noise, probe, provenance, workers
 from training.models import LoadedModel
 
 
@@ -30,18 +27,24 @@ from training.models import LoadedModel
 class Labelled:
     """What a labelling run did.
 
-    resumed: images whose labels an interrupted run had written. later: images that came in after the run had begun,
-    and have no labels in this generation.
+    resumed: images whose labels were written when this process began. fresh: labelled by this process. later: images
+    that have no labels in this generation, as they came in after the run had begun.
     """
 
     gen: int
     version: int
     images: int
     resumed: int
+    fresh: int
     later: int
     seconds: float
     summary: dict[str, Any]
     teacher: LoadedModel
+
+    @property
+    def images_per_second(self) -> float:
+        """Of this process."""
+        return self.fresh / self.seconds if self.seconds else 0.0
 
 
 def label(
@@ -52,59 +55,159 @@ def label(
     temperature: float = 1.0,
     batch_size: int = 256,
     device: str = "auto",
+    top: int | None = None,
+    max_kl: float = 0.05,
     replace: bool = False,
+    extend: bool = False,
+    force: bool = False,
     on_progress: Progress = silent,
+    on_summary: Callable[[dict[str, Any]], None] | None = None,
 ) -> Labelled:
     """Write generation ``gen``: soft labels of every image of the store, sealed and tagged ``gen-<gen>``.
 
     teacher:     a model, the path of its checkpoint or run folder, or what ``train`` returned; None = model
                  gen - 1 of the store, whose checkpoint must be the one that was recorded.
-    temperature: of the softmax; below 1 sharpens, above 1 softens (official ``teacher_softmax_temp``).
+    temperature: of the softmax: below 1 sharpens (official ``teacher_softmax_temp``).
+    top:         keep only the ``top`` largest probabilities and the mass of the rest (nsdata.codec); None = all.
+    max_kl:      with ``top``: refuse to seal above this mean KL divergence from the dense soft labels, in nats.
     replace:     write a sealed generation again, as a new version of it.
+    extend:      label the images that came in after a generation was sealed, with the same teacher.
+    force:       label also with a teacher that is no better than chance on labelled images.
+    on_summary:  is told the figures before anything is sealed.
 
-    Every image is labelled, people's labels and val and test included, so that accuracy per generation is a query
-    away; selection for training takes unlabelled train images only. Each teacher sees images through its own
-    resolution, crop and normalisation. An interrupted run goes on where it stopped when it is called again.
+    Every image is labelled, val and test included, so that accuracy per generation is a query away; selection for
+    training takes unlabelled train images only. An interrupted run goes on where it stopped when it is called again.
+    Any number of processes may do so at once: under ``torchrun`` each rank labels its share, and all return when it is
+    sealed.
 
-    Raises GenerationError (out of order, sealed already), ModelError (missing, altered, other classes), BadInput.
+    Raises GenerationError (out of order, sealed already), ModelError (missing, altered, other classes, no better than
+    chance), Conflict (another teacher's run was sealed meanwhile), BadLabels (``max_kl``), BadInput.
     """
-    if not 0 < temperature < float("inf"):
-        raise BadInput(f"The temperature is {temperature:g}; a number above 0 was expected.", "--temperature 1")
-    gen = whole_number("gen", gen)
-    if whole_number("batch_size", batch_size) < 1:
-        raise BadInput(f"The batch size is {batch_size}; at least 1 was expected.")
-    generation.check_order(store.refresh(), gen, replace)
+    _check_numbers(temperature, batch_size, max_kl)
+    gen, codec, worker = whole_number("gen", gen), Codec.of(top, len(store.classes)), workers.here()
+    if worker.rank == 0:
+        generation.check_order(store.refresh(), gen, replace, extend)
     model = find_teacher(store, gen, teacher)
     model.check_classes(store.classes)
-    target = models.pick_device(device)
-    identity = _identity(model, temperature, batch_size, target)
-    with generation.working(store, gen, identity, replace=replace) as run:
-        began, resumed = time.monotonic(), run.done
-        model.to(target)
-        done = resumed
-        decode = noise.clean(model.preprocess)
-        for part in run.parts:
-            if not len(part.pending):
-                continue
-            batches = stream(run.store.table, part.pending, batch_size, decode=decode, shuffle=False)
-            with generation.PartWriter(part) as writer, closing(batches):
-                for batch in batches:
-                    writer.write(model.probabilities(batch.images, temperature))
-                    done += len(batch)
-                    speed = (done - resumed) / (time.monotonic() - began)
-                    on_progress(done, run.rows, images_per_second=speed)
-        version_ = run.seal(_provenance(store, gen, model, target))
-    store.refresh()
+    target = models.pick_device(worker.device(device))
+    identity = provenance.identity(model, temperature, batch_size, target, codec)
+    if worker.rank == 0:
+        run = generation.begin(store, gen, identity, replace=replace, extend=extend)
+        worker.tell(run.name)
+    else:
+        run = generation.join(store, worker.hear(), identity)
+    began, resumed = time.monotonic(), run.done
+    model.to(target)
+    if worker.rank == 0 and resumed < run.rows and not force:
+        probe.check(store, model, run.rows - resumed)
+    fresh = _work(run, worker, model, batch_size, temperature, max_kl, on_progress)
+    if worker.rank == 0:
+        told = provenance.circumstances(store, gen, model, target)
+        run.seal(told, before=lambda summary: _judge(summary, max_kl, on_summary))
+    else:
+        _await_seal(run)
+    sealed = store.refresh().generations[gen]
     return Labelled(
         gen=gen,
-        version=version_,
+        version=sealed.event,
         images=run.rows,
         resumed=resumed,
-        later=len(store.table) - run.rows,
+        fresh=fresh,
+        later=generation.unlabelled_rows(store.state, sealed),
         seconds=time.monotonic() - began,
-        summary=store.generations[gen].summary,
+        summary=sealed.summary,
         teacher=model,
     )
+
+
+def _work(
+    run: generation.Run,
+    worker: workers.Worker,
+    model: LoadedModel,
+    batch_size: int,
+    temperature: float,
+    max_kl: float,
+    on_progress: Progress,
+) -> int:
+    """Label the parts that fall to this worker, until the run is whole. Returns how many images it labelled."""
+    began, before, fresh, lost = time.monotonic(), run.done, 0, Loss(max_kl)
+    for part in run.open_parts(worker.rank, worker.world):
+        with generation.PartWriter(part) as writer:
+            for soft in _soft_labels(run.store.table, part.pending, batch_size, model, temperature):
+                lost.add(writer.write(soft))
+                fresh += len(soft)
+                on_progress(
+                    max(run.done, before + fresh), run.rows, images_per_second=fresh / (time.monotonic() - began)
+                )
+    return fresh
+
+
+def _check_numbers(temperature: float, batch_size: int, max_kl: float) -> None:
+    if not 0 < temperature < float("inf"):
+        raise BadInput(f"The temperature is {temperature:g}; a number above 0 was expected.", "--temperature 1")
+    if whole_number("batch_size", batch_size) < 1:
+        raise BadInput(f"The batch size is {batch_size}; at least 1 was expected.")
+    if not max_kl >= 0:
+        raise BadInput(f"The largest KL divergence is {max_kl:g}; 0 or more was expected.", "--max-kl 0.05")
+
+
+def _soft_labels(
+    table: Table, rows: np.ndarray, batch_size: int, model: LoadedModel, temperature: float
+) -> Iterator[np.ndarray]:
+    """What the teacher says of these consecutive rows, in order, a (B, K) float32 array a batch.
+
+    A purged image has no picture any more and is never shown again; its row gets the uniform distribution.
+    """
+    decode = noise.clean(model.preprocess)
+    there = table.width[rows] > 0
+    following = int(rows[0]) if len(rows) else 0
+    classes = len(model.classes)
+    if there.any():
+        with closing(stream(table, rows[there], batch_size, decode=decode, shuffle=False)) as batches:
+            for batch in batches:
+                soft = np.full((int(batch.rows[-1]) + 1 - following, classes), 1 / classes, np.float32)
+                soft[batch.rows - following] = model.probabilities(batch.images, temperature)
+                yield soft
+                following += len(soft)
+    if len(rows) and following <= rows[-1]:
+        yield np.full((int(rows[-1]) + 1 - following, classes), 1 / classes, np.float32)
+
+
+class Loss:
+    """What the codec has lost so far, so that a run that cannot be sealed ends early."""
+
+    def __init__(self, most: float) -> None:
+        self.most, self.total, self.count = most, 0.0, 0
+
+    def add(self, kl_B: np.ndarray | None) -> None:
+        """More rows. Raises BadLabels once 4,096 of them have lost more than twice the limit on average."""
+        if kl_B is None:
+            return
+        self.total, self.count = self.total + float(kl_B.sum(dtype=np.float64)), self.count + len(kl_B)
+        if self.count >= 4096 and self.total > 2 * self.most * self.count:
+            raise _too_lossy(self.total / self.count, self.most, f"the first {self.count:,} images")
+
+
+def _judge(summary: dict[str, Any], most: float, on_summary: Callable[[dict[str, Any]], None] | None) -> None:
+    """Tell the figures before anything is sealed, and refuse labels that the codec has spoilt."""
+    if on_summary is not None:
+        on_summary(summary)
+    if summary.get("kl_mean", 0.0) > most:
+        raise _too_lossy(summary["kl_mean"], most, "all images")
+
+
+def _too_lossy(mean: float, most: float, what: str) -> BadLabels:
+    return BadLabels(
+        f"So few classes lose {mean:.4f} nats of an average soft label (mean KL divergence over {what}); at most "
+        f"{most:g} is allowed, so nothing was sealed.",
+        "a larger --top, none at all, or --max-kl",
+    )
+
+
+def _await_seal(run: generation.Run) -> None:
+    """Wait until the worker of rank 0 has sealed the run. Should it fail, the launcher ends this process too."""
+    while run.sealed() is None:
+        time.sleep(generation.POLL_SECONDS)
 
 
 def find_teacher(store: Store, gen: int, teacher: LoadedModel | str | Path | Any | None = None) -> LoadedModel:
@@ -135,79 +238,28 @@ def find_teacher(store: Store, gen: int, teacher: LoadedModel | str | Path | Any
     return model
 
 
-def _identity(model: LoadedModel, temperature: float, batch_size: int, device: torch.device) -> dict[str, Any]:
-    """All that decides the numbers, and so what a run must share with the one that it continues."""
-    return {
-        "teacher_sha256": model.sha256,
-        "model": model.name,
-        "classes": list(model.classes),
-        "preprocess": model.preprocess.to_dict(),
-        "precision": "bfloat16" if model.config.amp and device.type == "cuda" else "float32",
-        "device": device.type,
-        "temperature": temperature,
-        "codec": "dense float16",
-        "batch_size": batch_size,
-    }
-
-
-def _provenance(store: Store, gen: int, model: LoadedModel, device: torch.device) -> dict[str, Any]:
-    """What is recorded beside the identity: where the teacher comes from, and what it ran on."""
-    recorded = store.models.get(gen - 1)
-    mine = recorded is not None and recorded.sha256 == model.sha256
-    return {
-        "teacher": relative(store.url, model.path),
-        "teacher_generation": model.generation,
-        "teacher_event": recorded.event if recorded is not None and mine else None,
-        "teacher_val_accuracy": model.val_accuracy,
-        "teacher_parameters": model.parameters,
-        "teacher_views": recorded.views if recorded is not None and mine else None,
-        "parent_generation": gen - 1,
-        "seed": model.config.seed,
-        "host": socket.gethostname(),
-        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",
-        "python": platform.python_version(),
-        "libraries": {name: _version(name) for name in ("nsdata", "deeplake", "torch", "timm", "numpy", "pillow")},
-        "code": _code_version(),
-        "labelled": now(),
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def _code_version() -> dict[str, Any] | None:
-    """Commit of the code that runs and whether its tree was changed; None where it is not a git checkout."""
-    root = Path(__file__).parents[1]
-    if not (root / ".git").exists():
-        return None
-    try:
-        commit = subprocess.run(
-            ["git", "-C", str(root), "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True
-        ).stdout.strip()
-        changed = subprocess.run(
-            ["git", "-C", str(root), "status", "--porcelain"], capture_output=True, text=True, timeout=10, check=True
-        ).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return {"commit": commit, "dirty": bool(changed)}
-
-
 def estimate(
-    store: Store, gen: int, teacher: Any | None, batch_size: int, device: str = "auto", replace: bool = False
+    store: Store,
+    gen: int,
+    teacher: Any | None,
+    batch_size: int,
+    device: str = "auto",
+    replace: bool = False,
+    extend: bool = False,
+    top: int | None = None,
 ) -> dict[str, Any]:
     """What ``label`` would take, from a probe of at most four batches: images, bytes, seconds. Writes nothing.
 
     Raises what ``label`` raises.
     """
-    generation.check_order(store, gen, replace)
+    codec = Codec.of(top, len(store.classes))
+    generation.check_order(store, gen, replace, extend)
     model = find_teacher(store, gen, teacher)
     model.check_classes(store.classes)
     model.to(models.pick_device(device))
-    rows = np.arange(len(store.table))
+    rows = np.flatnonzero(store.table.width > 0)
+    if extend:
+        rows = rows[store.labels(gen).all_pseudo[rows] < 0]
     decode = noise.clean(model.preprocess)
     probe = rows[: 4 * batch_size]
     began = time.monotonic()
@@ -217,6 +269,6 @@ def estimate(
     return {
         "teacher": str(model.path),
         "images": len(rows),
-        "bytes": len(rows) * (2 * len(store.classes) + 8),
+        "bytes": len(rows) * codec.bytes_per_image(len(store.classes)),
         "seconds": round(seconds, 1),
     }

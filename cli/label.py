@@ -1,0 +1,120 @@
+"""Grow: label, by one process or by as many as torchrun starts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli import render
+from cli.settings import JsonOption, StoreOption, open_store
+
+if TYPE_CHECKING:
+    from training.teacher import Labelled
+
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")]
+
+
+def label(
+    ctx: typer.Context,
+    gen: Annotated[int, typer.Option(help="The generation to write; its teacher is model GEN - 1.")],
+    teacher: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Another teacher: a run folder or best.pt.")
+    ] = None,
+    temperature: Annotated[float, typer.Option(help="Of the softmax: below 1 sharpens, above 1 softens.")] = 1.0,
+    batch_size: Annotated[int, typer.Option(help="Images per forward pass.")] = 256,
+    device: Device = "auto",
+    top: Annotated[
+        int | None, typer.Option(metavar="K", help="Keep the K largest probabilities and the mass of the rest.")
+    ] = None,
+    max_kl: Annotated[
+        float, typer.Option(help="With --top: refuse to seal above this mean KL divergence, in nats.")
+    ] = 0.05,
+    replace: Annotated[bool, typer.Option("--replace", help="Write a sealed generation again.")] = False,
+    extend: Annotated[
+        bool, typer.Option("--extend", help="Label the images that came in after a generation was sealed.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Take a teacher that is no better than chance.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would take.")] = False,
+    json: JsonOption = False,
+    store: StoreOption = None,
+) -> None:
+    """Let the teacher write soft labels for every image; sealed and tagged gen-GEN when complete.
+
+    Several workers share one run: torchrun --nproc-per-node 2 --no-python nsdata label --gen 2
+    """
+    from training import teacher as teachers
+    from training import workers
+
+    opened = open_store(ctx, store)
+    if dry_run:
+        _print_estimate(
+            teachers.estimate(opened, gen, teacher, batch_size, device, replace=replace, extend=extend, top=top), json
+        )
+        return
+    from nsdata.generation import check_order
+
+    first = workers.here().rank == 0  # the others work in silence
+    if first:
+        check_order(opened, gen, replace, extend)
+    model = teachers.find_teacher(opened, gen, teacher)
+    if first:
+        render.note(f"teacher   {_describe(model)}")
+    with render.progress(f"labelling generation {gen}", shown=first) as report:
+        done = teachers.label(
+            opened, model, gen=gen, temperature=temperature, batch_size=batch_size, device=device, top=top,
+            max_kl=max_kl, replace=replace, extend=extend, force=force, on_progress=report,
+            on_summary=_print_losses,
+        )  # fmt: skip
+    if first and json:
+        render.emit(
+            {"gen": gen, "version": done.version, "seconds": done.seconds, "resumed": done.resumed,
+             "teacher_sha256": model.sha256, **done.summary}
+        )  # fmt: skip
+    elif first:
+        _print_done(done)
+
+
+def _print_done(done: Labelled) -> None:
+    summary = done.summary
+    speed = f" ({done.images_per_second:,.0f} img/s)" if done.images_per_second else ""
+    resumed = f", {done.resumed:,} of them before" if done.resumed else ""
+    render.out(f"labelled  {done.images:,} images in {done.seconds:.0f} s{speed}{resumed}")
+    render.out(
+        f"          confidence mean {summary['confidence_mean']:.2f} · {summary['at_least_0.9']:,} ≥ 0.9"
+        f" · {summary['below_0.3']:,} < 0.3"
+    )
+    render.out(f"sealed    gen-{done.gen}")
+    if done.later:
+        render.warning(
+            f"{done.later:,} images came in after this run had begun and have no labels in generation {done.gen}; "
+            f"nsdata label --gen {done.gen} --extend labels them too."
+        )
+
+
+def _print_losses(summary: dict[str, Any]) -> None:
+    """Before anything is sealed: what was lost by keeping only the largest probabilities."""
+    if "kl_mean" in summary:
+        render.note(f"kept less mean KL {summary['kl_mean']:.4f} nats · p99 {summary['kl_p99']:.4f}")
+
+
+def _print_estimate(estimate: dict[str, Any], json: bool) -> None:
+    if json:
+        render.emit(estimate)
+        return
+    render.pairs(
+        [
+            ("teacher", str(estimate["teacher"])),
+            ("images", f"{estimate['images']:,}"),
+            ("to write", f"{estimate['bytes']:,} bytes"),
+            ("time", f"about {estimate['seconds']:,.0f} s, from a short probe"),
+        ]
+    )
+
+
+def _describe(model: Any) -> str:
+    from nsdata.objects import near
+
+    accuracy = "val not measured" if model.val_accuracy is None else f"val {render.percent(model.val_accuracy)}"
+    short = f"{model.sha256[:4]}…{model.sha256[-2:]}"
+    return f"model {model.generation} · {near(model.path)} · {model.name} · {accuracy} · sha256 {short}"

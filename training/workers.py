@@ -1,0 +1,79 @@
+"""Which worker this process is, as PyTorch's launcher tells it: ``torchrun --no-python nsdata label --gen 2``.
+
+Nothing is launched, elected or counted here. Rank 0 tells the others, through the launcher's own key-value store, which
+run to join; from then on workers meet in the dataset store alone (see nsdata.generation), so no process group is needed
+and a rank that dies leaves nothing hanging: torchrun ends the others.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from nsdata.errors import BadInput
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """Rank 0 … world-1; ``local`` numbers the ranks of one machine."""
+
+    rank: int = 0
+    world: int = 1
+    local: int = 0
+
+    def tell(self, run: str) -> None:
+        """Rank 0: which run the others should join."""
+        if self.world > 1:
+            self._meeting().set(_KEY, run)
+
+    def hear(self) -> str:
+        """The others: which run rank 0 began. Waits for it; should rank 0 fail, the launcher ends this process."""
+        meeting = self._meeting()
+        try:
+            while not meeting.check([_KEY]):
+                time.sleep(0.1)
+            return str(meeting.get(_KEY).decode())
+        except RuntimeError as error:
+            raise BadInput(f"Worker {self.rank} lost the others: {error}.", "torchrun …") from error
+
+    def _meeting(self) -> Any:
+        """The launcher's key-value store; fresh for each launch."""
+        from torch.distributed.rendezvous import rendezvous
+
+        try:
+            store, _, _ = next(iter(rendezvous("env://", rank=self.rank, world_size=self.world)))
+        except (ValueError, RuntimeError) as error:
+            raise BadInput(
+                f"WORLD_SIZE is {self.world}, and the workers cannot meet: {str(error).splitlines()[0]}",
+                "torchrun --nproc-per-node N --no-python nsdata …",
+            ) from error
+        return store
+
+    def device(self, asked: str) -> str:
+        """The device of this rank: the machine's GPUs one each, where "auto" or "cuda" is asked."""
+        import torch
+
+        if self.world > 1 and asked in ("auto", "cuda") and torch.cuda.is_available():
+            return f"cuda:{self.local % torch.cuda.device_count()}"
+        return asked
+
+
+def here() -> Worker:
+    """This process; the only worker where no launcher set RANK and WORLD_SIZE. Raises BadInput for nonsense in them."""
+    try:
+        rank, world, local = (int(os.environ.get(name) or one) for name, one in _VARIABLES)
+    except ValueError:
+        raise BadInput(
+            "RANK, WORLD_SIZE and LOCAL_RANK are set, and not all of them to numbers.", "torchrun …"
+        ) from None
+    if not 0 <= rank < world:
+        raise BadInput(
+            f"RANK is {rank} and WORLD_SIZE {world}; a rank from 0 to {world - 1} was expected.", "torchrun …"
+        )
+    return Worker(rank, world, local)
+
+
+_KEY = "nsdata/run"
+_VARIABLES = (("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0"))
