@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import queue
+import selectors
 import subprocess
 import sys
 import tempfile
@@ -17,7 +18,7 @@ import threading
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from nsdata.errors import StorageFailed
 from nsdata.findings import joined
@@ -211,11 +212,21 @@ class _Child:
                 file.close()
 
     def _listen(self) -> None:
+        """Hand on what the process says. A helper of the engine's may hold the pipe open when it is long dead."""
         assert self._process.stdout is not None
-        with contextlib.suppress(ValueError, OSError):  # closed under us, or cut off in the middle of a line
-            for line in self._process.stdout:
-                message: Any = json.loads(line)
-                self._queue.put(message)
+        pipe, rest = self._process.stdout.fileno(), b""
+        with contextlib.suppress(ValueError, OSError), selectors.DefaultSelector() as selector:  # closed under us
+            selector.register(pipe, selectors.EVENT_READ)
+            while True:
+                if selector.select(0.2):
+                    said = os.read(pipe, 1 << 16)
+                    if not said:
+                        break
+                    *lines, rest = (rest + said).split(b"\n")
+                    for line in lines:
+                        self._queue.put(json.loads(line))
+                elif self._process.poll() is not None:
+                    break
         self._queue.put(None)
 
     def _last_words(self) -> str:

@@ -12,6 +12,8 @@ import pytest
 
 from nsdata import Store, generation
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: one thread each, set before torch is loaded
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 CLASSES = [str(digit) for digit in range(10)]
 _numbers = itertools.count()
