@@ -46,7 +46,7 @@ def show(
     render.pairs(generation_rows(opened.generations[gen]))
     render.out("descent")
     for line in lines(ancestors):
-        render.out(f"  {line}")
+        render.out(f"  {render.name(line)}")
 
 
 def log(

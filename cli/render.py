@@ -41,22 +41,29 @@ def name(text: str) -> str:
 
 def emit_csv(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """The answer as CSV: empty for null, a vector's numbers separated by blanks."""
+    from nsdata.errors import printable
+
+    shown = name if sys.stdout.isatty() else printable  # a file gets the values, a terminal is not to obey them
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(head)
+    writer.writerow(map(shown, head))
     for row in rows:
-        writer.writerow([" ".join(map(str, v)) if isinstance(v, list) else "" if v is None else v for v in row])
+        values = [" ".join(map(str, v)) if isinstance(v, list) else "" if v is None else v for v in row]
+        writer.writerow([shown(v) if isinstance(v, str) else v for v in values])
 
 
 def emit(value: Any) -> None:
     """The answer as JSON."""
-    typer.echo(json.dumps(_finite(value), indent=2, ensure_ascii=False, default=_plain))
+    text = json.dumps(_finite(value), indent=2, ensure_ascii=False, default=_plain)
+    if not text.replace("\n", "").isprintable():  # as JSON writes what a terminal would obey
+        text = "".join(c if c == "\n" or c.isprintable() else json.dumps(c)[1:-1] for c in text)
+    typer.echo(text)
 
 
 def pairs(rows: Sequence[tuple[str, str]]) -> None:
     """Names and values, aligned."""
     width = max((len(key) for key, _ in rows), default=0)
     for key, value in rows:
-        out(f"{key:<{width}}  {value}")
+        out(f"{name(key):<{width}}  {name(value)}")
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -83,14 +90,14 @@ def percent(value: float | None, digits: int = 1) -> str:
 
 def error(problem: NsdataError) -> None:
     """A person's mistake: what is wrong, what to type."""
-    note(f"error: {problem.message}")
+    note(f"error: {name(problem.message)}")  # on one line: no name in it can pass for a hint
     if problem.hint:
-        note(f" hint: {problem.hint}")
+        note(f" hint: {name(problem.hint)}")
 
 
 def warning(text: str) -> None:
     """Something that a person may want to act on."""
-    note(f"warning: {text}")
+    note(f"warning: {name(text)}")
 
 
 def interrupted(way_on: str, word: str = "interrupted") -> None:

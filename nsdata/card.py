@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nsdata.ids import hexes
-from nsdata.objects import absolute, near
+from nsdata.objects import checkpoint, near
 from nsdata.schema import SPLITS
 from nsdata.state import Generation
 
@@ -95,16 +95,12 @@ def summary(store: Store) -> Rows:
             rows.append((f"  {name}", f"{int(inside.sum()):,} · {known:,} labelled, {int(inside.sum()) - known:,} not"))
     for gen, model in sorted(store.state.models.items()):
         accuracy = "val not measured" if model.val_accuracy is None else f"val {100 * model.val_accuracy:.1f} %"
-        rows.append(
-            (
-                f"model {gen}",
-                f"{model.name} · {accuracy} · sha256 {model.sha256[:8]} · {near(absolute(store.url, model.path))}",
-            )
-        )
+        where = near(checkpoint(store.url, model.path, model.sha256))
+        rows.append((f"model {gen}", f"{model.name} · {accuracy} · sha256 {model.sha256[:8]} · {where}"))
     for gen, generation in sorted(store.state.generations.items()):
         s = generation.summary
         rows.append(
-            (f"gen-{gen}", f"{generation.rows:,} images · confidence mean {s['confidence_mean']:.2f} · "
+            (f"gen-{gen}", f"{generation.rows:,} images · confidence mean {s['confidence_mean'] or 0:.2f} · "
              f"{s['at_least_0.9']:,} ≥ 0.9 · {s['below_0.3']:,} < 0.3" + _stale(generation))
         )  # fmt: skip
     for view in store.state.views.values():
@@ -165,10 +161,17 @@ def _stale(generation: Generation) -> str:
 def to_html(rows: Sequence[tuple[str, str]]) -> str:
     """A two-column table; everything that came from outside is escaped."""
     body = "".join(
-        f"<tr><th style='text-align:left'>{html.escape(key)}</th><td>{html.escape(value)}</td></tr>"
+        f"<tr><th style='text-align:left'>{html.escape(visible(key))}</th><td>{html.escape(visible(value))}</td></tr>"
         for key, value in rows
     )
     return f"<table>{body}</table>"
+
+
+def visible(text: str) -> str:
+    """Text within a line, as class names and paths are shown: what controls a terminal, or turns the direction of what
+    is read, is seen and not obeyed.
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
 
 
 def _people(store: Store, row: int) -> list[dict[str, Any]]:

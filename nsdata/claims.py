@@ -44,11 +44,13 @@ def held(url: str, name: str) -> Iterator[bool | None]:
     except OSError as error:
         raise refused(url, error) from error
     try:
+        taken: bool | None = True
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            taken = True
-        except OSError:
+        except BlockingIOError:
             taken = False
+        except OSError:
+            taken = None  # a disk without locks, as some network disks are
         yield taken  # the file stays: removing a lock file that another process has opened breaks the lock
     finally:
         os.close(descriptor)

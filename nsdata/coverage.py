@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from nsdata.errors import GenerationError
+from nsdata.errors import Conflict, GenerationError
 from nsdata.state import Generation, State
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def check_order(store: Store, gen: int, replace: bool = False, extend: bool = Fa
             f"Generation {gen} is sealed already, at version {have[gen].event}{more}.",
             f"nsdata label --gen {gen} --extend" if later else f"nsdata show --gen {gen}, or label … --replace",
         )
-    if not len(store.table):
+    if not to_label(store.state):
         raise GenerationError("The store has no images to label.", "nsdata import FOLDER")
 
 
@@ -62,3 +62,33 @@ def to_label(state: State, covered: Generation | None = None) -> list[tuple[int,
                     ranges.append((at, min(low, stop)))
             at = max(at, high)
     return ranges
+
+
+def check_same_teacher(sealed: Generation, identity: dict[str, Any]) -> None:
+    """Raise Conflict where a generation was written by another teacher, or otherwise, than would extend it."""
+    for key, value in identity.items():
+        was = sealed.provenance.get(key, value)
+        if was != value and key != "batch_size":
+            raise Conflict(
+                f"Generation {sealed.number} was written with {key.replace('_', ' ')} {_short(was)}, not "
+                f"{_short(value)}: it cannot be extended with other labels.",
+                f"nsdata label --gen {sealed.number} --replace",
+            )
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:12]}…"
+
+
+def another_won(gen: int, sealed: Generation | None) -> Conflict:
+    """The words for a run that came too late."""
+    if sealed is None:
+        return Conflict(f"Generation {gen} was undone while it was labelled; nothing was published.", "nsdata log")
+    teacher = f"teacher {str(sealed.provenance.get('teacher_sha256', 'unknown'))[:8]}"
+    host = sealed.provenance.get("host")
+    return Conflict(
+        f"Generation {gen} was sealed meanwhile by another run, of {teacher}{f' on {host}' if host else ''} "
+        f"(version {sealed.event}); these labels are not published.",
+        f"nsdata show --gen {gen}; nsdata label --gen {gen} --replace",
+    )

@@ -10,6 +10,8 @@ from nsdata.state import Generation, State
 if TYPE_CHECKING:
     from nsdata.store import Store
 
+MOST, DEEPEST = 1000, 400  # links that are told, and how deep: four and two to a generation
+
 
 @dataclass(frozen=True, slots=True)
 class Ancestor:
@@ -31,9 +33,9 @@ class Ancestor:
 
 
 def descent(store: Store, gen: int) -> list[Ancestor]:
-    """The line of descent of a sealed generation, nearest first. Raises GenerationError."""
+    """The line of descent of a sealed generation, nearest first, ``MOST`` links of it. Raises GenerationError."""
     store.labels(gen)  # raises with the right words
-    return _of_generation(store, store.generations[gen], 0)
+    return _of_generation(store, store.generations[gen], 0)[:MOST]
 
 
 def lines(ancestors: list[Ancestor]) -> list[str]:
@@ -60,23 +62,27 @@ def _of_generation(store: Store, generation: Generation, depth: int) -> list[Anc
     teacher = f"{name}{at}: {facts.get('model', 'unknown')}, {measured}, sha256 {sha}, {learnt}"
     line = [own, Ancestor(depth + 1, "model", number, event, teacher)]
     for recipe in views or []:
-        line += _of_view(store, recipe, depth + 2)
+        if len(line) >= MOST or depth >= DEEPEST:  # a store may say that a hundred views of each taught the next
+            break
+        line += _of_view(store, recipe, depth + 2, generation.event)
     return line
 
 
-def _of_view(store: Store, recipe: dict[str, Any], depth: int) -> list[Ancestor]:
+def _of_view(store: Store, recipe: dict[str, Any], depth: int, before: int) -> list[Ancestor]:
     """What a view gave to training: people's labels, or soft labels of an earlier generation."""
     version, gen = int(recipe["version"]), recipe["gen"]
     steps = " · ".join(_step(step) for step in recipe["steps"]) or "all images"
     named = f"view {recipe['name']}, " if recipe.get("name") else ""
     rows = f"{recipe['rows']:,} rows" if "rows" in recipe else "rows"
-    if not 1 <= version <= store.version:
+    if not 1 <= version <= store.version or version >= before:  # nothing descends from itself
         text = f"{rows} of version {version} of another store"
         return [Ancestor(depth, "labels" if gen is None else "generation", gen, None, text)]
     then = store.at(version).state
     if gen is None:
         text = f"people's labels: {rows} ({steps}) at version {version}; {_people(then)}"
         return [Ancestor(depth, "labels", None, version, text)]
+    if gen not in then.generations:
+        return [Ancestor(depth, "view", gen, version, f"{rows} of generation {gen}, which version {version} has not")]
     text = f"soft labels: {rows} ({named}{steps}) of"
     own = Ancestor(depth, "view", gen, version, text)
     return [own, *_of_generation(store, then.generations[gen], depth + 1)]

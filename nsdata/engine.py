@@ -22,7 +22,6 @@ import shutil
 import struct
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
@@ -104,8 +103,7 @@ class Writer(Reader):
 
     def __init__(self, url: str, schema: Schema) -> None:
         self.url, self._schema = url, schema
-        self._synced: dict[str, tuple[int, int]] = {}
-        self._failed = False
+        self._failed, self._synced = False, dict[str, tuple[int, int]]()
         deeplake, access = _deeplake(), remote.engine_access(url)
         with _translated(url, "write"):
             if deeplake.exists(url, **access):
@@ -118,6 +116,7 @@ class Writer(Reader):
                 for name, column in schema.items():
                     self._dataset.add_column(name, _type(column))
                 self._dataset.commit("created")
+        with _translated(url, "read"):  # one that was killed while it was made has no columns: damaged, not refused
             self._columns = {name: self._dataset[name] for name in schema}
 
     def append(self, rows: Mapping[str, Any]) -> None:
@@ -173,31 +172,6 @@ def delete(url: str) -> None:
         return
     with _translated(url, "write"):
         _deeplake().delete(url)
-
-
-def mark(url: str, name: str) -> None:
-    """Give a published dataset one short engine tag, for those who open it with Deep Lake directly.
-
-    Nothing depends on it: a store on which it failed is whole.
-    """
-    deeplake = _deeplake()
-    with contextlib.suppress(Exception):
-        dataset = deeplake.open(url, **remote.engine_access(url))
-        dataset.compaction_mode = deeplake.CompactionMode.Off
-        if name not in dataset.tags.names():
-            dataset.tag(name)
-        del dataset
-        _unlocked(url)
-        sync(url)
-
-
-def _unlocked(url: str, seconds: float = 5) -> None:
-    """Wait until the engine has taken away the lock of a tag, as it does a moment later: who lists files sees it."""
-    if url.startswith("mem://"):
-        return
-    until = time.monotonic() + seconds
-    while time.monotonic() < until and any(p.endswith("/meta_ops.lock") for p, _ in Objects(url).list("_deeplake_log")):
-        time.sleep(0.02)
 
 
 def native(url: str) -> Any:
@@ -256,7 +230,7 @@ def _deeplake() -> Any:
             cause: BaseException | None = error
             while cause is not None:  # Ctrl-C while it loads arrives as an ImportError
                 if isinstance(cause, KeyboardInterrupt):
-                    raise KeyboardInterrupt from error
+                    raise cause from error
                 cause = cause.__cause__ or cause.__context__
             if not os.path.isdir(os.environ.get("TMPDIR", "/tmp")):
                 raise StorageFailed(

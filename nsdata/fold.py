@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import copy
-import re
 from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
+from nsdata import shapes
+from nsdata.entries import KINDS, from_columns, generation, identity, people, read, read_all, to_columns
 from nsdata.errors import Conflict, StoreDamaged, StoreTooNew
 from nsdata.log import Anchor, Event
 from nsdata.schema import FORMAT
-from nsdata.state import Generation, Model, Moved, Part, People, Piece, SavedView, Segment, State, Tag
-
-# a store is data from elsewhere: what it names lies below it, in one of these folders
-_NAME = re.compile(r"(images|labels|people|views)(/[A-Za-z0-9_-][A-Za-z0-9._-]{0,150}){1,4}")
+from nsdata.state import Model, Moved, People, SavedView, Segment, State, Tag
 
 
 class Fold:
@@ -23,7 +21,7 @@ class Fold:
     def __init__(self) -> None:
         self.anchor = Anchor()
         self._identity: dict[str, Any] = {}
-        self._lists: dict[str, list[Any]] = {name: [] for name in _KINDS}
+        self._lists: dict[str, list[Any]] = {name: [] for name in KINDS}
         self._undos: list[tuple[int, int]] = []  # (event, the event that it undoes)
         self._swept: list[str] = []
         self._moved: dict[str, Moved] = {}
@@ -41,7 +39,8 @@ class Fold:
             try:
                 self._add(event)
             except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-                raise StoreDamaged(f"Event {event.number} of the log ({event.kind}) is not complete.") from error
+                why = f": {error}" if type(error) is ValueError else ""
+                raise StoreDamaged(f"Event {event.number} of the log ({event.kind}) is not complete{why}.") from error
             self.anchor = Anchor(event.number, event.digest)
 
     def state(self) -> State:
@@ -71,7 +70,7 @@ class Fold:
             "anchor": asdict(self.anchor),
             "identity": self._identity,
             "lists": {
-                name: _columns(values) if _KINDS[name] is People else [asdict(value) for value in values]
+                name: to_columns(values) if KINDS[name] is People else [asdict(value) for value in values]
                 for name, values in self._lists.items()
             },
             "undos": self._undos,
@@ -84,55 +83,71 @@ class Fold:
         """From ``to_json``. Raises StoreTooNew; KeyError, TypeError, ValueError for what is none."""
         _check_format(value["format"])
         fold = cls()
-        fold.anchor = Anchor(**value["anchor"])
-        fold._identity = value["identity"]
-        for name, kind in _KINDS.items():
+        fold.anchor = Anchor(shapes.count(value["anchor"]["number"]), shapes.text(value["anchor"]["digest"]))
+        fold._identity = identity(value["identity"])
+        classes = len(fold._identity["classes"])
+        for name, kind in KINDS.items():
             entries = value["lists"][name]
-            fold._lists[name] = _from_columns(entries) if kind is People else [_read(kind, entry) for entry in entries]
-        fold._undos = [(int(number), int(target)) for number, target in value["undos"]]
-        fold._swept = list(value["swept"])
-        fold._moved = {name: Moved(**moved) for name, moved in value["moved"].items()}
+            if kind is People:
+                fold._lists[name] = from_columns(entries, classes)
+            else:
+                fold._lists[name] = read_all(kind, entries, classes, fold._lists["segments"])
+        fold._undos = [(shapes.count(number), shapes.count(target)) for number, target in value["undos"]]
+        fold._swept = shapes.each(shapes.place)(value["swept"])
+        for name, moved in value["moved"].items():
+            fold._move(name, moved)
         return fold
+
+    def _move(self, old: Any, new: Any) -> None:
+        """A dataset lies elsewhere now: not where it, or what was moved to it, has lain before."""
+        moved = read(Moved, new)
+        place = moved.name
+        while place in self._moved and place != old:
+            place = self._moved[place].name
+        if place == shapes.place(old):
+            raise ValueError(f"{old!r} is moved in a circle")
+        self._moved[old] = moved
 
     def _add(self, event: Event) -> None:
         data, version, lists = event.data, event.number, self._lists
         if (event.kind == "created") != (version == 1):
             raise ValueError("a store is created once, by its first event")
+        classes = len(self._identity.get("classes", ()))
+        shapes.told(event.kind, data)
         match event.kind:
             case "created":
                 _check_format(data["format"])
-                names = [str(name) for name in data["classes"]]
-                self._identity = {"id": str(data["id"]), "classes": names, "created": event.at}
+                self._identity = identity({"id": data["id"], "classes": data["classes"], "created": event.at})
             case "imported":
                 if (segment := data["segment"]) is not None:
                     last = lists["segments"][-1] if lists["segments"] else None
                     entry = {"start": last.start + last.rows if last else 0, "source": data["source"]}
-                    lists["segments"].append(_read(Segment, {**segment, **entry, "event": version}))
+                    lists["segments"].append(read(Segment, {**segment, **entry, "event": version}))
                 if data["people"] is not None:
-                    lists["spoken"].append(_people(event, data["people"]))
+                    lists["spoken"].append(people(event, data["people"], classes))
             case "relabelled":
-                lists["spoken"].append(_people(event, data))
+                lists["spoken"].append(people(event, data, classes))
             case "removed":
-                lists["removals"].append(_people(event, data))
+                lists["removals"].append(people(event, data, classes))
             case "trained":
-                lists["trained"].append(_read(Model, {**data, "event": version}))
+                lists["trained"].append(read(Model, {**data, "event": version}))
             case "sealed":
-                lists["sealed"].append(_generation(event, lists["sealed"]))
+                lists["sealed"].append(generation(event, lists["sealed"], classes, lists["segments"]))
             case "viewed":
-                lists["saved"].append(_read(SavedView, {**data, "event": version, "at": event.at}))
+                lists["saved"].append(read(SavedView, {**data, "event": version, "at": event.at}))
             case "tagged":
-                lists["tagged"].append(Tag(data["name"], _count(data["version"]), version))
+                lists["tagged"].append(read(Tag, {"name": data["name"], "version": data["version"], "event": version}))
             case "undone":
-                target = _count(data["event"])
+                target = shapes.count(data["event"])
                 if not 1 < target < version:
                     raise ValueError(f"event {target} cannot be undone by event {version}")
                 self._undos.append((version, target))
             case "swept":
-                self._swept += [_name(name) for name in data["names"]]
+                self._swept += shapes.each(shapes.place)(data["names"])
             case "moved":
                 for old, new in data["datasets"].items():
-                    self._moved[_name(old)] = _read(Moved, new)
-                self._swept += [_name(name) for name in data.get("swept", [])]
+                    self._move(old, new)
+                self._swept += shapes.each(shapes.place)(data.get("swept", []))
             case _:
                 raise StoreTooNew(
                     f"Event {version} is of a kind that this nsdata does not know: {event.kind!r}.",
@@ -169,108 +184,9 @@ def _named(event: Event, state: State) -> list[str]:
     return [state.place(name) for name in segments + people + views + parts + moved]
 
 
-def _people(event: Event, data: dict[str, Any]) -> People:
-    return _read(People, {"by": event.by, **data, "event": event.number, "at": event.at})
-
-
-def _columns(batches: list[People]) -> dict[str, Any]:
-    """Batches of people's labels by column: there may be 100,000, and JSON reads a few long lists much faster."""
-    return {
-        "name": [b.name for b in batches],
-        "rows": [b.rows for b in batches],
-        "event": [b.event for b in batches],
-        "by": [b.by for b in batches],
-        "at": [b.at for b in batches],
-        "ids": "".join(id_ for b in batches for id_, _ in b.said),
-        "labels": [label for b in batches for _, label in b.said],
-        "datasets": {str(b.event): [b.digests, b.files] for b in batches if b.name},
-    }
-
-
-def _from_columns(value: dict[str, Any]) -> list[People]:
-    ids, labels = value["ids"], value["labels"]
-    if len(bytes.fromhex(ids)) != 16 * len(labels) or not all(type(label) is int for label in labels):
-        raise ValueError("a batch of labels names what is not an image id, or not a label")
-    batches: list[People] = []
-    at = 0
-    keys = ("name", "rows", "event", "by", "at")
-    for name, rows, event, by, when in zip(*(value[key] for key in keys), strict=True):
-        if name:
-            batches.append(People(_name(name), rows, event, by, when, (), *value["datasets"][str(event)]))
-            continue
-        said = tuple([(ids[32 * i : 32 * i + 32], labels[i]) for i in range(at, at + rows)])
-        batches.append(People(name, rows, event, by, when, said))
-        at += rows
-    return batches
-
-
-def _generation(event: Event, before: list[Generation]) -> Generation:
-    data = event.data
-    keys = ("number", "version", "run", "provenance", "summary", "extends")
-    values = {key: data.get(key) if key == "extends" else data[key] for key in keys}
-    origin = event.number
-    if values["extends"] is not None:
-        origin = {g.event: g.origin for g in before}[values["extends"]]
-    parts = sorted(data["parts"], key=lambda part: part["start"])
-    return _read(Generation, {**values, "parts": parts, "event": event.number, "origin": origin})
-
-
-def _read(kind: Any, value: dict[str, Any]) -> Any:
-    """A dataclass from JSON, with its numbers and names checked: a store may come from anybody."""
-    value = dict(value)
-    for key in ("rows", "start", "event", "version", "number"):
-        if key in value:
-            value[key] = _count(value[key])
-    if kind is Generation:
-        value["parts"] = tuple(_read(Part, part) for part in value["parts"])
-    elif kind is Part:
-        pieces = value.get("pieces") or [{"name": value["name"], "rows": value["rows"]}]  # one dataset a part, before
-        value["pieces"] = tuple(_read(Piece, piece) for piece in pieces)
-        if sum(piece.rows for piece in value["pieces"]) != value["rows"]:
-            raise ValueError("the pieces of a part do not make it up")
-    elif kind is People:
-        value["said"] = tuple((_id(id_), int(label)) for id_, label in value.get("said", []))
-        if not value["name"] and len(value["said"]) != value["rows"]:
-            raise ValueError("the labels of a batch are not as many as it says")
-    if kind in (Segment, Part, Piece, Moved) or (kind is People and value["name"]):
-        _name(value["name"])
-    elif kind is SavedView:
-        _name(value["dataset"])
-    return kind(**value)
-
-
-def _name(text: Any) -> str:
-    if not isinstance(text, str) or not _NAME.fullmatch(text):
-        raise ValueError(f"{text!r} is not a place in a store")
-    return text
-
-
-def _id(text: Any) -> str:
-    if len(bytes.fromhex(text)) != 16:
-        raise ValueError(f"{text!r} is not an image id")
-    return str(text)
-
-
-def _count(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ValueError(f"{value!r} is not a count")
-    return value
-
-
 def _check_format(format_: Any) -> None:
-    if _count(format_) > FORMAT:
+    if shapes.count(format_) > FORMAT:
         raise StoreTooNew(
             f"This store has format {format_}; this nsdata reads up to format {FORMAT}.",
             "pip install --upgrade nsdata",
         )
-
-
-_KINDS: dict[str, Any] = {
-    "segments": Segment,
-    "sealed": Generation,
-    "trained": Model,
-    "spoken": People,
-    "removals": People,
-    "saved": SavedView,
-    "tagged": Tag,
-}

@@ -8,6 +8,7 @@ what is whole is sealed by whoever finds it so, once. Until then nobody sees any
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import time
@@ -21,12 +22,12 @@ from numpy.typing import NDArray
 from nsdata import claims, engine, inventory
 from nsdata.classes import whole_number
 from nsdata.codec import Codec
-from nsdata.coverage import check_order, to_label, unlabelled_rows
-from nsdata.errors import BadLabels, Conflict, listed
+from nsdata.coverage import another_won, check_order, check_same_teacher, to_label, unlabelled_rows
+from nsdata.errors import BadLabels, Conflict, GenerationError, StorageFailed, listed
 from nsdata.ids import digest
 from nsdata.labels import check_columns
 from nsdata.log import now
-from nsdata.staging import PartWriter, StagedPart, cut
+from nsdata.staging import PartWriter, StagedPart, cut, markers
 from nsdata.state import Generation, Part, Piece, State
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PartWriter", "Run", "begin", "check_order", "join", "unlabelled_rows"]
 
-STALLED_SECONDS = 60.0  # a part without a new row for so long is labelled by another worker as well
+STALLED_SECONDS = 180.0  # a part without a new row for so long is labelled by another worker as well
 POLL_SECONDS = 0.5
 
 Summary = dict[str, Any]
@@ -80,7 +81,7 @@ class Run:
         """The parts that this worker should label, one after the other; ends when the run is whole, or sealed.
 
         Worker ``rank`` of ``world`` begins with every world-th part and goes on with whatever nobody works on. It
-        waits for parts in other hands, and takes them over when nothing has come for a minute.
+        waits for parts in other hands, and takes them over when nothing has come for three minutes.
         """
         mine = {part.number for part in self.parts[rank::world]}
         ordered = sorted(self.parts, key=lambda part: part.number not in mine)
@@ -88,8 +89,11 @@ class Run:
         while True:
             self.look()
             left = [part for part in ordered if part.done < part.rows]
-            if not left or self.sealed() is not None:
+            state = self.store.head().state
+            if not left or _sealed_by(state, self.name) is not None:
                 return
+            if state.is_swept(self.name):
+                raise Conflict(f"The labels of this run ({self.name}) were taken away by gc.", "Run the command again.")
             worked = False
             for part in left:
                 with claims.held(self.store.url, part.name) as free:
@@ -109,8 +113,7 @@ class Run:
 
     def sealed(self) -> int | None:
         """The event by which a worker of this very run sealed it, if one did."""
-        found = self.store.head().state.generations.get(self.gen)
-        return found.event if found is not None and found.run == self.name else None
+        return _sealed_by(self.store.head().state, self.name)
 
     def seal(self, provenance: Mapping[str, Any], *, before: Callable[[Summary], None] | None = None) -> int:
         """Verify every part, then publish and tag the generation. Returns the store's new version.
@@ -120,9 +123,11 @@ class Run:
         Raises BadLabels when a part is not whole or breaks a law; Conflict when another run sealed this generation
         meanwhile.
         """
+        since = time.monotonic()
         while True:
             with claims.held(self.store.url, f"{self.name}/seal") as free:
-                if free is not False or self.sealed() is not None:
+                stalled = time.monotonic() - since > STALLED_SECONDS  # it may be stopped; the log decides who wins
+                if free is not False or stalled or self.sealed() is not None:
                     return self._seal(provenance, before)
             time.sleep(POLL_SECONDS)  # another worker of this run is sealing it
 
@@ -150,16 +155,33 @@ class Run:
 
         def make(state: State) -> dict[str, Any]:
             sealed = state.generations.get(self.gen)
-            if sealed is not None and sealed.run == self.name:
+            if _sealed_by(state, self.name) is not None:
                 raise _SealedAlready
+            if self.gen > 1 and self.gen - 1 not in state.generations:
+                raise GenerationError(
+                    f"Generation {self.gen - 1} was undone while generation {self.gen} was labelled; nothing was "
+                    "published.",
+                    "nsdata log",
+                )
             if (sealed.event if sealed else None) != self.replaces:
-                raise _another_won(self.gen, sealed)
+                raise another_won(self.gen, sealed)
             return data
 
         try:
-            return head.publish("sealed", make).number
+            event = head.publish("sealed", make).number
+            self._tidy()
+            return event
         except _SealedAlready:
-            return head.refresh().generations[self.gen].event
+            event = self.sealed()
+            assert event is not None
+            return event
+
+    def _tidy(self) -> None:
+        """Remove what told workers of the run: from now on the event does. A store is whole with it, too."""
+        objects = self.store.objects
+        with contextlib.suppress(StorageFailed):
+            for path in [f"{self.name}/run.json", f"{self.name}/touched", *markers(objects, self.name, paths=True)]:
+                objects.delete(path)
 
     def _verify(self, staged: StagedPart) -> tuple[Part, dict[str, NDArray[Any]]]:
         """Read a part back as it will be read: whole, lawful, and whose it is. Returns its confidences and losses."""
@@ -210,10 +232,11 @@ def begin(store: Store, gen: int, identity: dict[str, Any], *, replace: bool = F
     check_order(store, gen, replace, extend)
     sealed = store.generations.get(gen)
     if extend and sealed is not None:
-        _check_same_teacher(sealed, identity)
+        check_same_teacher(sealed, identity)
     name = _run_name(store, gen, sealed, identity, extend)
     record: dict[str, Any] = {
         "gen": gen,
+        "cuts": cut(to_label(store.state, sealed if extend else None), int(identity.get("batch_size", 256))),
         "identity": identity,
         "version": store.version,
         "replaces": sealed.event if sealed else None,
@@ -227,8 +250,12 @@ def begin(store: Store, gen: int, identity: dict[str, Any], *, replace: bool = F
 
 def join(store: Store, name: str, identity: dict[str, Any]) -> Run:
     """Work on a run that somebody has begun. Raises Conflict where it is another teacher's, or gone."""
+    store.refresh()  # the run may have begun behind the version that this worker opened
     raw = store.objects.get(f"{name}/run.json")
     record = json.loads(raw) if raw is not None else {}
+    if raw is None and (event := _sealed_by(store.state, name)) is not None:  # a worker that comes late
+        done = next(g for g in store.state.sealed if g.event == event)
+        return Run(store.at(done.version), done.number, name, identity, Codec(), None, None, "")
     if record.get("identity") != identity:
         other = [key for key, value in identity.items() if record.get("identity", {}).get(key) != value]
         raise Conflict(
@@ -244,18 +271,19 @@ def _opened(store: Store, name: str, record: dict[str, Any]) -> Run:
     codec = Codec.parse(identity.get("codec", "dense float16"))
     extends = pinned.state.generations[gen] if record["extend"] else None
     run = Run(pinned, gen, name, identity, codec, replaces, extends, record["began"])
-    cuts = cut(to_label(pinned.state, extends), int(identity.get("batch_size", 256)))
     run.parts = [
         StagedPart(store.objects, name, number, start, rows, len(store.classes), codec)
-        for number, (start, rows) in enumerate(cuts)
+        for number, (start, rows) in enumerate(record["cuts"])  # as they were cut: staged rows must keep their images
     ]
+    store.objects.put(f"{name}/touched", now().encode())  # gc leaves alone what was worked on of late
     run.look()
     return run
 
 
 def _run_name(store: Store, gen: int, sealed: Generation | None, identity: dict[str, Any], extend: bool) -> str:
     """Where a run is staged: the same for the same identity, another once a generation was sealed, or gc swept it."""
-    known: list[Any] = [store.state.id, gen, sealed.event if sealed else None, identity]
+    before = [g.event for g in store.state.sealed if g.number == gen]  # undone ones too: a run is sealed once
+    known: list[Any] = [store.state.id, gen, sealed.event if sealed else None, before[-1:], identity]
     text = json.dumps([*known, "extend"] if extend else known, sort_keys=True)
     base = f"labels/gen-{gen}-{hashlib.blake2b(text.encode(), digest_size=6).hexdigest()}"
     name, count = base, 1
@@ -265,32 +293,9 @@ def _run_name(store: Store, gen: int, sealed: Generation | None, identity: dict[
     return name
 
 
-def _check_same_teacher(sealed: Generation, identity: dict[str, Any]) -> None:
-    for key, value in identity.items():
-        was = sealed.provenance.get(key, value)
-        if was != value and key != "batch_size":
-            raise Conflict(
-                f"Generation {sealed.number} was written with {key.replace('_', ' ')} {_short(was)}, not "
-                f"{_short(value)}: it cannot be extended with other labels.",
-                f"nsdata label --gen {sealed.number} --replace",
-            )
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 40 else f"{text[:12]}…"
-
-
-def _another_won(gen: int, sealed: Generation | None) -> Conflict:
-    if sealed is None:
-        return Conflict(f"Generation {gen} was undone while it was labelled; nothing was published.", "nsdata log")
-    teacher = f"teacher {str(sealed.provenance.get('teacher_sha256', 'unknown'))[:8]}"
-    host = sealed.provenance.get("host")
-    return Conflict(
-        f"Generation {gen} was sealed meanwhile by another run, of {teacher}{f' on {host}' if host else ''} "
-        f"(version {sealed.event}); these labels are not published.",
-        f"nsdata show --gen {gen}; nsdata label --gen {gen} --replace",
-    )
+def _sealed_by(state: State, run: str) -> int | None:
+    """The event that sealed a run, also where it was replaced or undone since."""
+    return next((g.event for g in state.sealed if g.run == run), None)
 
 
 def _summary(confidences: list[NDArray[np.float32]], losses: list[NDArray[np.float32]]) -> Summary:

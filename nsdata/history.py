@@ -11,6 +11,7 @@ import contextlib
 import gc
 import hashlib
 import json
+import re
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -68,6 +69,7 @@ class History:
             if number not in self._past:
                 fold = self._base.copy() if self._base.anchor.number <= number else self._checkpoint(number)
                 fold.add(self.events(fold.anchor.number + 1, number, onto=fold.anchor))
+                assert fold.anchor.number == number
                 if len(self._past) >= 64:
                     self._past.clear()
                 self._past[number] = fold.state()
@@ -79,7 +81,9 @@ class History:
             if first > self._base.anchor.number:
                 return [e for e in self._tail if first <= e.number and (last is None or e.number <= last)]
         if onto is None:
-            return [e for e in self.log.after(Anchor(), last) if e.number >= first]
+            found, fold = self.log.after(Anchor(), last), Fold()
+            fold.add(found)  # a checkpoint vouches for their sum, and not for what is read of each
+            return [e for e in found if e.number >= first]
         return self.log.after(onto, last)
 
     def publish(self, kind: str, make: Callable[[State | None], dict[str, Any]]) -> Event:
@@ -108,9 +112,12 @@ class History:
         if fold.anchor.number - self._base.anchor.number >= EVERY or fold.anchor.number % EVERY == 0:
             with contextlib.suppress(NsdataError):
                 self.write_checkpoint(fold)
-                with self._lock:
-                    self._base, self._tail = fold.copy(), []
-                    self._fold, self._newest = fold, fold.state()
+                with self._lock:  # another thread may have read further meanwhile
+                    if fold.anchor.number > self._fold.anchor.number:
+                        self._fold, self._newest = fold, fold.state()
+                    if fold.anchor.number > self._base.anchor.number:
+                        self._base = fold.copy()
+                        self._tail = [event for event in self._tail if event.number > fold.anchor.number]
 
     def _checkpoint(self, number: int) -> Fold:
         """The newest whole checkpoint at or before event ``number``; the beginning where there is none."""
@@ -147,7 +154,7 @@ def checkpoint_path(number: int) -> str:
 def checkpoints(objects: Objects) -> list[int]:
     """The event numbers that have a checkpoint."""
     names = [path.rpartition("/")[2].removesuffix(".json") for path, _ in objects.list(FOLDER)]
-    return sorted(int(name) for name in names if name.isdigit())
+    return sorted(int(name) for name in names if re.fullmatch("[0-9]{10}", name))
 
 
 def read_checkpoint(raw: bytes, number: int) -> Fold:
@@ -159,7 +166,7 @@ def read_checkpoint(raw: bytes, number: int) -> Fold:
     gc.disable()  # it would look through the hundreds of thousands of new objects again and again, and find nothing
     try:
         fold = Fold.from_json(json.loads(body))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise StoreDamaged(f"The checkpoint of event {number} is not complete.", REPAIR) from error
     finally:
         if collecting:

@@ -20,7 +20,7 @@ import numpy as np
 from nsdata import claims, engine, inventory
 from nsdata.checking import Checked, checked, cores
 from nsdata.classes import whole_number
-from nsdata.errors import BadInput, StoreError, printable
+from nsdata.errors import BadInput, StoreDamaged, printable
 from nsdata.idindex import IdIndex
 from nsdata.ids import digest
 from nsdata.imported import Clash, Imported, strict_error
@@ -29,6 +29,7 @@ from nsdata.people import write_batch
 from nsdata.progress import Progress, silent
 from nsdata.schema import ID_BYTES, NO_LABEL, SEGMENT, SPLITS
 from nsdata.state import State
+from nsdata.table import Table
 from nsdata.undo import redo, same_import
 
 if TYPE_CHECKING:
@@ -113,11 +114,6 @@ def _here(store: Store) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     return store.table.ids[places], places
 
 
-def _imports(state: State) -> list[tuple[str, bool]]:
-    """The imports of a store, and whether each was undone."""
-    return [(segment.name, segment.event in state.undone) for segment in state.segments]
-
-
 class _Intake:
     """One pass over a source, into one staged segment."""
 
@@ -145,7 +141,7 @@ class _Intake:
             try:
                 writer = engine.Writer(self.url, SEGMENT)
                 self._resume(writer)
-            except StoreError as error:  # killed while it was being made: nothing in it counts
+            except StoreDamaged as error:  # killed while it was being made: nothing in it counts
                 raise _Moved from error
         try:
             for chunk in checked(items(), self._known, threads):
@@ -161,8 +157,8 @@ class _Intake:
         finally:
             if writer is not None:
                 writer.__exit__(None, None, None)
-        if self.confirmed != len(self.staged):
-            raise _Moved  # the source changed since the interrupted run
+        if self.confirmed != len(self.staged):  # the source changed since the interrupted run
+            raise _Moved
         if strict and (self.result.skipped or self.result.clashes):
             raise strict_error(self.result)
         self._publish()
@@ -304,11 +300,16 @@ class _Intake:
 
     def _agree(self, state: State) -> None:
         """Raise _Moved where this import was decided on a state that is no more."""
-        known = self.known
-        if _imports(state) != _imports(known):
-            raise _Moved  # another import was first, or one was undone: its images may be among ours
-        if self.gained and state.people != known.people:
-            raise _Moved  # a person spoke meanwhile, perhaps of the images that we have a label for
+        known, readers = self.known, self.store.table.readers
+        if state.imports[: len(known.imports)] != known.imports:
+            raise _Moved  # one was undone, or counts again
+        now, others = Table(state, readers), state.rows > known.rows  # another import was first
+        if others and self.label and (now.rows_of(engine.Reader(self.url, SEGMENT).read("id")) >= known.rows).any():
+            raise _Moved  # and some of its images are among ours
+        if self.gained and state.people != known.people:  # a person spoke meanwhile: of what we bring labels for?
+            rows = [row for id_ in self.gained if (row := self.index.find(id_)) < self.base]
+            if (now.label[rows] != Table(known, readers).label[rows]).any():
+                raise _Moved
 
     def _verified(self, rows: int) -> dict[str, str]:
         """Read back what was stored and digest it, column by column. The id covers the image's bytes."""

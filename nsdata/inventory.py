@@ -13,10 +13,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from nsdata import engine
+from nsdata import engine, shapes
 from nsdata.checking import cores
 from nsdata.errors import StorageFailed, StoreDamaged
-from nsdata.objects import is_local
 
 if TYPE_CHECKING:
     from nsdata.objects import Objects
@@ -29,13 +28,12 @@ Inventory = dict[str, tuple[int, str]]  # path below the dataset -> size in byte
 def finish(objects: Objects, name: str) -> str:
     """Make a staged dataset ready to be named by an event: listed and durable. Returns the digest of its inventory.
 
-    Empty for a store in memory, whose datasets have no files.
+    Empty for a store in memory, whose datasets have no files. Nothing else is written into the dataset: of two workers
+    who finish the same one, a late one must not change what the other has published.
     """
     url = f"{objects.url}/{name}"
     if url.startswith("mem://"):
         return ""
-    if is_local(url):  # in a bucket nobody can claim a dataset, and two who finish it must leave the same files
-        engine.mark(url, "published")
     listed = take(objects, name)
     raw = json.dumps({"files": listed}, sort_keys=True, separators=(",", ":")).encode()
     objects.put(f"{name}/{NAME}", raw)
@@ -57,7 +55,11 @@ def read(objects: Objects, name: str, digest: str) -> Inventory:
     if raw is None or _digest(raw) != digest:
         what = "is missing" if raw is None else "is not the one that was published"
         raise StoreDamaged(f"The list of the files of {name} {what}.", "nsdata verify")
-    return {path: (int(size), str(sum_)) for path, (size, sum_) in json.loads(raw)["files"].items()}
+    try:
+        listed = json.loads(raw)["files"].items()
+        return {shapes.below(path): (shapes.count(size), shapes.text(sum_)) for path, (size, sum_) in listed}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:  # it was published so
+        raise StoreDamaged(f"The list of the files of {name} names what cannot be there.", "nsdata verify") from error
 
 
 def differences(objects: Objects, name: str, inventory: Inventory, *, contents: bool = True) -> Iterator[str]:

@@ -13,18 +13,22 @@ import contextlib
 import getpass
 import hashlib
 import json
+import os
 import socket
+import stat
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from nsdata import shapes
 from nsdata.errors import StorageFailed, StoreDamaged
-from nsdata.objects import Objects
+from nsdata.objects import Objects, is_local
 
 Data = dict[str, Any]
 
 REPAIR = "nsdata verify --repair"
+MOST_BYTES = 1 << 28  # of an event: the parts of a thousand million images take a few megabytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +65,7 @@ class Log:
         """
         events: list[Event] = []
         while (number := anchor.number + len(events) + 1) <= (last or number):
-            raw = self._objects.get(path(number))
+            raw = _get(self._objects, path(number))
             if raw is None:
                 break
             events.append(parse(raw, number, events[-1].digest if events else anchor.digest))
@@ -87,8 +91,10 @@ class Log:
             self._objects.sync(path(event.number - 1))  # whoever wrote it may have died before its own fsync
         if not self._objects.put_new(path(event.number), raw):
             return False
-        with contextlib.suppress(StorageFailed):  # the event is published; a HEAD that lags is no damage
-            self.put_head(Anchor(event.number, event.digest))
+        with contextlib.suppress(StorageFailed, StoreDamaged):  # the event is published; a HEAD that lags is no damage
+            head = self.head()
+            if head is None or head.number < event.number:  # this process may have been stopped for a while
+                self.put_head(Anchor(event.number, event.digest))
         return True
 
     def head(self) -> Anchor | None:
@@ -96,13 +102,13 @@ class Log:
 
         None where there is no HEAD. Raises StoreDamaged when it is not readable.
         """
-        raw = self._objects.get("log/HEAD")
+        raw = _get(self._objects, "log/HEAD")
         if raw is None:
             return None
         try:
             head = json.loads(raw)
             return Anchor(int(head["number"]), str(head["digest"]))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             raise StoreDamaged(f"{self._objects.url}/log/HEAD is not readable.", REPAIR) from None
 
     def put_head(self, anchor: Anchor) -> None:
@@ -122,17 +128,17 @@ def parse(raw: bytes, number: int, previous: str) -> Event:
     """
     try:
         value = json.loads(raw)
+        if raw.count(b"[") + raw.count(b"{") > shapes.LEVELS:
+            shapes.shallow(value)
         event = Event(
-            number=value["number"],
-            kind=value["kind"],
-            at=str(value["at"]),
-            by=str(value["by"]),
-            data=value["data"],
-            previous=value["previous"],
+            number=shapes.count(value["number"]),
+            kind=shapes.text(value["kind"]),
+            at=shapes.text(value["at"]),
+            by=shapes.text(value["by"]),
+            data=shapes.mapping(value["data"]),
+            previous=shapes.text(value["previous"]),
             digest=hashlib.sha256(raw).hexdigest(),
         )
-        if not isinstance(event.data, dict):
-            raise TypeError
     except (ValueError, KeyError, TypeError, RecursionError):
         raise StoreDamaged(f"Event {number} of the log is not readable.", "nsdata verify") from None
     if event.number != number or event.previous != previous:
@@ -140,6 +146,16 @@ def parse(raw: bytes, number: int, previous: str) -> Event:
             f"The chain of the log breaks at event {number}: it or an earlier event was changed.", "nsdata verify"
         )
     return event
+
+
+def _get(objects: Objects, name: str) -> bytes | None:
+    """A file of the log. A store may come from anybody: a pipe would be waited for, a huge file fill the memory."""
+    if is_local(objects.url):
+        with contextlib.suppress(OSError):  # what is not there, or may not be looked at, is found out below
+            found = os.stat(os.path.join(objects.url, name))
+            if not stat.S_ISREG(found.st_mode) or found.st_size > MOST_BYTES:
+                raise StoreDamaged(f"{objects.url}/{name} is no file of a log.", REPAIR)
+    return objects.get(name)
 
 
 def now() -> str:

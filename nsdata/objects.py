@@ -75,6 +75,18 @@ def absolute(url: str, path: str) -> Path:
     return Path(os.path.normpath(os.path.join(url, path)))
 
 
+def replaced(path: Path, sha256: str) -> Path:
+    """Where a checkpoint lies once another has taken its place."""
+    return path.with_name(f"{path.stem}-{sha256[:8]}{path.suffix}")
+
+
+def checkpoint(url: str, path: str, sha256: str) -> Path:
+    """The file of a recorded model: where it was trained to, or beside it if a later run took its place."""
+    found = absolute(url, path)
+    kept = replaced(found, sha256)
+    return kept if kept.exists() else found
+
+
 def near(path: str | Path) -> str:
     """The path as a person types it here: relative where it lies below the working folder."""
     full = Path(path).absolute()

@@ -68,7 +68,7 @@ def with_folders(names: set[str]) -> set[str]:
 
 
 def delete(objects: Objects, name: str, known: Iterable[str]) -> bool:
-    """Delete a dataset, a folder of them or a small file; False where the disk would not.
+    """Delete a dataset, a folder of them or a small file; False where the disk would not, or a link leads out.
 
     known: the datasets of the store, which in memory cannot be listed.
     """
@@ -84,6 +84,8 @@ def delete(objects: Objects, name: str, known: Iterable[str]) -> bool:
         for path, _ in objects.list(name):
             objects.delete(path)
         return True
+    if _behind_a_link(objects.url, name):
+        return False
     if os.path.isdir(url) and not os.path.islink(url):
         engine.delete(url)
     else:
@@ -97,8 +99,16 @@ def delete(objects: Objects, name: str, known: Iterable[str]) -> bool:
     return not os.path.lexists(url)
 
 
+def _behind_a_link(url: str, name: str) -> bool:
+    """Whether the way to something leaves the store: a store may come from anybody, with links to anywhere."""
+    steps = name.split("/")[:-1]
+    return any(os.path.islink(os.path.join(url, *steps[:i])) for i in range(1, len(steps) + 1))
+
+
 def _on_disk(url: str) -> Iterator[tuple[str, int, float, bool]]:
     for top in (*FOLDERS, "log"):
+        if os.path.islink(os.path.join(url, top)):
+            continue  # what lies behind it is not the store's; os.walk itself follows no link further down
         for folder, _, files in os.walk(os.path.join(url, top)):
             below = os.path.relpath(folder, url).replace(os.sep, "/")
             for path, name in [(folder, below), *((os.path.join(folder, f), f"{below}/{f}") for f in files)]:

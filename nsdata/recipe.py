@@ -157,7 +157,7 @@ def text(step: Step) -> str:
         case "agreeing":
             return f"generations {' and '.join(map(str, a['gens']))} agree"
         case "where":
-            return f"where {a['sql']}"
+            return f"where {one_line(a['sql'])}"
         case "top":
             return f"top {a['n']:,} of each class"
         case "balanced":
@@ -168,6 +168,11 @@ def text(step: Step) -> str:
             return str(a["why"])
         case _:
             return step.kind
+
+
+def one_line(text: str) -> str:
+    """Text within a line: SQL may be written in several, and a saved view's words come from its store."""
+    return " ".join(text.split("\n")) if "\n" in text else text
 
 
 def _judged(context: Context, step: str, rows: Array) -> tuple[Array, Array, Array]:

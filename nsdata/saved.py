@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nsdata import engine, inventory, schema
 from nsdata.errors import BadInput, Conflict, NotFound, StoreDamaged, listed
 from nsdata.ids import digest
-from nsdata.recipe import Count, Step
+from nsdata.recipe import Count, Step, one_line
 from nsdata.state import State
 from nsdata.view import View
 
@@ -62,7 +62,8 @@ def load(store: Store, name: str) -> View:
         raise NotFound(f"There is no view {name!r}; this store has {known}.", "nsdata views")
     pinned = store.at(saved.recipe["version"])
     rows = store.table.readers.open(saved.dataset, schema.VIEW).read("row", 0, saved.rows)
-    if digest(rows) != saved.digest:
+    inside = not len(rows) or (rows.min() >= 0 and rows.max() < len(pinned.table))
+    if digest(rows) != saved.digest or not inside:  # whoever wrote the store wrote the digest too
         raise StoreDamaged(
             f"The rows of view {name!r} are not those that were saved.", f"nsdata view {name} … --replace"
         )
@@ -70,6 +71,6 @@ def load(store: Store, name: str) -> View:
         Step(step["kind"], {key: value for key, value in step.items() if key != "kind"})
         for step in saved.recipe["steps"]
     )
-    counts = [Count(*count) for count in saved.counts]
+    counts = [Count(one_line(text), rows, change, one_line(remark)) for text, rows, change, remark in saved.counts]
     rows.setflags(write=False)
     return View(pinned, saved.recipe["gen"], saved.recipe["select_gen"], steps, name=name, found=(rows, counts))

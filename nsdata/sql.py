@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nsdata.card import visible
 from nsdata.errors import BadQuery
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class Result:
 
         columns: list[list[Any]] = []
         for column in self._table.columns:
-            values = column.to_pylist()
+            values = _values(column)
             if column.type == pa.float32():
                 values = [None if value is None else np.float32(value) for value in values]
             columns.append(values)
@@ -99,23 +100,24 @@ class Result:
 
     def to_pylist(self) -> list[dict[str, Any]]:
         """The result as one dict per row."""
-        return self._table.to_pylist()
+        return list(self)
 
     def __len__(self) -> int:
         return self._table.num_rows
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         for batch in self._table.to_batches(max_chunksize=4096):
-            yield from batch.to_pylist()
+            columns = [_values(column) for column in batch.columns] or [[]]
+            yield from (dict(zip(self.columns, row, strict=True)) for row in zip(*columns, strict=True))
 
     def _head(self, rows: int) -> list[list[str]]:
-        values = self._table.slice(0, rows).to_pydict() if self.columns else {}
-        return [[_shown(value) for value in row] for row in zip(*values.values(), strict=True)]
+        values = [_values(column) for column in self._table.slice(0, rows).columns]
+        return [[_shown(value) for value in row] for row in zip(*values, strict=True)]
 
     def __str__(self) -> str:
-        shown = self._head(20)
-        widths = [max(map(len, cells)) for cells in zip(self.columns, *shown, strict=True)]
-        lines = ["  ".join(map(str.ljust, cells, widths)).rstrip() for cells in (self.columns, *shown)]
+        head, shown = [_shown(name) for name in self.columns], self._head(20)
+        widths = [max(map(len, cells)) for cells in zip(head, *shown, strict=True)]
+        lines = ["  ".join(map(str.ljust, cells, widths)).rstrip() for cells in (head, *shown)]
         return "\n".join([*lines, *([f"… {len(self):,} rows"] if len(self) > len(shown) else [])])
 
     def __repr__(self) -> str:
@@ -123,7 +125,7 @@ class Result:
 
     def _repr_html_(self) -> str:
         shown = self._head(20)
-        head = "".join(f"<th>{html.escape(name)}</th>" for name in self.columns)
+        head = "".join(f"<th>{html.escape(_shown(name))}</th>" for name in self.columns)
         body = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in shown)
         more = f"<p>{len(shown)} of {len(self):,} rows</p>" if len(self) > len(shown) else ""
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
@@ -223,7 +225,10 @@ def _one_select(sql: str, columns: Columns, shown: str = "") -> None:
     import duckdb
 
     try:
+        sql.encode()
         statements = duckdb.extract_statements(sql)
+    except UnicodeEncodeError as error:
+        raise BadQuery("The SQL is not text in UTF-8.") from error
     except duckdb.Error as error:
         raise _translated(error, shown or sql, columns) from error
     if len(statements) != 1:
@@ -238,10 +243,6 @@ def _needed(connection: duckdb.DuckDBPyConnection, sql: str, columns: Columns) -
     """Names of the columns that the query may touch; all of them where that is not certain."""
     import duckdb
 
-    try:
-        ((text,),) = connection.execute("SELECT json_serialize_sql($1)", [sql]).fetchall()
-    except duckdb.Error:  # not every statement can be written out
-        return set(columns)
     strings: set[str] = set()  # every string of the parsed query, constants included: too many is fine
     rows_of = {TABLE}  # names that mean a whole row where an expression uses them
     last_names: set[str] = set()  # "x" of each reference x, t.x, main.t.x
@@ -267,8 +268,12 @@ def _needed(connection: duckdb.DuckDBPyConnection, sql: str, columns: Columns) -
             return all(plain(item) for item in part.values())
         return True
 
-    parsed = json.loads(text)
-    if parsed.get("error") or not plain(parsed["statements"]) or last_names & rows_of:
+    try:
+        ((text,),) = connection.execute("SELECT json_serialize_sql($1)", [sql]).fetchall()
+        parsed = json.loads(text)
+        if parsed.get("error") or not plain(parsed["statements"]) or last_names & rows_of:
+            return set(columns)
+    except (duckdb.Error, RecursionError):  # not every statement can be written out, or followed to its depth
         return set(columns)
     return {name for name in columns if name.lower() in strings}
 
@@ -307,4 +312,12 @@ def _shown(value: Any) -> str:
     if value is None:
         return ""
     text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return text if len(text) <= 60 else text[:59] + "…"
+    return visible(text if len(text) <= 60 else text[:59] + "…")
+
+
+def _values(column: Any) -> list[Any]:
+    """A column's values as Python's; as texts where there are dates that Python has not."""
+    try:
+        return list(column.to_pylist())
+    except (OverflowError, ValueError):
+        return list(column.cast("string").to_pylist())

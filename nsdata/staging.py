@@ -198,11 +198,12 @@ def cut(ranges: Ranges, batch_size: int) -> list[tuple[int, int]]:
     return parts
 
 
-def markers(objects: Objects, run: str, part: int | None = None) -> list[str]:
-    """Names of the pieces of a run, or of one part of it, begun by anybody."""
+def markers(objects: Objects, run: str, part: int | None = None, *, paths: bool = False) -> list[str]:
+    """Names of the pieces of a run, or of one part of it, begun by anybody; or the paths of the files that tell so."""
     folder = f"{run}/pieces"
     below = folder if part is None else f"{folder}/part-{part:05d}"
-    return sorted(f"{run}/{path.removeprefix(folder + '/')}" for path, _ in objects.list(below))
+    found = sorted(path for path, _ in objects.list(below))
+    return found if paths else [f"{run}/{path.removeprefix(folder + '/')}" for path in found]
 
 
 def _marker(piece: str) -> str:

@@ -61,6 +61,7 @@ class Generation:
     summary: dict[str, Any]
     extends: int | None = None  # the event of the generation whose parts it took over
     origin: int = 0  # the event of the first of these
+    since: int = 0  # the version that its labels, or what its teacher learnt from, go back to
     stale: bool = False  # an earlier generation was sealed anew after this one
 
     @property
@@ -158,12 +159,17 @@ class State:
         """Rows of all segments, removed images included."""
         return self.segments[-1].start + self.segments[-1].rows if self.segments else 0
 
+    @property
+    def imports(self) -> list[tuple[str, bool]]:
+        """The segments' names, and whether each import was undone."""
+        return [(segment.name, segment.event in self.undone) for segment in self.segments]
+
     @cached_property
     def generations(self) -> dict[int, Generation]:
         """Sealed generations by number."""
         newest = {g.number: g for g in self.counted(self.sealed) if self.up_to is None or g.number <= self.up_to}
         return {
-            number: replace(g, stale=any(n < number and h.origin > g.origin for n, h in newest.items()))
+            number: replace(g, stale=any(n < number and h.origin > g.since for n, h in newest.items()))
             for number, g in sorted(newest.items())
         }
 

@@ -29,7 +29,7 @@ class Readers:
         self.url = url
         self.newest: State | None = None  # a past version reads what is there today
         self._local = threading.local()
-        self._columns: dict[tuple[str, str], Array] = {}
+        self._columns: dict[tuple[str, str, int], Array] = {}
 
     def place(self, name: str) -> str:
         """Where the dataset that was published as ``name`` lies today."""
@@ -49,7 +49,7 @@ class Readers:
 
     def column(self, name: str, columns: schema.Schema, column: str, rows: int) -> Array:
         """A whole numeric column of a published dataset, first ``rows`` rows, read once."""
-        key = (self.place(name), column)
+        key = (self.place(name), column, rows)
         if key not in self._columns:
             reader = self.open(name, columns)
             if len(reader) < rows:

@@ -39,8 +39,10 @@ class Undoing:
 def undo(store: Store, version: int | str | None = None) -> int:
     """See Store.undo."""
 
+    asked = _newest(store.refresh().state) if version is None else version  # not what others publish meanwhile
+
     def make(_: State) -> dict[str, Any]:
-        found = plan(store.head(), version)
+        found = plan(store.head(), asked)
         return {"event": found.target.number, "kind": found.target.kind}
 
     return store.publish("undone", make).number

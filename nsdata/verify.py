@@ -24,7 +24,7 @@ from nsdata.history import History
 from nsdata.log import path
 from nsdata.logbook import read
 from nsdata.named import Thing, things
-from nsdata.objects import Objects, absolute, canonical
+from nsdata.objects import Objects, canonical, checkpoint
 from nsdata.progress import Progress, silent
 from nsdata.state import Model, State
 from nsdata.store import Store
@@ -263,7 +263,7 @@ class _Verification:
 
     def _model(self, model: Model) -> None:
         """The checkpoint that will be the teacher of the next generation."""
-        file = absolute(self.objects.url, model.path)
+        file = checkpoint(self.objects.url, model.path, model.sha256)
         began = time.monotonic()
         try:
             with file.open("rb") as opened:

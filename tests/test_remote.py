@@ -572,7 +572,6 @@ def test_a_dataset_is_removed_with_all_that_lies_there(bucket: str) -> None:
     Objects(bucket).put("set/beside.json", b"{}")
     Objects(bucket).put("set-2", b"")
     assert engine.exists(f"{bucket}/set")
-    engine.mark(f"{bucket}/set", "event-1")
     assert len(engine.native(f"{bucket}/set")) == 5
     engine.delete(f"{bucket}/set")
     engine.delete(f"{bucket}/set")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import uuid
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +29,7 @@ def sealed() -> Store:
 
     from nsdata import generation
 
-    store = Store.create("mem://views", CLASSES)
+    store = Store.create(f"mem://views-{uuid.uuid4().hex}", CLASSES)  # it may be made more than once in a process
     images, labels = digits(200)
     known = labels.copy()
     known[30:130] = -1
@@ -215,10 +216,11 @@ def test_copies_number_the_repeats_of_each_row(rows: list[int]) -> None:
 def test_leaving_a_stream_in_the_middle_leaves_no_thread(sealed: Store) -> None:
     import threading
 
+    before = set(threading.enumerate())
     stream = sealed.view(gen=1).stream(8, decode=lambda data, key: pixels(data), epochs=None)
     next(stream)
     stream.close()
-    assert not [t for t in threading.enumerate() if t.name.startswith("nsdata")]
+    assert not [t for t in set(threading.enumerate()) - before if t.name.startswith("nsdata")]
 
     def fail(data: bytes, key: int) -> np.ndarray:
         raise RuntimeError("broken decoder")

@@ -205,11 +205,10 @@ def train(
         # killed anywhere below, the same call finds run.sha256 and only does the rest
         unfinished, best = folder / "unfinished.pt", folder / "best.pt"
         if run.sha256 is None:
-            run.sha256 = resume.file_sha256(unfinished)
+            run.sha256 = run_folder.file_sha256(unfinished)
             keeper.write(run)
-        if (
-            unfinished.exists()
-        ):  # best.pt means a run that is complete; what an interrupted one leaves is called otherwise
+        if unfinished.exists():  # best.pt means a run that is complete; what an interrupted one leaves has another name
+            run_folder.keep_replaced(best, run.sha256)
             unfinished.replace(best)
             sync_path(str(folder))
         saved = models.load(best)

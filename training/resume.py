@@ -30,7 +30,7 @@ from nsdata.errors import BadInput
 from training.config import TrainConfig
 from training.data import Split
 from training.models import Preprocess
-from training.run_folder import FIELDS, Row, write_tensors
+from training.run_folder import FIELDS, Row, file_sha256, write_tensors
 
 FORMAT = 1
 """Of resume.pt and of what a step does: it rises when either changes, and older runs then begin again."""
@@ -282,12 +282,6 @@ class Keeper:
             self._before[number](number, frame)
         else:
             self._waiting = number
-
-
-def file_sha256(path: Path) -> str:
-    """Of a file's bytes, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _read(path: Path) -> dict[str, Any]:

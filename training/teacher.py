@@ -14,8 +14,9 @@ import numpy as np
 from nsdata import Store, generation
 from nsdata.classes import whole_number
 from nsdata.codec import Codec
+from nsdata.coverage import to_label
 from nsdata.errors import BadInput, BadLabels, ModelError
-from nsdata.objects import absolute
+from nsdata.objects import checkpoint
 from nsdata.progress import Progress, silent
 from nsdata.stream import stream
 from nsdata.table import Table
@@ -93,20 +94,20 @@ def label(
     identity = provenance.identity(model, temperature, batch_size, target, codec)
     if worker.rank == 0:
         run = generation.begin(store, gen, identity, replace=replace, extend=extend)
+        if not force:  # also where a run goes on: it may have begun with --force
+            probe.check(store, model.to(target), run.rows)
         worker.tell(run.name)
     else:
         run = generation.join(store, worker.hear(), identity)
     began, resumed = time.monotonic(), run.done
     model.to(target)
-    if worker.rank == 0 and resumed < run.rows and not force:
-        probe.check(store, model, run.rows - resumed)
     fresh = _work(run, worker, model, batch_size, temperature, max_kl, on_progress)
     if worker.rank == 0:
         told = provenance.circumstances(store, gen, model, target)
-        run.seal(told, before=lambda summary: _judge(summary, max_kl, on_summary))
+        event = run.seal(told, before=lambda summary: _judge(summary, max_kl, on_summary))
     else:
-        _await_seal(run)
-    sealed = store.refresh().generations[gen]
+        event = _await_seal(run)
+    sealed = next(g for g in store.refresh().state.sealed if g.event == event)
     return Labelled(
         gen=gen,
         version=sealed.event,
@@ -204,10 +205,11 @@ def _too_lossy(mean: float, most: float, what: str) -> BadLabels:
     )
 
 
-def _await_seal(run: generation.Run) -> None:
+def _await_seal(run: generation.Run) -> int:
     """Wait until the worker of rank 0 has sealed the run. Should it fail, the launcher ends this process too."""
-    while run.sealed() is None:
+    while (event := run.sealed()) is None:
         time.sleep(generation.POLL_SECONDS)
+    return event
 
 
 def find_teacher(store: Store, gen: int, teacher: LoadedModel | str | Path | Any | None = None) -> LoadedModel:
@@ -222,7 +224,7 @@ def find_teacher(store: Store, gen: int, teacher: LoadedModel | str | Path | Any
             f"Generation {gen} is written by model {gen - 1}, and this store has no such model yet.",
             f"nsdata train --gen {gen - 1}, or nsdata label --gen {gen} --teacher PATH",
         )
-    path = absolute(store.url, recorded.path)
+    path = checkpoint(store.url, recorded.path, recorded.sha256)
     if not path.exists():
         raise ModelError(
             f"Model {gen - 1} was trained into {path}, and nothing is there now.",
@@ -257,15 +259,15 @@ def estimate(
     model = find_teacher(store, gen, teacher)
     model.check_classes(store.classes)
     model.to(models.pick_device(device))
-    rows = np.flatnonzero(store.table.width > 0)
-    if extend:
-        rows = rows[store.labels(gen).all_pseudo[rows] < 0]
+    ranges = to_label(store.state, store.generations[gen] if extend else None)
+    rows = np.concatenate([np.arange(start, stop) for start, stop in ranges])
+    seen = rows[store.table.width[rows] > 0][: 4 * batch_size]
     decode = noise.clean(model.preprocess)
-    probe = rows[: 4 * batch_size]
     began = time.monotonic()
-    for batch in stream(store.table, probe, batch_size, decode=decode, shuffle=False):
-        model.probabilities(batch.images)
-    seconds = (time.monotonic() - began) * len(rows) / len(probe)
+    if len(seen):
+        for batch in stream(store.table, seen, batch_size, decode=decode, shuffle=False):
+            model.probabilities(batch.images)
+    seconds = (time.monotonic() - began) * len(rows) / max(1, len(seen))
     return {
         "teacher": str(model.path),
         "images": len(rows),

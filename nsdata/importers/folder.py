@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -94,15 +96,38 @@ def _kind(entry: os.DirEntry[str]) -> str:
     return "broken" if entry.is_symlink() and not os.path.exists(entry.path) else ""
 
 
+def _at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _to_the_end(file: io.FileIO, data: bytes) -> bytes:
+    """What a file holds though its size says otherwise; a little more than MAX_BYTES of it at most."""
+    parts, total = [data], len(data)
+    while parts[-1] and total <= MAX_BYTES:
+        parts.append(file.read(1 << 20) or b"")
+        total += len(parts[-1])
+    return b"".join(parts)
+
+
 def read(path: str) -> bytes | str:
-    """A file's bytes, or as a str the reason why there are none."""
+    """A file's bytes, or as a str the reason why there are none.
+
+    Whoever wrote a manifest, or put links into a folder, chose the path: a pipe is not waited for, and neither a device
+    nor a file of /proc, which say that they are empty and never end, fills the memory.
+    """
     try:
-        with open(path, "rb", buffering=0) as file:
-            size = os.fstat(file.fileno()).st_size
+        with open(path, "rb", buffering=0, opener=_at_once) as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                return "no file" if not stat.S_ISDIR(found.st_mode) else "a folder"
+            size = found.st_size
             if size > MAX_BYTES:
                 return f"{size / 1e9:.1f} GB, too large for an image"
-            data = file.read()
-            return b"" if data is None else data
+            data = file.read(size + 1) or b""
+            if len(data) == size > 0:  # nearly always
+                return data
+            data = _to_the_end(file, data)
+            return data if len(data) <= MAX_BYTES else f"over {MAX_BYTES / 1e9:.1f} GB, too large for an image"
     except OSError as e:
         return "no such file" if isinstance(e, FileNotFoundError) else f"cannot be read: {e.strerror or e}"
     except ValueError as e:  # a NUL in a path that somebody wrote into a manifest

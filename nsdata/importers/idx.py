@@ -17,6 +17,7 @@ from nsdata.errors import BadInput, listed
 from nsdata.importers.item import Item, Skipped
 from nsdata.importers.layout import SPLIT_OF, UNLABELLED, split_of_file
 
+_MOST = 1 << 28  # labels of one file
 IMAGES = re.compile(r"(.*?)images([-.])idx3-ubyte(\.gz)?$")
 
 
@@ -75,12 +76,15 @@ def _pair(images: Path, labels: Path | None, classes: Sequence[str], split: str)
 def _labels(path: Path, classes: Sequence[str]) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
     with _open(path) as file:
         (number,) = _header(file, path, 1)
+        if number > _MOST:
+            raise BadInput(f"{path} says that it has {number:,} labels; at most {_MOST:,} are read.", f"file {path}")
         try:
-            labels = np.frombuffer(file.read(), np.uint8)
+            labels = np.frombuffer(file.read(number + 1), np.uint8)  # a few KB may unpack to any size
         except (EOFError, OSError, zlib.error) as e:
             raise BadInput(f"{path} is damaged: {e}.") from e
     if len(labels) != number:
-        raise BadInput(f"{path} should have {number:,} labels; it has {len(labels):,}.")
+        have = f"{len(labels):,}" if len(labels) < number else "more"
+        raise BadInput(f"{path} should have {number:,} labels; it has {have}.")
     if number and labels.max() >= len(classes):
         raise BadInput(
             f"{path} has the label {labels.max()}; this store has {listed(classes)}.",

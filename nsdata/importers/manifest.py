@@ -114,14 +114,15 @@ def _csv_rows(path: Path) -> Iterator[tuple[Any, Any, Any]]:
 def _parquet_rows(path: Path) -> Iterator[tuple[Any, Any, Any]]:
     import pyarrow as pa
 
-    from nsdata.importers.parquet import opened
+    from nsdata.importers.parquet import batch_rows, opened
 
     with opened(path) as file:
         names = file.schema_arrow.names
         found = columns(names)
         _need_path(found, names, path)
         try:
-            for batch in file.iter_batches(batch_size=8192, columns=list(found.values())):
+            read = list(found.values())
+            for batch in file.iter_batches(batch_size=batch_rows(file, read, 8192), columns=read):
                 empty = [None] * batch.num_rows
                 lists = [batch.column(found[m]).to_pylist() if m in found else empty for m in NAMES]
                 yield from zip(*lists, strict=True)

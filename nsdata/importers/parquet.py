@@ -12,12 +12,13 @@ from typing import Any
 from nsdata.errors import BadInput
 from nsdata.importers.folder import read
 from nsdata.importers.item import Item, Skipped
-from nsdata.importers.layout import SPLIT_OF, UNLABELLED, label_of, readable, split_named, split_of_file
+from nsdata.importers.layout import MAX_BYTES, SPLIT_OF, UNLABELLED, label_of, readable, split_named, split_of_file
 
 _IMAGE = ("image", "img", "jpg", "png")
 LABELS = ("label", "labels", "fine_label", "class", "target")
 _MAGIC = b"PAR1"
 _BATCH = 256  # rows at a time: small images or not, a few hundred MB at most
+_MOST = 1 << 28  # bytes that so many rows may become: a dictionary of one large value is a few KB in the file
 
 
 class DamagedParquet(BadInput):
@@ -73,10 +74,20 @@ def _batches(file: Any, names: list[str], path: Path) -> Iterator[dict[str, list
     import pyarrow as pa
 
     try:
-        for batch in file.iter_batches(batch_size=_BATCH, columns=names):
+        for batch in file.iter_batches(batch_size=batch_rows(file, names, _BATCH), columns=names):
             yield {name: batch.column(name).to_pylist() for name in names}
     except (OSError, ValueError, pa.ArrowException) as e:
         yield Skipped(path.name, f"damaged parquet: {str(e).splitlines()[0][:80]}; the rest is lost", True)
+
+
+def batch_rows(file: Any, names: Sequence[str], most: int) -> int:
+    """Rows of these columns to read at a time: at most ``most``, and so few that _MOST bytes hold them, were each value
+    as large as all that its row group holds.
+    """
+    groups = (file.metadata.row_group(i) for i in range(file.metadata.num_row_groups))
+    chunks = (group.column(i) for group in groups for i in range(group.num_columns))
+    sizes = (chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema.split(".")[0] in names)
+    return max(1, min(most, _MOST // max(1, *sizes, 1)))
 
 
 def _bytes(cell: Any, source: str, base: Path) -> tuple[str, bytes | str]:
@@ -92,8 +103,14 @@ def _bytes(cell: Any, source: str, base: Path) -> tuple[str, bytes | str]:
             file = os.path.normpath(os.path.join(folder, str(name)))
             inside = file.startswith(folder.rstrip("/") + "/")
             return readable(str(name)), read(file) if inside else "path outside of the table's folder"
-        return (f"{source}!{readable(name)}" if name else source), "no image bytes" if data is None else data
-    return source, "no image bytes" if cell is None else cell
+        return (f"{source}!{readable(name)}" if name else source), _small(data)
+    return source, _small(cell)
+
+
+def _small(data: bytes | None) -> bytes | str:
+    if data is None:
+        return "no image bytes"
+    return data if len(data) <= MAX_BYTES else f"{len(data) / 1e9:.1f} GB, too large for an image"
 
 
 def image_column(schema: Any) -> str | None:
