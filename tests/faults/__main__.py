@@ -1,0 +1,92 @@
+"""``python -m tests.faults --kills 500``: the long campaign. A table at the end; exit code 1 if anything is wrong."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from . import harm, inputs, races, ranks, stops
+from .kills import Killer, Tally
+from .processes import Server
+from .workshop import Workshop, scenarios
+
+
+def main() -> int:
+    """Run what was asked for."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--kills", type=int, default=500)
+    parser.add_argument("--stops", type=int, default=40, help="processes stopped while another publishes")
+    parser.add_argument("--damage", type=int, default=100, help="files damaged")
+    parser.add_argument("--races", type=int, default=100, help="rounds of two racing sealers")
+    parser.add_argument("--no-ranks", action="store_true", help="without torchrun")
+    parser.add_argument("--no-inputs", action="store_true", help="without bad inputs")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--minutes", type=float, help="begin no new kill after so long")
+    parser.add_argument("--only", help="kill only commands whose name has this in it")
+    asked = parser.parse_args()
+    tally, began = Tally(), time.monotonic()
+    folder = Path(tempfile.mkdtemp(prefix="nsdata-faults-"))
+    with Server() as server:
+        workshop = Workshop(folder, server)
+        _kills(workshop, tally, asked)
+        stops.run(workshop, tally, asked.stops, random.Random(asked.seed + 1))
+        harm.run(workshop, tally, asked.damage, random.Random(asked.seed + 2))
+        if not asked.no_inputs:
+            inputs.run(workshop, tally)
+    races.run(folder, tally, asked.races)
+    if not asked.no_ranks:
+        ranks.run(workshop, tally)
+    print(table(tally, time.monotonic() - began))
+    for wrong in tally.wrong:
+        print(f"WRONG {wrong}", file=sys.stderr)
+    print(f"seed {asked.seed}; workspaces of what went wrong are in {folder}", file=sys.stderr)
+    return 1 if tally.wrong else 0
+
+
+def _kills(workshop: Workshop, tally: Tally, asked: argparse.Namespace) -> None:
+    draw = random.Random(asked.seed)
+    killer, began = Killer(workshop, tally, draw), time.monotonic()
+    chosen = [s for s in scenarios(workshop) if not asked.only or asked.only in s.name]
+    streams = {s.name: killer.kills(s) for s in chosen}
+    while tally.counts["kills"] < asked.kills:
+        for scenario in draw.sample(chosen, len(chosen)):
+            late = asked.minutes and time.monotonic() - began > 60 * asked.minutes
+            if late or tally.counts["kills"] >= asked.kills:
+                return
+            kill, before = next(streams[scenario.name]), len(tally.wrong)
+            done = killer.trial(scenario, kill)
+            for wrong in tally.wrong[before:]:
+                print(f"WRONG {wrong}", flush=True)
+            print(f"{tally.counts['kills']:4} {scenario.name}: {kill}{'' if done else ' (too late)'}", flush=True)
+
+
+ROWS = [
+    ("kills", "processes killed"), ("recoveries", "recovered: same result as uninterrupted"),
+    ("rows lost", "committed rows lost"), ("rows labelled twice", "committed rows labelled twice"),
+    ("neither before nor after", "states neither before nor after"), ("other result", "other results in the end"),
+    ("history changed", "histories changed"), ("not resumed", "commands that did not go on"),
+    ("crashed or hung", "crashes, tracebacks, hangs"), ("verify found damage", "verify found damage"),
+    ("gc left something", "rubbish that gc left"),
+    ("stops", "processes stopped while another published"), ("stop went wrong", "… that went wrong"),
+    ("damaged", "files damaged"), ("damage found", "… found by verify, exit code 3"),
+    ("damage silent", "… silent"), ("inputs", "bad inputs tried"), ("inputs refused", "… refused, store unchanged"),
+    ("input went wrong", "… not refused as they should"), ("races", "races of two sealers"),
+    ("race one winner", "… exactly one sealed"), ("other races", "races of imports, labels, relabels"),
+    ("race went wrong", "… that went wrong"), ("rank runs", "runs under torchrun"),
+    ("rank equal", "… with equal checksums"), ("ranks went wrong", "… that went wrong"),
+]  # fmt: skip
+
+
+def table(tally: Tally, seconds: float) -> str:
+    """What was tried and what came of it, in Markdown."""
+    lines = ["", "| | |", "|---|---|"]
+    lines += [f"| {text} | {tally.counts[name]:,} |" for name, text in ROWS]
+    return "\n".join([*lines, f"| minutes | {seconds / 60:.0f} |"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,248 @@
+"""A command is killed, the store looked at, the command given again, and what came out compared with what should."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .check import Signature
+from .workshop import Scenario, Workshop
+
+
+@dataclass
+class Oracle:
+    """What an uninterrupted run of a scenario shows before and after, the steps that it passes, and its time."""
+
+    before: Signature | None
+    after: Signature | None
+    history: list[str]
+    steps: Counter[str]
+    seconds: float
+
+
+@dataclass
+class Tally:
+    """What was tried and what came of it. A wrong is a sentence, and makes the campaign fail."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+
+    def blame(self, what: str, trial: str, said: str) -> None:
+        """Something is not as it must be."""
+        self.counts[what] += 1
+        self.wrong.append(f"{what}: {trial}: {said}")
+
+
+@dataclass(frozen=True)
+class Kill:
+    """How a process is ended: at a step, or by a signal after a share of the time that the command takes."""
+
+    at: tuple[str, str, int, Any] | None = None
+    share: float = 0.0
+    number: int = signal.SIGKILL
+    second: tuple[str, str, int, Any] | None = None  # the command that goes on is killed as well
+
+    def __str__(self) -> str:
+        if self.at is None:
+            return f"{signal.Signals(self.number).name} at {100 * self.share:.0f} % of its time"
+        step, phase, count, what = self.at
+        how = "killed" if what == "kill" else f"{1000 * what:.1f} ms"
+        return f"{how} {phase} {step} {count}" + (f", then {self.second}" if self.second else "")
+
+
+class Killer:
+    """Trials of one campaign."""
+
+    def __init__(self, workshop: Workshop, tally: Tally, draw: random.Random) -> None:
+        self.workshop, self.server, self.tally, self.draw = workshop, workshop.server, tally, draw
+        self.oracles: dict[str, Oracle] = {}
+
+    def oracle(self, scenario: Scenario) -> Oracle:
+        """Of an uninterrupted run, made once."""
+        if scenario.name not in self.oracles:
+            space = self._space(scenario)
+            before = self.look(space) if scenario.sound else {"signature": None, "history": []}
+            began = time.monotonic()
+            trace = space / "trace"
+            code, said = self.server.run(space, *scenario.command, hook={"trace": str(trace)})
+            seconds = time.monotonic() - began
+            if code not in scenario.exits:
+                raise RuntimeError(f"{scenario.name} ended with {code} when nobody killed it:\n{said}")
+            after = self.look(space)
+            if after["damage"]:
+                self.tally.blame("verify found damage", scenario.name, f"uninterrupted: {after['damage']}")
+            steps = Counter(trace.read_text().splitlines()) if trace.exists() else Counter()
+            self.oracles[scenario.name] = Oracle(
+                before["signature"], after["signature"], before["history"], steps, seconds
+            )
+            shutil.rmtree(space)
+        return self.oracles[scenario.name]
+
+    def kills(self, scenario: Scenario) -> Iterator[Kill]:
+        """Kills without end: each step first and last, times within the engine's work, and any time at all."""
+        oracle, draw = self.oracle(scenario), self.draw
+        named = [(step, count) for step, count in sorted(oracle.steps.items())]
+        draw.shuffle(named)
+        fixed = [Kill((*step.split(" "), 1, "kill")) for step, _ in named]  # type: ignore[arg-type]
+        fixed += [Kill((*step.split(" "), count, "kill")) for step, count in named if count > 1]  # type: ignore[arg-type]
+        works = [(s, n) for s, n in named if s in ("commit before", "append before", "open-writer before",
+                                                   "mark before", "sync before", "delete before")]  # fmt: skip
+        while True:
+            if fixed:
+                yield fixed.pop(0)
+            if works:
+                step, count = draw.choice(works)
+                yield Kill((*step.split(" "), draw.randint(1, count), draw.uniform(0, 0.03)))  # type: ignore[arg-type]
+            yield Kill(share=draw.random(), number=draw.choice([signal.SIGKILL] * 4 + [signal.SIGTERM, signal.SIGINT]))
+            if named:
+                step, count = draw.choice(named)
+                again, most = draw.choice(named)
+                first = (*step.split(" "), draw.randint(1, count), "kill")
+                second = (*again.split(" "), draw.randint(1, most), "kill")
+                yield Kill(first, second=draw.choice([None, second]))  # type: ignore[arg-type]
+
+    def trial(self, scenario: Scenario, kill: Kill) -> bool:
+        """One kill and all that follows. False where the process came to its end before it."""
+        oracle, name = self.oracle(scenario), f"{scenario.name}, {kill}"
+        space = self._space(scenario)
+        spies = [space / "spy-1", space / "spy-2"]
+        killed = self._killed(space, scenario, kill, spies[0], oracle, name)
+        known: dict[str, int] = {}
+        count = int(killed)
+        if killed and kill.second is not None:
+            known = self._committed(space)
+            count += self._killed(space, scenario, Kill(kill.second), spies[1], oracle, name)
+        out, spy = space / "told.json", space / "spy-3"
+        collect = self.draw.random() < 0.25
+        status, said = self.server.call(
+            space, "faults.check:after_kill", lake="lake", command=list(scenario.command), out=str(out),
+            collect=collect, verify=scenario.sound, first=scenario.sound, hook={"spy": str(spy)},
+        )  # fmt: skip
+        told = json.loads(out.read_text()) if out.exists() else {}
+        wrong = len(self.tally.wrong)
+        if status != 0:
+            self.tally.blame("crashed or hung", name, f"the look at the store ended with {status}: {said[-600:]}")
+        else:
+            self._judge(scenario, oracle, told, name, [spies, spy], known)
+        self.tally.counts["kills"] += count
+        if len(self.tally.wrong) == wrong:
+            self.tally.counts["recoveries"] += count
+            shutil.rmtree(space)
+        else:
+            self.tally.wrong[-1] += f" (kept in {space})"
+        return killed
+
+    # ---------------------------------------------------------------- parts of a trial
+
+    def _killed(self, space: Path, scenario: Scenario, kill: Kill, spy: Path, oracle: Oracle, name: str) -> bool:
+        hook: dict[str, Any] = {"spy": str(spy)}
+        if kill.at is not None:
+            hook["at"] = list(kill.at)
+        process = self.server.start(space, *scenario.command, hook=hook, finalise=kill.at is None)
+        if kill.at is None:
+            time.sleep(kill.share * oracle.seconds)
+            process.signal(kill.number)
+        status = process.end()
+        if status is None:
+            self.tally.blame("crashed or hung", name, f"hung: {process.said[-600:]}")
+        died = status in (-signal.SIGKILL, -signal.SIGALRM, -signal.SIGTERM, -signal.SIGINT, 130, 143)
+        if not died and status is not None and status not in (*scenario.exits, 1):
+            self.tally.blame("crashed or hung", name, f"ended with {status}: {process.said[-600:]}")
+        if "Traceback" in process.said and kill.at is not None:
+            self.tally.blame("crashed or hung", name, process.said[-1200:])
+        return died
+
+    def _judge(
+        self, scenario: Scenario, oracle: Oracle, told: dict[str, Any], name: str, spies: list[Any],
+        known: dict[str, int],
+    ) -> None:  # fmt: skip
+        blame = self.tally.blame
+        for look in ("then", "again", "now", "gc", "collected"):
+            if isinstance(told.get(look), dict) and "raised" in told[look]:
+                blame("crashed or hung", name, f"{look}: {told[look]['trace'][-900:]}")
+                return
+        then, again, now = told.get("then"), told["again"], told["now"]
+        done = False
+        if then is not None:
+            done = then["signature"] == oracle.after != oracle.before
+            if then["signature"] not in (oracle.before, oracle.after):
+                blame("neither before nor after", name, _difference(then["signature"], oracle.before, oracle.after))
+            if then["history"][: len(oracle.history)] != oracle.history:
+                blame("history changed", name, "an event is not what it was")
+            if then["damage"]:
+                blame("verify found damage", name, f"after the kill: {then['damage']}")
+            self._labelled_twice(then["committed"], spies, known, name)
+        if again["code"] not in scenario.exits and not (done and again["code"] == 1 and _clear_words(again["said"])):
+            blame("not resumed", name, f"the command given again ended with {again['code']}: {again['said'][-900:]}")
+        for look in (now, told.get("collected", now)):
+            if look["signature"] != oracle.after:
+                blame("other result", name, _difference(look["signature"], oracle.after, oracle.after))
+            if look["damage"]:
+                blame("verify found damage", name, f"at the end: {look['damage']}")
+        if "gc" in told and ("abandoned" in told["gc"][1]["said"] or told["gc"][1]["code"]):
+            blame("gc left something", name, f"{told['gc']}")
+
+    def _labelled_twice(self, committed: dict[str, int], spies: list[Any], known: dict[str, int], name: str) -> None:
+        (first, second), last = spies
+        for spy, before in ((second, known), (last, committed)):
+            for _, part, start, stop in _lines(spy, "labelled"):
+                if start < before.get(part, 0):
+                    rows = min(stop, before[part]) - start
+                    self.tally.counts["rows labelled twice"] += rows
+                    self.tally.blame("labelled twice", name, f"rows {start} to {stop} of {part}: {rows} were committed")
+        for spy in (first, second):
+            for _, part, _, stop in _lines(spy, "committed"):
+                if committed.get(part, stop) < stop:
+                    self.tally.counts["rows lost"] += stop - committed[part]
+                    self.tally.blame("rows lost", name, f"{part}: {committed[part]} of {stop} committed rows")
+
+    def _committed(self, space: Path) -> dict[str, int]:
+        found = self.look(space, verify=False)
+        return found["committed"] if found["signature"] is not None else {}
+
+    def look(self, space: Path, verify: bool = True) -> dict[str, Any]:
+        """What the store of a workspace says (check.look)."""
+        out = space / "look.json"
+        status, said = self.server.call(space, "faults.check:look_to", lake="lake", out=str(out), verify=verify)
+        if status != 0:
+            raise RuntimeError(f"the look at {space} ended with {status}:\n{said}")
+        found: dict[str, Any] = json.loads(out.read_text())
+        return found
+
+    def _space(self, scenario: Scenario) -> Path:
+        space = self.workshop.copy(scenario.stage)
+        if scenario.prepare is not None:
+            scenario.prepare(space)
+        return space
+
+
+def _lines(spy: Path, kind: str) -> Iterator[Any]:
+    for line in spy.read_text().splitlines() if spy.exists() else ():
+        found = json.loads(line)
+        if found[0] == kind:
+            yield found
+
+
+def _clear_words(said: str) -> bool:
+    """True for the words of a person's mistake: no traceback, not a page of them."""
+    return "Traceback" not in said and "error" in said
+
+
+def _difference(found: Signature | None, *expected: Signature | None) -> str:
+    """The names of what differs from each."""
+    told = []
+    for other in dict.fromkeys(json.dumps(e) for e in expected):
+        wanted = json.loads(other)
+        if found is None or wanted is None:
+            told.append(f"{found} in place of {wanted}")
+        else:
+            told.append(str({k: (found.get(k), v) for k, v in wanted.items() if found.get(k) != v}))
+    return " | ".join(told)

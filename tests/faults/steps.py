@@ -1,0 +1,161 @@
+"""Named steps of a command: counted, and at one of them the process kills or stops itself, or fails.
+
+No production code knows of this. In a process that asks for it, functions are wrapped that begin or end a step whose
+loss could matter. What the hook may hold:
+
+* ``trace``: a file; a line ``<step> <phase>`` for each step that is passed.
+* ``spy``: a file; a line for each run of rows that a teacher labelled, and for each that was committed.
+* ``at``: [step, phase, n, what]: the n-th time (from 1) do ``what``: "kill", "stop", "fail", "stop s"
+  to be stopped s seconds later, or a number of seconds after which a timer of the kernel ends the process, wherever in
+  the engine's own code it is then.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import json
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+STEPS = {
+    "put-new": "nsdata.objects:Objects.put_new",
+    "put": "nsdata.objects:Objects.put",
+    "delete-file": "nsdata.objects:Objects.delete",
+    "publish": "nsdata.log:Log.put",
+    "head": "nsdata.log:Log.put_head",
+    "checkpoint": "nsdata.history:History.write_checkpoint",
+    "open-writer": "nsdata.engine:Writer.__init__",
+    "append": "nsdata.engine:Writer.append",
+    "commit": "nsdata.engine:Writer.commit",
+    "sync": "nsdata.engine:sync",
+    "mark": "nsdata.engine:mark",
+    "delete": "nsdata.engine:delete",
+    "inventory": "nsdata.inventory:finish",
+    "begin-piece": "nsdata.staging:StagedPart.begin_piece",
+    "drop-piece": "nsdata.staging:StagedPart.drop",
+    "seal": "nsdata.generation:Run.seal",
+    "rewrite": "nsdata.purge:rewrite",
+    "write-tensors": "training.run_folder:write_tensors",
+    "rename": "os:replace",
+    "unlink": "os:unlink",
+}
+
+SETTINGS = {  # so that a store of 150 images has many commits, parts and checkpoints
+    "nsdata.staging:COMMIT_SECONDS": -1.0,
+    "nsdata.ingest:_SECONDS": -1.0,
+    "nsdata.ingest:_ROWS": 16,
+    "nsdata.history:EVERY": 4,
+    "nsdata.generation:POLL_SECONDS": 0.05,
+    "nsdata.generation:STALLED_SECONDS": 3.0,
+}
+
+_passed: Counter[str] = Counter()
+
+
+class InjectedError(RuntimeError):
+    """What a step raises that was told to fail."""
+
+
+def install(hook: dict[str, Any]) -> None:
+    """Wrap the steps in this process."""
+    for address, value in {**SETTINGS, **hook.get("settings", {})}.items():
+        module, _, name = address.partition(":")
+        setattr(importlib.import_module(module), name, value)
+    if not {"trace", "at", "spy"} & hook.keys():
+        return
+    for step, address in STEPS.items():
+        module, _, path = address.partition(":")
+        owner: Any = importlib.import_module(module)
+        *outer, name = path.split(".")
+        for part in outer:
+            owner = getattr(owner, part)
+        _wrap(owner, name, functools.partial(_pass, hook, step))
+    for module in ("training.resume", "training.models"):  # took the name when they were imported
+        wrapped: Any = importlib.import_module("training.run_folder").write_tensors
+        importlib.import_module(module).write_tensors = wrapped  # type: ignore[attr-defined]
+    if "spy" in hook:
+        _spy(hook["spy"])
+
+
+def _wrap(owner: Any, name: str, passing: Callable[[str], None]) -> None:
+    inner = getattr(owner, name)
+
+    @functools.wraps(inner)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        passing("before")
+        result = inner(*args, **kwargs)
+        passing("after")
+        return result
+
+    setattr(owner, name, wrapped)
+
+
+def _pass(hook: dict[str, Any], step: str, phase: str) -> None:
+    if "trace" in hook:
+        _note(hook["trace"], f"{step} {phase}")
+    key = f"{step} {phase}"
+    _passed[key] += 1
+    if "at" not in hook:
+        return
+    wanted, when, number, what = hook["at"]
+    if (wanted, when, number) != (step, phase, _passed[key]):
+        return
+    if what == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif what == "stop":
+        os.kill(os.getpid(), signal.SIGSTOP)
+    elif isinstance(what, str) and what.startswith("stop "):
+        threading.Timer(float(what[5:]), os.kill, (os.getpid(), signal.SIGSTOP)).start()
+    elif what == "fail":
+        raise InjectedError(f"{step} {phase}")
+    else:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the kernel ends the process: no handler, no clean-up
+        signal.setitimer(signal.ITIMER_REAL, max(float(what), 1e-6))
+
+
+def _spy(path: str) -> None:
+    """Tell what is labelled before it is, and what is committed after it was."""
+    from nsdata.staging import PartWriter
+
+    write, commit = PartWriter.write, PartWriter.commit
+
+    def told_write(self: Any, soft: Any) -> Any:
+        part, first = self._part, self._piece.end + self._uncommitted
+        _note(path, json.dumps(["labelled", part.name, first, first + len(soft)]))
+        return write(self, soft)
+
+    def told_commit(self: Any) -> None:
+        first, stop = self._piece.end, self._piece.end + self._uncommitted
+        commit(self)
+        if stop > first:
+            _note(path, json.dumps(["committed", self._part.name, first, stop]))
+
+    PartWriter.write, PartWriter.commit = told_write, told_commit  # type: ignore[method-assign,assignment]
+
+
+def slow(seconds: float) -> None:
+    """Let each batch that this process labels take so much longer."""
+    from nsdata.staging import PartWriter
+
+    write = PartWriter.write
+
+    def slow_write(self: Any, soft: Any) -> Any:
+        time.sleep(seconds)
+        return write(self, soft)
+
+    PartWriter.write = slow_write  # type: ignore[method-assign]
+
+
+def _note(path: str, line: str) -> None:
+    """One write, so that a kill leaves whole lines."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+    try:
+        os.write(descriptor, f"{line}\n".encode())
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,57 @@
+"""The short part of the campaign: the same every day. ``python -m tests.faults`` is the long one."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from . import inputs
+from .kills import Kill, Killer, Tally
+from .processes import Server
+from .races import race
+from .workshop import Workshop, scenarios
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+    with Server() as server:
+        yield Workshop(tmp_path_factory.mktemp("faults"), server)
+
+
+@pytest.mark.parametrize(
+    ("name", "kills"),
+    [
+        ("import", [("commit", "after", 1, "kill"), ("publish", "before", 1, "kill")]),
+        ("label", [("commit", "after", 9, "kill"), ("publish", "after", 1, "kill")]),
+        ("train", [("write-tensors", "after", 6, "kill")]),
+    ],
+)
+def test_a_killed_command_leaves_all_or_nothing_and_goes_on_to_the_same_end(
+    workshop: Workshop, name: str, kills: list[tuple[str, str, int, float | str]]
+) -> None:
+    tally = Tally()
+    killer = Killer(workshop, tally, random.Random(1))
+    scenario = next(s for s in scenarios(workshop) if s.name == name)
+    for at in kills:
+        killer.trial(scenario, Kill(at))
+    assert not tally.wrong, "\n".join(tally.wrong)
+    assert tally.counts["kills"] == tally.counts["recoveries"] == len(kills)
+
+
+@pytest.mark.parametrize("kind", ["memory", "disk"])
+def test_of_two_sealers_exactly_one_wins(kind: str, tmp_path: Path) -> None:
+    tally = Tally()
+    race("mem://faults-short" if kind == "memory" else str(tmp_path / "lake"), 8, tally)
+    assert not tally.wrong, "\n".join(tally.wrong)
+    assert tally.counts["race one winner"] == 8
+
+
+def test_rubbish_is_refused_and_changes_nothing(workshop: Workshop) -> None:
+    tally = Tally()
+    names = ["a truncated JPEG", "a manifest that leads out", "SQL that reads a file", "an id that is not hex"]
+    inputs.run(workshop, tally, names, stage="images")
+    assert not tally.wrong, "\n".join(tally.wrong)
+    assert tally.counts["inputs refused"] == len(names)
