@@ -94,7 +94,7 @@ class Killer:
         fixed = [Kill((*step.split(" "), 1, "kill")) for step, _ in named]  # type: ignore[arg-type]
         fixed += [Kill((*step.split(" "), count, "kill")) for step, count in named if count > 1]  # type: ignore[arg-type]
         works = [(s, n) for s, n in named if s in ("commit before", "append before", "open-writer before",
-                                                   "mark before", "sync before", "delete before")]  # fmt: skip
+                                                   "sync before", "delete before")]  # fmt: skip
         while True:
             if fixed:
                 yield fixed.pop(0)

@@ -34,7 +34,6 @@ STEPS = {
     "append": "nsdata.engine:Writer.append",
     "commit": "nsdata.engine:Writer.commit",
     "sync": "nsdata.engine:sync",
-    "mark": "nsdata.engine:mark",
     "delete": "nsdata.engine:delete",
     "inventory": "nsdata.inventory:finish",
     "begin-piece": "nsdata.staging:StagedPart.begin_piece",

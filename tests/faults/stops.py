@@ -134,7 +134,7 @@ def run(workshop: Workshop, tally: Tally, count: int, draw: random.Random) -> No
         name, phase = step.split(" ")
         rival = draw.choice([*RIVALS[scenario.stage], scenario.command])
         before = len(tally.wrong)
-        inside = phase == "before" and name in ("mark", "commit", "append", "open-writer") and draw.random() < 0.5
+        inside = phase == "before" and name in ("commit", "append", "open-writer") and draw.random() < 0.5
         what = f"stop {draw.uniform(0.0005, 0.02):.4f}" if inside else "stop"  # or in the engine's own code
         if rivalry.stopped(scenario, rival, (name, phase, draw.randint(1, most), what)):
             print(f"stop {tally.counts['stops']:3} {scenario.name} {step} {what} / {' '.join(rival)[:50]}", flush=True)
