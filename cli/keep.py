@@ -80,7 +80,7 @@ def undo(
         return
     verb = ("would bring back" if back else "would undo") if number is None else "brought back" if back else "undid"
     again = f"; nsdata undo {number} {'takes it away again' if back else 'brings it back'}" if number else ""
-    render.out(f"{verb} version {event.number}: {told(event, events)}{again}")
+    render.out(f"{verb} version {event.number}: {render.name(told(event, events))}{again}")
 
 
 def verify(

@@ -59,7 +59,7 @@ def label(
         check_order(opened, gen, replace, extend)
     model = teachers.find_teacher(opened, gen, teacher)
     if first:
-        render.note(f"teacher   {_describe(model)}")
+        render.note(f"teacher   {render.name(_describe(model))}")
     with render.progress(f"labelling generation {gen}", shown=first) as report:
         done = teachers.label(
             opened, model, gen=gen, temperature=temperature, batch_size=batch_size, device=device, top=top,

@@ -68,8 +68,8 @@ def pairs(rows: Sequence[tuple[str, str]]) -> None:
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Columns, aligned: numbers to the right, everything whole."""
-    cells = [[_cell(value) for value in row] for row in rows]
-    widths = [max(len(name), *(len(row[i]) for row in cells)) if cells else len(name) for i, name in enumerate(head)]
+    heads, cells = [name(text) for text in head], [[_cell(value) for value in row] for row in rows]
+    widths = [max(len(text), *(len(row[i]) for row in cells)) if cells else len(text) for i, text in enumerate(heads)]
     right = [all(isinstance(row[i], numbers.Real) for row in rows if row[i] is not None) for i in range(len(head))]
 
     def line(values: Sequence[str]) -> str:
@@ -78,7 +78,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
             for value, width, side in zip(values, widths, right, strict=True)
         ).rstrip()
 
-    out(line(list(head)))
+    out(line(heads))
     for row in cells:
         out(line(row))
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from nsdata.checking import cores
 from nsdata.errors import NsdataError
-from nsdata.inventory import NAME, Inventory
+from nsdata.inventory import NAME, Inventory, entry
 from nsdata.objects import Objects
 
 SAMPLED = 3  # files of a dataset whose contents a sample reads
@@ -47,7 +47,10 @@ def look(objects: Objects, name: str, digest: str, draw: random.Random | None = 
     if raw is None or blake(raw) != digest:
         found.bad.append(BadFile(path, why or "was changed", 0, digest))
         found.listed = False
-    inventory = _parsed(raw)
+    inventory, strange = _parsed(raw)
+    if strange and found.listed:  # it was published so, by somebody who meant no good
+        found.bad.append(BadFile(path, "names what cannot be there", found.bytes, digest))
+        found.listed = False
     there = {p.removeprefix(f"{name}/"): size for p, size in objects.list(name)}
     chosen = sorted(inventory)
     if draw is not None:
@@ -98,13 +101,22 @@ def _hashed(objects: Objects, path: str) -> tuple[str, str]:
     return ("" if raw is None else blake(raw)), why
 
 
-def _parsed(raw: bytes | None) -> Inventory:
-    """What a list says, damaged or not, as far as it can be read."""
+def _parsed(raw: bytes | None) -> tuple[Inventory, bool]:
+    """What a list says, damaged or not, as far as it can be read; and whether it says anything else.
+
+    A path out of the dataset is left out: who repairs a store would write there.
+    """
+    inventory: Inventory = {}
+    strange = False
     try:
-        files = json.loads(raw or b"{}")["files"].items()
-        return {str(path): (int(size), str(sum_)) for path, (size, sum_) in files}
+        for path, file in json.loads(raw or b"{}")["files"].items():
+            try:
+                inventory |= [entry(path, file)]
+            except (ValueError, TypeError):
+                strange = True
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return {}
+        strange = True
+    return inventory, strange
 
 
 def _lengthened(objects: Objects, name: str, found: Files, more: list[str]) -> None:

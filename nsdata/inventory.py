@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nsdata import engine, shapes
 from nsdata.checking import cores
@@ -56,10 +56,15 @@ def read(objects: Objects, name: str, digest: str) -> Inventory:
         what = "is missing" if raw is None else "is not the one that was published"
         raise StoreDamaged(f"The list of the files of {name} {what}.", "nsdata verify")
     try:
-        listed = json.loads(raw)["files"].items()
-        return {shapes.below(path): (shapes.count(size), shapes.text(sum_)) for path, (size, sum_) in listed}
+        return dict(entry(path, file) for path, file in json.loads(raw)["files"].items())
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:  # it was published so
         raise StoreDamaged(f"The list of the files of {name} names what cannot be there.", "nsdata verify") from error
+
+
+def entry(path: Any, file: Any) -> tuple[str, tuple[int, str]]:
+    """A line of a list, which does not lead out of its dataset. Raises ValueError, TypeError."""
+    size, sum_ = file
+    return shapes.below(path), (shapes.count(size), shapes.text(sum_))
 
 
 def differences(objects: Objects, name: str, inventory: Inventory, *, contents: bool = True) -> Iterator[str]:

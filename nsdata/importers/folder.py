@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import stat
@@ -107,6 +108,14 @@ def _to_the_end(file: io.FileIO, data: bytes) -> bytes:
         parts.append(file.read(1 << 20) or b"")
         total += len(parts[-1])
     return b"".join(parts)
+
+
+def regular(path: Path, *, pipes: bool = False) -> None:
+    """Raise BadInput for a device, which never ends, and for a pipe, which can be read once only, if at all."""
+    with contextlib.suppress(OSError):  # whoever opens it says why it cannot
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or (pipes and stat.S_ISFIFO(mode))):
+            raise BadInput(f"{path} is a pipe or a device; a file was expected.", f"ls -lL {path}")
 
 
 def read(path: str) -> bytes | str:

@@ -40,6 +40,11 @@ def readable(name: str) -> str:
     return name if name.isascii() else name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
+def quoted(name: str) -> str:
+    """A name within a sentence: of one line, whatever its archive calls it."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in readable(name))
+
+
 def split_of_file(name: str) -> str | None:
     """ "train" for ``train-00000-of-00002.parquet``, ``train.tar``; "extra" for ``extra.tar.gz``; else None.
 
@@ -118,7 +123,7 @@ def label_of(value: object, classes: Sequence[str], index: dict[str, int], where
     if number.is_integer() and 0 <= number < len(classes):
         return int(number)
     raise BadInput(
-        f"Label '{name}' in {where} is no class; this store has {listed(classes)}.",
+        f"Label '{name[:200]}' in {where} is no class; this store has {listed(classes)}.",
         "name the classes when the store is made: nsdata init --classes a,b,c",
     )
 
@@ -129,5 +134,5 @@ def split_named(value: object, where: str) -> str:
         return "train"
     found = SPLIT_OF.get(str(value).strip().lower())
     if found is None:
-        raise BadInput(f"Split '{value}' in {where} is unknown; there are {', '.join(SPLITS)}.")
+        raise BadInput(f"Split '{str(value)[:200]}' in {where} is unknown; there are {', '.join(SPLITS)}.")
     return found

@@ -6,13 +6,14 @@ import csv
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from nsdata.errors import BadInput
-from nsdata.importers.folder import read
+from nsdata.importers.folder import read, regular
 from nsdata.importers.item import Item, Skipped
 from nsdata.importers.layout import IMAGE_ENDINGS, UNLABELLED, label_of, readable, split_named
 
+_LINE = 1 << 24
 NAMES = {
     "path": ("path", "image", "file", "filename", "file_name"),
     "label": ("label", "class", "target"),
@@ -90,13 +91,22 @@ def _image_in(cells: Sequence[str], path: Path) -> str | None:
     return None
 
 
+def _lines(file: IO[str]) -> Iterator[str]:
+    """A file's lines; one without end must not fill the memory."""
+    while line := file.readline(_LINE):
+        if len(line) == _LINE:
+            raise csv.Error(f"it has a line of over {_LINE:,} characters")
+        yield line
+
+
 def _csv_rows(path: Path) -> Iterator[tuple[Any, Any, Any]]:
+    regular(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            first = file.readline()
+            first = next(_lines(file), "")
             delimiter = max(",;\t", key=first.count)
             file.seek(0)
-            reader = csv.reader(file, delimiter=delimiter, strict=True)
+            reader = csv.reader(_lines(file), delimiter=delimiter, strict=True)
             names = next(reader, [])
             found = columns(names)
             _need_path(found, names, path)
@@ -120,9 +130,10 @@ def _parquet_rows(path: Path) -> Iterator[tuple[Any, Any, Any]]:
         names = file.schema_arrow.names
         found = columns(names)
         _need_path(found, names, path)
+        read = list(found.values())
+        size = batch_rows(file, path, read, 8192)
         try:
-            read = list(found.values())
-            for batch in file.iter_batches(batch_size=batch_rows(file, read, 8192), columns=read):
+            for batch in file.iter_batches(batch_size=size, columns=read):
                 empty = [None] * batch.num_rows
                 lists = [batch.column(found[m]).to_pylist() if m in found else empty for m in NAMES]
                 yield from zip(*lists, strict=True)

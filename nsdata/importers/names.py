@@ -89,7 +89,7 @@ def _parquet(path: Path) -> list[str]:
         label = next((n for n in parquet.LABELS if n in schema.names), None)
         if own or label is None:
             return own
-        batches = file.iter_batches(batch_size=parquet.batch_rows(file, [label], 65_536), columns=[label])
+        batches = file.iter_batches(batch_size=parquet.batch_rows(file, path, [label], 65_536), columns=[label])
         return _values(value for batch in batches for value in batch.column(label).to_pylist())
 
 

@@ -10,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from nsdata.errors import BadInput
-from nsdata.importers.folder import read
+from nsdata.importers.folder import read, regular
 from nsdata.importers.item import Item, Skipped
 from nsdata.importers.layout import MAX_BYTES, SPLIT_OF, UNLABELLED, label_of, readable, split_named, split_of_file
+from nsdata.importers.pages import largest
 
 _IMAGE = ("image", "img", "jpg", "png")
 LABELS = ("label", "labels", "fine_label", "class", "target")
 _MAGIC = b"PAR1"
-_BATCH = 256  # rows at a time: small images or not, a few hundred MB at most
-_MOST = 1 << 28  # bytes that so many rows may become: a dictionary of one large value is a few KB in the file
+_BATCH = 256  # rows at a time
+_MOST = 1 << 26  # bytes that so many rows may become: a dictionary of one large value is a few KB in the file
 
 
 class DamagedParquet(BadInput):
@@ -47,47 +48,71 @@ def items(
         label = next((n for n in LABELS if n in names), None)
         own = own_classes(file.schema_arrow, label)
         extra = [n for n in (label, "split" if "split" in names else None) if n]
-        row = 0
-        for lists in _batches(file, [image, *extra], path):
-            if isinstance(lists, Skipped):
-                yield lists
+        leaves = [*_leaves(file.schema_arrow.field(image)), *extra]
+        places = [[image, *extra].index(n) if n in extra else -1 for n in (label, "split")]
+        for row, values in enumerate(_rows(file, path, leaves, [image, *extra]), 1):
+            if isinstance(values, Skipped):
+                yield values
                 return
-            empty = [None] * len(lists[image])
-            for cell, value, where in zip(
-                lists[image], lists.get(label or "", empty), lists.get("split", empty), strict=True
-            ):
-                row += 1
-                here = f"row {row} of {path.name}"
-                says = str(where).lower() if where else file_split
-                told = None
-                if labelled and says not in UNLABELLED:
-                    if own and isinstance(value, int) and 0 <= value < len(own):
-                        value = own[value]
-                    told = label_of(value, classes, index, here)
-                place = split or (split_named(where, here) if where else SPLIT_OF[file_split or "train"])
-                source, data = _bytes(cell, f"{path.name}!{row}", path.parent)
-                yield Skipped(source, data) if isinstance(data, str) else Item(source, data, told, place)
+            value, where = ([*values, None][place] for place in places)  # -1: the None at the end
+            here = f"row {row} of {path.name}"
+            says = str(where).lower() if where else file_split
+            told = None
+            if labelled and says not in UNLABELLED:
+                if own and isinstance(value, int) and 0 <= value < len(own):
+                    value = own[value]
+                told = label_of(value, classes, index, here)
+            place = split or (split_named(where, here) if where else SPLIT_OF[file_split or "train"])
+            source, data = _bytes(values[0], f"{path.name}!{row}", path.parent)
+            yield Skipped(source, data) if isinstance(data, str) else Item(source, data, told, place)
 
 
-def _batches(file: Any, names: list[str], path: Path) -> Iterator[dict[str, list[Any]] | Skipped]:
-    """The columns' values, some rows at a time; a damaged page ends them with a Skipped."""
+def _leaves(image: Any) -> list[str]:
+    """What is read of the column of images: its bytes and path, not whatever else is beside them."""
     import pyarrow as pa
 
+    if not pa.types.is_struct(image.type):
+        return [image.name]
+    fields = [image.type.field(i) for i in range(image.type.num_fields)]
+    texts = [f.name for f in fields if f.name == "path" and not pa.types.is_nested(f.type)]
+    return [f"{image.name}.{name}" for name in ("bytes", *texts)]
+
+
+def _rows(file: Any, path: Path, leaves: list[str], names: list[str]) -> Iterator[list[Any] | Skipped]:
+    """The columns' values, row by row; a damaged page ends them with a Skipped."""
+    import pyarrow as pa
+
+    size = batch_rows(file, path, leaves, _BATCH)
     try:
-        for batch in file.iter_batches(batch_size=batch_rows(file, names, _BATCH), columns=names):
-            yield {name: batch.column(name).to_pylist() for name in names}
+        for batch in file.iter_batches(batch_size=size, columns=leaves):
+            yield from _values(batch, names)
+            del batch  # before there is another
     except (OSError, ValueError, pa.ArrowException) as e:
         yield Skipped(path.name, f"damaged parquet: {str(e).splitlines()[0][:80]}; the rest is lost", True)
 
 
-def batch_rows(file: Any, names: Sequence[str], most: int) -> int:
+def _values(batch: Any, names: list[str]) -> Iterator[list[Any]]:
+    """Row by row, so that no image is in memory twice."""
+    for values in zip(*(batch.column(name) for name in names), strict=True):
+        yield [value.as_py() for value in values]
+
+
+def batch_rows(file: Any, path: Path, names: Sequence[str], most: int) -> int:
     """Rows of these columns to read at a time: at most ``most``, and so few that _MOST bytes hold them, were each value
-    as large as all that its row group holds.
+    as large as the largest page. Raises BadInput for lists, of which a few bytes may be any number, and for pages that
+    are made to fill the memory.
     """
+    wanted = [i for i in range(len(file.schema)) if _of(file.schema.column(i).path, names)]
+    for i in wanted:
+        if file.schema.column(i).max_repetition_level:
+            raise BadInput(f"{path} has lists in its column {file.schema.column(i).path}; one value was expected.")
     groups = (file.metadata.row_group(i) for i in range(file.metadata.num_row_groups))
-    chunks = (group.column(i) for group in groups for i in range(group.num_columns))
-    sizes = (chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema.split(".")[0] in names)
-    return max(1, min(most, _MOST // max(1, *sizes, 1)))
+    chunks = [group.column(i) for group in groups for i in wanted]
+    return max(1, min(most, _MOST // max(1, largest(path, chunks, _MOST))))
+
+
+def _of(path: str, names: Sequence[str]) -> bool:
+    return any(path == name or path.startswith(f"{name}.") for name in names)
 
 
 def _bytes(cell: Any, source: str, base: Path) -> tuple[str, bytes | str]:
@@ -119,7 +144,11 @@ def image_column(schema: Any) -> str | None:
 
     def holds(kind: Any) -> bool:
         if pa.types.is_struct(kind):
-            return any(kind.field(i).name == "bytes" for i in range(kind.num_fields))
+            fields = [kind.field(i) for i in range(kind.num_fields)]
+            return any(f.name == "bytes" and (encoded(f.type) or pa.types.is_null(f.type)) for f in fields)
+        return encoded(kind)
+
+    def encoded(kind: Any) -> bool:
         return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
 
     found = [field.name for field in schema if holds(field.type)]
@@ -142,6 +171,7 @@ def opened(path: Path) -> Iterator[Any]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    regular(path)
     try:
         file = pq.ParquetFile(path)
         names = file.schema_arrow.names

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from nsdata.errors import BadInput
+from nsdata.importers.folder import regular
 from nsdata.importers.item import Item, Skipped
-from nsdata.importers.layout import MAX_BYTES, UNLABELLED, Places, ignored, label_of, readable, split_of_file
+from nsdata.importers.layout import MAX_BYTES, UNLABELLED, Places, ignored, label_of, quoted, readable, split_of_file
 from nsdata.importers.unpacked import Unpacked
 from nsdata.schema import SPLITS
 
@@ -141,20 +142,25 @@ def _key(name: str) -> str:
 def _samples(path: Path) -> Iterator[tuple[str, list[Member] | Skipped]]:
     """Neighbouring members that share all but their ending, as WebDataset groups them; damage in between."""
     group: list[Member] = []
-    key = ""
+    key, size = "", 0
     for member in members(path):
         if isinstance(member, Skipped):
             inside = not member.damage and _key(member.source.removeprefix(path.name + "!")) == key
             if group and not inside:  # a link in a sample does not part it from its label
                 yield key, group
-                group = []
+                group, size = [], 0
             yield "", member
             continue
         this = _key(member[0])
-        if this != key and group:
-            yield key, group
-            group = []
-        key = this
+        if this != key:
+            if group:
+                yield key, group
+            group, size = [], 0
+        key, size = this, size + len(member[1])
+        if size > MAX_BYTES and group:  # members of one name without end are to fill the memory
+            reason = f"its sample has over {MAX_BYTES / 1e9:.1f} GB, too large"
+            yield "", Skipped(f"{path.name}!{readable(member[0])}", reason)
+            continue
         group.append(member)
     if group:
         yield key, group
@@ -162,6 +168,7 @@ def _samples(path: Path) -> Iterator[tuple[str, list[Member] | Skipped]]:
 
 def members(path: Path) -> Iterator[Member | Skipped]:
     """(name, bytes) of every file in the tar, without litter; Skipped for what cannot be read."""
+    regular(path, pipes=True)  # a tar is read from its start to its end, once
     try:
         file = path.open("rb")
     except OSError as e:
@@ -186,9 +193,9 @@ def members(path: Path) -> Iterator[Member | Skipped]:
                     resync, zeros = resync + zeros + _BLOCK, 0  # look for the next whole header
                 continue
             if resync:
-                yield Skipped(path.name, f"damaged: {resync + zeros:,} bytes lost before {readable(head.name)}", True)
+                yield Skipped(path.name, f"damaged: {resync + zeros:,} bytes lost before {quoted(head.name)}", True)
             elif zeros and not first:
-                reason = f"{zeros:,} zeros before {readable(head.name)}: two archives in one, or damage"
+                reason = f"{zeros:,} zeros before {quoted(head.name)}: two archives in one, or damage"
                 yield Skipped(path.name, reason, True)
             resync, zeros, first = 0, 0, False
             padded = -(-head.size // _BLOCK) * _BLOCK
@@ -246,7 +253,7 @@ def _unusable(head: _Head) -> str:
     if head.type in tarfile.REGULAR_TYPES and head.type != tarfile.GNUTYPE_SPARSE:
         return f"{head.size / 1e9:.1f} GB, too large" if head.size > MAX_BYTES else ""
     if head.type in (tarfile.LNKTYPE, tarfile.SYMTYPE):
-        return f"{_BODILESS[head.type]} to {readable(head.link)}, not followed"
+        return f"{_BODILESS[head.type]} to {quoted(head.link)}, not followed"
     if head.type == tarfile.GNUTYPE_SPARSE:
         return "sparse file"
     return _BODILESS.get(head.type) or f"member of unknown type {head.type.decode('latin-1')!a}"

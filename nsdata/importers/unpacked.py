@@ -8,6 +8,7 @@ import zlib
 from typing import IO, Any
 
 _CHUNK = 1 << 18
+_MEMORY = 1 << 28  # of an xz archive's dictionary, whose size the archive chooses: xz -9 needs a quarter
 
 
 class Unpacked:
@@ -26,7 +27,7 @@ class Unpacked:
         elif start[:3] == b"BZh":
             self._new = bz2.BZ2Decompressor
         elif start == b"\xfd7zXZ\0":
-            self._new = lzma.LZMADecompressor
+            self._new = lambda: lzma.LZMADecompressor(memlimit=_MEMORY)
         self._unpacker: Any = self._new() if self._new else None
 
     def read(self, size: int) -> bytes:
@@ -74,6 +75,8 @@ class Unpacked:
                     return data
         except (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError) as e:
             self.reason = f"compressed data is damaged ({e})" if self._unpacker else f"cannot be read ({e})"
+            if str(e) == "Memory usage limit exceeded":
+                self.reason = f"it wants over {_MEMORY / 1e9:.1f} GB of memory to be unpacked"
             return b""
 
     def _next_member(self) -> bool:
