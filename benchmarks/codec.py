@@ -22,7 +22,7 @@ import numpy as np
 
 from nsdata import engine
 from nsdata.codec import Codec
-from nsdata.labels import check_columns
+from nsdata.laws import check_columns
 from nsdata.schema import SEGMENT, Schema
 
 Array = np.ndarray[Any, Any]

@@ -17,7 +17,9 @@ or lost, and enters neither flips nor confidence.
 from __future__ import annotations
 
 import html
+from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -25,10 +27,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nsdata.checking import cores
+from nsdata.divergence import divergence
 from nsdata.errors import BadInput
 from nsdata.flows import Changes, Flow, Flows
 from nsdata.ids import hexes
-from nsdata.select import Positions, align
+from nsdata.ordering import Positions
+from nsdata.select import align
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,7 +42,7 @@ if TYPE_CHECKING:
 Ids = NDArray[np.uint8]
 ReadSoft = Callable[[Positions], NDArray[np.floating[Any]]]
 
-_CHUNK_VALUES = 1 << 20  # soft-label numbers held at a time: 8 MB per float64 temporary
+_CHUNK_VALUES = 1 << 20  # soft-label numbers read at a time: 2 MB of each side
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,12 +201,15 @@ def compare(a: Side, b: Side, classes: Sequence[str]) -> Diff:
     K = len(classes)
     names = tuple(classes)
     pos_a, pos_b, only_a, only_b = align(a.ids, b.ids)
-    said_a, said_b = a.label[pos_a], b.label[pos_b]
+    # where one side is the start of the other, as mostly, nothing has to be put in order or copied
+    in_place = slice(len(pos_a)) if pos_a is pos_b else None
+    at_a, at_b = (pos_a, pos_b) if in_place is None else (in_place, in_place)
+    said_a, said_b = a.label[at_a], b.label[at_b]
     at = np.flatnonzero(said_a != said_b)
     relabelled = Changes(a.ids[pos_a[at]], said_a[at], said_b[at], names)
 
-    old_c, sure_old_c = _of_teacher(a, pos_a)
-    new_c, sure_new_c = _of_teacher(b, pos_b)
+    old_c, sure_old_c = _of_teacher(a, at_a)
+    new_c, sure_new_c = _of_teacher(b, at_b)
     in_a, in_b = old_c >= 0, new_c >= 0
     both = np.flatnonzero(in_a & in_b)
     if len(both) < len(pos_a):
@@ -250,37 +258,28 @@ def flips_matrix(old_c: NDArray[np.int32], new_c: NDArray[np.int32], K: int) -> 
 def mean_divergence(read_a: ReadSoft, read_b: ReadSoft, pos_a: Positions, pos_b: Positions, K: int) -> float:
     """Mean Jensen-Shannon divergence in nats, 0 to ln 2, of the soft labels at these (c,) positions, c ≥ 1.
 
-    Rows are brought to sum 1 first (stored float16 ones miss it by up to 1e-3). In float64,
-    JS = H((p+q)/2) - (H(p)+H(q))/2 (Lin 1991), which is exactly 0 for equal rows.
+    See ``divergence``. This thread reads, others work on what was read; the sum is taken in the order of the rows.
     """
     step = max(1, _CHUNK_VALUES // K)
-    total = 0.0
-    for start in range(0, len(pos_a), step):
-        p_mK = _probabilities(read_a(pos_a[start : start + step]))
-        q_mK = _probabilities(read_b(pos_b[start : start + step]))
-        js_m = _entropy((p_mK + q_mK) / 2) - (_entropy(p_mK) + _entropy(q_mK)) / 2
-        total += float(np.maximum(js_m, 0).sum())
-    return total / len(pos_a)
+    total, workers = 0.0, cores()
+    ahead: deque[Future[float]] = deque()
+    with ThreadPoolExecutor(workers, thread_name_prefix="nsdata-diff") as pool:
+        for start in range(0, len(pos_a), step):
+            soft_a, soft_b = read_a(pos_a[start : start + step]), read_b(pos_b[start : start + step])
+            ahead.append(pool.submit(divergence, soft_a, soft_b))
+            if len(ahead) > workers:  # no more lies in memory than they work on
+                total += ahead.popleft().result()
+        return (total + sum(done.result() for done in ahead)) / len(pos_a)
 
 
-def _of_teacher(side: Side, positions: Positions) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+def _of_teacher(side: Side, at: Positions | slice) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Pseudo-label and confidence at these positions; -1 and NaN where the generation has none."""
     if side.pseudo is None or side.confidence is None:
-        return np.full(len(positions), -1, np.int32), np.full(len(positions), np.nan, np.float32)
-    sure = side.confidence[positions]
-    return np.where(np.isnan(sure), np.int32(-1), side.pseudo[positions]), sure
-
-
-def _probabilities(soft_mK: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-    p_mK = soft_mK.astype(np.float64)
-    p_mK /= p_mK.sum(axis=1, keepdims=True)
-    return p_mK
-
-
-def _entropy(p_mK: NDArray[np.float64]) -> NDArray[np.float64]:
-    logs_mK = np.zeros_like(p_mK)  # 0 · log 0 = 0
-    np.log(p_mK, out=logs_mK, where=p_mK > 0)
-    return -np.einsum("mk,mk->m", p_mK, logs_mK)
+        count = len(side.label[at])
+        return np.full(count, -1, np.int32), np.full(count, np.nan, np.float32)
+    sure, pseudo = side.confidence[at], side.pseudo[at]
+    unknown = np.isnan(sure)
+    return (np.where(unknown, np.int32(-1), pseudo) if bool(unknown.any()) else pseudo), sure
 
 
 def _without_diagonal(matrix_KK: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -25,7 +25,7 @@ from nsdata.codec import Codec
 from nsdata.coverage import another_won, check_order, check_same_teacher, to_label, unlabelled_rows
 from nsdata.errors import BadLabels, Conflict, GenerationError, StorageFailed, listed
 from nsdata.ids import digest
-from nsdata.labels import check_columns
+from nsdata.laws import check_columns
 from nsdata.log import now
 from nsdata.staging import PartWriter, StagedPart, cut, markers
 from nsdata.state import Generation, Part, Piece, State

@@ -17,13 +17,17 @@ from numpy.typing import NDArray
 
 from nsdata import select
 from nsdata.errors import BadInput, listed
-from nsdata.schema import SPLITS
+from nsdata.ordering import blocks
+from nsdata.schema import SEGMENT, SPLITS
 
 if TYPE_CHECKING:
     from nsdata.labels import Labels
     from nsdata.store import Store
+    from nsdata.table import Table
 
 Array = NDArray[Any]
+
+_SLICE = 1 << 16  # stored rows read at a time
 
 AMOUNTS = ("balanced",)  # after these a row may stand more than once; filters come before
 
@@ -68,27 +72,31 @@ Applied = tuple[Array, str]  # rows after the step, remark
 
 def split(context: Context, rows: Array, names: list[str]) -> Applied:
     """Keep the images of these splits."""
-    codes = [SPLITS.index(name) for name in names]
-    return rows[np.isin(context.store.table.split[rows], codes)], ""
+    split, codes = context.store.table.split, [SPLITS.index(name) for name in names]
+    wanted = np.isin(np.arange(len(SPLITS)), codes)
+    return _kept(rows, lambda some: wanted[split[some]]), ""
 
 
 def labelled(context: Context, rows: Array) -> Applied:
     """Keep images with a person's label."""
-    return rows[context.store.table.label[rows] >= 0], ""
+    label = context.store.table.label
+    return _kept(rows, lambda some: label[some] >= 0), ""
 
 
 def unlabelled(context: Context, rows: Array) -> Applied:
     """Keep images without a person's label."""
-    return rows[context.store.table.label[rows] < 0], ""
+    label = context.store.table.label
+    return _kept(rows, lambda some: label[some] < 0), ""
 
 
 def confident(context: Context, rows: Array, minimum: float, maximum: float | None) -> Applied:
     """Keep images whose confidence is at least ``minimum`` (and at most ``maximum``), compared as float32."""
-    confidence = context.need("confident").all_confidence[rows]
-    kept = rows[select.confident(confidence, minimum, maximum)]
+    confidence = context.need("confident").all_confidence
+    kept = _kept(rows, lambda some: select.is_confident(confidence[some], minimum, maximum))
     remark = ""
     if len(rows) and not len(kept):
-        known = confidence[np.isfinite(confidence)]
+        known = confidence[rows]
+        known = known[np.isfinite(known)]
         remark = (
             f"highest {np.format_float_positional(known.max(), 6, trim='-')}"
             if len(known)
@@ -123,13 +131,13 @@ def balanced(context: Context, rows: Array, per_class: int, seed: int) -> Applie
     pseudo, confidence, ids = _judged(context, "balanced", rows)
     classes = context.store.classes
     kept = rows[select.balanced(pseudo, confidence, ids, per_class, len(classes), seed=seed)]
-    have = np.bincount(pseudo[pseudo >= 0], minlength=len(classes))
+    have = np.bincount(pseudo if not len(pseudo) or pseudo.min() >= 0 else pseudo[pseudo >= 0], minlength=len(classes))
     return kept, _balance_remark(have, per_class, classes)
 
 
 def sample(context: Context, rows: Array, n: int, seed: int) -> Applied:
     """``n`` distinct images, drawn by a hash of (seed, id); the order stays."""
-    return rows[select.sample(context.store.table.ids[rows], n, seed=seed)], ""
+    return rows[select.sample(_ids_of(context, rows), n, seed=seed, rows=len(rows))], ""
 
 
 STEPS: dict[str, Callable[..., Applied]] = {
@@ -175,9 +183,53 @@ def one_line(text: str) -> str:
     return " ".join(text.split("\n")) if "\n" in text else text
 
 
-def _judged(context: Context, step: str, rows: Array) -> tuple[Array, Array, Array]:
+def _kept(rows: Array, passes: Callable[[Array], Array]) -> Array:
+    """Those of the rows that pass; asked for a block at a time, so that no column is copied at length."""
+    keep = np.empty(len(rows), np.bool_)
+    for block in blocks(len(rows)):
+        keep[block] = passes(rows[block])
+    return rows if bool(keep.all()) else rows[keep]
+
+
+def _judged(context: Context, step: str, rows: Array) -> tuple[Array, Array, Callable[[Array], Array]]:
+    """(n,) pseudo-labels and confidences of the rows, and what reads their ids."""
     labels = context.need(step)
-    return labels.all_pseudo[rows], labels.all_confidence[rows], context.store.table.ids[rows]
+    return labels.all_pseudo[rows], labels.all_confidence[rows], _ids_of(context, rows)
+
+
+def _ids_of(context: Context, rows: Array) -> Callable[[Array], Array]:
+    """What reads the (m, 16) uint8 ids of ascending positions among ``rows``; see ``ordering``."""
+    table = context.store.table
+    if "ids" in vars(table):  # somebody needed all of them
+        return lambda positions: table.ids[rows[positions]]
+    return lambda positions: ids_at(table, rows[positions])
+
+
+def ids_at(table: Table, rows: Array) -> Array:
+    """(m, 16) uint8: the ids of these rows, in this order, of which few blocks are held at a time.
+
+    A slice of rows reads hundreds of times faster than a list of as many, so whatever lies between is read as well.
+    """
+    order = None if bool((rows[1:] >= rows[:-1]).all()) else np.argsort(rows)
+    ascending = rows if order is None else rows[order]
+    found = np.empty((len(rows), 16), np.uint8)
+    begin = 0
+    while begin < len(rows):
+        first = int(ascending[begin])
+        segment = next(s for s in table.state.segments if first < s.start + s.rows)
+        stop = min(segment.start + segment.rows, first + _SLICE)
+        end = begin + int(np.searchsorted(ascending[begin:], stop))
+        some = ascending[begin:end] - first
+        read = table.readers.open(segment.name, SEGMENT).read(
+            "id", first - segment.start, first - segment.start + int(some[-1]) + 1
+        )
+        found[begin:end] = read[some]
+        begin = end
+    if order is None:
+        return found
+    out = np.empty_like(found)
+    out[order] = found
+    return out
 
 
 def _balance_remark(have: Array, per_class: int, classes: tuple[str, ...]) -> str:

@@ -8,7 +8,7 @@ Shapes: n rows given, m rows chosen, K classes.
 
     pseudo_n      (n,) int32    pseudo-label 0…K-1, -1 where the image has none
     confidence_n  (n,) float32  0 to 1, NaN where the image has none
-    ids_n16       (n, 16) uint8 content hash, big-endian: sorting by it sorts the hex ids
+    ids_n16       (n, 16) uint8 content hash, or a function that reads some: see ``ordering``
     positions     (m,) int64    0…n-1, may repeat
 """
 
@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsdata.errors import BadInput
-
-Positions = NDArray[np.int64]
-Mask = NDArray[np.bool_]
+from nsdata.ordering import Ids, Mask, Positions, blocks, by_id, ids_at, sort_packed
+from nsdata.ordering import id_halves as id_halves
+from nsdata.ordering import order_by_key as order_by_key
 
 _MASK = (1 << 64) - 1
 _GOLDEN = 0x9E3779B97F4A7C15  # splitmix64's increment and its two multipliers
@@ -65,33 +65,6 @@ def seeded_order(rows: NDArray[Any], copies: NDArray[Any] | None = None, *, seed
     return order.astype(np.int64, copy=False)
 
 
-def order_by_key(key_n: NDArray[np.uint64], ids_n16: NDArray[np.uint8]) -> Positions:
-    """Positions (n,) int64 sorted by key, then by id.
-
-    One fast sort of the 64-bit keys; ids are looked at only inside runs of equal keys. Same answer as
-    ``np.lexsort((id_low, id_high, key))``, several times faster while few keys are equal.
-    """
-    order: Positions = np.argsort(key_n).astype(np.int64, copy=False)
-    ordered = key_n[order]
-    same = ordered[1:] == ordered[:-1]
-    if not bool(same.any()):
-        return order
-    tied = np.zeros(len(order), np.bool_)
-    tied[1:] = same
-    tied[:-1] |= same
-    rows = order[tied]
-    high, low = id_halves(ids_n16[rows])
-    # tied rows, sorted by (key, id), fill the tied places from left to right
-    order[tied] = rows[np.lexsort((low, high, key_n[rows]))]
-    return order
-
-
-def id_halves(ids_n16: NDArray[np.uint8]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """The ids as two numbers each, (n,) uint64 high and low: comparing (high, low) compares the hex ids."""
-    halves = np.ascontiguousarray(ids_n16).view(">u8").astype(np.uint64).reshape(-1, 2)
-    return halves[:, 0].copy(), halves[:, 1].copy()
-
-
 def align(ids_n16: NDArray[np.uint8], ids_m16: NDArray[np.uint8]) -> tuple[Positions, Positions, Positions, Positions]:
     """Where the same images are: (pos_a (c,), pos_b (c,), only_a, only_b), int64 positions.
 
@@ -128,21 +101,26 @@ def align(ids_n16: NDArray[np.uint8], ids_m16: NDArray[np.uint8]) -> tuple[Posit
 
 
 def confident(confidence_n: NDArray[np.float32], minimum: float, maximum: float | None = None) -> Positions:
-    """Positions of the rows with minimum ≤ confidence (≤ maximum), in the order given; NaN never passes.
+    """Positions of the rows with minimum ≤ confidence (≤ maximum), in the order given; NaN never passes."""
+    return np.flatnonzero(is_confident(confidence_n, minimum, maximum)).astype(np.int64, copy=False)
+
+
+def is_confident(confidence_n: NDArray[np.float32], minimum: float, maximum: float | None = None) -> Mask:
+    """(n,) bool: the rows with minimum ≤ confidence (≤ maximum); NaN never passes.
 
     Compared as float32, as it is stored: a confidence of 0.7 is 0.699999988 in float32 and passes 0.7, which
     a comparison in float64 denies. ≥ as in the official code (the paper says "higher than").
     """
-    kept = confidence_n >= np.float32(minimum)
+    kept: Mask = confidence_n >= np.float32(minimum)
     if maximum is not None:
         kept &= confidence_n <= np.float32(maximum)
-    return np.flatnonzero(kept).astype(np.int64, copy=False)
+    return kept
 
 
 def top_per_class(
     pseudo_n: NDArray[np.int32],
     confidence_n: NDArray[np.float32],
-    ids_n16: NDArray[np.uint8],
+    ids_n16: Ids,
     n: int,
     K: int,
 ) -> Positions:
@@ -152,14 +130,13 @@ def top_per_class(
     never chosen. Raises BadInput for a pseudo-label above K-1 or n < 1.
     """
     _at_least_one(n, "the number of rows per class")
-    ranked, sizes_K = _ranked(pseudo_n, confidence_n, ids_n16, K)
-    return ranked[_places(sizes_K) < n]
+    return _ranked(pseudo_n, confidence_n, ids_n16, n, _sizes(pseudo_n, confidence_n, K))
 
 
 def balanced(
     pseudo_n: NDArray[np.int32],
     confidence_n: NDArray[np.float32],
-    ids_n16: NDArray[np.uint8],
+    ids_n16: Ids,
     per_class: int,
     K: int,
     *,
@@ -177,37 +154,37 @@ def balanced(
     Raises BadInput for a pseudo-label above K-1 or per_class < 1.
     """
     _at_least_one(per_class, "the number of rows per class")
-    ranked, sizes_K = _ranked(pseudo_n, confidence_n, ids_n16, K)
-    place = _places(sizes_K)
-    short_K = sizes_K < per_class
-    repeats = (place < per_class).astype(np.int64)  # right for full classes
-    if bool(short_K.any()):
-        whole_K, rest_K = np.divmod(per_class, np.maximum(sizes_K, 1))
-        in_short = np.repeat(short_K, sizes_K)
-        at = np.flatnonzero(in_short)  # places in `ranked` of the rows of short classes
-        rows = ranked[at]
-        classes = pseudo_n[rows]
-        lot = _lots(ids_n16[rows], seed)
-        lot_place = np.empty(len(at), np.int64)
-        # by (class, lot): one sort by lot, then a stable one by class (radix for 16-bit numbers)
-        by_lot = order_by_key(lot, ids_n16[rows])
-        narrow = classes.astype(np.uint16) if K <= 1 << 16 else classes
-        by_class = by_lot[np.argsort(narrow[by_lot], kind="stable")]
-        lot_place[by_class] = _places(np.where(short_K, sizes_K, 0))
-        repeats[at] = whole_K[classes] + (lot_place < rest_K[classes])
-    return np.repeat(ranked, repeats)
+    sizes_K = _sizes(pseudo_n, confidence_n, K)
+    whole_K, rest_K = np.divmod(per_class, np.maximum(sizes_K, 1))
+    short_K = (sizes_K > 0) & (sizes_K < per_class)
+    again = None
+    if bool((short_K & (rest_K > 0)).any()):  # before the ranking: not everything lies in memory at once
+        again = np.zeros(len(pseudo_n), np.bool_)
+        again[_drawn(pseudo_n, confidence_n, ids_n16, np.where(short_K, rest_K, 0), seed)] = True
+    ranked = _ranked(pseudo_n, confidence_n, ids_n16, per_class, sizes_K)
+    if not bool(short_K.any()):
+        return ranked
+    times = np.repeat(np.where(short_K, whole_K, 1), np.minimum(sizes_K, per_class))
+    if again is not None:
+        times += again[ranked]
+    return np.repeat(ranked, times)
 
 
-def sample(ids_n16: NDArray[np.uint8], n: int, *, seed: int) -> Positions:
+def sample(ids_n16: Ids, n: int, *, seed: int, rows: int | None = None) -> Positions:
     """``n`` distinct rows drawn by the seeded order of their ids, returned in the order of the input.
 
     The view keeps its order, so that a sample can be taken before or after a sort. Which ids are drawn does
-    not depend on the order of the input. Raises BadInput for n < 1 or n above the number of rows.
+    not depend on the order of the input. rows: how many there are, where ``ids_n16`` reads them. Raises BadInput
+    for n < 1 or n above the number of rows.
     """
     _at_least_one(n, "the size of a sample")
-    if n > len(ids_n16):
-        raise BadInput(f"A sample of {n:,} was asked of {len(ids_n16):,} rows.")
-    return np.sort(order_by_key(_lots(ids_n16, seed), ids_n16)[:n])
+    if rows is None:
+        assert not callable(ids_n16)
+        rows = len(ids_n16)
+    if n > rows:
+        raise BadInput(f"A sample of {n:,} was asked of {rows:,} rows.")
+    order, same = sort_packed(None, _lots(None, rows, ids_n16, seed))
+    return np.sort(by_id(order, same, ids_n16)[:n])
 
 
 def agreeing(pseudo_gn: Sequence[NDArray[np.int32]]) -> Mask:
@@ -221,41 +198,112 @@ def agreeing(pseudo_gn: Sequence[NDArray[np.int32]]) -> Mask:
     return same
 
 
-def _ranked(
-    pseudo_n: NDArray[np.int32], confidence_n: NDArray[np.float32], ids_n16: NDArray[np.uint8], K: int
-) -> tuple[Positions, NDArray[np.int64]]:
-    """Positions by (class, confidence descending, id), and the (K,) number of rows of each class."""
+def _sizes(pseudo_n: NDArray[np.int32], confidence_n: NDArray[np.float32], K: int) -> NDArray[np.int64]:
+    """(K,) rows of each class that have a confidence. Raises BadInput for a pseudo-label above K-1."""
     if len(pseudo_n) and int(pseudo_n.max()) >= K:
         raise BadInput(f"There is a pseudo-label {int(pseudo_n.max())}; the store has {K} classes, 0…{K - 1}.")
-    usable = (pseudo_n >= 0) & ~np.isnan(confidence_n)
-    if bool(usable.all()):
-        ranked = order_by_key(_rank_key(pseudo_n, confidence_n), ids_n16)
-        classes = pseudo_n
+    sizes_K = np.zeros(K, np.int64)
+    for block in blocks(len(pseudo_n)):
+        classes, sure = pseudo_n[block], confidence_n[block]
+        sizes_K += np.bincount(classes[(classes >= 0) & (sure == sure)], minlength=K)
+    return sizes_K
+
+
+def _ranked(
+    pseudo_n: NDArray[np.int32],
+    confidence_n: NDArray[np.float32],
+    ids_n16: Ids,
+    n: int,
+    sizes_K: NDArray[np.int64],
+) -> Positions:
+    """The first ``n`` of each class by (confidence descending, id), class by class; ``sizes_K`` from ``_sizes``.
+
+    Below the cut no ties are settled, so no ids are read for what is left out.
+    """
+    rows = _those((pseudo_n >= 0) & (confidence_n == confidence_n))
+    if rows is None:
+        order, same = sort_packed(pseudo_n, _descending(confidence_n))
     else:
-        rows = np.flatnonzero(usable)
-        classes = pseudo_n[rows]
-        ranked = rows[order_by_key(_rank_key(classes, confidence_n[rows]), ids_n16[rows])]
-    return ranked, np.bincount(classes, minlength=K).astype(np.int64, copy=False)
+        order, same = sort_packed(pseudo_n[rows], _descending(confidence_n[rows]))
+    ends_K = np.cumsum(sizes_K)
+    firsts_K = ends_K - sizes_K
+    if bool((sizes_K > n).any()):
+        # of each class n, and all that tie with the last of these
+        stops_K = firsts_K + np.minimum(sizes_K, n)
+        for k in np.flatnonzero(stops_K < ends_K):
+            stops_K[k] += _length(same[stops_K[k] : ends_K[k]])
+        kept = _spans(firsts_K, stops_K, len(order))
+        order, same = order[kept], same[kept]
+        firsts_K = np.cumsum(stops_K - firsts_K) - (stops_K - firsts_K)
+    order = order if rows is None else rows[order]
+    order = by_id(order, same, ids_n16)
+    if len(order) > int(np.minimum(sizes_K, n).sum()):
+        order = order[_spans(firsts_K, firsts_K + np.minimum(sizes_K, n), len(order))]
+    return order
 
 
-def _rank_key(pseudo_n: NDArray[np.int32], confidence_n: NDArray[np.float32]) -> NDArray[np.uint64]:
-    """(n,) uint64 that sorts by class, then by confidence from high to low: class above, float bits below."""
-    bits = (confidence_n.astype(np.float32, copy=False) + np.float32(0)).view(np.uint32)  # + 0: -0.0 is 0.0
+def _drawn(
+    pseudo_n: NDArray[np.int32],
+    confidence_n: NDArray[np.float32],
+    ids_n16: Ids,
+    counts_K: NDArray[np.int64],
+    seed: int,
+) -> Positions:
+    """Positions of ``counts_K`` rows of each class: the first by (lot, id). No ids are read of classes with a 0."""
+    drawing_n = (counts_K > 0)[pseudo_n]
+    drawing_n &= pseudo_n >= 0  # -1 is the last class to numpy
+    drawing_n &= confidence_n == confidence_n
+    rows = _those(drawing_n)
+    classes = pseudo_n if rows is None else pseudo_n[rows]
+    order, same = sort_packed(classes, _lots(rows, len(classes), ids_n16, seed))
+    order = by_id(order, same, ids_n16 if rows is None else lambda at: ids_at(ids_n16, rows[at]))
+    ends_K = np.cumsum(np.bincount(classes, minlength=len(counts_K)))
+    firsts_K = np.append(0, ends_K[:-1])
+    drawn = order[_spans(firsts_K, firsts_K + counts_K, len(order))]
+    return drawn if rows is None else rows[drawn]
+
+
+def _those(wanted_n: Mask) -> Positions | None:
+    """Positions of the wanted; None for all, which saves a copy of every column."""
+    return None if bool(wanted_n.all()) else np.flatnonzero(wanted_n)
+
+
+def _descending(confidence_n: NDArray[np.float32]) -> NDArray[np.uint32]:
+    """(n,) uint32 that sort from the highest confidence to the lowest."""
+    keys = confidence_n.astype(np.float32)
+    keys += np.float32(0)  # -0.0 is 0.0
+    bits: NDArray[np.uint32] = keys.view(np.uint32)
     # the order of IEEE floats is that of their bits, once negative ones are flipped; inverted: high first
-    descending = np.where(bits >> 31, bits, ~(bits | np.uint32(1 << 31)))
-    return (pseudo_n.astype(np.uint64) << np.uint64(32)) | descending
+    negative = bits >= np.uint32(1 << 31)
+    if bool(negative.any()):
+        bits[~negative] ^= np.uint32(0x7FFF_FFFF)
+    else:
+        bits ^= np.uint32(0x7FFF_FFFF)
+    return bits
 
 
-def _places(sizes_K: NDArray[np.int64]) -> NDArray[np.int64]:
-    """0…size-1 of each class in a row: [2, 3] -> [0 1 0 1 2]."""
-    starts_K = np.cumsum(sizes_K) - sizes_K
-    return np.arange(int(sizes_K.sum()), dtype=np.int64) - np.repeat(starts_K, sizes_K)
+def _lots(rows: Positions | None, m: int, ids_n16: Ids, seed: int) -> NDArray[np.uint64]:
+    """The lots (m,) uint64 that the ids at these m ascending positions (None: the first m) draw for this seed."""
+    lots = np.empty(m, np.uint64)
+    for block in blocks(m):
+        some = np.arange(block.start, min(block.stop, m)) if rows is None else rows[block]
+        lots[block] = mix(seed, 0, *id_halves(ids_at(ids_n16, some)))
+    return lots
 
 
-def _lots(ids_n16: NDArray[np.uint8], seed: int) -> NDArray[np.uint64]:
-    """The lot (n,) uint64 that each id draws for this seed."""
-    high, low = id_halves(ids_n16)
-    return mix(seed, 0, high, low)
+def _length(same: Mask) -> int:
+    """How many of the first are True without a gap."""
+    first = int(same.argmin())  # it stops at the first False
+    return len(same) if same[first] else first
+
+
+def _spans(firsts_K: NDArray[np.int64], stops_K: NDArray[np.int64], n: int) -> Mask:
+    """(n,) bool: the places first…stop-1 of each span; spans ascend and do not overlap."""
+    edges = np.stack([firsts_K, stops_K], 1).ravel()
+    lengths = np.diff(edges, prepend=0, append=n)
+    inside = np.zeros(len(lengths), np.bool_)
+    inside[1::2] = True
+    return np.repeat(inside, lengths)
 
 
 def _finalise(value_n: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from nsdata import engine
 from nsdata.codec import Codec
 from nsdata.errors import BadLabels, StoreDamaged
-from nsdata.labels import check_probabilities
+from nsdata.laws import check_probabilities
 
 if TYPE_CHECKING:
     from nsdata.objects import Objects

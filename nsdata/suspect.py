@@ -30,7 +30,7 @@ from nsdata.codec import Codec
 from nsdata.decode import array_id, content_id
 from nsdata.errors import BadLabels, NotFound, NsdataError
 from nsdata.ids import digest
-from nsdata.labels import check_columns
+from nsdata.laws import check_columns
 from nsdata.recipe import Step
 from nsdata.schema import PEOPLE, SEGMENT, VIEW, Schema
 

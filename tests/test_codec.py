@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from nsdata import Store, engine
 from nsdata.codec import Codec
 from nsdata.errors import BadInput, BadLabels, GenerationError, StoreTooNew
-from nsdata.labels import Labels, check_columns, check_probabilities
+from nsdata.labels import Labels
+from nsdata.laws import check_columns, check_probabilities
 from nsdata.state import Generation, Part, Piece
 
 
@@ -210,7 +211,7 @@ def _next_class(columns: dict[str, np.ndarray]) -> None:
 def test_a_broken_law_and_its_row_are_named(
     top: int | None, spoil: Callable[..., None], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nsdata.labels._BLOCK", 70)  # rows are counted on from block to block
+    monkeypatch.setattr("nsdata.laws._BLOCK", 70)  # rows are counted on from block to block
     codec, soft = Codec.of(top, 10), soft_labels(30, 10, 1)
     soft[17] = np.array([1, 1, 4, 1, 1, 8, 1, 1, 1, 1], np.float32) / 20
     columns = codec.encode(soft)

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from nsdata import Store, generation
 from nsdata.card import summary
+from nsdata.codec import derive
 from nsdata.errors import BadLabels, Conflict, GenerationError
-from nsdata.labels import SUM_TOLERANCE, check_stored, derive
+from nsdata.laws import SUM_TOLERANCE, check_stored
 
 
 def test_labels_come_back_as_they_were_written(store: Store, seal: Callable[..., np.ndarray]) -> None:

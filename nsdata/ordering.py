@@ -1,0 +1,119 @@
+"""Orders of rows: a number first, then the image's id. Packed 64-bit sorts, ids read only where they decide.
+
+Legend: n rows, m of them asked for.
+
+    ids_n16  (n, 16) uint8 content hash, big-endian: sorting by it sorts the hex ids; or a function that reads some:
+             ascending positions (m,) int64 -> (m, 16) uint8. It is asked for the rows that matter, a block at a time
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Positions = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+Ids = NDArray[np.uint8] | Callable[[Positions], NDArray[np.uint8]]
+
+BLOCK = 1 << 15  # rows worked on at a time where a pass needs temporaries: they stay in the processor's cache
+
+
+def order_by_key(key_n: NDArray[np.uint64], ids_n16: Ids) -> Positions:
+    """Positions (n,) int64 sorted by key, then by id.
+
+    Same answer as ``np.lexsort((id_low, id_high, key))``, many times faster; ids are looked at only inside runs of
+    equal keys.
+    """
+    return by_id(*sort_packed(None, key_n), ids_n16)
+
+
+def id_halves(ids_n16: NDArray[np.uint8]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """The ids as two numbers each, (n,) uint64 high and low: comparing (high, low) compares the hex ids."""
+    halves = np.ascontiguousarray(ids_n16).view(">u8").astype(np.uint64).reshape(-1, 2)
+    return halves[:, 0].copy(), halves[:, 1].copy()
+
+
+def sort_packed(heads_n: NDArray[Any] | None, tails_n: NDArray[Any]) -> tuple[Positions, Mask]:
+    """Positions by (head, tail), equal ones in the order given; and (n,) bool: where one equals the one before it.
+
+    heads: integers from 0 up, None = all 0. tails: uint32 or uint64. Head, tail and position are packed into one
+    64-bit key, which numpy sorts several times as fast as it sorts positions by a key. What does not fit are low bits
+    of the tail: where these decide, the few rows are sorted once more.
+    """
+    n = len(tails_n)
+    if not n:
+        return np.empty(0, np.int64), np.empty(0, np.bool_)
+    low = tails_n.min()
+    place_bits = (n - 1).bit_length()
+    tail_bits = int(tails_n.max() - low).bit_length()
+    head_bits = 0 if heads_n is None else int(heads_n.max()).bit_length()
+    dropped = max(0, head_bits + tail_bits + place_bits - 64)
+    keys = np.empty(n, np.uint64)
+    for block in blocks(n):
+        key = (tails_n[block] - low).astype(np.uint64)
+        key >>= np.uint64(dropped)
+        if heads_n is not None:
+            key |= heads_n[block].astype(np.uint64) << np.uint64(tail_bits - dropped)
+        key <<= np.uint64(place_bits)
+        key |= np.arange(block.start, block.start + len(key), dtype=np.uint64)
+        keys[block] = key
+    keys.sort()
+    same = np.zeros(n, np.bool_)
+    for block in blocks(n - 1):  # equal but for the place: what differs lies below it
+        np.less(keys[1:][block] ^ keys[:-1][block], np.uint64(1) << np.uint64(place_bits), out=same[1:][block])
+    keys &= np.uint64((1 << place_bits) - 1)
+    order: Positions = keys.view(np.int64)
+    if dropped and bool(same.any()):
+        at = _in_runs(same)
+        rows = order[at]
+        runs, tails = np.cumsum(~same[at]), tails_n[rows]
+        by = np.lexsort((tails, runs))
+        order[at] = rows[by]
+        same[at[1:]] &= tails[by][1:] == tails[by][:-1]
+    return order, same
+
+
+def by_id(order: Positions, same: Mask, ids_n16: Ids) -> Positions:
+    """``order``, of which runs are equal (``same`` as the one before), with each run in the order of the ids."""
+    if not bool(same.any()):
+        return order
+    at = _in_runs(same)
+    rows, runs = order[at], np.cumsum(~same[at]) - 1
+    for half in (0, 1):  # two ids rarely share their first 64 bits
+        by, still = sort_packed(runs, _halves(rows, ids_n16, half))
+        rows = rows[by]
+        order[at] = rows
+        if not bool(still.any()):
+            break
+        again = _in_runs(still)
+        at, rows, runs = at[again], rows[again], np.cumsum(~still[again]) - 1
+    return order
+
+
+def _halves(rows: Positions, ids_n16: Ids, half: int) -> NDArray[np.uint64]:
+    """(m,) uint64: the high (0) or low (1) half of the ids at these positions, which may come in any order."""
+    by, _ = sort_packed(None, rows.astype(np.uint64))  # what lies side by side is read together
+    out = np.empty(len(rows), np.uint64)
+    for block in blocks(len(rows)):
+        out[by[block]] = id_halves(ids_at(ids_n16, rows[by[block]]))[half]
+    return out
+
+
+def ids_at(ids_n16: Ids, rows: Positions) -> NDArray[np.uint8]:
+    """(m, 16) uint8: the ids at these positions, which ascend."""
+    return ids_n16(rows) if callable(ids_n16) else ids_n16[rows]
+
+
+def _in_runs(same: Mask) -> Positions:
+    """Places of all that stand in runs of two and more."""
+    member = same.copy()
+    member[:-1] |= same[1:]
+    return np.flatnonzero(member)
+
+
+def blocks(n: int) -> Iterator[slice]:
+    """Slices that cover 0…n-1, ``BLOCK`` rows each."""
+    return (slice(start, start + BLOCK) for start in range(0, n, BLOCK))
