@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +21,10 @@ from nsdata.containers import MAX_PIXELS, Header, checked, header, orientation
 from nsdata.errors import BadImage, BadInput
 
 __all__ = [
-    "MAX_PIXELS", "array_id", "centre", "content_id", "encode_array", "inspect", "picture", "pixels",
+    "MAX_PIXELS", "array_id", "content_id", "encode_array", "inspect", "picture", "pixels", "sampled",
 ]  # fmt: skip
+
+T = TypeVar("T")
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -32,13 +35,14 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_FILTERS = {name: Image.Resampling[name.upper()] for name in ("box", "bilinear", "bicubic", "lanczos")}
 _JPEG_MODES = {1: ("L", "L"), 3: ("RGB", "RGB"), 4: ("CMYK", "CMYK;I")}  # four channels come inverted (Adobe)
 _NOISE = bytes((i * 167 + 13) % 251 for i in range(4096))  # no 0xFF in it
 
 
 def picture(data: bytes) -> Image.Image:
     """The upright RGB picture in data, fully decoded. Raises BadImage(reason)."""
-    return _guarded(data, whole=True)[0]
+    return _bad_image(data, _upright)
 
 
 def pixels(data: bytes) -> NDArray[np.uint8]:
@@ -46,23 +50,32 @@ def pixels(data: bytes) -> NDArray[np.uint8]:
     return np.array(picture(data))
 
 
-def centre(data: bytes, size: int) -> NDArray[np.uint8]:
-    """The middle of the picture: (size, size, 3) uint8, 0..255, its shorter side resized to size (bilinear,
-    antialiased), the longer one cropped alike at both ends. Raises BadImage(reason).
+def sampled(
+    data: bytes,
+    box: tuple[float, float, float, float],
+    height: int,
+    width: int,
+    *,
+    resample: str = "bilinear",
+    reduce: bool = False,
+    mirror: bool = False,
+) -> NDArray[np.uint8]:
+    """A part of the picture, resized: (height, width, 3) uint8, 0..255. Raises BadImage(reason).
+
+    box:      left, top, right, bottom in pixels of the upright picture, with fractions.
+    resample: a filter of Pillow's by its name, antialiasing where the part becomes smaller.
+    reduce:   decode a JPEG at 1/2, 1/4 or 1/8 of its size where the part then still has as many pixels as the result.
+    mirror:   left to right.
+
+    This is what the decoder in C gives, to the bit (nsdata.decoding): the part is resized as the picture is stored,
+    and then turned upright.
     """
-    image = picture(data)
-    width, height = image.size
-    side = min(width, height)
-    left, top = (width - side) / 2, (height - side) / 2
-    box = (left, top, left + side, top + side)
-    if side == size and left.is_integer() and top.is_integer():
-        return np.array(image.crop((int(left), int(top), int(left) + side, int(top) + side)))
-    return np.array(image.resize((size, size), Image.Resampling.BILINEAR, box=box))
+    return _bad_image(data, lambda head: _sampled(head, box, (height, width), resample, reduce, mirror))
 
 
 def inspect(data: bytes) -> tuple[int, int]:
     """(width, height) of the upright picture, after decoding all of it. Raises BadImage(reason)."""
-    return _guarded(data, whole=False)[1]
+    return _bad_image(data, _upright_size)
 
 
 def content_id(data: bytes) -> bytes:
@@ -110,23 +123,13 @@ def _plain(array: NDArray[np.uint8] | NDArray[np.bool_]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(array, dtype=np.uint8)
 
 
-def _guarded(data: bytes, whole: bool) -> tuple[Image.Image, tuple[int, int]]:
-    """The picture and its upright size; without whole a JPEG's picture stays as its decoder left it."""
+def _bad_image(data: bytes, work: Callable[[Header], T]) -> T:
+    """What ``work`` makes of the header; whatever goes wrong in it is a BadImage."""
     kind = "image"
     try:
         head = header(data)
         kind = head.format
-        image = _decode_jpeg(head) if kind == "JPEG" else _decode(head)
-        turned = head.orientation
-        if kind != "JPEG" or whole:
-            exif = image.info.get("exif") if kind in ("PNG", "WEBP") else None
-            turned = orientation(exif) if isinstance(exif, bytes) else turned
-            image = _rgb(image)
-            if whole and turned in _TURNS:
-                image = image.transpose(_TURNS[turned])
-                return image, image.size
-        width, height = image.size
-        return image, ((height, width) if turned >= 5 else (width, height))
+        return work(head)
     except BadImage:
         raise
     except MemoryError as e:
@@ -136,11 +139,72 @@ def _guarded(data: bytes, whole: bool) -> tuple[Image.Image, tuple[int, int]]:
         raise BadImage("truncated" if short else f"damaged {kind}") from e
 
 
-def _decode_jpeg(head: Header) -> Image.Image:
-    """The decoded JPEG: L, RGB or CMYK; without Pillow's own header reader, as slow as a small image."""
-    size = (head.width, head.height)
+def _upright(head: Header) -> Image.Image:
+    image, turned = _stored(head)
+    return image.transpose(_TURNS[turned]) if turned in _TURNS else image
+
+
+def _upright_size(head: Header) -> tuple[int, int]:
+    """(width, height) after decoding all; a JPEG's picture stays as its decoder left it."""
+    if head.format == "JPEG":
+        (width, height), turned = _decode_jpeg(head).size, head.orientation
+    else:
+        image, turned = _stored(head)
+        width, height = image.size
+    return (height, width) if turned >= 5 else (width, height)
+
+
+def _stored(head: Header, by: int = 1) -> tuple[Image.Image, int]:
+    """The picture as it is stored, in RGB, and its orientation. by: decode a JPEG at 1/by of its size."""
+    image = _decode_jpeg(head, by) if head.format == "JPEG" else _decode(head)
+    exif = image.info.get("exif") if head.format in ("PNG", "WEBP") else None
+    turned = orientation(exif) if isinstance(exif, bytes) else head.orientation
+    return _rgb(image), turned
+
+
+def _sampled(
+    head: Header,
+    box: tuple[float, float, float, float],
+    shape: tuple[int, int],
+    resample: str,
+    reduce: bool,
+    mirror: bool,
+) -> NDArray[np.uint8]:
+    by = 1
+    if reduce and head.format == "JPEG":  # with sides swapped in both, the answer is the same for a turned picture
+        while by < 8 and box[2] - box[0] >= 2 * by * shape[1] and box[3] - box[1] >= 2 * by * shape[0]:
+            by *= 2
+    image, turned = _stored(head, by)
+    stored = (head.width, head.height) if by > 1 else image.size
+    left, top, right, bottom = (side / by for side in _stored_box(box, turned, *stored))
+    height, width = shape if turned < 5 else shape[::-1]
+    # Rows first, in two steps: in which order one step does it depends on the release of Pillow, and so do the pixels.
+    image = image.resize((width, image.height), _FILTERS[resample], box=(left, 0, right, image.height))
+    image = image.resize((width, height), _FILTERS[resample], box=(0, top, width, bottom))
+    if turned in _TURNS:
+        image = image.transpose(_TURNS[turned])
+    return np.array(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if mirror else image)
+
+
+def _stored_box(
+    box: tuple[float, float, float, float], turned: int, width: int, height: int
+) -> tuple[float, float, float, float]:
+    """Where a box of the upright picture is in the picture as it is stored, of these sides."""
+    left, top, right, bottom = box if turned < 5 else (box[1], box[0], box[3], box[2])
+    if turned in (2, 3, 7, 8):
+        left, right = width - right, width - left
+    if turned in (3, 4, 6, 7):
+        top, bottom = height - bottom, height - top
+    return left, top, right, bottom
+
+
+def _decode_jpeg(head: Header, by: int = 1) -> Image.Image:
+    """The decoded JPEG, L, RGB or CMYK, at 1/by of its size; Pillow's own header reader is as slow as a small image."""
+    size = (-(-head.width // by), -(-head.height // by))
     mode, raw = _JPEG_MODES[head.channels]
-    image = Image.frombytes(mode, size, head.data, "jpeg", raw, "")
+    image = Image.frombytes(mode, size, head.data, "jpeg", raw, "", by, 0)
+    if by > 1:
+        return image
     corner = image.getpixel((head.width - 1, head.height - 1))
     if isinstance(corner, tuple):
         r, g, b = corner[:3]

@@ -1,9 +1,10 @@
 """Ordered rows of a view -> decoded batches: exact shuffles, read ahead in bulk, decoded in threads, in order.
 
-One reading thread fetches the bytes and soft labels of whole batches, a few ahead; a pool decodes them. Threads, not
-processes: the decoder releases the interpreter lock where it works, and forking beside a reading engine hangs.
+One thread asks the store for the bytes and soft labels of whole batches, a few ahead; a pool decodes them, a handful at
+a time, straight into the batch. Threads, not processes: the decoder works without the interpreter lock, nothing is
+copied between processes, and forking beside a reading engine hangs.
 
-Legend: n rows of the view (repeats included), B batch, S side in pixels, K classes.
+Legend: n rows of the view (repeats included), B batch, h x w pixels, K classes.
 """
 
 from __future__ import annotations
@@ -17,10 +18,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nsdata.buffers import Allocate, Buffers, Gate, empty
 from nsdata.checking import cores
 from nsdata.classes import whole_number
-from nsdata.errors import BadInput, EmptyView
-from nsdata.select import mix, seeded_order
+from nsdata.crops import Crop, mirrored, whole
+from nsdata.decoded import DecodedCache
+from nsdata.decoding import decode_boxes
+from nsdata.epochs import Order, plan
+from nsdata.errors import BadImage, BadInput, EmptyView, StoreDamaged
+from nsdata.ids import hexes
+from nsdata.neighbours import Kept, Neighbours, blocks_of, reader_of, typical
+from nsdata.soft import SoftLabels
 from nsdata.table import Table
 
 if TYPE_CHECKING:
@@ -29,67 +37,29 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 Decode = Callable[[bytes, int], Array]
 
-_AHEAD = 3  # batches being read or decoded while one is used
+_AHEAD, _AHEAD_SMALL = 3, 8  # batches being read or decoded while one is used: at least, and at most to fill
+_UNDER_WAY = 16 << 20  # … so many pixels: handing over a batch of small pictures takes as long as decoding some
+_PIECE = 2 << 20  # pixels that a thread decodes before it looks up
+_READ = 32 << 20  # pixels, about 20 MB of JPEG, that are asked for at once
+_UNDECODED = 256 << 20  # bytes read and not yet decoded, at most
+_FAR_READERS = 4  # requests under way where an answer takes long
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """images (B, S, S, 3) uint8; rows (B,) int64; labels (B,) int32, -1 = none; soft (B, K) float16, or None."""
+    """images (B, h, w, 3) uint8; rows (B,) int64; labels (B,) int32, -1 = none; soft (B, K) float16, or None.
+
+    keys (B,) uint64: chance of each image that no other image, epoch or repeat has.
+    """
 
     images: Array
     rows: Array
     labels: Array
     soft: Array | None
+    keys: Array
 
     def __len__(self) -> int:
         return len(self.rows)
-
-
-def copies_of(rows: Array) -> Array:
-    """(n,) int64: which repeat of its row each entry is: 0 for the first, 1 for the second, …"""
-    order = np.argsort(rows, kind="stable")
-    ordered = rows[order]
-    first = np.r_[True, ordered[1:] != ordered[:-1]] if len(rows) else np.empty(0, bool)
-    starts = np.maximum.accumulate(np.where(first, np.arange(len(rows)), 0))
-    out = np.empty(len(rows), np.int64)
-    out[order] = np.arange(len(rows)) - starts
-    return out
-
-
-def plan(
-    rows: Array, batch_size: int, *, shuffle: bool, seed: int, epochs: int | None, start: int, drop_last: bool
-) -> Iterator[tuple[Array, Array]]:
-    """Which rows each batch holds, and the 64-bit key of each: (B,) int64 and (B,) uint64.
-
-    Every epoch holds every entry of ``rows`` once; the order of an epoch depends on (seed, epoch, row, copy) alone.
-    epochs=None goes on for ever, in full batches that may span two epochs.
-    """
-    copies = copies_of(rows)
-    epoch, cut, skip = 0, 0, start
-    if epochs is None and len(rows):  # batches follow one another without a gap: whole epochs need not be ordered
-        (epoch, cut), skip = divmod(start * batch_size, len(rows)), 0
-    left_rows, left_keys = np.empty(0, np.int64), np.empty(0, np.uint64)
-    while epochs is None or epoch < epochs:
-        order = seeded_order(rows, copies, seed=seed, epoch=epoch) if shuffle else np.arange(len(rows))
-        keys = mix(seed, epoch, rows, copies)
-        left_rows = np.concatenate([left_rows, rows[order[cut:]]])
-        left_keys = np.concatenate([left_keys, keys[order[cut:]]])
-        cut = 0
-        whole = len(left_rows) // batch_size * batch_size
-        for at in range(0, whole, batch_size):
-            if skip:
-                skip -= 1
-                continue
-            yield left_rows[at : at + batch_size], left_keys[at : at + batch_size]
-        left_rows, left_keys = left_rows[whole:], left_keys[whole:]
-        epoch += 1
-        if epochs is not None:  # an epoch ends with its last, shorter batch
-            if len(left_rows) and not drop_last:
-                if skip:
-                    skip -= 1
-                else:
-                    yield left_rows, left_keys
-            left_rows, left_keys = left_rows[:0], left_keys[:0]
 
 
 def stream(
@@ -97,76 +67,221 @@ def stream(
     rows: Array,
     batch_size: int,
     *,
-    decode: Decode,
+    decode: Crop | Decode | None = None,
     labels: Labels | None = None,
     shuffle: bool = True,
     seed: int = 0,
     epochs: int | None = 1,
     start: int = 0,
     drop_last: bool = False,
+    rank: int = 0,
+    world: int = 1,
+    order: str | None = None,
+    cache: DecodedCache | None = None,
     threads: int | None = None,
+    allocate: Allocate | None = None,
 ) -> Generator[Batch, None, None]:
     """Decoded batches of these rows.
 
-    decode: encoded bytes and a 64-bit key -> (S, S, 3) uint8, the same S for all; it runs in threads. The key is
-            unique to (seed, epoch, row, copy): randomness drawn from it does not depend on threads or resumption.
-    labels: the generation whose soft labels come along.
-    start:  batches to skip, for a run that goes on where it stopped: the tail is the same.
+    decode:    a Crop; None for pictures as they are, all of one size; or a function of one image's bytes and key, which
+               gives (h, w, 3) uint8, the same size for all, and runs in threads.
+    labels:    the generation whose soft labels come along.
+    start:     batches to skip, for a run that goes on where it stopped: the tail is the same.
+    rank, world: see Order; over all ranks every row comes exactly as often as without them.
+    order:     "exact" shuffles all rows; "blocks" reads mostly neighbours (see Blocks), for storage that is far away;
+               None is "blocks" for a store in a bucket, else "exact".
+    cache:     keeps decoded pictures; only without chance in the crop.
+    threads:   that decode; None = one for each core.
+    allocate:  makes the (B, h, w, 3) uint8 arrays that batches lie in, which are used again when nobody holds them.
 
-    Raises EmptyView for no rows, BadInput for a bad batch size or pictures of different sizes. Closing the iterator
-    (or an exception in the loop) stops all threads.
+    Raises EmptyView for no rows, BadInput for a bad batch size or pictures of different sizes, StoreDamaged for a
+    picture that cannot be decoded. Closing the iterator (or an exception in the loop) stops all threads.
     """
-    if whole_number("batch_size", batch_size) < 1:
-        raise BadInput(f"The batch size is {batch_size}; at least 1 is needed.")
     if not len(rows):
         raise EmptyView("The view keeps no rows, so there is nothing to stream.")
-    workers = threads or cores()
-    batches = plan(
-        np.asarray(rows, np.int64),
-        batch_size,
-        shuffle=shuffle,
-        seed=seed,
-        epochs=epochs,
-        start=start,
-        drop_last=drop_last,
+    rows = np.asarray(rows, np.int64)
+    ordered = Order(
+        whole_number("batch_size", batch_size), seed, shuffle, drop_last, blocks_of(table, rows, order), rank, world
     )
-    reader = ThreadPoolExecutor(1, thread_name_prefix="nsdata-read")
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="nsdata-decode")
+    workers = whole_number("threads", threads or cores())
+    if workers < 1:
+        raise BadInput(f"{workers} threads cannot decode; at least 1 is needed.")
+    crop = _as_they_are(table, rows) if decode is None else decode
+    soft = None if labels is None else SoftLabels(labels, rows)
+    pictures: _Pictures
+    if isinstance(crop, Crop):
+        if cache is not None:
+            if not crop.fixed:
+                raise BadInput("A random crop differs in every epoch, so its pixels cannot be kept.", "Leave out cache")
+            cache.prepare(rows, crop.height, crop.width, crop)
+        pictures = _Cropped(table, crop, cache, Buffers(allocate or empty))
+    else:
+        pictures = _Custom(table, crop)
+    batches = plan(rows, ordered, epochs=epochs, start=start)
+    pixels = typical(table, rows)
+    piece = max(1, min(-(-ordered.batch_size // workers), _PIECE // pixels))
+    ahead = max(_AHEAD, 1 + -(-2 * workers * piece // ordered.batch_size))
+    ahead = max(ahead, min(_AHEAD_SMALL, _UNDER_WAY // (ordered.batch_size * pixels)))
+    reader = reader_of(table, rows, ordered.blocks)
+    yield from _run(table, reader, batches, pictures, soft, _Sizes(workers, piece, max(piece, _READ // pixels), ahead))
 
-    def fetch(rows_B: Array, keys_B: Array) -> tuple[Array, Array | None, list[Future[list[Array]]]]:
-        blobs = table.blobs(rows_B)
-        soft = labels.take(rows_B) if labels is not None else None
-        keys = [int(key) for key in keys_B]
-        share = -(-len(blobs) // workers)
-        parts = [(blobs[i : i + share], keys[i : i + share]) for i in range(0, len(blobs), share)]
-        return rows_B, soft, [pool.submit(_decode_all, decode, *part) for part in parts]
 
-    ahead: deque[Future[tuple[Array, Array | None, list[Future[list[Array]]]]]] = deque()
+def _run(
+    table: Table,
+    store: Table | Neighbours | Kept,
+    batches: Iterator[tuple[Array, Array]],
+    pictures: _Pictures,
+    soft: SoftLabels | None,
+    sizes: _Sizes,
+) -> Generator[Batch, None, None]:
+    """Keep batches under way, hand them out in order, and leave no thread behind."""
+    reader = ThreadPoolExecutor(_FAR_READERS if table.is_far else 1, thread_name_prefix="nsdata-read")
+    pool = ThreadPoolExecutor(sizes.workers, thread_name_prefix="nsdata-decode")
+    gate = Gate(_UNDECODED)
+
+    def fetch(rows_B: Array, keys_B: Array) -> tuple[_Job, Array | None]:
+        job = pictures.begin(rows_B, keys_B)
+        for first in range(0, len(job.needed), sizes.read):
+            needed = job.needed[first : first + sizes.read]
+            blobs = store.blobs(rows_B[needed])
+            for at in range(0, len(needed), sizes.piece):
+                part = blobs[at : at + sizes.piece]
+                size = sum(map(len, part))
+                gate.enter(size)
+                work = pool.submit(pictures.decode, job, needed[at : at + sizes.piece], part)
+                work.add_done_callback(lambda _, size=size: gate.leave(size))  # type: ignore[misc]
+                job.work.append(work)
+        return job, None if soft is None else soft.take(rows_B)
+
+    under_way: deque[Future[tuple[_Job, Array | None]]] = deque()
     try:
         while True:
-            while len(ahead) < _AHEAD and (item := next(batches, None)) is not None:
-                ahead.append(reader.submit(fetch, *item))
-            if not ahead:
+            while len(under_way) < sizes.ahead and (item := next(batches, None)) is not None:
+                under_way.append(reader.submit(fetch, *item))
+            if not under_way:
                 return
-            rows_B, soft, parts = ahead.popleft().result()
-            images = _stacked([image for part in parts for image in part.result()])
-            yield Batch(images, rows_B, table.label[rows_B], soft)
+            job, soft_BK = under_way.popleft().result()
+            images = pictures.finish(job)
+            yield Batch(images, job.rows, table.label[job.rows], soft_BK, job.keys)
+            del job, images  # so that the consumer alone decides how long a batch lives
     finally:
+        gate.close()
         reader.shutdown(wait=True, cancel_futures=True)
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _decode_all(decode: Decode, blobs: list[bytes], keys: list[int]) -> list[Array]:
-    return [decode(blob, key) for blob, key in zip(blobs, keys, strict=True)]
+@dataclass(frozen=True, slots=True)
+class _Sizes:
+    """workers: decoding threads. piece: pictures one of them gets. read: pictures asked for at once. ahead: batches."""
+
+    workers: int
+    piece: int
+    read: int
+    ahead: int
 
 
-def _stacked(images: list[Array]) -> Array:
-    shape = images[0].shape
-    for image in images:
-        if image.shape != shape:
-            raise BadInput(
-                f"Pictures of different sizes cannot make a batch: {shape[1]}×{shape[0]} and "
-                f"{image.shape[1]}×{image.shape[0]}.",
-                "view.batches(…, size=224) resizes and crops them",
+class _Job:
+    """One batch under way. needed: (m,) positions in the batch of the pictures that must be decoded."""
+
+    def __init__(self, rows: Array, keys: Array, needed: Array) -> None:
+        self.rows, self.keys, self.needed = rows, keys, needed
+        self.work: list[Future[Any]] = []
+        self.images: Array | None = None
+        self.boxes: Array | None = None
+        self.mirror: Array | None = None
+
+
+class _Cropped:
+    """Pictures cropped into batches that were allocated before, some of them from a cache."""
+
+    def __init__(self, table: Table, crop: Crop, cache: DecodedCache | None, buffers: Buffers) -> None:
+        self.table, self.crop, self.cache, self.buffers = table, crop, cache, buffers
+
+    def begin(self, rows: Array, keys: Array) -> _Job:
+        job = _Job(rows, keys, np.arange(len(rows)))
+        job.images = self.buffers.get(len(rows), self.crop.height, self.crop.width)
+        if self.cache is not None:
+            places = self.cache.places(rows)
+            known = self.cache.known(places)
+            if known.all():
+                self.cache.get(places, job.images)
+            elif known.any():
+                job.images[known] = self.cache.pick(places[known])
+            job.needed = np.flatnonzero(~known)
+        widths, heights = self.table.width[rows], self.table.height[rows]
+        job.boxes = self.crop.boxes(widths, heights, keys)
+        job.mirror = mirrored(keys) if self.crop.flip else np.zeros(len(rows), np.uint8)
+        return job
+
+    def decode(self, job: _Job, at: Array, blobs: list[bytes]) -> None:
+        assert job.images is not None and job.boxes is not None and job.mirror is not None
+        beside = len(at) == at[-1] - at[0] + 1
+        out = job.images[at[0] : at[-1] + 1] if beside else np.empty((len(at), *job.images.shape[1:]), np.uint8)
+        try:
+            decode_boxes(out, blobs, job.boxes[at], job.mirror[at], self.crop)
+        except BadImage:
+            raise _undecodable(self.table, job.rows[at], blobs, self.crop) from None
+        if not beside:
+            job.images[at] = out
+        if self.cache is not None:
+            self.cache.put(self.cache.places(job.rows[at]), out)
+
+    def finish(self, job: _Job) -> Array:
+        for work in job.work:
+            work.result()
+        assert job.images is not None
+        return job.images
+
+
+class _Custom:
+    """Pictures made by a function of the user's."""
+
+    def __init__(self, table: Table, function: Decode) -> None:
+        self.table, self.function = table, function
+
+    def begin(self, rows: Array, keys: Array) -> _Job:
+        return _Job(rows, keys, np.arange(len(rows)))
+
+    def decode(self, job: _Job, at: Array, blobs: list[bytes]) -> list[Array]:
+        return [self.function(blob, int(key)) for blob, key in zip(blobs, job.keys[at], strict=True)]
+
+    def finish(self, job: _Job) -> Array:
+        images = [image for work in job.work for image in work.result()]
+        for image in images:
+            if image.shape != images[0].shape:
+                raise _different(images[0].shape[:2], image.shape[:2])
+        return np.stack(images)
+
+
+_Pictures = _Cropped | _Custom
+
+
+def _as_they_are(table: Table, rows: Array) -> Crop:
+    sizes = np.stack([table.height[rows], table.width[rows]], 1)
+    if (purged := sizes[:, 0] == 0).any():
+        table.present(rows[purged][:1], [b""])
+    other = (sizes != sizes[0]).any(1)
+    if other.any():
+        raise _different(sizes[0].tolist(), sizes[other][0].tolist())
+    return whole(*sizes[0].tolist())
+
+
+def _different(one: tuple[int, ...], other: tuple[int, ...]) -> BadInput:
+    return BadInput(
+        f"Pictures of different sizes cannot make a batch: {one[1]}×{one[0]} and {other[1]}×{other[0]}.",
+        "view.batches(…, size=224) resizes and crops them",
+    )
+
+
+def _undecodable(table: Table, rows: Array, blobs: list[bytes], crop: Crop) -> StoreDamaged:
+    """Which picture of a piece it was."""
+    for row, blob in zip(rows, blobs, strict=True):
+        size = table.width[[row]], table.height[[row]]
+        out = np.empty((1, crop.height, crop.width, 3), np.uint8)
+        try:
+            decode_boxes(out, [blob], crop.boxes(*size, np.zeros(1, np.uint64)), np.zeros(1, np.uint8), crop)
+        except BadImage as error:
+            return StoreDamaged(
+                f"Image {hexes(table.ids[[row]])[0]} cannot be decoded any more: {error.message}.", "nsdata verify"
             )
-    return np.stack(images)
+    return StoreDamaged("A picture cannot be decoded any more.", "nsdata verify")

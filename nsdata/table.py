@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from nsdata import engine, schema
 from nsdata.errors import BadInput, NotFound, StoreDamaged
 from nsdata.ids import from_hex, hexes, whole
+from nsdata.remote import is_bucket
 from nsdata.state import People, State
 
 Array = NDArray[Any]
@@ -65,9 +66,15 @@ class Table:
 
     def __init__(self, state: State, readers: Readers) -> None:
         self.state, self.readers = state, readers
+        self.kept: Any = None  # neighbours.Kept, once a stream has read small pictures: the next one has them
 
     def __len__(self) -> int:
         return self.state.rows
+
+    @property
+    def is_far(self) -> bool:
+        """Whether each answer of the storage takes long: a bucket."""
+        return is_bucket(self.readers.url)
 
     @cached_property
     def ids(self) -> Array:
@@ -128,7 +135,20 @@ class Table:
     def blobs(self, rows: Array) -> list[bytes]:
         """The encoded bytes of these rows, in this order, repeats included. Raises NotFound for purged images."""
         rows = np.asarray(rows, np.int64)
-        blobs = self._gathered(rows, lambda reader, at: reader.blobs("image", at), b"")
+        return self.present(rows, self._gathered(rows, lambda reader, at: reader.blobs("image", at), b""))
+
+    def blobs_between(self, start: int, stop: int) -> list[bytes]:
+        """The encoded bytes of neighbouring rows, read as one piece; b"" for purged images."""
+        blobs: list[bytes] = []
+        for segment in self.state.segments:
+            low, high = max(start, segment.start), min(stop, segment.start + segment.rows)
+            if low < high:
+                reader = self._open(segment.name)
+                blobs += reader.blobs_between("image", low - segment.start, high - segment.start)
+        return blobs
+
+    def present(self, rows: Array, blobs: list[bytes]) -> list[bytes]:
+        """The encoded bytes of these rows, if none is missing. Raises NotFound for purged images."""
         if b"" in blobs:
             gone = hexes(self.ids[rows[blobs.index(b"")]])[0]
             raise NotFound(f"Image {gone} was removed and purged: the store has no picture of it.", "nsdata log")
@@ -200,14 +220,16 @@ class Table:
     def _gathered(self, rows: Array, read: Callable[[engine.Reader, Array], list[T]], empty: T) -> list[T]:
         """One value for each row, read segment by segment."""
         which = self._segments_of(rows)
-        out = [empty] * len(rows)
-        for index in np.unique(which):
+        found = np.unique(which)
+        if len(found) == 1:
+            segment = self.state.segments[found[0]]
+            return read(self._open(segment.name), rows - segment.start)
+        out = np.full(len(rows), empty, object)
+        for index in found:
             segment = self.state.segments[index]
             places = np.flatnonzero(which == index)
-            values = read(self._open(segment.name), rows[places] - segment.start)
-            for place, value in zip(places, values, strict=True):
-                out[place] = value
-        return out
+            out[places] = read(self._open(segment.name), rows[places] - segment.start)
+        return out.tolist()
 
     def _open(self, name: str) -> engine.Reader:
         return self.readers.open(name, schema.SEGMENT)

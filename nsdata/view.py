@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from nsdata.store import Store
-    from nsdata.stream import Batch, Decode
+    from nsdata.stream import Batch
 
 Array = NDArray[Any]
 
@@ -220,40 +220,46 @@ class View:
 
     # ---------------------------------------------------------------- streaming
 
-    def stream(self, batch_size: int, *, decode: Decode, **options: Any) -> Generator[Batch, None, None]:
+    def stream(self, batch_size: int, **options: Any) -> Generator[Batch, None, None]:
         """Decoded batches with rows, labels and soft labels; see ``stream.stream`` for the options."""
         from nsdata.stream import stream
 
         self.need_rows()
-        return stream(self.store.table, self.rows, batch_size, decode=decode, labels=self.soft_labels, **options)
+        return stream(self.store.table, self.rows, batch_size, labels=self.soft_labels, **options)
 
     def batches(
         self,
         batch_size: int,
         *,
         size: int | None = None,
-        shuffle: bool = True,
-        seed: int = 0,
-        epochs: int = 1,
-        drop_last: bool = False,
+        crop: str = "centre",
+        scale: tuple[float, float] = (0.08, 1.0),
+        flip: bool = False,
+        resample: str = "bilinear",
+        cache_bytes: int = 0,
+        **options: Any,
     ) -> Iterator[tuple[Array, Array]]:
         """(images, soft) batches: (B, S, S, 3) uint8 and the generation's soft labels (B, K) float16.
 
         Without a generation the second is people's labels, (B,) int32. Every row comes exactly as often as the view
-        says, per epoch. size: the shorter side is resized to it and the centre is cropped; None = pixels as they
-        are, which must be of one size. Raises EmptyView, BadInput.
+        says, per epoch.
+
+        size:        S in pixels; None = pixels as they are, which must be of one size.
+        crop:        "centre": the shorter side is resized to S; "random": a part with ``scale`` of the area and a ratio
+                     of 3/4 to 4/3 is, another in every epoch (nsdata.crops.random_resized).
+        flip:        mirror half of the random crops.
+        resample:    "bilinear", "bicubic", "lanczos" or "box", antialiased.
+        cache_bytes: keep so many bytes of decoded pictures for the next epochs; not with "random".
+        options:     shuffle, seed, epochs, drop_last, start, rank, world, order, threads (nsdata.stream.stream).
+
+        Raises EmptyView, BadInput, StoreDamaged.
         """
-        from nsdata.decode import centre, pixels
+        from nsdata.crops import named
+        from nsdata.decoded import DecodedCache
 
-        if size is not None and not 1 <= whole_number("size", size) <= 8192:
-            raise BadInput(f"The size is {size}; 1 to 8,192 pixels were expected.")
-
-        def decode(data: bytes, key: int) -> Array:
-            return pixels(data) if size is None else centre(data, size)
-
-        for batch in self.stream(
-            batch_size, decode=decode, shuffle=shuffle, seed=seed, epochs=epochs, drop_last=drop_last
-        ):
+        chosen = named(crop, size, scale=scale, flip=flip, resample=resample)
+        cache = DecodedCache(cache_bytes) if cache_bytes else None
+        for batch in self.stream(batch_size, decode=chosen, cache=cache, **options):
             yield batch.images, batch.labels if batch.soft is None else batch.soft
 
     # ---------------------------------------------------------------- keeping

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile, JpegImagePlugin
 
 from nsdata.containers import header, orientation, recognised
-from nsdata.decode import MAX_PIXELS, array_id, centre, content_id, encode_array, inspect, picture, pixels
+from nsdata.decode import MAX_PIXELS, array_id, content_id, encode_array, inspect, picture, pixels
 from nsdata.errors import BadImage, BadInput
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -467,12 +467,6 @@ def test_ids() -> None:
     assert len({array_id(a) for a in different}) == len(different)
     assert content_id(b"abc").hex() == "cf4ab791c62b8d2b2109c90275287816"  # BLAKE2b-128, for ever
     assert array_id(np.arange(6, dtype=np.uint8).reshape(2, 3)).hex() == "fc33101da8f825c94564eaa90b3a11ce"
-
-
-def test_centre() -> None:
-    assert centre(encode_array(SMOOTH), 48).shape == (48, 48, 3)
-    assert np.array_equal(centre(encode_array(SMOOTH), 48), SMOOTH[:, 12:60])
-    assert centre(encode_array(SMOOTH), 20).shape == (20, 20, 3)
 
 
 def test_pillow_has_not_changed() -> None:

@@ -15,6 +15,8 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 from torch import Tensor
 
+from nsdata.crops import Crop, centre
+from nsdata.decoding import cropped
 from nsdata.errors import BadInput
 from training import TrainConfig, noise, randaugment
 from training.models import Preprocess
@@ -67,38 +69,41 @@ def test_the_teachers_view_is_timms_evaluation(
         crop_pct=crop_pct,
         crop_mode=crop_mode,
     )
-    decode = noise.clean(preprocess)
+    crop = noise.clean(preprocess)
     for photograph in photographs:
-        pixels = decode(_png(photograph), 7)
+        pixels = cropped(_png(photograph), crop, 7)
         assert pixels.shape == (size, size, 3) and pixels.dtype == np.uint8
+        scale = 255 * torch.tensor(preprocess.std)[:, None, None]
         ours = preprocess.normalise(torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None])[0]
-        assert (ours - theirs(Image.fromarray(photograph))).abs().max() < 1e-6
+        levels = (ours - theirs(Image.fromarray(photograph))).abs() * scale
+        assert levels.max() < 1.01  # the box is rounded to 32 bits, and a sum in 10,000 to another level
+        assert (levels > 0.5).float().mean() < 1e-3
 
 
 def test_the_clean_view_does_not_depend_on_the_key(photographs: list[np.ndarray]) -> None:
-    decode = noise.clean(_preprocess(64))
     data = _png(photographs[0])
-    assert np.array_equal(decode(data, 1), decode(data, 2))
+    for mode in ("center", "squash"):
+        crop = noise.clean(_preprocess(64, 0.9, mode))
+        assert isinstance(crop, Crop) and crop.fixed
+        assert np.array_equal(cropped(data, crop, 1), cropped(data, crop, 2))
+
+
+def test_padding_is_left_to_timm(photographs: list[np.ndarray]) -> None:
+    decode = noise.clean(_preprocess(64, 0.9, "border"))
+    assert not isinstance(decode, Crop)
+    assert decode(_png(photographs[0]), 0).shape == (64, 64, 3)
 
 
 def test_a_crop_is_decided_by_its_key(photographs: list[np.ndarray]) -> None:
-    decode = noise.train_crop(TrainConfig(), _preprocess(64))
+    crop = noise.train_crop(TrainConfig(), _preprocess(64))
     data = _png(photographs[0])
-    assert np.array_equal(decode(data, 2**64 - 1), decode(data, 2**64 - 1))
-    assert not np.array_equal(decode(data, 1), decode(data, 2))
+    assert isinstance(crop, Crop) and not crop.fixed
+    assert np.array_equal(cropped(data, crop, 2**64 - 1), cropped(data, crop, 2**64 - 1))
+    assert not np.array_equal(cropped(data, crop, 1), cropped(data, crop, 2))
     for config in (TrainConfig(crop="pad"), TrainConfig(crop="none"), TrainConfig(noise=False)):
-        plain = noise.train_crop(config, _preprocess(64))
-        assert np.array_equal(plain(data, 1), noise.clean(_preprocess(64))(data, 2))
-
-
-def test_crop_boxes_have_the_area_and_aspect_that_were_asked() -> None:
-    draw = np.random.default_rng(0)
-    for _ in range(300):
-        left, top, right, bottom = noise.crop_box(draw, 640, 427, (0.08, 1.0))
-        w, h = right - left, bottom - top
-        assert 0 <= left < right <= 640 and 0 <= top < bottom <= 427
-        assert 0.07 < w * h / (640 * 427) <= 1 and 0.73 < w / h < 1.36
-    assert noise.crop_box(draw, 1000, 2, (1.0, 1.0)) == (498, 0, 501, 2)  # nothing fits: the middle
+        plain, clean = noise.train_crop(config, _preprocess(64)), noise.clean(_preprocess(64))
+        assert isinstance(plain, Crop) and isinstance(clean, Crop)
+        assert np.array_equal(cropped(data, plain, 1), cropped(data, clean, 2))
 
 
 def test_the_same_seed_gives_the_same_pixels(pieces: Tensor) -> None:
@@ -213,7 +218,7 @@ def test_real_photographs_of_all_kinds_stay_visible_too(shared: Path) -> None:
             if member.isfile() and len(photos) < 60:
                 file = tar.extractfile(member)
                 assert file is not None
-                photos.append(noise.clean(_preprocess(64))(file.read(), 0))
+                photos.append(cropped(file.read(), centre(64)))
     batch = torch.from_numpy(np.stack(photos * 20))
     add = noise.BatchNoise(TrainConfig(randaugment_magnitude=27, crop="none"), _preprocess(64))
     out = add.distort(batch, torch.Generator().manual_seed(0)).float()

@@ -159,8 +159,10 @@ def test_a_store_lives_in_a_bucket(bucket: str, seal: Callable[..., np.ndarray],
     view.save("sure")
     kept = Store.open(bucket).load_view("sure")
     assert (kept.rows == view.rows).all()
-    for batch, _ in kept.batches(16, size=8, seed=1):
-        assert batch.shape[1:] == (8, 8, 3)
+    for order in (None, "exact", "blocks"):
+        batches = list(kept.stream(16, seed=1, order=order))
+        assert sorted(row for batch in batches for row in batch.rows) == sorted(view.rows)
+        assert all(batch.images.shape[1:] == (8, 8, 3) for batch in batches)
     ids = [row["id"] for row in again.query("select id from images limit 2").to_pylist()]
     again.relabel({ids[0]: "7"})
     again.remove([ids[1]])

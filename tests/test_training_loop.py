@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import itertools
 import json
 import math
@@ -15,6 +16,7 @@ import pytest
 import torch
 
 from nsdata import Store, View
+from nsdata.crops import Crop
 from nsdata.errors import BadInput, EmptyView, ModelError
 from training import TrainConfig, data, evaluate, label, load, optimiser, train
 from training.data import held_out, prepare
@@ -141,11 +143,11 @@ def test_streamed_and_remembered_images_make_the_same_batches(bare: Store, seal:
     from training.noise import clean
 
     decode = clean(Preprocess(8, 1.0, "center", "bicubic", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)))
+    assert isinstance(decode, Crop)
     pseudo = _pseudo(bare, seal).confident(0.3).balanced(20, seed=0)  # with repeats
     for view in (_people(bare), pseudo):
-        memory = data.Source(view, decode, fixed=True, image_size=8)
-        store = data.Source(view, decode, fixed=False, image_size=8)
-        assert memory.images is not None and store.images is None
+        memory = data.Source(view, decode)
+        store = data.Source(view, dataclasses.replace(decode, fixed=False))
         for ends in (False, True):
             ours, theirs = (s.batches(32, seed=3, for_ever=ends) for s in (memory, store))
             for one, two in itertools.islice(zip(ours, theirs, strict=True), 12):
@@ -159,12 +161,11 @@ def test_every_step_has_its_share(bare: Store, seal: Seal) -> None:
     from training.noise import clean
 
     decode = clean(Preprocess(8, 1.0, "center", "bicubic", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)))
-    labelled, unlabelled = (
-        data.Source(v, decode, fixed=True, image_size=8) for v in (_people(bare), _pseudo(bare, seal))
-    )
+    labelled, unlabelled = (data.Source(v, decode) for v in (_people(bare), _pseudo(bare, seal)))
     seen: list[int] = []
     for batch in itertools.islice(data.mixed_batches(labelled, unlabelled, batch_size=16, ratio=3, seed=0), 15):
-        assert batch.images.shape == (64, 8, 8, 3) and batch.labels.shape == (16,) and batch.soft.shape == (48, 10)
+        assert batch.labelled.shape == (16, 8, 8, 3) and batch.unlabelled.shape == (48, 8, 8, 3) and len(batch) == 64
+        assert batch.labels.shape == (16,) and batch.soft.shape == (48, 10)
         seen += batch.labels.tolist()
     assert np.array_equal(np.bincount(seen), 4 * np.bincount(_people(bare).labels))  # 240 = 4 passes over 60
 

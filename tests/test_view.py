@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import uuid
 from collections import Counter
 from collections.abc import Callable
@@ -15,9 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nsdata import Store
-from nsdata.decode import pixels
 from nsdata.errors import BadInput, Conflict, EmptyView, GenerationError, NotFound
-from nsdata.stream import copies_of, plan
 
 Seal = Callable[..., np.ndarray]
 
@@ -156,90 +153,6 @@ def test_a_saved_view_keeps_its_rows_whatever_comes_later(tmp_path: Path, seal: 
         store.load_view("student-2")
     with pytest.raises(BadInput):
         store.view(gen=1).save("../evil")
-
-
-def test_every_row_streams_exactly_as_often_as_the_view_says(sealed: Store) -> None:
-    view = sealed.view(gen=1).split("train").unlabelled().confident(0.3).balanced(12)
-    for batch_size, shuffle in itertools.product((1, 7, 64, 1000), (True, False)):
-        batches = list(view.stream(batch_size, decode=lambda data, key: pixels(data), shuffle=shuffle, epochs=2))
-        rows = np.concatenate([batch.rows for batch in batches])
-        assert Counter(rows.tolist()) == {row: 2 * n for row, n in Counter(view.rows.tolist()).items()}
-        for batch in batches:
-            assert (batch.soft == sealed.labels(1).take(batch.rows)).all()
-            blobs = sealed.table.blobs(batch.rows)
-            assert (batch.images == np.stack([pixels(blob) for blob in blobs])).all()
-
-
-def test_a_stream_depends_on_its_seed_alone(sealed: Store) -> None:
-    view = sealed.view(gen=1).split("train")
-
-    def rows(**options: int) -> list[int]:
-        batches = view.stream(16, decode=lambda data, key: pixels(data), **options)
-        return [int(row) for batch in batches for row in batch.rows]
-
-    assert rows(seed=1, threads=1) == rows(seed=1, threads=4)
-    assert rows(seed=1) != rows(seed=2)
-    assert rows(seed=1, start=3) == rows(seed=1)[48:]
-
-
-@given(
-    st.lists(st.integers(0, 9), min_size=1, max_size=30),
-    st.integers(1, 40),
-    st.integers(0, 20),
-)
-@settings(max_examples=100, deadline=None)
-def test_an_endless_plan_is_full_batches_of_whole_epochs(rows: list[int], batch: int, start: int) -> None:
-    array = np.array(rows)
-    options = {"shuffle": True, "seed": 3, "drop_last": False}
-    endless = plan(array, batch, epochs=None, start=0, **options)
-    taken = list(itertools.islice(endless, 12))
-    assert all(len(r) == batch for r, _ in taken)
-    flat = np.concatenate([r for r, _ in taken])
-    for epoch in range(len(flat) // len(rows)):
-        assert sorted(flat[epoch * len(rows) : (epoch + 1) * len(rows)]) == sorted(rows)
-    keys = np.concatenate([k for _, k in taken])
-    assert len(np.unique(keys)) == len(keys)  # every appearance has a key of its own
-    later = next(plan(array, batch, epochs=None, start=start, **options))
-    assert start >= 12 or (later[0] == taken[start][0]).all()
-
-
-@given(st.lists(st.integers(0, 5), max_size=40))
-def test_copies_number_the_repeats_of_each_row(rows: list[int]) -> None:
-    seen: Counter[int] = Counter()
-    oracle = []
-    for row in rows:
-        oracle.append(seen[row])
-        seen[row] += 1
-    assert copies_of(np.array(rows, np.int64)).tolist() == oracle
-
-
-def test_leaving_a_stream_in_the_middle_leaves_no_thread(sealed: Store) -> None:
-    import threading
-
-    before = set(threading.enumerate())
-    stream = sealed.view(gen=1).stream(8, decode=lambda data, key: pixels(data), epochs=None)
-    next(stream)
-    stream.close()
-    assert not [t for t in set(threading.enumerate()) - before if t.name.startswith("nsdata")]
-
-    def fail(data: bytes, key: int) -> np.ndarray:
-        raise RuntimeError("broken decoder")
-
-    with pytest.raises(RuntimeError, match="broken decoder"):
-        list(sealed.view(gen=1).stream(8, decode=fail))
-    assert not [t for t in set(threading.enumerate()) - before if t.name.startswith("nsdata")]
-
-
-def test_pictures_of_different_sizes_need_a_size(tmp_path: Path) -> None:
-    store = Store.create("mem://sizes", CLASSES)
-    draw = np.random.default_rng(0)
-    store.add_arrays(draw.integers(0, 255, (3, 20, 30, 3), np.uint8), None)
-    store.add_arrays(draw.integers(0, 255, (3, 40, 24, 3), np.uint8), None)
-    with pytest.raises(BadInput, match="different sizes"):
-        list(store.view().batches(6))
-    images, labels = next(iter(store.view().batches(6, size=16)))
-    assert images.shape == (6, 16, 16, 3)
-    assert labels.tolist() == [-1] * 6
 
 
 def test_a_masked_view_can_be_filtered_further_but_not_saved(sealed: Store) -> None:

@@ -11,24 +11,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsdata import View
+from nsdata.crops import Crop
+from nsdata.decoded import DecodedCache
 from nsdata.errors import BadInput, EmptyView
-from nsdata.stream import Batch, plan
+from nsdata.stream import Batch
+from training.device import pinned
 from training.noise import Decode
 
 CACHE_BYTES = 4 * 2**30
-"""Decoded images are kept in memory up to this size if decoding them again would give the same pixels."""
+"""So many bytes of decoded images are kept in memory, of each view, if decoding them again would give the same."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mixed:
-    """One step's images: the labelled ones first, then the unlabelled.
+    """One step's images, the labelled and the unlabelled ones.
 
-    images: (n + m, S, S, 3) uint8. labels: (n,) int32, 0 … K-1. soft: (m, K) float16, rows sum to 1; m may be 0.
+    labelled: (n, S, S, 3) uint8. labels: (n,) int32, 0 … K-1. unlabelled: (m, S, S, 3) uint8, m may be 0.
+    soft: (m, K) float16, rows sum to 1. Arrays, or the same as tensors once they are on a device.
     """
 
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int32]
-    soft: NDArray[np.float16]
+    labelled: Any
+    labels: Any
+    unlabelled: Any
+    soft: Any
+
+    def __len__(self) -> int:
+        return len(self.labelled) + len(self.unlabelled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,46 +112,20 @@ def prepare(people: View, pseudo: View | None, fraction: float, *, gen: int | No
 
 
 class Source:
-    """A view's batches, streamed from the store, or from memory if its decoded images fit and never change.
+    """A view's batches, streamed from the store. Where decoding again would give the same pixels, they are kept."""
 
-    Both give the same batches: the order and the keys come from ``nsdata.stream.plan``.
-    """
-
-    def __init__(self, view: View, decode: Decode, *, fixed: bool, image_size: int) -> None:
-        """fixed: ``decode`` does not use its key."""
+    def __init__(self, view: View, decode: Decode) -> None:
         self.view, self.decode = view, decode
-        self.rows = np.unique(view.rows)  # (u,) sorted
-        fits = fixed and len(self.rows) * image_size**2 * 3 <= CACHE_BYTES
-        self.images = self._decoded(image_size) if fits else None
-        self.labels = np.zeros(len(self.rows), np.int32)
-        self.labels[np.searchsorted(self.rows, view.rows)] = view.labels
-
-    def _decoded(self, size: int) -> NDArray[np.uint8]:
-        """(u, S, S, 3): every image once, in row order."""
-        images = np.empty((len(self.rows), size, size, 3), np.uint8)
-        first = np.zeros(len(self.view), bool)
-        first[np.unique(self.view.rows, return_index=True)[1]] = True
-        once = self.view if first.all() else self.view.only(first, "each image once")
-        with closing(once.stream(256, decode=self.decode, shuffle=False)) as batches:
-            for batch in batches:
-                images[np.searchsorted(self.rows, batch.rows)] = batch.images
-        return images
+        keeps = isinstance(decode, Crop) and decode.fixed
+        cache = DecodedCache(CACHE_BYTES) if keeps else None
+        self._options: dict[str, Any] = {"decode": decode, "cache": cache, "allocate": pinned}
 
     def batches(
         self, batch_size: int, *, seed: int = 0, for_ever: bool = False, start: int = 0
     ) -> Generator[Batch, None, None]:
         """Shuffled and without end for training; else one pass in order. The first ``start`` batches are left out."""
-        asked: dict[str, Any] = {
-            "shuffle": for_ever, "seed": seed, "epochs": None if for_ever else 1, "start": start, "drop_last": False
-        }  # fmt: skip
-        if self.images is None:
-            yield from self.view.stream(batch_size, decode=self.decode, **asked)
-            return
-        labels = self.view.soft_labels
-        for rows, _ in plan(self.view.rows, batch_size, **asked):
-            at = np.searchsorted(self.rows, rows)
-            soft = None if labels is None else labels.take(rows)
-            yield Batch(self.images[at], rows, self.labels[at], soft)
+        epochs = None if for_ever else 1
+        return self.view.stream(batch_size, shuffle=for_ever, seed=seed, epochs=epochs, start=start, **self._options)
 
 
 def mixed_batches(
@@ -155,19 +137,19 @@ def mixed_batches(
     decoding them. Close it (or let it go) to stop its threads.
     """
     classes = len(labelled.view.store.classes)
-    none = np.empty((0, classes), np.float16)
+    no_soft = np.empty((0, classes), np.float16)
     with ExitStack() as stack:
         people = labelled.batches(batch_size, seed=seed, for_ever=True, start=start)
         stack.enter_context(closing(people))
         if unlabelled is None or not ratio:
             for batch in people:
-                yield Mixed(batch.images, batch.labels, none)
+                yield Mixed(batch.images, batch.labels, batch.images[:0], no_soft)
         else:
             pseudo = unlabelled.batches(batch_size * ratio, seed=seed, for_ever=True, start=start)
             stack.enter_context(closing(pseudo))
             for ours, theirs in zip(people, pseudo, strict=True):
                 assert theirs.soft is not None
-                yield Mixed(np.concatenate([ours.images, theirs.images]), ours.labels, theirs.soft)
+                yield Mixed(ours.images, ours.labels, theirs.images, theirs.soft)
 
 
 def _first_eight(view: View) -> NDArray[np.uint64]:

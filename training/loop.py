@@ -22,6 +22,7 @@ from nsdata.objects import relative, sync_path
 from nsdata.progress import Progress, silent
 from training import data, losses, models, noise, resume, run_folder
 from training.config import TrainConfig
+from training.device import as_tensor, to_device
 from training.models import LoadedModel, Preprocess
 from training.optimiser import learning_rate, make_optimiser, moving_average
 from training.run_folder import FIELDS, Row
@@ -125,22 +126,20 @@ def train(
             run_folder.write_metrics(folder, run.rows)
         keep: dict[str, Any] = {"config": config, "classes": classes, "preprocess": preprocess, "generation": gen}
 
-        size, missing = preprocess.image_size, run.step < steps  # if no step is missing, nothing needs decoding
-        fixed = missing and (config.crop != "resized" or not config.noise)
         crop, plain = noise.train_crop(config, preprocess), noise.clean(preprocess)
-        labelled = data.Source(split.labelled, crop, fixed=fixed, image_size=size)
+        labelled = data.Source(split.labelled, crop)
         unlabelled = val = None
         if split.unlabelled is not None:
-            unlabelled = data.Source(split.unlabelled, crop, fixed=fixed, image_size=size)
+            unlabelled = data.Source(split.unlabelled, crop)
         if split.val is not None:
-            val = data.Source(split.val, plain, fixed=missing, image_size=size)
+            val = data.Source(split.val, plain)
 
         figures: dict[str, float | str] = {}
         began = time.perf_counter() - run.seconds
         mixed = data.mixed_batches(
             labelled, unlabelled, batch_size=config.batch_size, ratio=config.ratio, seed=config.seed, start=run.step
         )
-        with closing(mixed) as batches, keeper.kept(run):
+        with closing(to_device(mixed, device)) as batches, keeper.kept(run):
             for step, batch in zip(range(run.step, steps), batches, strict=False):
                 keeper.begin_step()
                 lr = learning_rate(config, step, steps, per_epoch)
@@ -148,7 +147,7 @@ def train(
                     group["lr"] = lr
 
                 # labelled and unlabelled images share one forward pass and so one set of batch norm statistics
-                images = _to(batch.images, device)
+                images = torch.cat([_to(batch.labelled, device), _to(batch.unlabelled, device)])
                 images = add_noise(images, _generator(config.seed, step)).contiguous(memory_format=layout)
                 with torch.autocast("cuda", torch.bfloat16, enabled=config.amp and on_gpu):
                     logits = model(images).float()
@@ -180,7 +179,7 @@ def train(
                 figures["loss"] = value
                 validated = done % every == 0 or done == steps
                 if validated:
-                    speed = run.counted * len(batch.images) / max(run.seconds - run.lap, 1e-9)
+                    speed = run.counted * len(batch) / max(run.seconds - run.lap, 1e-9)
                     accuracy = None if val is None else _accuracy(ema.module, val, preprocess, config)
                     mean = [total / run.counted for total in run.sums]
                     run.rows.append(_row(done, done / per_epoch, lr, mean, len(batch.soft), accuracy, speed))
@@ -286,9 +285,8 @@ def _generator(seed: int, step: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(state >> np.uint64(1)))
 
 
-def _to(array: np.ndarray, device: torch.device) -> Tensor:
-    tensor = torch.from_numpy(np.ascontiguousarray(array))
-    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+def _to(values: Any, device: torch.device) -> Tensor:
+    return as_tensor(values).to(device, non_blocking=True)
 
 
 def _row(step: int, epoch: float, lr: float, mean: list[float], soft: int, accuracy: float | None, speed: float) -> Row:

@@ -7,14 +7,15 @@ batch on the device, ``BatchNoise`` shifts, mirrors, distorts and normalises it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from nsdata.crops import RESAMPLE, Crop, random_resized
 from nsdata.decode import picture
 from nsdata.errors import BadInput
 from training.config import TrainConfig
@@ -27,28 +28,36 @@ try:
 except (RuntimeError, ImportError, AttributeError) as _error:
     raise broken_import(_error) from _error
 
-Decode = Callable[[bytes, int], np.ndarray]
-"""From an image's encoded bytes and a key for its random draws to (S, S, 3) uint8 RGB."""
-
-ASPECT = (3 / 4, 4 / 3)
-"""Smallest and largest aspect ratio of a random crop, in the official code as in everybody's."""
-
-_RESAMPLE = {
-    "bicubic": Image.Resampling.BICUBIC,
-    "bilinear": Image.Resampling.BILINEAR,
-    "lanczos": Image.Resampling.LANCZOS,
-    "nearest": Image.Resampling.NEAREST,
-    "box": Image.Resampling.BOX,
-    "hamming": Image.Resampling.HAMMING,
-}
+Decode = Crop | Callable[[bytes, int], np.ndarray]
+"""What ``View.stream`` takes: a crop, or a function of an image's encoded bytes and key to (S, S, 3) uint8 RGB."""
 
 
 def clean(preprocess: Preprocess) -> Decode:
-    """The teacher's view: timm's own evaluation transform for this preprocessing, up to (S, S, 3) uint8.
+    """The teacher's view: timm's evaluation transform for this preprocessing, up to (S, S, 3) uint8.
 
-    The key is not used: the same bytes always give the same pixels.
+    Resized by the shorter side ("squash": by both) to S / crop_pct, then the middle: here in one step, and only what is
+    in the middle. The same bytes always give the same pixels: timm's, but for one grey level in a few of 10,000 values,
+    and for some tall pictures that Pillow resizes in another order of passes from its release 13 on.
     """
-    transform = create_transform(
+    if preprocess.crop_mode not in ("center", "squash") or preprocess.interpolation not in RESAMPLE:
+        return _by_timm(preprocess)
+    side = preprocess.image_size
+    resized = int(side / preprocess.crop_pct)  # timm rounds down
+
+    def boxes(widths: np.ndarray, heights: np.ndarray, keys: np.ndarray) -> np.ndarray:
+        sides = np.stack([widths, heights], 1)
+        full = np.full(sides.shape, resized)
+        if preprocess.crop_mode == "center":  # torchvision rounds the longer side down, and the margins to even
+            full = resized * sides // sides.min(1, keepdims=True)
+        corner = np.rint((full - side) / 2)
+        return np.concatenate([corner * sides / full, np.minimum((corner + side) * sides / full, sides)], 1)
+
+    return Crop(side, side, boxes, preprocess.interpolation)
+
+
+def _by_timm(preprocess: Preprocess) -> Callable[[bytes, int], np.ndarray]:
+    """For what no box describes: crop_mode "border" pads the picture."""
+    transform: Any = create_transform(
         input_size=(3, preprocess.image_size, preprocess.image_size),
         is_training=False,
         interpolation=preprocess.interpolation,
@@ -80,40 +89,13 @@ def _middle(image: Image.Image) -> Image.Image:
 def train_crop(config: TrainConfig, preprocess: Preprocess) -> Decode:
     """The student's view before the batch's noise: for crop "resized" a random part, else ``clean``.
 
-    The part has ``crop_scale`` of the area (uniform) and an aspect ratio of 3/4 to 4/3 (uniform in its
-    logarithm), as torchvision and timm draw it; the official code's TensorFlow crop has the same ranges. All
-    draws come from Philox(key): the same key, the same crop, on any number of threads.
+    The part has ``crop_scale`` of the area and an aspect ratio of 3/4 to 4/3 (nsdata.crops.random_resized). Its key
+    decides it: the same key, the same crop, on any number of threads.
     """
     if not config.noise or config.crop != "resized":
         return clean(preprocess)
-    size = (preprocess.image_size, preprocess.image_size)
-    resample = _RESAMPLE.get(preprocess.interpolation, Image.Resampling.BICUBIC)
-
-    def decode(data: bytes, key: int) -> np.ndarray:
-        image = picture(data)
-        draw = np.random.Generator(np.random.Philox(key=key))
-        box = crop_box(draw, image.width, image.height, config.crop_scale)
-        return np.asarray(image.resize(size, resample, box=box))
-
-    return decode
-
-
-def crop_box(
-    draw: np.random.Generator, width: int, height: int, scale: tuple[float, float]
-) -> tuple[int, int, int, int]:
-    """A random (left, top, right, bottom) inside width x height pixels; if ten tries do not fit, the largest
-    that does, in the middle."""
-    for _ in range(10):
-        area = width * height * draw.uniform(*scale)
-        aspect = math.exp(draw.uniform(math.log(ASPECT[0]), math.log(ASPECT[1])))
-        w, h = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
-        if 0 < w <= width and 0 < h <= height:
-            left, top = int(draw.integers(width - w + 1)), int(draw.integers(height - h + 1))
-            return left, top, left + w, top + h
-    w = max(1, min(width, round(height * ASPECT[1])))
-    h = max(1, min(height, round(width / ASPECT[0])))
-    left, top = (width - w) // 2, (height - h) // 2
-    return left, top, left + w, top + h
+    resample = preprocess.interpolation if preprocess.interpolation in RESAMPLE else "bicubic"
+    return random_resized(preprocess.image_size, scale=config.crop_scale, resample=resample, flip=False)
 
 
 class BatchNoise:

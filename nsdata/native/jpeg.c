@@ -1,0 +1,335 @@
+/* nsdata._jpeg: the wanted part of each of many JPEGs, decoded, resized, turned upright and written into one array.
+ *
+ * Of each picture only what its box needs is decoded, where allowed at 1/2, 1/4 or 1/8 of its size, and without the
+ * interpreter lock. The pixels are those of nsdata.decode.sampled, which does the same with Pillow: the same
+ * libjpeg-turbo and the same arithmetic, so they are equal to the bit. What is not a plain JPEG is left to that
+ * function, picture by picture: other formats, CMYK, anything that libjpeg warns about.
+ */
+#define Py_LIMITED_API 0x030B0000
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <dlfcn.h>
+#include <setjmp.h>
+#include <stdlib.h>
+
+#include "libjpeg.h"
+#include "orientation.h"
+#include "resample.h"
+
+static const uint64_t MOST_PIXELS = 178956970; /* nsdata.containers.MAX_PIXELS */
+enum { MARGIN = 32 };                          /* columns beside the box: upsampled colour looks at its neighbours */
+
+static jpeg_library jpeg;
+
+typedef struct {
+    int height, width; /* of the result */
+    const filter *filter;
+    int reduce;
+} task;
+
+typedef struct {
+    const uint8_t *data;
+    size_t size;
+    double box[4]; /* left, top, right, bottom of the upright picture, in pixels */
+    int mirror;
+    uint8_t *to; /* (height, width, 3) */
+} job;
+
+typedef struct {
+    void *at;
+    size_t size;
+} memory;
+
+/* What one call needs and keeps from picture to picture. */
+typedef struct {
+    jpeg_errors errors; /* first: libjpeg hands its address back */
+    jmp_buf back;
+    union {
+        jpeg_decompress d;
+        char room[JPEG_STRUCT_ROOM];
+    } state;
+    int alive; /* state is a decompressor */
+    memory lines, rows, line, weight, bounds, scratch;
+} worker;
+
+static void give_up(jpeg_decompress *d) { longjmp(((worker *)d->err)->back, 1); }
+static void be_silent(jpeg_decompress *d) { (void)d; }
+static void count_warnings(jpeg_decompress *d, int level) { d->err->num_warnings += level < 0; }
+
+static int room(memory *m, size_t need) {
+    if (m->size >= need) return 1;
+    void *more = realloc(m->at, need + need / 4);
+    if (!more) return 0;
+    m->at = more;
+    m->size = need + need / 4;
+    return 1;
+}
+
+static void end(worker *k) {
+    if (k->alive) jpeg.destroy(&k->state.d);
+    k->alive = 0;
+}
+
+static void begin(worker *k) { /* may give up */
+    jpeg.std_error(&k->errors);
+    k->errors.error_exit = give_up;
+    k->errors.emit_message = count_warnings;
+    k->errors.output_message = be_silent;
+    memset(&k->state, 0, sizeof k->state);
+    k->state.d.err = &k->errors;
+    jpeg.create(&k->state.d, jpeg.version, jpeg.size);
+    k->alive = 1;
+}
+
+static int is_same_size(const double box[4], const int out[2]) {
+    return box[2] - box[0] == out[0] && box[3] - box[1] == out[1] && box[0] == floor(box[0]) && box[1] == floor(box[1]);
+}
+
+/* Coefficients of both axes (0 across, 1 down) for a decoded picture of these sides. */
+static int prepare(worker *k, weights w[2], const int sides[2], const double box[4], const int out[2], const filter *f) {
+    size_t pairs[2], most;
+    for (int axis = 0; axis < 2; axis++)
+        pairs[axis] = (size_t)pairs_for((float)box[axis], (float)box[axis + 2], out[axis], f);
+    most = pairs[0] > pairs[1] ? pairs[0] : pairs[1];
+    if (!room(&k->weight, (pairs[0] * (size_t)out[0] + pairs[1] * (size_t)out[1]) * sizeof(pair))) return 0;
+    if (!room(&k->bounds, 2 * sizeof(int) * (size_t)(out[0] + out[1]))) return 0;
+    if (!room(&k->scratch, 2 * most * sizeof(double))) return 0;
+    int *bounds = k->bounds.at;
+    pair *weight = k->weight.at;
+    for (int axis = 0; axis < 2; axis++) {
+        w[axis] = (weights){out[axis], (int)pairs[axis], bounds, bounds + out[axis], weight};
+        weigh(&w[axis], sides[axis], (float)box[axis], (float)box[axis + 2], f, k->scratch.at);
+        bounds += 2 * out[axis];
+        weight += pairs[axis] * (size_t)out[axis];
+        if (w[axis].count[0] < 1 || w[axis].count[out[axis] - 1] < 1) return 0;
+    }
+    return 1;
+}
+
+/* The decoder reads lines from..to of the columns from *left on; they come with some more at both sides. */
+static void frame(jpeg_decompress *d, int *left, int right, int from) {
+    unsigned int first = *left > MARGIN ? (unsigned int)(*left - MARGIN) : 0;
+    unsigned int last = (unsigned int)right + MARGIN < d->output_width ? (unsigned int)right + MARGIN : d->output_width;
+    unsigned int width = last - first;
+    if (width < d->output_width) jpeg.crop_lines(d, &first, &width);
+    else first = 0;
+    *left = (int)first;
+    if (from) jpeg.skip_lines(d, (unsigned int)from);
+}
+
+static void read_lines(jpeg_decompress *d, uint8_t **lines, unsigned int count) {
+    for (unsigned int got = 0; got < count;) {
+        unsigned int more = jpeg.read_lines(d, lines + got, count - got);
+        if (!more) give_up(d);
+        got += more;
+    }
+}
+
+/* One line of RGBX pixels into line ``row`` of the stored result. */
+static void put(const task *t, const job *j, int turn, int out_width, int row, const uint8_t *line) {
+    long start, along, down_step;
+    walk(turn, j->mirror, t->height, t->width, &start, &along, &down_step);
+    uint8_t *to = j->to + 3 * (start + row * down_step);
+    if (along == 1 || along == -1) pack(line, to, out_width, along < 0);
+    else
+        for (int i = 0; i < out_width; i++, line += 4, to += 3 * along) memcpy(to, line, 3);
+}
+
+/* Where a line begins in its memory. Into aligned lines libjpeg-turbo writes past the caches, and they are read next. */
+static uint8_t *line_in(memory *m, size_t offset) {
+    uintptr_t at = ((uintptr_t)m->at + 31) / 32 * 32 + 4;
+    return (uint8_t *)at + offset;
+}
+
+/* A part of the picture in its own size. */
+static int copied(worker *k, const task *t, const job *j, int turn, const double box[4], const int out[2]) {
+    jpeg_decompress *d = &k->state.d;
+    int left = (int)box[0], first = (int)box[1];
+    if (!room(&k->lines, 4 * (size_t)d->output_width + 2 * OVERREAD)) return 0;
+    frame(d, &left, (int)box[2], first);
+    uint8_t *line = line_in(&k->lines, 0);
+    for (int row = 0; row < out[1]; row++) {
+        read_lines(d, &line, 1);
+        put(t, j, turn, out[0], row, line + 4 * ((int)box[0] - left));
+    }
+    return 1;
+}
+
+static int resized(worker *k, const task *t, const job *j, int turn, const double box[4], const int out[2]) {
+    jpeg_decompress *d = &k->state.d;
+    const int sides[2] = {(int)d->output_width, (int)d->output_height};
+    weights w[2];
+    if (!prepare(k, w, sides, box, out, t->filter)) return 0;
+    int left = w[0].first[0], right = w[0].first[out[0] - 1] + w[0].count[out[0] - 1];
+    int first = w[1].first[0], last = w[1].first[out[1] - 1] + w[1].count[out[1] - 1];
+    size_t stride = (4 * (size_t)out[0] + 31) / 32 * 32, pitch = (4 * (size_t)d->output_width + OVERREAD + 31) / 32 * 32;
+    if (!room(&k->lines, 2 * pitch + 2 * OVERREAD) || !room(&k->rows, (size_t)(last - first + 1) * stride) || !room(&k->line, stride + OVERREAD))
+        return 0;
+    frame(d, &left, right, first);
+    uint8_t *lines[2] = {line_in(&k->lines, 0), line_in(&k->lines, pitch)}, *rows = k->rows.at;
+    for (int row = first; row < last; row += 2) { /* there is room for one row too many */
+        read_lines(d, lines, row + 1 < last ? 2 : 1);
+        uint8_t *to = rows + (size_t)(row - first) * stride;
+        across(lines[0], lines[1], left, to, to + stride, &w[0]);
+    }
+    for (int row = 0; row < out[1]; row++) {
+        const uint8_t *from = rows + (size_t)(w[1].first[row] - first) * stride;
+        down(from, stride, w[1].count[row], w[1].weight + (size_t)row * (size_t)w[1].pairs, k->line.at);
+        put(t, j, turn, out[0], row, k->line.at);
+    }
+    return 1;
+}
+
+/* Largest of 8, 4, 2, 1 by which the picture may be smaller, and the box still have as many pixels as the result. */
+static int reduction(const double box[4], const int out[2]) {
+    int by = 8;
+    while (by > 1 && (box[2] - box[0] < (double)by * out[0] || box[3] - box[1] < (double)by * out[1])) by /= 2;
+    return by;
+}
+
+/* Decode one picture; 0 leaves it to Pillow. */
+static int decoded(worker *k, const task *t, const job *j) {
+    if (j->size < 4 || j->data[0] != 0xFF || j->data[1] != 0xD8) return 0;
+    if (setjmp(k->back)) {
+        end(k);
+        return 0;
+    }
+    if (!k->alive) begin(k);
+    jpeg_decompress *d = &k->state.d;
+    k->errors.num_warnings = 0;
+    jpeg.mem_src(d, j->data, (unsigned long)j->size);
+    jpeg.read_header(d, 1);
+    int colours = d->jpeg_color_space, whole = 0;
+    int turn = turn_of(j->data, j->size);
+    double w = d->image_width, h = d->image_height, box[4];
+    if ((uint64_t)d->image_width * d->image_height <= MOST_PIXELS &&
+        (colours == JPEG_GREY || colours == JPEG_RGB || colours == JPEG_YCC)) {
+        const int swap = turn >= 5, out[2] = {swap ? t->height : t->width, swap ? t->width : t->height};
+        stored_box(j->box, turn, w, h, box);
+        if (box[0] >= 0 && box[1] >= 0 && box[2] <= w && box[3] <= h && box[0] < box[2] && box[1] < box[3]) {
+            int by = t->reduce ? reduction(box, out) : 1;
+            for (int i = 0; i < 4; i++) box[i] /= by;
+            d->out_color_space = JPEG_RGBX;
+            d->scale_num = 1;
+            d->scale_denom = (unsigned int)by;
+            jpeg.start(d);
+            whole = is_same_size(box, out) ? copied(k, t, j, turn, box, out) : resized(k, t, j, turn, box, out);
+        }
+    }
+    int clean = !k->errors.num_warnings;
+    jpeg.abort(d);
+    return whole && clean;
+}
+
+/* decode(blobs, boxes, mirrored, out, done, height, width, filter, reduce): see nsdata.decoding. */
+static PyObject *decode(PyObject *self, PyObject *args) {
+    (void)self;
+    PyObject *blobs, *result = NULL;
+    Py_buffer boxes, mirrored, out, done;
+    int height, width, which, reduce;
+    if (!PyArg_ParseTuple(args, "O!y*y*w*w*iiip", &PyList_Type, &blobs, &boxes, &mirrored, &out, &done, &height, &width,
+                          &which, &reduce))
+        return NULL;
+    Py_ssize_t n = PyList_Size(blobs), held = 0;
+    const size_t each = (size_t)height * (size_t)width * 3;
+    PyObject **keep = calloc((size_t)n + 1, sizeof *keep);
+    job *jobs = calloc((size_t)n + 1, sizeof *jobs);
+    worker *k = calloc(1, sizeof *k);
+    if (!keep || !jobs || !k) {
+        PyErr_NoMemory();
+        goto out;
+    }
+    if (height < 1 || width < 1 || height > NEVER_WIDER || width > NEVER_WIDER || which < 0 || which >= FILTER_COUNT ||
+        boxes.len != n * 32 || mirrored.len != n || done.len != n || (size_t)out.len != (size_t)n * each) {
+        PyErr_SetString(PyExc_ValueError, "arrays of decode() do not belong together");
+        goto out;
+    }
+    for (; held < n; held++) {
+        PyObject *blob = PyList_GetItem(blobs, held);
+        char *data;
+        Py_ssize_t size;
+        if (!blob || PyBytes_AsStringAndSize(blob, &data, &size)) goto out;
+        Py_INCREF(blob);
+        keep[held] = blob;
+        jobs[held] = (job){.data = (uint8_t *)data, .size = (size_t)size};
+        memcpy(jobs[held].box, (double *)boxes.buf + 4 * held, sizeof jobs[held].box);
+        jobs[held].mirror = ((uint8_t *)mirrored.buf)[held] != 0;
+        jobs[held].to = (uint8_t *)out.buf + (size_t)held * each;
+    }
+    const task t = {height, width, &FILTERS[which], reduce};
+    Py_BEGIN_ALLOW_THREADS
+    for (Py_ssize_t i = 0; i < n; i++) ((uint8_t *)done.buf)[i] = (uint8_t)decoded(k, &t, &jobs[i]);
+    end(k);
+    Py_END_ALLOW_THREADS
+    result = Py_NewRef(Py_None);
+out:
+    while (held) Py_DECREF(keep[--held]);
+    if (k) {
+        memory *all[] = {&k->lines, &k->rows, &k->line, &k->weight, &k->bounds, &k->scratch};
+        for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]->at);
+    }
+    free(keep);
+    free(jobs);
+    free(k);
+    PyBuffer_Release(&boxes);
+    PyBuffer_Release(&mirrored);
+    PyBuffer_Release(&out);
+    PyBuffer_Release(&done);
+    return result;
+}
+
+/* The library's own version and size of its struct, as it tells them when asked for wrong ones. */
+static int ask(worker *k, int version, size_t size, int *told) {
+    jpeg.version = version;
+    jpeg.size = size;
+    if (!setjmp(k->back)) {
+        begin(k);
+        end(k);
+        return 1;
+    }
+    *told = k->errors.msg_parm.i[0];
+    return 0;
+}
+
+/* find(path): use the libjpeg that the extension module at this path is linked with. True if it can be used. */
+static PyObject *find(PyObject *self, PyObject *args) {
+    (void)self;
+    const char *path;
+    if (!PyArg_ParseTuple(args, "s", &path)) return NULL;
+    void *library = dlopen(path, RTLD_LAZY | RTLD_LOCAL);
+    if (!library) Py_RETURN_FALSE;
+    struct {
+        void **to;
+        const char *name;
+    } wanted[] = {
+        {(void **)&jpeg.std_error, "jpeg_std_error"},     {(void **)&jpeg.create, "jpeg_CreateDecompress"},
+        {(void **)&jpeg.destroy, "jpeg_destroy_decompress"}, {(void **)&jpeg.abort, "jpeg_abort_decompress"},
+        {(void **)&jpeg.mem_src, "jpeg_mem_src"},         {(void **)&jpeg.read_header, "jpeg_read_header"},
+        {(void **)&jpeg.start, "jpeg_start_decompress"},  {(void **)&jpeg.read_lines, "jpeg_read_scanlines"},
+        {(void **)&jpeg.skip_lines, "jpeg_skip_scanlines"}, {(void **)&jpeg.crop_lines, "jpeg_crop_scanline"},
+    };
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
+        if (!(*wanted[i].to = dlsym(library, wanted[i].name))) Py_RETURN_FALSE;
+    worker *k = calloc(1, sizeof *k);
+    if (!k) return PyErr_NoMemory();
+    int version = 0, size = 0;
+    int known = !ask(k, 1, 1, &version) && version >= 62 && version <= 80 && !ask(k, version, 1, &size) &&
+                size > (int)sizeof(jpeg_decompress) && size <= JPEG_STRUCT_ROOM &&
+                ask(k, version, (size_t)size, &version);
+    free(k);
+    return PyBool_FromLong(known);
+}
+
+static PyMethodDef methods[] = {
+    {"decode", decode, METH_VARARGS, "Decode many JPEGs into one array; see nsdata.decoding."},
+    {"find", find, METH_VARARGS, "Use the libjpeg that the extension module at this path is linked with."},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_jpeg", "The decoder in C; see nsdata.decoding.", -1, methods, NULL, NULL, NULL, NULL};
+
+PyMODINIT_FUNC PyInit__jpeg(void) {
+    choose_instructions();
+    return PyModule_Create(&module);
+}
