@@ -13,32 +13,41 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from training.config import TrainConfig
+    from training.device import to_device
     from training.evaluation import Scores, evaluate, score
+    from training.loader import Loader
     from training.loop import Trained, train
     from training.models import LoadedModel, load
     from training.teacher import label
+    from training.view_dataset import ViewDataset
 
 __all__ = [
     "LoadedModel",
+    "Loader",
     "Scores",
     "TrainConfig",
     "Trained",
+    "ViewDataset",
     "evaluate",
     "label",
     "load",
     "score",
+    "to_device",
     "train",
 ]
 
 _HOME = {
     "LoadedModel": "models",
+    "Loader": "loader",
     "Scores": "evaluation",
     "TrainConfig": "config",
     "Trained": "loop",
+    "ViewDataset": "view_dataset",
     "evaluate": "evaluation",
     "label": "teacher",
     "load": "models",
     "score": "evaluation",
+    "to_device": "device",
     "train": "loop",
 }
 
