@@ -28,40 +28,42 @@ class Buffers:
                 # held by the list and by the call itself, and by nobody's view of it
                 if sys.getrefcount(self._owned[at]) == 2 and len(self._owned[at]) >= images:
                     return self._owned[at][:images]
-            made = self._allocate((images, height, width, 3))
+            # behind a memoryview: else numpy refers slices of an array that is itself a view to that one's owner
+            made: Array = np.asarray(memoryview(self._allocate((images, height, width, 3))))  # type: ignore[arg-type]
             if len(self._owned) < self._most:
                 self._owned.append(made)
             return made[:images]
 
 
 class Gate:
-    """Lets so many bytes through until some have left. What is larger than the room goes in alone."""
+    """Lets so many bytes through until some have left. What is larger than the room goes in alone.
+
+    closed: set it to let nothing more in; who waits or checks finds out within a twentieth of a second.
+    """
 
     def __init__(self, room: int) -> None:
-        self._room, self._inside, self._closed = room, 0, False
+        self._room, self._inside, self.closed = room, 0, False
         self._changed = threading.Condition()
+
+    def check(self) -> None:
+        """Raise InterruptedError if the gate is closed, or if the program ends with a stream open."""
+        if self.closed or not threading.main_thread().is_alive():
+            self.closed = True
+            raise InterruptedError
 
     def enter(self, size: int) -> None:
         """Wait for room. Raises InterruptedError once the gate is closed."""
         with self._changed:
-            while self._inside and self._inside + size > self._room and not self._closed:
-                self._changed.wait(0.2)
-                if not threading.main_thread().is_alive():
-                    self._closed = True  # the program ends with a stream open: nobody will take what is read
+            self.check()
+            while self._inside and self._inside + size > self._room:
+                self._changed.wait(0.05)
+                self.check()
             self._inside += size
-            if self._closed:
-                raise InterruptedError
 
     def leave(self, size: int) -> None:
         """What had entered is gone."""
         with self._changed:
             self._inside -= size
-            self._changed.notify_all()
-
-    def close(self) -> None:
-        """Nobody waits any longer."""
-        with self._changed:
-            self._closed = True
             self._changed.notify_all()
 
 

@@ -6,7 +6,6 @@ Legend: N rows of the version.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -19,7 +18,7 @@ from nsdata.table import Readers
 
 Array = NDArray[Any]
 
-_THREADS = 4
+_AT_ONCE = 64  # datasets opened together
 
 # As long as the store's other columns. Not by dataset, as those are: each number lies in memory once.
 _kept: WeakKeyDictionary[Readers, dict[tuple[int, int], tuple[Array, Array]]] = WeakKeyDictionary()
@@ -29,20 +28,25 @@ def called(readers: Readers, generation: Generation, columns: Schema, rows: int)
     """Confidence (N,) float32, 0 to 1, and pseudo-label (N,) int32, 0 to K-1; NaN and -1 where there is none.
 
     columns: of the generation's parts. rows: N. A dataset takes longer to open than both columns to read, and in a
-    bucket it is waited for: so both at once, in a few threads.
+    bucket both are waited for: so many are opened, and read, at once.
     """
     kept, key = _kept.setdefault(readers, {}), (generation.event, rows)
     if key not in kept:
-        confidence, pseudo = np.full(rows, np.nan, np.float32), np.full(rows, -1, np.int32)
-
-        def read(piece: tuple[int, int, str]) -> None:
-            start, count, name = piece
-            reader = readers.open(name, columns)
-            confidence[start : start + count] = reader.read("confidence", 0, count)
-            pseudo[start : start + count] = reader.read("pseudo_label", 0, count)
-
-        with ThreadPoolExecutor(_THREADS, thread_name_prefix="nsdata-called") as pool:
-            list(pool.map(read, pieces(generation)))
+        confidence, pseudo = np.empty(rows, np.float32), np.empty(rows, np.int32)
+        found = list(pieces(generation))
+        ends = [0, *(start + count for start, count, _ in found)]
+        for end, start in zip(ends, [*(start for start, _, _ in found), rows], strict=True):
+            confidence[end:start], pseudo[end:start] = np.nan, -1
+        for first in range(0, len(found), _AT_ONCE):
+            some = found[first : first + _AT_ONCE]
+            opened = readers.open_all([name for _, _, name in some], columns)
+            begun = [
+                (values[start : start + count], reader.reading(column, 0, count))
+                for (start, count, _), reader in zip(some, opened, strict=True)
+                for column, values in (("confidence", confidence), ("pseudo_label", pseudo))
+            ]
+            for place, read in begun:
+                place[:] = read()
         confidence.setflags(write=False)
         pseudo.setflags(write=False)
         kept[key] = confidence, pseudo

@@ -34,6 +34,7 @@ class Header(NamedTuple):
     orientation: int = 1
     channels: int = 0  # JPEG only: 1, 3 or 4
     end: int = 0  # JPEG only: where its EOI marker is
+    lossless: bool = False  # JPEG only: such a one cannot be decoded at a part of its size
 
 
 def header(data: bytes) -> Header:
@@ -78,7 +79,7 @@ _FRAMES = frozenset({0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB,
 
 def _jpeg(data: bytes) -> Header:
     width = height = channels = scans = 0
-    turned = 1
+    turned, lossless = 1, False
     at, total = 2, len(data)
     search = _MARKER.search
     while found := search(data, at):
@@ -87,7 +88,7 @@ def _jpeg(data: bytes) -> Header:
         if marker == 0xD9:
             if not scans:
                 raise BadImage("JPEG without a picture")
-            return Header("JPEG", width, height, data, turned, channels, at - 2)
+            return Header("JPEG", width, height, data, turned, channels, at - 2, lossless)
         length = (data[at] << 8) | data[at + 1]
         if length < 2:
             raise BadImage("damaged JPEG")
@@ -96,7 +97,8 @@ def _jpeg(data: bytes) -> Header:
             if bits != 8 or channels not in (1, 3, 4):
                 raise BadImage(f"unsupported JPEG of {channels} × {bits} bits")
             checked("JPEG", width, height)
-        elif marker == 0xE1 and data.startswith(b"Exif\0\0", at + 2):
+            lossless = marker == 0xC3
+        elif marker == 0xE1 and not scans and data.startswith(b"Exif\0\0", at + 2):
             turned = orientation(data[at + 8 : at + length])
         elif marker == 0xDA:
             scans += 1

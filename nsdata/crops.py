@@ -90,7 +90,12 @@ def random_resized(
     Sides are whole pixels, as is the place. Raises BadInput.
     """
     side = _side(size)
-    if not (0 < scale[0] <= scale[1] <= 1 and 0 < ratio[0] <= ratio[1]):
+    try:
+        (least, most), (narrow, wide) = scale, ratio
+        possible = 0 < least <= most <= 1 and 0 < narrow <= wide < math.inf
+    except (TypeError, ValueError):
+        possible = False
+    if not possible:
         raise BadInput(f"A crop of {scale} of the area at ratios {ratio} cannot be drawn.", "scale=(0.08, 1)")
 
     def boxes(widths: Array, heights: Array, keys: Array) -> Array:

@@ -171,7 +171,8 @@ def _sampled(
     mirror: bool,
 ) -> NDArray[np.uint8]:
     by = 1
-    if reduce and head.format == "JPEG":  # with sides swapped in both, the answer is the same for a turned picture
+    if reduce and head.format == "JPEG" and not head.lossless:
+        # with sides swapped in both, the answer is the same for a turned picture
         while by < 8 and box[2] - box[0] >= 2 * by * shape[1] and box[3] - box[1] >= 2 * by * shape[0]:
             by *= 2
     image, turned = _stored(head, by)

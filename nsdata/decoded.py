@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nsdata.classes import whole_number
 from nsdata.errors import BadInput
 
 Array = NDArray[Any]
@@ -27,9 +28,9 @@ class DecodedCache:
     """
 
     def __init__(self, budget: int, folder: str | Path | None = None) -> None:
-        if budget < 0:
+        self.budget, self.folder = whole_number("the cache's bytes", budget), folder
+        if self.budget < 0:
             raise BadInput(f"A cache of {budget:,} bytes cannot be.")
-        self.budget, self.folder = int(budget), folder
         self._made_for: tuple[Any, ...] | None = None
         self._rows: Array = np.empty(0, np.int64)
 
@@ -49,7 +50,9 @@ class DecodedCache:
             return
         try:
             with tempfile.TemporaryFile(dir=self.folder) as file:
-                os.posix_fallocate(file.fileno(), 0, int(np.prod(shape)))  # a full disk is found now, not by a crash
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(file.fileno(), 0, int(np.prod(shape)))  # a full disk is found now
+                file.truncate(int(np.prod(shape)))
                 self._images = np.memmap(file, np.uint8, "r+", shape=shape)
         except OSError as error:
             raise BadInput(

@@ -210,23 +210,24 @@ def compare(a: Side, b: Side, classes: Sequence[str]) -> Diff:
 
     old_c, sure_old_c = _of_teacher(a, at_a)
     new_c, sure_new_c = _of_teacher(b, at_b)
+    common = len(old_c)
     in_a, in_b = old_c >= 0, new_c >= 0
-    both = np.flatnonzero(in_a & in_b)
-    if len(both) < len(pos_a):
+    both = in_a & in_b
+    c = int(np.count_nonzero(both))
+    if c < common:
         pos_a, pos_b = pos_a[both], pos_b[both]
         old_c, new_c, sure_old_c, sure_new_c = old_c[both], new_c[both], sure_old_c[both], sure_new_c[both]
     at = np.flatnonzero(old_c != new_c)
     flipped = Flows(a.ids[pos_a[at]], old_c[at], new_c[at], names, sure_old_c[at], sure_new_c[at])
-    rose, fell = int((sure_new_c > sure_old_c).sum()), int((sure_new_c < sure_old_c).sum())
-    c = len(both)
+    rose, fell = int(np.count_nonzero(sure_new_c > sure_old_c)), int(np.count_nonzero(sure_new_c < sure_old_c))
     return Diff(
         a=a.name,
         b=b.name,
         classes=names,
-        common=len(in_a),
+        common=common,
         compared=c,
-        gained=int((in_b & ~in_a).sum()),
-        lost=int((in_a & ~in_b).sum()),
+        gained=int(np.count_nonzero(in_b)) - c,
+        lost=int(np.count_nonzero(in_a)) - c,
         added_ids=b.ids[only_b],
         removed_ids=a.ids[only_a],
         relabelled=relabelled,
@@ -246,8 +247,10 @@ def transitions_matrix(old_c: NDArray[np.int32], new_c: NDArray[np.int32], K: in
     for pseudo in (old_c, new_c):
         if len(pseudo) and (int(pseudo.min()) < 0 or int(pseudo.max()) >= K):
             raise BadInput(f"Pseudo-labels go from {pseudo.min()} to {pseudo.max()}; there are {K} classes.")
-    pairs = old_c.astype(np.int64) * K + new_c
-    return np.bincount(pairs, minlength=K * K).astype(np.int64, copy=False).reshape(K, K)
+    at = np.flatnonzero(old_c != new_c)
+    flips_KK = np.bincount(old_c[at].astype(np.int64) * K + new_c[at], minlength=K * K).reshape(K, K)
+    stayed_K = np.bincount(old_c, minlength=K) - flips_KK.sum(axis=1)
+    return (flips_KK + np.diag(stayed_K)).astype(np.int64, copy=False)
 
 
 def flips_matrix(old_c: NDArray[np.int32], new_c: NDArray[np.int32], K: int) -> NDArray[np.int64]:

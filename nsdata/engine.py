@@ -22,7 +22,7 @@ import shutil
 import struct
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
@@ -41,10 +41,10 @@ _PROXIES = ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy
 class Reader:
     """A published dataset, read-only. Not safe to share between threads, nor to pickle or fork."""
 
-    def __init__(self, url: str, schema: Schema) -> None:
+    def __init__(self, url: str, schema: Schema, opening: Any = None) -> None:
         self.url, self._schema = url, schema
         with _translated(url, "read"):
-            self._dataset: Any = _deeplake().open_read_only(url, **remote.engine_access(url))
+            self._dataset: Any = native(url) if opening is None else opening.result()
             self._columns = {name: self._dataset[name] for name in schema}
 
     def __len__(self) -> int:
@@ -57,6 +57,17 @@ class Reader:
             return np.asarray(self._schema[column].empty)
         with _translated(self.url, "read"):
             return self._checked(column, self._columns[column][start:stop], stop - start)
+
+    def reading(self, column: str, start: int, stop: int) -> Callable[[], np.ndarray[Any, Any]]:
+        """As ``read``, of at least one row, begun at once; call what it returns for the values."""
+        with _translated(self.url, "read"):
+            begun = self._columns[column].get_async(slice(start, stop))
+
+        def values() -> np.ndarray[Any, Any]:
+            with _translated(self.url, "read"):
+                return self._checked(column, begun.result(), stop - start)
+
+        return values
 
     def take(self, column: str, rows: Sequence[int] | NDArray[Any]) -> np.ndarray[Any, Any]:
         """These rows of a numeric column, in this order, repeats included."""
@@ -75,7 +86,7 @@ class Reader:
     def blobs_between(self, column: str, start: int, stop: int) -> list[bytes]:
         """Rows start..stop of a "bytes" column: of storage that is far away, whole files are read, not row by row."""
         with _translated(self.url, "read"):
-            return list(self._columns[column][start:stop])
+            return [blob or b"" for blob in self._columns[column][start:stop]]  # it reads b"" as None
 
     def texts(self, column: str, start: int = 0, stop: int | None = None) -> list[str]:
         """Rows start..stop of a "text" column."""
@@ -159,6 +170,13 @@ class Writer(Reader):
         # Also without an exception: only commit() keeps anything.
         with contextlib.suppress(Exception):
             self._dataset.rollback()
+
+
+def readers(urls: Sequence[str], schema: Schema) -> list[Reader]:
+    """Published datasets of one kind in one store, all opened at the same time."""
+    with _translated(urls[0], "read"):
+        begun = [_deeplake().open_read_only_async(url, **remote.engine_access(url)) for url in urls]
+    return [Reader(url, schema, opening) for url, opening in zip(urls, begun, strict=True)]
 
 
 def exists(url: str) -> bool:

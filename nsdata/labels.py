@@ -46,6 +46,11 @@ class Labels:
         return self._generation.number
 
     @property
+    def event(self) -> int:
+        """The event that sealed it: another one after ``--replace``."""
+        return self._generation.event
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """The K class names."""
         return self._table.state.classes
@@ -135,6 +140,18 @@ class Labels:
         """
         self._located(rows)
         return self._codec.decode(columns, self._width)
+
+    def between(self, start: int, stop: int) -> Array:
+        """(stop - start, K) float16: the soft labels of neighbouring rows, at least one; read as one piece.
+
+        Raises GenerationError for a row that the generation does not label.
+        """
+        first, last = self._located(np.asarray([start, stop - 1], np.int64))
+        if first != last:
+            return self.decoded(np.arange(start, stop), self.stored(start, stop))
+        (names, starts, _), columns = self._datasets, self._codec.soft_columns
+        reader, skipped = self._table.readers.open(names[first], self._columns), int(starts[first])
+        return self._codec.decode({c: reader.read(c, start - skipped, stop - skipped) for c in columns}, self._width)
 
     def take_known(self, rows: Array) -> Array:
         """(m, K) float16: as ``take``, with zeros for the rows that the generation does not label."""

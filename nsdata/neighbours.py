@@ -108,15 +108,16 @@ def reader_of(table: Table, rows: Array, blocks: Blocks | None) -> Table | Neigh
     """What gives the bytes of these rows fastest."""
     if blocks is not None:
         return Neighbours(table, rows, blocks.rows, 2 * blocks.together)
-    pixels = typical(table, rows)
-    if len(table) * pixels <= _SMALL:
+    pixels = int((table.width.astype(np.int64) * table.height).sum())  # of all, as blocks are read whole
+    if pixels <= _SMALL:
         if table.kept is None:
-            table.kept = Kept(table, max(1, _BLOCK // pixels))
+            table.kept = Kept(table, max(1, _BLOCK * len(table) // max(1, pixels)))
         kept: Kept = table.kept
         return kept
     return table
 
 
 def typical(table: Table, rows: Array) -> int:
-    """About how many pixels a picture has."""
-    return max(1, int(table.width[rows[:4096]].mean() * table.height[rows[:4096]].mean()))
+    """About how many pixels a picture has: the mean of a sample."""
+    some = rows[:: max(1, len(rows) // 4096)]
+    return max(1, int((table.width[some].astype(np.int64) * table.height[some]).mean()))

@@ -32,8 +32,8 @@ def order_by_key(key_n: NDArray[np.uint64], ids_n16: Ids) -> Positions:
 
 def id_halves(ids_n16: NDArray[np.uint8]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     """The ids as two numbers each, (n,) uint64 high and low: comparing (high, low) compares the hex ids."""
-    halves = np.ascontiguousarray(ids_n16).view(">u8").astype(np.uint64).reshape(-1, 2)
-    return halves[:, 0].copy(), halves[:, 1].copy()
+    halves = np.ascontiguousarray(ids_n16).view(">u8").reshape(-1, 2)
+    return halves[:, 0].astype(np.uint64), halves[:, 1].astype(np.uint64)
 
 
 def sort_packed(heads_n: NDArray[Any] | None, tails_n: NDArray[Any]) -> tuple[Positions, Mask]:
@@ -81,10 +81,10 @@ def by_id(order: Positions, same: Mask, ids_n16: Ids) -> Positions:
     if not bool(same.any()):
         return order
     at = _in_runs(same)
-    rows, runs = order[at], np.cumsum(~same[at]) - 1
+    rows, runs = order.take(at), np.cumsum(~same.take(at)) - 1
     for half in (0, 1):  # two ids rarely share their first 64 bits
         by, still = sort_packed(runs, _halves(rows, ids_n16, half))
-        rows = rows[by]
+        rows = rows.take(by)
         order[at] = rows
         if not bool(still.any()):
             break
@@ -112,6 +112,15 @@ def _in_runs(same: Mask) -> Positions:
     member = same.copy()
     member[:-1] |= same[1:]
     return np.flatnonzero(member)
+
+
+def spans(firsts_K: NDArray[np.int64], stops_K: NDArray[np.int64], n: int) -> Mask:
+    """(n,) bool: the places first…stop-1 of each span; spans ascend and do not overlap."""
+    edges = np.stack([firsts_K, stops_K], 1).ravel()
+    lengths = np.diff(edges, prepend=0, append=n)
+    inside = np.zeros(len(lengths), np.bool_)
+    inside[1::2] = True
+    return np.repeat(inside, lengths)
 
 
 def blocks(n: int) -> Iterator[slice]:

@@ -113,14 +113,26 @@ def _sources(store: Store, rows: NDArray[np.int64]) -> list[str]:
 def _side(store: Store, version: int | str) -> Side:
     at = store.at(version)
     table = at.table
-    rows = np.flatnonzero(table.visible)
+    rows = None if bool(table.visible.all()) else np.flatnonzero(table.visible)  # None: all, and nothing is copied
     gen = max(at.state.generations, default=None)
     labels = None if gen is None else at.labels(gen)
+
+    def seen(values: NDArray[Any]) -> NDArray[Any]:
+        return values if rows is None else values[rows]
+
+    def soft(positions: NDArray[np.int64]) -> NDArray[Any]:
+        assert labels is not None
+        wanted = positions if rows is None else rows[positions]
+        first, stop = int(wanted[0]), int(wanted[-1]) + 1
+        if stop - first == len(wanted) and bool((wanted[1:] > wanted[:-1]).all()):  # not one is left out
+            return labels.between(first, stop)
+        return labels.take(wanted)
+
     return Side(
         name=str(version),
-        ids=table.ids[rows],
-        label=table.label[rows],
-        pseudo=None if labels is None else labels.all_pseudo[rows],
-        confidence=None if labels is None else labels.all_confidence[rows],
-        soft=None if labels is None else lambda positions: labels.take(rows[positions]),
+        ids=seen(table.ids),
+        label=seen(table.label),
+        pseudo=None if labels is None else seen(labels.all_pseudo),
+        confidence=None if labels is None else seen(labels.all_confidence),
+        soft=None if labels is None else soft,
     )

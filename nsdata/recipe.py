@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,35 +68,79 @@ class Context:
         return self.selecting
 
 
-Applied = tuple[Array, str]  # rows after the step, remark
+class Chosen:
+    """The rows that a step left: a byte for each row of the version, until they are asked for, or are in an order.
+
+    Made of a mask (N,) bool, or of rows (n,) int64, which may repeat.
+    """
+
+    def __init__(self, mask: Array | None = None, rows: Array | None = None) -> None:
+        self._mask = mask
+        if rows is not None:
+            rows.setflags(write=False)
+            self.rows = rows
+        self._count = len(rows) if rows is not None else 0 if mask is None else int(np.count_nonzero(mask))
+
+    def __len__(self) -> int:
+        return self._count
+
+    @cached_property
+    def rows(self) -> Array:
+        """(n,) int64: the row numbers, kept from now on."""
+        rows = self.passing()
+        rows.setflags(write=False)
+        return rows
+
+    def passing(self) -> Array:
+        """(n,) int64: the row numbers, for now."""
+        if self._mask is None or "rows" in vars(self):
+            return self.rows
+        return np.flatnonzero(self._mask) if self._count < len(self._mask) else np.arange(self._count)
+
+    def only(self, passes: Callable[[Any], Array]) -> Chosen:
+        """Those that pass. ``passes`` is asked for a block at a time, by a slice or by row numbers."""
+        if self._mask is None:
+            keep = np.empty(len(self), np.bool_)
+            for block in blocks(len(self)):
+                keep[block] = passes(self.rows[block])
+            return self if bool(keep.all()) else Chosen(rows=self.rows[keep])
+        mask = np.empty_like(self._mask)
+        for block in blocks(len(mask)):
+            np.logical_and(self._mask[block], passes(block), out=mask[block])
+        kept = Chosen(mask)
+        return self if len(kept) == len(self) else kept
 
 
-def split(context: Context, rows: Array, names: list[str]) -> Applied:
+Applied = tuple[Chosen, str]  # what the step left, remark
+
+
+def split(context: Context, chosen: Chosen, names: list[str]) -> Applied:
     """Keep the images of these splits."""
     split, codes = context.store.table.split, [SPLITS.index(name) for name in names]
-    wanted = np.isin(np.arange(len(SPLITS)), codes)
-    return _kept(rows, lambda some: wanted[split[some]]), ""
+    if len(codes) == 1:
+        return chosen.only(lambda at: split[at] == codes[0]), ""
+    return chosen.only(lambda at: np.isin(split[at], codes)), ""
 
 
-def labelled(context: Context, rows: Array) -> Applied:
+def labelled(context: Context, chosen: Chosen) -> Applied:
     """Keep images with a person's label."""
     label = context.store.table.label
-    return _kept(rows, lambda some: label[some] >= 0), ""
+    return chosen.only(lambda at: label[at] >= 0), ""
 
 
-def unlabelled(context: Context, rows: Array) -> Applied:
+def unlabelled(context: Context, chosen: Chosen) -> Applied:
     """Keep images without a person's label."""
     label = context.store.table.label
-    return _kept(rows, lambda some: label[some] < 0), ""
+    return chosen.only(lambda at: label[at] < 0), ""
 
 
-def confident(context: Context, rows: Array, minimum: float, maximum: float | None) -> Applied:
+def confident(context: Context, chosen: Chosen, minimum: float, maximum: float | None) -> Applied:
     """Keep images whose confidence is at least ``minimum`` (and at most ``maximum``), compared as float32."""
     confidence = context.need("confident").all_confidence
-    kept = _kept(rows, lambda some: select.is_confident(confidence[some], minimum, maximum))
+    kept = chosen.only(lambda at: select.is_confident(confidence[at], minimum, maximum))
     remark = ""
-    if len(rows) and not len(kept):
-        known = confidence[rows]
+    if len(chosen) and not len(kept):
+        known = confidence[chosen.passing()]
         known = known[np.isfinite(known)]
         remark = (
             f"highest {np.format_float_positional(known.max(), 6, trim='-')}"
@@ -105,39 +150,41 @@ def confident(context: Context, rows: Array, minimum: float, maximum: float | No
     return kept, remark
 
 
-def agreeing(context: Context, rows: Array, gens: list[int]) -> Applied:
+def agreeing(context: Context, chosen: Chosen, gens: list[int]) -> Applied:
     """Keep images to which all these generations give the same pseudo-label."""
-    pseudo = [context.store.labels(gen).all_pseudo[rows] for gen in gens]
-    return rows[select.agreeing(pseudo)], ""
+    pseudo = [context.store.labels(gen).all_pseudo for gen in gens]
+    return chosen.only(lambda at: select.agreeing([every[at] for every in pseudo])), ""
 
 
-def where(context: Context, rows: Array, sql: str) -> Applied:
+def where(context: Context, chosen: Chosen, sql: str) -> Applied:
     """Keep images for which an SQL condition over the table ``images`` is true."""
     from nsdata.query import matching
 
     keep = np.zeros(len(context.store.table), bool)
     keep[matching(context.store, sql)] = True
-    return rows[keep[rows]], ""
+    return chosen.only(lambda at: keep[at]), ""
 
 
-def top(context: Context, rows: Array, n: int) -> Applied:
+def top(context: Context, chosen: Chosen, n: int) -> Applied:
     """Keep the ``n`` most confident images of each pseudo-class; ties by id."""
+    rows = chosen.passing()
     pseudo, confidence, ids = _judged(context, "top", rows)
-    return rows[select.top_per_class(pseudo, confidence, ids, n, len(context.store.classes))], ""
+    return Chosen(rows=rows[select.top_per_class(pseudo, confidence, ids, n, len(context.store.classes))]), ""
 
 
-def balanced(context: Context, rows: Array, per_class: int, seed: int) -> Applied:
+def balanced(context: Context, chosen: Chosen, per_class: int, seed: int) -> Applied:
     """``per_class`` of each pseudo-class: the most confident of a full one, repeats in a short one (paper, 2.1)."""
+    rows = chosen.passing()
     pseudo, confidence, ids = _judged(context, "balanced", rows)
     classes = context.store.classes
-    kept = rows[select.balanced(pseudo, confidence, ids, per_class, len(classes), seed=seed)]
-    have = np.bincount(pseudo if not len(pseudo) or pseudo.min() >= 0 else pseudo[pseudo >= 0], minlength=len(classes))
-    return kept, _balance_remark(have, per_class, classes)
+    kept = rows.take(select.balanced(pseudo, confidence, ids, per_class, len(classes), seed=seed))
+    return Chosen(rows=kept), _balance_remark(select.sizes(pseudo, len(classes)), per_class, classes)
 
 
-def sample(context: Context, rows: Array, n: int, seed: int) -> Applied:
+def sample(context: Context, chosen: Chosen, n: int, seed: int) -> Applied:
     """``n`` distinct images, drawn by a hash of (seed, id); the order stays."""
-    return rows[select.sample(_ids_of(context, rows), n, seed=seed, rows=len(rows))], ""
+    rows = chosen.passing()
+    return Chosen(rows=rows[select.sample(_ids_of(context, rows), n, seed=seed, rows=len(rows))]), ""
 
 
 STEPS: dict[str, Callable[..., Applied]] = {
@@ -183,18 +230,10 @@ def one_line(text: str) -> str:
     return " ".join(text.split("\n")) if "\n" in text else text
 
 
-def _kept(rows: Array, passes: Callable[[Array], Array]) -> Array:
-    """Those of the rows that pass; asked for a block at a time, so that no column is copied at length."""
-    keep = np.empty(len(rows), np.bool_)
-    for block in blocks(len(rows)):
-        keep[block] = passes(rows[block])
-    return rows if bool(keep.all()) else rows[keep]
-
-
 def _judged(context: Context, step: str, rows: Array) -> tuple[Array, Array, Callable[[Array], Array]]:
     """(n,) pseudo-labels and confidences of the rows, and what reads their ids."""
     labels = context.need(step)
-    return labels.all_pseudo[rows], labels.all_confidence[rows], _ids_of(context, rows)
+    return labels.all_pseudo.take(rows), labels.all_confidence.take(rows), _ids_of(context, rows)
 
 
 def _ids_of(context: Context, rows: Array) -> Callable[[Array], Array]:
@@ -223,7 +262,7 @@ def ids_at(table: Table, rows: Array) -> Array:
         read = table.readers.open(segment.name, SEGMENT).read(
             "id", first - segment.start, first - segment.start + int(some[-1]) + 1
         )
-        found[begin:end] = read[some]
+        np.take(read, some, axis=0, out=found[begin:end], mode="clip")  # all are inside
         begin = end
     if order is None:
         return found

@@ -15,38 +15,18 @@ Shapes: n rows given, m rows chosen, K classes.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nsdata.errors import BadInput
-from nsdata.ordering import Ids, Mask, Positions, blocks, by_id, ids_at, sort_packed
+from nsdata.lots import drawn, lots_of
+from nsdata.lots import mix as mix
+from nsdata.ordering import Ids, Mask, Positions, blocks, by_id, sort_packed, spans
 from nsdata.ordering import id_halves as id_halves
 from nsdata.ordering import order_by_key as order_by_key
-
-_MASK = (1 << 64) - 1
-_GOLDEN = 0x9E3779B97F4A7C15  # splitmix64's increment and its two multipliers
-_MULTIPLY_1 = 0xBF58476D1CE4E5B9
-_MULTIPLY_2 = 0x94D049BB133111EB
-
-
-def mix(seed: int, epoch: int, rows: NDArray[Any], copies: NDArray[Any] | int = 0) -> NDArray[np.uint64]:
-    """64 well-mixed bits per (seed, epoch, row, copy): the key of a shuffle, the seed of an image's noise.
-
-    seed, epoch: 0 … 2**64-1. rows: (n,) integers. copies: (n,) integers or one for all. Returns (n,) uint64.
-    Each of the four is absorbed in turn by splitmix64's finaliser (Steele, Lea & Flood 2014), written out
-    here so that no release of any library can change what a saved view or a resumed run means.
-    """
-    for name, value in (("seed", seed), ("epoch", epoch)):
-        if not 0 <= value <= _MASK:
-            raise BadInput(f"The {name} is {value}; it must be 0 or more and fit 64 bits.")
-    state = _finalise_int((_finalise_int(int(seed)) ^ int(epoch)) & _MASK)
-    rows_n = np.atleast_1d(rows).astype(np.uint64)
-    mixed_n = _finalise(rows_n ^ np.uint64(state))
-    if isinstance(copies, np.ndarray):
-        return _finalise(mixed_n ^ copies.astype(np.uint64))
-    return _finalise(mixed_n ^ np.uint64(copies & _MASK))
 
 
 def seeded_order(rows: NDArray[Any], copies: NDArray[Any] | None = None, *, seed: int, epoch: int = 0) -> Positions:
@@ -74,7 +54,7 @@ def align(ids_n16: NDArray[np.uint8], ids_m16: NDArray[np.uint8]) -> tuple[Posit
     n, m = len(ids_n16), len(ids_m16)
     k = min(n, m)
     nothing = np.empty(0, np.int64)
-    if np.array_equal(ids_n16[:k], ids_m16[:k]):  # one side is the whole start of the other
+    if ids_n16 is ids_m16 or np.array_equal(ids_n16[:k], ids_m16[:k]):  # one side is the whole start of the other
         same = np.arange(k)
         return same, same, np.arange(k, n), np.arange(k, m)
     if k == 0:
@@ -130,7 +110,8 @@ def top_per_class(
     never chosen. Raises BadInput for a pseudo-label above K-1 or n < 1.
     """
     _at_least_one(n, "the number of rows per class")
-    return _ranked(pseudo_n, confidence_n, ids_n16, n, _sizes(pseudo_n, confidence_n, K))
+    sizes_K = sizes(pseudo_n, K, confidence_n)
+    return _ranked(*_sorted(pseudo_n, confidence_n, sizes_K), ids_n16, n, sizes_K)
 
 
 def balanced(
@@ -154,19 +135,21 @@ def balanced(
     Raises BadInput for a pseudo-label above K-1 or per_class < 1.
     """
     _at_least_one(per_class, "the number of rows per class")
-    sizes_K = _sizes(pseudo_n, confidence_n, K)
+    sizes_K = sizes(pseudo_n, K, confidence_n)
     whole_K, rest_K = np.divmod(per_class, np.maximum(sizes_K, 1))
     short_K = (sizes_K > 0) & (sizes_K < per_class)
     again = None
-    if bool((short_K & (rest_K > 0)).any()):  # before the ranking: not everything lies in memory at once
-        again = np.zeros(len(pseudo_n), np.bool_)
-        again[_drawn(pseudo_n, confidence_n, ids_n16, np.where(short_K, rest_K, 0), seed)] = True
-    ranked = _ranked(pseudo_n, confidence_n, ids_n16, per_class, sizes_K)
+    with ThreadPoolExecutor(1, thread_name_prefix="nsdata-select") as pool:  # ids are read by this thread alone
+        sorting = pool.submit(_sorted, pseudo_n, confidence_n, sizes_K)
+        if bool((short_K & (rest_K > 0)).any()):
+            again = np.zeros(len(pseudo_n), np.bool_)
+            again[drawn(pseudo_n, confidence_n, ids_n16, np.where(short_K, rest_K, 0), sizes_K, seed)] = True
+        ranked = _ranked(*sorting.result(), ids_n16, per_class, sizes_K)
     if not bool(short_K.any()):
         return ranked
     times = np.repeat(np.where(short_K, whole_K, 1), np.minimum(sizes_K, per_class))
     if again is not None:
-        times += again[ranked]
+        times += again.take(ranked)
     return np.repeat(ranked, times)
 
 
@@ -183,7 +166,10 @@ def sample(ids_n16: Ids, n: int, *, seed: int, rows: int | None = None) -> Posit
         rows = len(ids_n16)
     if n > rows:
         raise BadInput(f"A sample of {n:,} was asked of {rows:,} rows.")
-    order, same = sort_packed(None, _lots(None, rows, ids_n16, seed))
+    lots = np.empty(rows, np.uint64)
+    for block in blocks(rows):
+        lots[block] = lots_of(np.arange(block.start, min(block.stop, rows)), ids_n16, seed)
+    order, same = sort_packed(None, lots)
     return np.sort(by_id(order, same, ids_n16)[:n])
 
 
@@ -198,131 +184,60 @@ def agreeing(pseudo_gn: Sequence[NDArray[np.int32]]) -> Mask:
     return same
 
 
-def _sizes(pseudo_n: NDArray[np.int32], confidence_n: NDArray[np.float32], K: int) -> NDArray[np.int64]:
-    """(K,) rows of each class that have a confidence. Raises BadInput for a pseudo-label above K-1."""
+def sizes(pseudo_n: NDArray[np.int32], K: int, confidence_n: NDArray[np.float32] | None = None) -> NDArray[np.int64]:
+    """(K,) rows of each class, with ``confidence_n`` those that have one. Raises BadInput for one above K-1."""
     if len(pseudo_n) and int(pseudo_n.max()) >= K:
         raise BadInput(f"There is a pseudo-label {int(pseudo_n.max())}; the store has {K} classes, 0…{K - 1}.")
-    sizes_K = np.zeros(K, np.int64)
+    sizes_K = np.zeros(K + 1, np.int64)
     for block in blocks(len(pseudo_n)):
-        classes, sure = pseudo_n[block], confidence_n[block]
-        sizes_K += np.bincount(classes[(classes >= 0) & (sure == sure)], minlength=K)
-    return sizes_K
+        classes = pseudo_n[block] + 1
+        if confidence_n is not None and bool((unknown := np.isnan(confidence_n[block])).any()):
+            classes[unknown] = 0
+        sizes_K += np.bincount(classes, minlength=K + 1)
+    return sizes_K[1:]
 
 
-def _ranked(
-    pseudo_n: NDArray[np.int32],
-    confidence_n: NDArray[np.float32],
-    ids_n16: Ids,
-    n: int,
-    sizes_K: NDArray[np.int64],
-) -> Positions:
-    """The first ``n`` of each class by (confidence descending, id), class by class; ``sizes_K`` from ``_sizes``.
+def _sorted(
+    pseudo_n: NDArray[np.int32], confidence_n: NDArray[np.float32], sizes_K: NDArray[np.int64]
+) -> tuple[Positions, Mask]:
+    """Positions by (class, confidence descending), and where one equals the one before; ``sizes_K`` of ``sizes``."""
+    if int(sizes_K.sum()) == len(pseudo_n):
+        return sort_packed(pseudo_n, _descending(confidence_n))
+    rows = np.flatnonzero((pseudo_n >= 0) & (confidence_n == confidence_n))
+    order, same = sort_packed(pseudo_n[rows], _descending(confidence_n[rows]))
+    return rows[order], same
+
+
+def _ranked(order: Positions, same: Mask, ids_n16: Ids, n: int, sizes_K: NDArray[np.int64]) -> Positions:
+    """The first ``n`` of each class by (confidence descending, id), class by class, of what ``_sorted`` gave.
 
     Below the cut no ties are settled, so no ids are read for what is left out.
     """
-    rows = _those((pseudo_n >= 0) & (confidence_n == confidence_n))
-    if rows is None:
-        order, same = sort_packed(pseudo_n, _descending(confidence_n))
-    else:
-        order, same = sort_packed(pseudo_n[rows], _descending(confidence_n[rows]))
     ends_K = np.cumsum(sizes_K)
     firsts_K = ends_K - sizes_K
-    if bool((sizes_K > n).any()):
-        # of each class n, and all that tie with the last of these
-        stops_K = firsts_K + np.minimum(sizes_K, n)
-        for k in np.flatnonzero(stops_K < ends_K):
-            stops_K[k] += _length(same[stops_K[k] : ends_K[k]])
-        kept = _spans(firsts_K, stops_K, len(order))
-        order, same = order[kept], same[kept]
-        firsts_K = np.cumsum(stops_K - firsts_K) - (stops_K - firsts_K)
-    order = order if rows is None else rows[order]
+    stops_K = firsts_K + np.minimum(sizes_K, n)
+    for k in np.flatnonzero(stops_K < ends_K):  # of each class n, and all that tie with the last of these
+        below = same[stops_K[k] : ends_K[k]]
+        below[_length(below) :] = False
     order = by_id(order, same, ids_n16)
-    if len(order) > int(np.minimum(sizes_K, n).sum()):
-        order = order[_spans(firsts_K, firsts_K + np.minimum(sizes_K, n), len(order))]
-    return order
-
-
-def _drawn(
-    pseudo_n: NDArray[np.int32],
-    confidence_n: NDArray[np.float32],
-    ids_n16: Ids,
-    counts_K: NDArray[np.int64],
-    seed: int,
-) -> Positions:
-    """Positions of ``counts_K`` rows of each class: the first by (lot, id). No ids are read of classes with a 0."""
-    drawing_n = (counts_K > 0)[pseudo_n]
-    drawing_n &= pseudo_n >= 0  # -1 is the last class to numpy
-    drawing_n &= confidence_n == confidence_n
-    rows = _those(drawing_n)
-    classes = pseudo_n if rows is None else pseudo_n[rows]
-    order, same = sort_packed(classes, _lots(rows, len(classes), ids_n16, seed))
-    order = by_id(order, same, ids_n16 if rows is None else lambda at: ids_at(ids_n16, rows[at]))
-    ends_K = np.cumsum(np.bincount(classes, minlength=len(counts_K)))
-    firsts_K = np.append(0, ends_K[:-1])
-    drawn = order[_spans(firsts_K, firsts_K + counts_K, len(order))]
-    return drawn if rows is None else rows[drawn]
-
-
-def _those(wanted_n: Mask) -> Positions | None:
-    """Positions of the wanted; None for all, which saves a copy of every column."""
-    return None if bool(wanted_n.all()) else np.flatnonzero(wanted_n)
+    return order[spans(firsts_K, stops_K, len(order))] if bool((stops_K < ends_K).any()) else order
 
 
 def _descending(confidence_n: NDArray[np.float32]) -> NDArray[np.uint32]:
     """(n,) uint32 that sort from the highest confidence to the lowest."""
-    keys = confidence_n.astype(np.float32)
-    keys += np.float32(0)  # -0.0 is 0.0
-    bits: NDArray[np.uint32] = keys.view(np.uint32)
-    # the order of IEEE floats is that of their bits, once negative ones are flipped; inverted: high first
-    negative = bits >= np.uint32(1 << 31)
-    if bool(negative.any()):
-        bits[~negative] ^= np.uint32(0x7FFF_FFFF)
-    else:
-        bits ^= np.uint32(0x7FFF_FFFF)
-    return bits
-
-
-def _lots(rows: Positions | None, m: int, ids_n16: Ids, seed: int) -> NDArray[np.uint64]:
-    """The lots (m,) uint64 that the ids at these m ascending positions (None: the first m) draw for this seed."""
-    lots = np.empty(m, np.uint64)
-    for block in blocks(m):
-        some = np.arange(block.start, min(block.stop, m)) if rows is None else rows[block]
-        lots[block] = mix(seed, 0, *id_halves(ids_at(ids_n16, some)))
-    return lots
+    keys = np.empty(len(confidence_n), np.uint32)
+    for block in blocks(len(keys)):
+        bits = (confidence_n[block].astype(np.float32, copy=False) + np.float32(0)).view(np.uint32)  # -0.0 is 0.0
+        # the order of IEEE floats is that of their bits, once negative ones are flipped; inverted: high first
+        flip = np.where(bits < np.uint32(1 << 31), np.uint32(0x7FFF_FFFF), np.uint32(0))
+        np.bitwise_xor(bits, flip, out=keys[block])
+    return keys
 
 
 def _length(same: Mask) -> int:
     """How many of the first are True without a gap."""
     first = int(same.argmin())  # it stops at the first False
     return len(same) if same[first] else first
-
-
-def _spans(firsts_K: NDArray[np.int64], stops_K: NDArray[np.int64], n: int) -> Mask:
-    """(n,) bool: the places first…stop-1 of each span; spans ascend and do not overlap."""
-    edges = np.stack([firsts_K, stops_K], 1).ravel()
-    lengths = np.diff(edges, prepend=0, append=n)
-    inside = np.zeros(len(lengths), np.bool_)
-    inside[1::2] = True
-    return np.repeat(inside, lengths)
-
-
-def _finalise(value_n: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """splitmix64's step and finaliser on an array: array arithmetic wraps silently, as it should here."""
-    value_n = value_n + np.uint64(_GOLDEN)
-    value_n ^= value_n >> np.uint64(30)
-    value_n *= np.uint64(_MULTIPLY_1)
-    value_n ^= value_n >> np.uint64(27)
-    value_n *= np.uint64(_MULTIPLY_2)
-    value_n ^= value_n >> np.uint64(31)
-    return value_n
-
-
-def _finalise_int(value: int) -> int:
-    """The same on one Python integer (numpy scalars would warn of the overflow that is meant)."""
-    value = (value + _GOLDEN) & _MASK
-    value = ((value ^ (value >> 30)) * _MULTIPLY_1) & _MASK
-    value = ((value ^ (value >> 27)) * _MULTIPLY_2) & _MASK
-    return value ^ (value >> 31)
 
 
 def _at_least_one(n: int, what: str) -> None:

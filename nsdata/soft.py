@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from nsdata.labels import Labels
+    from nsdata.table import Table
 
 Array = NDArray[Any]
 
@@ -67,3 +68,12 @@ class SoftLabels:
                 self._held[name] = np.empty((self._span, *values.shape[1:]), values.dtype)
             self._held[name][self._filled : stop] = values
         self._filled = stop
+
+
+def soft_labels(table: Table, labels: Labels, rows: Array) -> SoftLabels:
+    """The soft labels of a view for one stream; what the last stream of the same stretch of rows has read is kept."""
+    key = (labels.event, int(rows.min()), int(rows.max()))
+    if table.kept_soft is None or table.kept_soft[0] != key:
+        table.kept_soft = (key, SoftLabels(labels, rows))
+    kept: SoftLabels = table.kept_soft[1]
+    return kept

@@ -9,10 +9,14 @@ Legend: n rows of the view (repeats included), B batch, h x w pixels, K classes.
 
 from __future__ import annotations
 
+import os
+import threading
+import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,27 +25,26 @@ from numpy.typing import NDArray
 from nsdata.buffers import Allocate, Buffers, Gate, empty
 from nsdata.checking import cores
 from nsdata.classes import whole_number
-from nsdata.crops import Crop, mirrored, whole
+from nsdata.crops import Crop, whole
 from nsdata.decoded import DecodedCache
-from nsdata.decoding import decode_boxes
 from nsdata.epochs import Order, plan
-from nsdata.errors import BadImage, BadInput, EmptyView, StoreDamaged
-from nsdata.ids import hexes
+from nsdata.errors import BadInput, EmptyView
 from nsdata.neighbours import Kept, Neighbours, blocks_of, reader_of, typical
-from nsdata.soft import SoftLabels
+from nsdata.pictures import Cropped, Custom, Decode, Job, Pictures, different
+from nsdata.soft import SoftLabels, soft_labels
 from nsdata.table import Table
 
 if TYPE_CHECKING:
     from nsdata.labels import Labels
 
 Array = NDArray[Any]
-Decode = Callable[[bytes, int], Array]
 
 _AHEAD, _AHEAD_SMALL = 3, 8  # batches being read or decoded while one is used: at least, and at most to fill
 _UNDER_WAY = 16 << 20  # … so many pixels: handing over a batch of small pictures takes as long as decoding some
 _PIECE = 2 << 20  # pixels that a thread decodes before it looks up
 _READ = 32 << 20  # pixels, about 20 MB of JPEG, that are asked for at once
 _UNDECODED = 256 << 20  # bytes read and not yet decoded, at most
+_PATIENCE, _MOMENT = 2.0, 0.25  # seconds that threads have to end in, of a closed stream and of a forgotten one
 _FAR_READERS = 4  # requests under way where an answer takes long
 
 
@@ -80,7 +83,7 @@ def stream(
     cache: DecodedCache | None = None,
     threads: int | None = None,
     allocate: Allocate | None = None,
-) -> Generator[Batch, None, None]:
+) -> Stream:
     """Decoded batches of these rows.
 
     decode:    a Crop; None for pictures as they are, all of one size; or a function of one image's bytes and key, which
@@ -94,80 +97,204 @@ def stream(
     threads:   that decode; None = one for each core.
     allocate:  makes the (B, h, w, 3) uint8 arrays that batches lie in, which are used again when nobody holds them.
 
-    Raises EmptyView for no rows, BadInput for a bad batch size or pictures of different sizes, StoreDamaged for a
-    picture that cannot be decoded. Closing the iterator (or an exception in the loop) stops all threads.
+    Raises EmptyView for no rows, BadInput for wrong numbers or pictures of different sizes, StoreDamaged for a picture
+    that cannot be decoded. Closing the stream, or forgetting it, stops all threads.
     """
     if not len(rows):
         raise EmptyView("The view keeps no rows, so there is nothing to stream.")
     rows = np.asarray(rows, np.int64)
     ordered = Order(
-        whole_number("batch_size", batch_size), seed, shuffle, drop_last, blocks_of(table, rows, order), rank, world
+        batch_size=whole_number("batch_size", batch_size),
+        seed=whole_number("seed", seed),
+        shuffle=shuffle,
+        drop_last=drop_last,
+        blocks=blocks_of(table, rows, order),
+        rank=whole_number("rank", rank),
+        world=whole_number("world", world),
     )
-    workers = whole_number("threads", threads or cores())
+    workers = cores() if threads is None else whole_number("threads", threads)
     if workers < 1:
         raise BadInput(f"{workers} threads cannot decode; at least 1 is needed.")
+    for name, number in (("start", start), ("epochs", 1 if epochs is None else epochs)):
+        if whole_number(name, number) < 0:
+            raise BadInput(f"{name} is {number}; 0 or more was expected.")
     crop = _as_they_are(table, rows) if decode is None else decode
-    soft = None if labels is None else SoftLabels(labels, rows)
-    pictures: _Pictures
-    if isinstance(crop, Crop):
-        if cache is not None:
-            if not crop.fixed:
-                raise BadInput("A random crop differs in every epoch, so its pixels cannot be kept.", "Leave out cache")
-            cache.prepare(rows, crop.height, crop.width, crop)
-        pictures = _Cropped(table, crop, cache, Buffers(allocate or empty))
-    else:
-        pictures = _Custom(table, crop)
+    soft = None if labels is None else soft_labels(table, labels, rows)
+    pictures = _pictures(table, rows, crop, cache, allocate)
     batches = plan(rows, ordered, epochs=epochs, start=start)
-    pixels = typical(table, rows)
-    piece = max(1, min(-(-ordered.batch_size // workers), _PIECE // pixels))
-    ahead = max(_AHEAD, 1 + -(-2 * workers * piece // ordered.batch_size))
-    ahead = max(ahead, min(_AHEAD_SMALL, _UNDER_WAY // (ordered.batch_size * pixels)))
-    reader = reader_of(table, rows, ordered.blocks)
-    yield from _run(table, reader, batches, pictures, soft, _Sizes(workers, piece, max(piece, _READ // pixels), ahead))
+    sizes = _sizes(ordered.batch_size, workers, typical(table, rows), crop)
+    return Stream(table, reader_of(table, rows, ordered.blocks), batches, pictures, soft, sizes)
 
 
-def _run(
-    table: Table,
-    store: Table | Neighbours | Kept,
-    batches: Iterator[tuple[Array, Array]],
-    pictures: _Pictures,
-    soft: SoftLabels | None,
-    sizes: _Sizes,
-) -> Generator[Batch, None, None]:
-    """Keep batches under way, hand them out in order, and leave no thread behind."""
-    reader = ThreadPoolExecutor(_FAR_READERS if table.is_far else 1, thread_name_prefix="nsdata-read")
-    pool = ThreadPoolExecutor(sizes.workers, thread_name_prefix="nsdata-decode")
-    gate = Gate(_UNDECODED)
+def _pictures(
+    table: Table, rows: Array, crop: Crop | Decode, cache: DecodedCache | None, allocate: Allocate | None
+) -> Pictures:
+    if not isinstance(crop, Crop):
+        return Custom(table, crop)
+    if cache is not None:
+        if not crop.fixed or crop.flip:
+            raise BadInput("A random crop differs in every epoch, so its pixels cannot be kept.", "Leave out cache")
+        cache.prepare(rows, crop.height, crop.width, crop)
+    return Cropped(table, crop, cache, Buffers(allocate or empty))
 
-    def fetch(rows_B: Array, keys_B: Array) -> tuple[_Job, Array | None]:
-        job = pictures.begin(rows_B, keys_B)
+
+def _sizes(batch_size: int, workers: int, pixels: int, crop: Crop | Decode) -> _Sizes:
+    """For pictures of about so many pixels."""
+    shown = max(pixels, crop.height * crop.width) if isinstance(crop, Crop) else pixels
+    piece = max(1, min(-(-batch_size // workers), _PIECE // pixels))
+    ahead = max(_AHEAD, 1 + -(-2 * workers * piece // batch_size))
+    ahead = max(ahead, min(_AHEAD_SMALL, _UNDER_WAY // (batch_size * shown)))
+    return _Sizes(workers, piece, max(piece, _READ // pixels), ahead)
+
+
+class Stream:
+    """An iterator of batches, kept under way by threads of its own from the first ``next`` to the last or to ``close``.
+
+    May be handed from thread to thread. A forked child cannot go on with it: it has no such threads.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        store: Table | Neighbours | Kept,
+        batches: Iterator[tuple[Array, Array]],
+        pictures: Pictures,
+        soft: SoftLabels | None,
+        sizes: _Sizes,
+    ) -> None:
+        self._table, self._store, self._batches, self._pictures = table, store, batches, pictures
+        self._soft, self._sizes, self._gate, self._process = soft, sizes, Gate(_UNDECODED), os.getpid()
+        self._under_way: deque[Future[tuple[Job, Array | None]]] = deque()
+        self._threads: _Threads | None = None
+
+    def __iter__(self) -> Stream:
+        return self
+
+    def __next__(self) -> Batch:
+        if os.getpid() != self._process:
+            raise BadInput("A stream was begun in another process.", "Begin a new one: view.stream(…)")
+        if self._gate.closed:
+            raise StopIteration
+        try:
+            return self._next()
+        except BaseException as error:
+            interrupted = self._gate.closed and isinstance(error, InterruptedError)
+            self.close()
+            if interrupted:
+                raise BadInput("The stream was closed while a batch was waited for.") from None
+            raise
+
+    def _next(self) -> Batch:
+        if self._threads is None:
+            self._threads = _Threads(self._table, self._sizes.workers)
+        while len(self._under_way) < self._sizes.ahead and (item := next(self._batches, None)) is not None:
+            work = _Fetch(self._store, self._pictures, self._soft, self._sizes, self._gate, self._threads)
+            self._under_way.append(self._threads.read(work, *item))
+        if not self._under_way:
+            raise StopIteration
+        job, soft_BK = self._under_way.popleft().result()
+        return Batch(self._pictures.finish(job), job.rows, self._table.label[job.rows], soft_BK, job.keys)
+
+    def close(self) -> None:
+        """Stop all threads, and wait until they have ended; of one in slow hands, a user's function's or a far
+        storage's, for 2 seconds."""
+        self._end(_PATIENCE)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_threads") and os.getpid() == self._process:
+            self._end(_MOMENT)
+
+    def _end(self, seconds: float) -> None:
+        """Threads end by themselves once they see that the gate is closed, and that nobody refers to their executor.
+
+        The garbage collector may be here in the middle of anything, in any thread. So no lock is taken, not even an
+        executor's, and nothing is waited for without end.
+        """
+        self._gate.closed = True
+        threads, self._threads = self._threads, None
+        self._under_way.clear()
+        if threads is not None:
+            threads.end(seconds)
+
+
+class _Threads:
+    """One or more that read, with open datasets lent to them, and a pool that decodes."""
+
+    def __init__(self, table: Table, workers: int) -> None:
+        self._readers = readers = table.readers
+        self._lent = [readers.lend() for _ in range(_FAR_READERS if table.is_far else 1)]
+        waiting = list(self._lent)
+        # nobody else may refer to these two, or their threads would not end: not even an exception's frames
+        self._reader: ThreadPoolExecutor | None = ThreadPoolExecutor(
+            len(waiting), "nsdata-read", lambda: readers.use(waiting.pop())
+        )
+        self._pool: ThreadPoolExecutor | None = ThreadPoolExecutor(workers, "nsdata-decode")
+
+    def read(self, work: Callable[..., Any], *args: Any) -> Future[Any]:
+        """Run it in a reading thread."""
+        if self._reader is None:
+            raise InterruptedError
+        return self._reader.submit(work, *args)
+
+    def decode(self, work: Callable[..., Any], *args: Any) -> Future[Any]:
+        """Run it in a decoding thread. Raises InterruptedError once these threads were let go of."""
+        if self._pool is None:
+            raise InterruptedError
+        return self._pool.submit(work, *args)
+
+    def end(self, seconds: float) -> None:
+        """Let go of the executors and wait so long; the open datasets serve the next stream."""
+        reader, pool = self._reader, self._pool
+        assert reader is not None and pool is not None
+        self._reader = self._pool = None
+        until = time.monotonic() + seconds
+        running = list(reader._threads)
+        del reader
+        _join(running, until)  # first: it may be starting threads of the other just now
+        running += pool._threads
+        del pool
+        _join(running, until)
+        if not any(thread.is_alive() for thread in running):
+            for opened in self._lent:
+                self._readers.take_back(opened)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetch:
+    """Reads a batch, and hands it to the decoding threads piece by piece."""
+
+    store: Table | Neighbours | Kept
+    pictures: Pictures
+    soft: SoftLabels | None
+    sizes: _Sizes
+    gate: Gate
+    threads: _Threads
+
+    def __call__(self, rows_B: Array, keys_B: Array) -> tuple[Job, Array | None]:
+        sizes, gate = self.sizes, self.gate
+        gate.check()
+        job = self.pictures.begin(rows_B, keys_B)
         for first in range(0, len(job.needed), sizes.read):
             needed = job.needed[first : first + sizes.read]
-            blobs = store.blobs(rows_B[needed])
+            blobs = self.store.blobs(rows_B[needed])
             for at in range(0, len(needed), sizes.piece):
                 part = blobs[at : at + sizes.piece]
                 size = sum(map(len, part))
                 gate.enter(size)
-                work = pool.submit(pictures.decode, job, needed[at : at + sizes.piece], part)
-                work.add_done_callback(lambda _, size=size: gate.leave(size))  # type: ignore[misc]
+                work = self.threads.decode(self.pictures.decode, job, needed[at : at + sizes.piece], part, gate)
+                work.add_done_callback(partial(_left, gate, size))
                 job.work.append(work)
-        return job, None if soft is None else soft.take(rows_B)
+        return job, None if self.soft is None else self.soft.take(rows_B)
 
-    under_way: deque[Future[tuple[_Job, Array | None]]] = deque()
-    try:
-        while True:
-            while len(under_way) < sizes.ahead and (item := next(batches, None)) is not None:
-                under_way.append(reader.submit(fetch, *item))
-            if not under_way:
-                return
-            job, soft_BK = under_way.popleft().result()
-            images = pictures.finish(job)
-            yield Batch(images, job.rows, table.label[job.rows], soft_BK, job.keys)
-            del job, images  # so that the consumer alone decides how long a batch lives
-    finally:
-        gate.close()
-        reader.shutdown(wait=True, cancel_futures=True)
-        pool.shutdown(wait=True, cancel_futures=True)
+
+def _join(threads: list[threading.Thread], until: float) -> None:
+    for thread in threads:
+        if thread is not threading.current_thread():
+            thread.join(max(0.0, until - time.monotonic()))
+
+
+def _left(gate: Gate, size: int, done: Future[Any]) -> None:
+    gate.leave(size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,108 +307,11 @@ class _Sizes:
     ahead: int
 
 
-class _Job:
-    """One batch under way. needed: (m,) positions in the batch of the pictures that must be decoded."""
-
-    def __init__(self, rows: Array, keys: Array, needed: Array) -> None:
-        self.rows, self.keys, self.needed = rows, keys, needed
-        self.work: list[Future[Any]] = []
-        self.images: Array | None = None
-        self.boxes: Array | None = None
-        self.mirror: Array | None = None
-
-
-class _Cropped:
-    """Pictures cropped into batches that were allocated before, some of them from a cache."""
-
-    def __init__(self, table: Table, crop: Crop, cache: DecodedCache | None, buffers: Buffers) -> None:
-        self.table, self.crop, self.cache, self.buffers = table, crop, cache, buffers
-
-    def begin(self, rows: Array, keys: Array) -> _Job:
-        job = _Job(rows, keys, np.arange(len(rows)))
-        job.images = self.buffers.get(len(rows), self.crop.height, self.crop.width)
-        if self.cache is not None:
-            places = self.cache.places(rows)
-            known = self.cache.known(places)
-            if known.all():
-                self.cache.get(places, job.images)
-            elif known.any():
-                job.images[known] = self.cache.pick(places[known])
-            job.needed = np.flatnonzero(~known)
-        widths, heights = self.table.width[rows], self.table.height[rows]
-        job.boxes = self.crop.boxes(widths, heights, keys)
-        job.mirror = mirrored(keys) if self.crop.flip else np.zeros(len(rows), np.uint8)
-        return job
-
-    def decode(self, job: _Job, at: Array, blobs: list[bytes]) -> None:
-        assert job.images is not None and job.boxes is not None and job.mirror is not None
-        beside = len(at) == at[-1] - at[0] + 1
-        out = job.images[at[0] : at[-1] + 1] if beside else np.empty((len(at), *job.images.shape[1:]), np.uint8)
-        try:
-            decode_boxes(out, blobs, job.boxes[at], job.mirror[at], self.crop)
-        except BadImage:
-            raise _undecodable(self.table, job.rows[at], blobs, self.crop) from None
-        if not beside:
-            job.images[at] = out
-        if self.cache is not None:
-            self.cache.put(self.cache.places(job.rows[at]), out)
-
-    def finish(self, job: _Job) -> Array:
-        for work in job.work:
-            work.result()
-        assert job.images is not None
-        return job.images
-
-
-class _Custom:
-    """Pictures made by a function of the user's."""
-
-    def __init__(self, table: Table, function: Decode) -> None:
-        self.table, self.function = table, function
-
-    def begin(self, rows: Array, keys: Array) -> _Job:
-        return _Job(rows, keys, np.arange(len(rows)))
-
-    def decode(self, job: _Job, at: Array, blobs: list[bytes]) -> list[Array]:
-        return [self.function(blob, int(key)) for blob, key in zip(blobs, job.keys[at], strict=True)]
-
-    def finish(self, job: _Job) -> Array:
-        images = [image for work in job.work for image in work.result()]
-        for image in images:
-            if image.shape != images[0].shape:
-                raise _different(images[0].shape[:2], image.shape[:2])
-        return np.stack(images)
-
-
-_Pictures = _Cropped | _Custom
-
-
 def _as_they_are(table: Table, rows: Array) -> Crop:
     sizes = np.stack([table.height[rows], table.width[rows]], 1)
     if (purged := sizes[:, 0] == 0).any():
         table.present(rows[purged][:1], [b""])
     other = (sizes != sizes[0]).any(1)
     if other.any():
-        raise _different(sizes[0].tolist(), sizes[other][0].tolist())
+        raise different(sizes[0].tolist(), sizes[other][0].tolist())
     return whole(*sizes[0].tolist())
-
-
-def _different(one: tuple[int, ...], other: tuple[int, ...]) -> BadInput:
-    return BadInput(
-        f"Pictures of different sizes cannot make a batch: {one[1]}×{one[0]} and {other[1]}×{other[0]}.",
-        "view.batches(…, size=224) resizes and crops them",
-    )
-
-
-def _undecodable(table: Table, rows: Array, blobs: list[bytes], crop: Crop) -> StoreDamaged:
-    """Which picture of a piece it was."""
-    for row, blob in zip(rows, blobs, strict=True):
-        size = table.width[[row]], table.height[[row]]
-        out = np.empty((1, crop.height, crop.width, 3), np.uint8)
-        try:
-            decode_boxes(out, [blob], crop.boxes(*size, np.zeros(1, np.uint64)), np.zeros(1, np.uint8), crop)
-        except BadImage as error:
-            return StoreDamaged(
-                f"Image {hexes(table.ids[[row]])[0]} cannot be decoded any more: {error.message}.", "nsdata verify"
-            )
-    return StoreDamaged("A picture cannot be decoded any more.", "nsdata verify")

@@ -21,6 +21,7 @@ from nsdata.state import People, State
 
 Array = NDArray[Any]
 T = TypeVar("T")
+Opened = dict[str, engine.Reader]  # by name; of one thread at a time
 
 
 class Readers:
@@ -30,6 +31,7 @@ class Readers:
         self.url = url
         self.newest: State | None = None  # a past version reads what is there today
         self._local = threading.local()
+        self._spare: list[Opened] = []
         self._columns: dict[tuple[str, str, int], Array] = {}
 
     def place(self, name: str) -> str:
@@ -38,15 +40,40 @@ class Readers:
 
     def open(self, name: str, columns: schema.Schema) -> engine.Reader:
         """The dataset ``name`` of this store, opened once per thread."""
+        return self.open_all([name], columns)[0]
+
+    def open_all(self, names: Sequence[str], columns: schema.Schema) -> list[engine.Reader]:
+        """The datasets of these names; those that this thread has not opened yet, all at once."""
+        opened: Opened = self._local.__dict__.setdefault("opened", {})
+        places = [self._there(name) for name in names]
+        missing = [place for place in places if place not in opened]
+        if len(missing) == 1:
+            opened[missing[0]] = engine.Reader(f"{self.url}/{missing[0]}", columns)
+        elif missing:
+            urls = [f"{self.url}/{place}" for place in missing]
+            opened.update(zip(missing, engine.readers(urls, columns), strict=True))
+        return [opened[place] for place in places]
+
+    def _there(self, name: str) -> str:
+        """Where a dataset lies today. Raises NotFound for one that was swept."""
         name = self.place(name)
         if self.newest is not None and self.newest.is_swept(name):
             raise NotFound(
                 f"{name} was taken away by gc: it belonged to what was replaced, undone or removed.", "nsdata log"
             )
-        opened: dict[str, engine.Reader] = self._local.__dict__.setdefault("opened", {})
-        if name not in opened:
-            opened[name] = engine.Reader(f"{self.url}/{name}", columns)
-        return opened[name]
+        return name
+
+    def lend(self) -> Opened:
+        """Open datasets for a thread that will read (``use``): opening them, and filling their caches, takes long."""
+        return self._spare.pop() if self._spare else {}
+
+    def use(self, lent: Opened) -> None:
+        """This thread reads with them from now on."""
+        self._local.opened = lent
+
+    def take_back(self, lent: Opened) -> None:
+        """That thread has ended."""
+        self._spare.append(lent)
 
     def column(self, name: str, columns: schema.Schema, column: str, rows: int) -> Array:
         """A whole numeric column of a published dataset, first ``rows`` rows, read once."""
@@ -66,7 +93,9 @@ class Table:
 
     def __init__(self, state: State, readers: Readers) -> None:
         self.state, self.readers = state, readers
-        self.kept: Any = None  # neighbours.Kept, once a stream has read small pictures: the next one has them
+        # what a stream has read into memory, for the next one: small pictures (neighbours.Kept), soft labels
+        self.kept: Any = None
+        self.kept_soft: Any = None
 
     def __len__(self) -> int:
         return self.state.rows
@@ -84,10 +113,12 @@ class Table:
     @cached_property
     def label(self) -> Array:
         """(N,) int32: what people said, newest first; -1 = nothing. 0..K-1."""
-        label = self._column("label").copy()
+        label = self._column("label")
         rows, said, _ = self.people
-        label[rows] = said  # in the order of the log: the last word holds
-        label.setflags(write=False)
+        if len(rows):
+            label = label.copy()
+            label[rows] = said  # in the order of the log: the last word holds
+            label.setflags(write=False)
         return label
 
     @cached_property

@@ -5,7 +5,7 @@ Legend: n rows of the view (repeats included), B batch, S side in pixels, K clas
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from nsdata import recipe
 from nsdata.classes import whole_number
 from nsdata.errors import BadInput, EmptyView, listed
 from nsdata.labels import Labels
-from nsdata.recipe import Context, Count, Step
+from nsdata.recipe import Chosen, Context, Count, Step
 from nsdata.schema import SPLITS
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from nsdata.store import Store
-    from nsdata.stream import Batch
+    from nsdata.stream import Stream
 
 Array = NDArray[Any]
 
@@ -220,7 +220,7 @@ class View:
 
     # ---------------------------------------------------------------- streaming
 
-    def stream(self, batch_size: int, **options: Any) -> Generator[Batch, None, None]:
+    def stream(self, batch_size: int, **options: Any) -> Stream:
         """Decoded batches with rows, labels and soft labels; see ``stream.stream`` for the options."""
         from nsdata.stream import stream
 
@@ -258,7 +258,7 @@ class View:
         from nsdata.decoded import DecodedCache
 
         chosen = named(crop, size, scale=scale, flip=flip, resample=resample)
-        cache = DecodedCache(cache_bytes) if cache_bytes else None
+        cache = DecodedCache(cache_bytes) if cache_bytes != 0 else None
         for batch in self.stream(batch_size, decode=chosen, cache=cache, **options):
             yield batch.images, batch.labels if batch.soft is None else batch.soft
 
@@ -294,17 +294,22 @@ class View:
     @cached_property
     def _evaluated(self) -> tuple[Array, list[Count]]:
         """The recipe, run: rows and what each step left."""
-        selecting = None if self.select_gen is None else self.store.labels(self.select_gen)
-        context = Context(self.store, selecting)
+        chosen, counts = self._chosen
+        return chosen.rows, counts
+
+    @cached_property
+    def _chosen(self) -> tuple[Chosen, list[Count]]:
+        """The same, before its rows are asked for."""
         if self._before is None:
-            rows = np.flatnonzero(self.store.table.visible).astype(np.int64)
-            rows.setflags(write=False)
-            return rows, []
-        rows, counts = self._before._evaluated
+            if "_evaluated" in vars(self):
+                rows, counts = self._evaluated
+                return Chosen(rows=rows), counts
+            return Chosen(self.store.table.visible), []
+        selecting = None if self.select_gen is None else self.store.labels(self.select_gen)
+        chosen, counts = self._before._chosen
         step = self.steps[-1]
-        kept, remark = recipe.STEPS[step.kind](context, rows, **step.args)
-        kept.setflags(write=False)
-        return kept, [*counts, Count(recipe.text(step), len(kept), len(kept) - len(rows), remark)]
+        kept, remark = recipe.STEPS[step.kind](Context(self.store, selecting), chosen, **step.args)
+        return kept, [*counts, Count(recipe.text(step), len(kept), len(kept) - len(chosen), remark)]
 
     def _with(self, kind: str, **args: Any) -> View:
         if done := [recipe.text(step) for step in self.steps if step.kind in recipe.AMOUNTS]:

@@ -113,6 +113,37 @@ def test_all_real_photographs_agree_to_the_bit(shared: Path) -> None:
             assert np.array_equal(ours, theirs), member.name
 
 
+@needs_turbo
+@pytest.mark.parametrize("scans", range(1, 9))
+@pytest.mark.parametrize("subsampling", ["4:2:2", "4:2:0", "4:1:1"])
+def test_progressive_pictures_whose_last_scans_are_missing_agree_to_the_bit(subsampling: str, scans: int) -> None:
+    data = jpeg(subsampling=subsampling, progressive=True, quality=75)
+    starts = [at for at in range(len(data) - 1) if data[at : at + 2] == b"\xff\xda"]
+    cut = data[: starts[scans]] + b"\xff\xd9"
+    for key in range(12):
+        ours, theirs = both(cut, random_resized(48, reduce=False), key)
+        assert np.array_equal(ours, theirs)
+
+
+@needs_turbo
+def test_odd_exif_is_read_alike() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    tiff = exif.tobytes().removeprefix(b"Exif\0\0")
+    plain = jpeg(PHOTO.crop((0, 0, 90, 60)), progressive=True, quality=80)
+
+    def marker(body: bytes) -> bytes:
+        return b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body
+
+    second_scan = plain.index(b"\xff\xda", plain.index(b"\xff\xda") + 2)
+    twice = plain[:2] + marker(b"Exif\0\0Exif\0\0" + tiff) + plain[2:]
+    late = plain[:second_scan] + marker(b"Exif\0\0" + tiff) + plain[second_scan:]
+    assert inspect(twice) == (60, 90) and inspect(late) == (90, 60)
+    for data in (twice, late):
+        ours, theirs = both(data, centre(20), 0)
+        assert np.array_equal(ours, theirs)
+
+
 def test_a_resized_part_is_pillows(photograph: Image.Image = PHOTO) -> None:
     """Against Pillow's own resize of the whole decoded picture; its order of passes differs for some tall pictures."""
     data = jpeg(quality=90)

@@ -88,6 +88,15 @@ def test_the_clean_view_does_not_depend_on_the_key(photographs: list[np.ndarray]
         assert np.array_equal(cropped(data, crop, 1), cropped(data, crop, 2))
 
 
+def test_endless_pictures_have_a_middle() -> None:
+    crop = noise.clean(_preprocess(224, 0.875))
+    assert isinstance(crop, Crop)
+    sides = np.array([[9_000_000, 8], [8, 9_000_000]], np.int32)
+    left, top, right, bottom = crop.boxes(sides[:, 0], sides[:, 1], np.zeros(2, np.uint64)).T
+    assert np.allclose(right - left, 7, atol=0.1) and np.allclose(bottom - top, 7, atol=0.1)
+    assert (left >= 0).all() and (right <= sides[:, 0]).all()
+
+
 def test_padding_is_left_to_timm(photographs: list[np.ndarray]) -> None:
     decode = noise.clean(_preprocess(64, 0.9, "border"))
     assert not isinstance(decode, Crop)

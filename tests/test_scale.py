@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nsdata import Store, ordering, select
-from nsdata.divergence import divergence
+from nsdata import Store, lots, ordering, select
+from nsdata.divergence import _above_nothing, divergence
+from nsdata.errors import GenerationError
 from nsdata.recipe import ids_at
 
 quick = settings(max_examples=60, deadline=None)
@@ -66,6 +67,20 @@ def test_the_rows_are_those_of_a_plain_sort(rows, per_class: int, seed: int) -> 
     K = int(rows[0].max(initial=0)) + 3  # classes above have no row
     assert np.array_equal(select.balanced(*rows, per_class, K, seed=seed), by_lexsort(*rows, per_class, K, seed))
     assert np.array_equal(select.top_per_class(*rows, per_class, K), by_lexsort(*rows, per_class, K, None))
+
+
+@pytest.mark.parametrize("highest", [0, 1 << 63, (1 << 64) - (1 << 20)])
+def test_lots_that_are_not_even_draw_the_same_rows(highest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    even = lots.mix
+
+    def uneven(*args: object) -> np.ndarray:
+        return even(*args) >> np.uint64(44) | np.uint64(highest)  # type: ignore[arg-type]
+
+    rows = make(2000, 5, 16, 0.2, 1)
+    monkeypatch.setattr(lots, "mix", uneven)
+    monkeypatch.setattr(select, "mix", uneven)
+    for per_class in (401, 777, 1201):
+        assert np.array_equal(select.balanced(*rows, per_class, 7, seed=4), by_lexsort(*rows, per_class, 7, 4))
 
 
 @quick
@@ -169,6 +184,69 @@ def test_called_columns_are_read_once_for_all_views_of_a_store(store: Store, sea
     assert not labels.all_pseudo.flags.writeable and not labels.all_confidence.flags.writeable
 
 
+def test_called_columns_have_gaps_where_images_came_in_later(
+    store: Store, seal: Callable[..., np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nsdata.called._AT_ONCE", 2)
+    soft = seal(store, 1)
+    store.add_arrays(np.random.default_rng(0).integers(256, size=(9, 8, 8), dtype=np.uint8), split="train", source="x")
+    labels = store.labels(1)
+    assert np.array_equal(labels.all_pseudo, [*soft.argmax(1), *[-1] * 9])
+    assert np.array_equal(labels.all_confidence, [*soft.max(1), *[np.float32(np.nan)] * 9], equal_nan=True)
+    assert store.view(gen=1).labelled().confident(0).counts[-1].rows == 100
+
+
+def test_neighbouring_labels_are_those_of_a_list_of_rows(store: Store, seal: Callable[..., np.ndarray]) -> None:
+    seal(store, 1)
+    labels = store.labels(1)
+    for start, stop in ((0, 1), (0, 200), (10, 120), (129, 131), (140, 160), (199, 200)):
+        assert np.array_equal(labels.between(start, stop), labels.take(np.arange(start, stop)))
+    with pytest.raises(GenerationError):
+        labels.between(199, 201)
+
+
+@pytest.mark.parametrize("gone", [[], [0], [199], [3, 64, 131], list(range(0, 200, 2))])
+def test_a_diff_reads_the_same_soft_labels_whatever_was_removed(
+    store: Store, seal: Callable[..., np.ndarray], gone: list[int]
+) -> None:
+    a, b = seal(store, 1).astype(np.float16), seal(store, 2).astype(np.float16)
+    if gone:
+        store.remove([bytes(id_).hex() for id_ in store.table.ids[gone]])
+    kept = np.setdiff1d(np.arange(200), gone)
+    found = store.diff("gen-1", store.version)
+    assert (found.common, found.compared, len(found.removed_ids)) == (len(kept), len(kept), len(gone))
+    assert found.js == pytest.approx(divergence(a[kept], b[kept]) / len(kept), abs=1e-6)
+
+
+def test_steps_on_the_way_keep_no_row_numbers(store: Store, seal: Callable[..., np.ndarray]) -> None:
+    seal(store, 1)
+    view = store.view(gen=1).split("train").unlabelled().confident(0.5).balanced(7)
+    assert len(view.rows) == 7 * len(np.unique(store.labels(1).all_pseudo[view.rows]))
+    before = view._before
+    while before is not None:
+        assert "rows" not in vars(before._chosen[0]) and "_evaluated" not in vars(before)
+        before = before._before
+
+
+def test_filters_keep_the_order_and_the_repeats_of_what_is_before_them(
+    store: Store, seal: Callable[..., np.ndarray]
+) -> None:
+    seal(store, 1)
+    top, label, pseudo = store.view(gen=1).top(9), store.table.label, store.labels(1).all_pseudo
+    sure = store.labels(1).all_confidence
+    assert top.unlabelled().rows.tolist() == [row for row in top.rows if label[row] < 0]
+    assert top.split("val", "test").rows.tolist() == [row for row in top.rows if store.table.split[row] > 0]
+    assert top.confident(0.4, 0.8).rows.tolist() == [
+        row for row in top.rows if np.float32(0.4) <= sure[row] <= np.float32(0.8)
+    ]
+    odd = top.only(top.rows % 2 == 1, "odd").named("x")
+    assert odd.agreeing([1, 1]).rows.tolist() == [row for row in top.rows if row % 2 and pseudo[row] >= 0]
+    assert odd.where("label is null").rows.tolist() == [row for row in odd.rows if label[row] < 0]
+    again = store.view(gen=1).balanced(300)
+    assert again.only(label[again.rows] < 0, "x").rows.tolist() == [row for row in again.rows if label[row] < 0]
+    assert not again.rows.flags.writeable and not store.view().rows.flags.writeable
+
+
 def test_steps_that_keep_everything_copy_nothing(store: Store) -> None:
     view = store.view()
     assert view.split("train", "val", "test").rows is view.rows
@@ -197,3 +275,12 @@ def test_divergence_is_nothing_for_equal_rows_among_others() -> None:
     q = p.copy()
     q[0] = q[0, ::-1]
     assert divergence(p, q) == divergence(p[:1], q[:1]) > 0
+
+
+def test_halves_become_whole_numbers_exactly() -> None:
+    halves = np.arange(0x3C01, dtype=np.uint16).view(np.float16).reshape(1, -1)  # 0 to 1
+    whole, free = np.empty((2, *halves.shape), np.float32)
+    _above_nothing(halves, whole, free)
+    assert np.array_equal(whole[:, 1:], halves[:, 1:].astype(np.float32)) and 0 < whole[0, 0] < 1e-29
+    _above_nothing(-halves[:, :1], whole[:, :1], free[:, :1])
+    assert 0 < whole[0, 0] < 1e-29

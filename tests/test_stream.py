@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import gc
 import itertools
 import os
 import subprocess
@@ -134,6 +136,17 @@ def test_batches_that_are_kept_keep_their_pixels(view: View) -> None:
     assert all(np.array_equal(part, copy) for part, copy in zip(parts, copies, strict=True))
 
 
+@pytest.mark.parametrize(
+    "made", [lambda a, s: a.reshape(s), lambda a, s: a.reshape(s)[:], lambda a, s: a.view().reshape(s)]
+)
+def test_memory_that_is_a_view_of_other_memory_is_kept_too(view: View, made: Callable[..., np.ndarray]) -> None:
+    def allocate(shape: tuple[int, ...]) -> np.ndarray:
+        return made(np.empty(int(np.prod(shape)), np.uint8), shape)
+
+    images = [batch.images for batch in view.stream(8, allocate=allocate)]
+    assert all(np.array_equal(a, b.images) for a, b in zip(images, view.stream(8), strict=True))
+
+
 def test_memory_is_used_again_once_nobody_refers_to_it() -> None:
     made: list[tuple[int, ...]] = []
 
@@ -171,6 +184,47 @@ def test_leaving_a_stream_in_the_middle_leaves_no_thread(view: View) -> None:
         for _ in view.stream(8, epochs=None):
             raise KeyboardInterrupt
     assert not nsdata_threads()
+
+
+def test_streams_in_cycles_are_collected_without_a_deadlock(view: View) -> None:
+    """The collector runs inside of anything, an executor's own locks included, so a forgotten stream takes none."""
+
+    class Trainer:
+        def __init__(self) -> None:
+            self.batches = view.stream(16, epochs=None, threads=2)
+            self.step = self.take  # a cycle, as in many a trainer
+
+        def take(self) -> Any:
+            return next(self.batches)
+
+    threshold = gc.get_threshold()
+    gc.set_threshold(50)
+    try:
+        for _ in range(40):
+            Trainer().step()
+    finally:
+        gc.set_threshold(*threshold)
+    gc.collect()
+    until = time.monotonic() + 5
+    while nsdata_threads() and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not nsdata_threads()
+
+
+def test_a_stream_belongs_to_its_process_and_ends_once(view: View) -> None:
+    batches = view.stream(8)
+    next(batches)
+    child = os.fork()
+    if not child:
+        try:
+            next(batches)
+        except BadInput:
+            os._exit(7)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    batches.close()
+    batches.close()
+    assert list(batches) == []
 
 
 @pytest.mark.parametrize("how", ["exit", "exception", "global", "thread", "kill"])
@@ -246,6 +300,15 @@ def test_wrong_wishes_are_refused(view: View) -> None:
     for options, message in (
         ({"batch_size": 0}, "batch size is 0"),
         ({"threads": -1}, "threads"),
+        ({"threads": 0}, "threads"),
+        ({"start": -1}, "start is -1"),
+        ({"epochs": -1}, "epochs is -1"),
+        ({"epochs": 1.5}, "whole number"),
+        ({"seed": 1.5}, "whole number"),
+        ({"decode": lambda data, key: None}, "gave NoneType"),
+        ({"decode": lambda data, key: np.zeros((8, 8))}, "float64"),
+        ({"decode": Crop(4, 4, lambda w, h, k: np.tile([0.0, 0, 9, 9], (len(w), 1)))}, "crop asks for"),
+        ({"decode": dataclasses.replace(centre(8), flip=True), "cache": DecodedCache(9)}, "cannot be kept"),
         ({"order": "random"}, "no order"),
         ({"rank": 3, "world": 2}, "Rank 3 of 2"),
         ({"decode": random_resized(8), "cache": DecodedCache(1 << 20)}, "cannot be kept"),
@@ -288,6 +351,21 @@ def test_blocks_of_neighbours_hold_what_the_store_holds(view: View, block: int, 
     kept = neighbours.Kept(table, block)
     assert all(kept.blobs(part) == table.blobs(part) for part in parts)
     assert table.blobs_between(90, 110) == table.blobs(np.arange(90, 110))  # over the edge of two imports
+
+
+def test_small_pictures_first_do_not_hide_large_ones() -> None:
+    store = Store.create("mem://thumbnails", CLASSES)
+    draw = np.random.default_rng(0)
+    store.add_arrays(draw.integers(0, 255, (5000, 4, 4, 3), np.uint8), None)
+    store.add_arrays(draw.integers(0, 255, (40, 300, 300, 3), np.uint8), None)
+    table, rows = store.table, store.view().rows
+    assert neighbours.typical(table, rows) > 300
+    monkeyed = neighbours._SMALL
+    try:
+        neighbours._SMALL = 40 * 300 * 300  # type: ignore[misc]
+        assert neighbours.reader_of(table, rows, None) is table
+    finally:
+        neighbours._SMALL = monkeyed  # type: ignore[misc]
 
 
 @given(st.integers(0, 40_000), st.lists(st.integers(0, 179), min_size=1, max_size=50))

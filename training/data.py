@@ -14,7 +14,7 @@ from nsdata import View
 from nsdata.crops import Crop
 from nsdata.decoded import DecodedCache
 from nsdata.errors import BadInput, EmptyView
-from nsdata.stream import Batch
+from nsdata.stream import Stream
 from training.device import pinned
 from training.noise import Decode
 
@@ -120,9 +120,7 @@ class Source:
         cache = DecodedCache(CACHE_BYTES) if keeps else None
         self._options: dict[str, Any] = {"decode": decode, "cache": cache, "allocate": pinned}
 
-    def batches(
-        self, batch_size: int, *, seed: int = 0, for_ever: bool = False, start: int = 0
-    ) -> Generator[Batch, None, None]:
+    def batches(self, batch_size: int, *, seed: int = 0, for_ever: bool = False, start: int = 0) -> Stream:
         """Shuffled and without end for training; else one pass in order. The first ``start`` batches are left out."""
         epochs = None if for_ever else 1
         return self.view.stream(batch_size, shuffle=for_ever, seed=seed, epochs=epochs, start=start, **self._options)

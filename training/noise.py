@@ -45,7 +45,7 @@ def clean(preprocess: Preprocess) -> Decode:
     resized = int(side / preprocess.crop_pct)  # timm rounds down
 
     def boxes(widths: np.ndarray, heights: np.ndarray, keys: np.ndarray) -> np.ndarray:
-        sides = np.stack([widths, heights], 1)
+        sides = np.stack([widths, heights], 1).astype(np.int64)
         full = np.full(sides.shape, resized)
         if preprocess.crop_mode == "center":  # torchvision rounds the longer side down, and the margins to even
             full = resized * sides // sides.min(1, keepdims=True)

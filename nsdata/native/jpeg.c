@@ -18,7 +18,8 @@
 #include "resample.h"
 
 static const uint64_t MOST_PIXELS = 178956970; /* nsdata.containers.MAX_PIXELS */
-enum { MARGIN = 32 };                          /* columns beside the box: upsampled colour looks at its neighbours */
+/* Columns beside the box: upsampled colour looks at its neighbours, and where scans are missing, smoothing further. */
+enum { MARGIN = 32, MARGIN_OF_SCANS = 96 };
 
 static jpeg_library jpeg;
 
@@ -55,7 +56,9 @@ typedef struct {
 
 static void give_up(jpeg_decompress *d) { longjmp(((worker *)d->err)->back, 1); }
 static void be_silent(jpeg_decompress *d) { (void)d; }
-static void count_warnings(jpeg_decompress *d, int level) { d->err->num_warnings += level < 0; }
+static void warned(jpeg_decompress *d, int level) { /* Pillow shall judge it */
+    if (level < 0) give_up(d);
+}
 
 static int room(memory *m, size_t need) {
     if (m->size >= need) return 1;
@@ -74,7 +77,7 @@ static void end(worker *k) {
 static void begin(worker *k) { /* may give up */
     jpeg.std_error(&k->errors);
     k->errors.error_exit = give_up;
-    k->errors.emit_message = count_warnings;
+    k->errors.emit_message = warned;
     k->errors.output_message = be_silent;
     memset(&k->state, 0, sizeof k->state);
     k->state.d.err = &k->errors;
@@ -109,8 +112,9 @@ static int prepare(worker *k, weights w[2], const int sides[2], const double box
 
 /* The decoder reads lines from..to of the columns from *left on; they come with some more at both sides. */
 static void frame(jpeg_decompress *d, int *left, int right, int from) {
-    unsigned int first = *left > MARGIN ? (unsigned int)(*left - MARGIN) : 0;
-    unsigned int last = (unsigned int)right + MARGIN < d->output_width ? (unsigned int)right + MARGIN : d->output_width;
+    int margin = jpeg.has_many_scans(d) ? MARGIN_OF_SCANS : MARGIN;
+    unsigned int first = *left > margin ? (unsigned int)(*left - margin) : 0;
+    unsigned int last = (unsigned int)(right + margin) < d->output_width ? (unsigned int)(right + margin) : d->output_width;
     unsigned int width = last - first;
     if (width < d->output_width) jpeg.crop_lines(d, &first, &width);
     else first = 0;
@@ -197,13 +201,12 @@ static int decoded(worker *k, const task *t, const job *j) {
     }
     if (!k->alive) begin(k);
     jpeg_decompress *d = &k->state.d;
-    k->errors.num_warnings = 0;
     jpeg.mem_src(d, j->data, (unsigned long)j->size);
     jpeg.read_header(d, 1);
     int colours = d->jpeg_color_space, whole = 0;
     int turn = turn_of(j->data, j->size);
     double w = d->image_width, h = d->image_height, box[4];
-    if ((uint64_t)d->image_width * d->image_height <= MOST_PIXELS &&
+    if (turn && (uint64_t)d->image_width * d->image_height <= MOST_PIXELS &&
         (colours == JPEG_GREY || colours == JPEG_RGB || colours == JPEG_YCC)) {
         const int swap = turn >= 5, out[2] = {swap ? t->height : t->width, swap ? t->width : t->height};
         stored_box(j->box, turn, w, h, box);
@@ -217,9 +220,8 @@ static int decoded(worker *k, const task *t, const job *j) {
             whole = is_same_size(box, out) ? copied(k, t, j, turn, box, out) : resized(k, t, j, turn, box, out);
         }
     }
-    int clean = !k->errors.num_warnings;
     jpeg.abort(d);
-    return whole && clean;
+    return whole;
 }
 
 /* decode(blobs, boxes, mirrored, out, done, height, width, filter, reduce): see nsdata.decoding. */
@@ -307,7 +309,8 @@ static PyObject *find(PyObject *self, PyObject *args) {
         {(void **)&jpeg.destroy, "jpeg_destroy_decompress"}, {(void **)&jpeg.abort, "jpeg_abort_decompress"},
         {(void **)&jpeg.mem_src, "jpeg_mem_src"},         {(void **)&jpeg.read_header, "jpeg_read_header"},
         {(void **)&jpeg.start, "jpeg_start_decompress"},  {(void **)&jpeg.read_lines, "jpeg_read_scanlines"},
-        {(void **)&jpeg.skip_lines, "jpeg_skip_scanlines"}, {(void **)&jpeg.crop_lines, "jpeg_crop_scanline"},
+        {(void **)&jpeg.has_many_scans, "jpeg_has_multiple_scans"}, {(void **)&jpeg.skip_lines, "jpeg_skip_scanlines"},
+        {(void **)&jpeg.crop_lines, "jpeg_crop_scanline"},
     };
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
         if (!(*wanted[i].to = dlsym(library, wanted[i].name))) Py_RETURN_FALSE;

@@ -63,6 +63,7 @@ typedef struct {
     int (*read_header)(jpeg_decompress *, int require_image);
     int (*start)(jpeg_decompress *);
     unsigned int (*read_lines)(jpeg_decompress *, unsigned char **, unsigned int);
+    int (*has_many_scans)(jpeg_decompress *);
     unsigned int (*skip_lines)(jpeg_decompress *, unsigned int);
     void (*crop_lines)(jpeg_decompress *, unsigned int *left, unsigned int *width);
     int version;

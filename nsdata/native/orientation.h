@@ -14,6 +14,7 @@ static uint32_t number(const uint8_t *at, int bytes, int little) {
 
 /* The orientation 1..8 in a TIFF header's first directory, 1 if there is none: nsdata.containers.orientation. */
 static int turn_in(const uint8_t *exif, size_t size) {
+    if (size >= 6 && !memcmp(exif, "Exif\0\0", 6)) exif += 6, size -= 6; /* some programs write it twice */
     if (size < 8) return 1;
     int little = exif[0] == 'I' && exif[1] == 'I';
     size_t at = number(exif + 4, 4, little);
@@ -29,7 +30,7 @@ static int turn_in(const uint8_t *exif, size_t size) {
     return 1;
 }
 
-/* The EXIF orientation of a JPEG, from the markers before its picture. */
+/* The EXIF orientation of a JPEG, from the markers before its picture; 0 if it is lossless, which nothing can reduce. */
 static int turn_of(const uint8_t *data, size_t size) {
     int turn = 1;
     size_t at = 2;
@@ -41,6 +42,7 @@ static int turn_of(const uint8_t *data, size_t size) {
         }
         size_t length = number(data + at + 2, 2, 0);
         if (marker == 0xDA || marker == 0xD9 || length < 2 || at + 2 + length > size) break;
+        if (marker == 0xC3) return 0;
         if (marker == 0xE1 && length >= 8 && !memcmp(data + at + 4, "Exif\0\0", 6))
             turn = turn_in(data + at + 10, length - 8);
         at += 2 + length;
