@@ -130,7 +130,9 @@ def test_odd_exif_is_read_alike() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     tiff = exif.tobytes().removeprefix(b"Exif\0\0")
-    plain = jpeg(PHOTO.crop((0, 0, 90, 60)), progressive=True, quality=80)
+    file = io.BytesIO()
+    PHOTO.crop((0, 0, 90, 60)).save(file, "jpeg", progressive=True, quality=80)
+    plain = file.getvalue()
 
     def marker(body: bytes) -> bytes:
         return b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body

@@ -175,7 +175,7 @@ def test_on_the_cpu_batches_are_the_very_same(view: View) -> None:
     moving = to_device(stream, torch.device("cpu"))
     next(moving)
     moving.close()
-    assert stream.gi_frame is None  # closed with it
+    assert next(stream, None) is None  # closed with it
 
 
 def test_on_a_device_arrays_are_tensors_there_and_the_rest_is_kept(view: View) -> None:
