@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsdata.classes import whole_number
+from nsdata.crops import Crop
 from nsdata.errors import BadInput
 
 Array = NDArray[Any]
@@ -31,20 +32,28 @@ class DecodedCache:
         self.budget, self.folder = whole_number("the cache's bytes", budget), folder
         if self.budget < 0:
             raise BadInput(f"A cache of {budget:,} bytes cannot be.")
-        self._made_for: tuple[Any, ...] | None = None
+        self._made_for: Crop | None = None
         self._rows: Array = np.empty(0, np.int64)
 
-    def prepare(self, rows: Array, height: int, width: int, crop: object) -> None:
-        """Make room for these images in this size. Raises BadInput if the cache holds others."""
-        held = np.unique(rows)[: self.budget // (height * width * 3)]
-        key = (height, width, crop)
+    @staticmethod
+    def check(crop: Crop) -> None:
+        """Raise BadInput for a crop whose pixels are others in each epoch."""
+        if not crop.fixed or crop.flip:
+            raise BadInput(
+                "A random crop differs in every epoch, so its pixels cannot be kept.", "Leave out the cache."
+            )
+
+    def prepare(self, rows: Array, crop: Crop) -> None:
+        """Make room for these images. Raises BadInput if the cache holds others, or for a random crop."""
+        self.check(crop)
+        held = np.unique(rows)[: self.budget // (crop.height * crop.width * 3)]
         if self._made_for is not None:
-            if self._made_for != key or not np.array_equal(self._rows, held):
+            if self._made_for != crop or not np.array_equal(self._rows, held):
                 raise BadInput("A cache of decoded pictures serves one view in one size.", "Make another cache.")
             return
-        self._rows, self._made_for = held, key
+        self._rows, self._made_for = held, crop
         self._filled = np.zeros(len(held), bool)
-        shape = (len(held), height, width, 3)
+        shape = (len(held), crop.height, crop.width, 3)
         if self.folder is None or not len(held):
             self._images: Array = np.empty(shape, np.uint8)  # takes memory only where it is written
             return

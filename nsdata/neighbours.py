@@ -23,7 +23,7 @@ Array = NDArray[Any]
 _DENSE = 4  # a block is read whole if the view wants at least one in so many of its rows
 _BLOCK = 8 << 20  # pixels, about 5 MB of JPEG
 _TOGETHER = 32  # blocks that are mixed
-_SMALL = 128 << 20  # pixels of all pictures of a view that are kept in memory as they are stored
+_SMALL = 128 << 20  # pixels of all pictures of a store that keeps them in memory, as they are stored
 
 
 class Neighbours:
@@ -65,7 +65,7 @@ class Neighbours:
         if mine:
             try:
                 start = block * self._block
-                found.set_result(self._table.blobs_between(start, min(start + self._block, len(self._table))))
+                found.set_result(self._table.blobs_between(start, start + self._block))
             except BaseException as error:
                 with self._lock:
                     self._held.pop(block, None)  # the next one tries again
@@ -89,8 +89,7 @@ class Kept:
             with self._lock:
                 for block in np.unique(blocks[~self._read[blocks]]).tolist():
                     start = block * self._block
-                    stop = min(start + self._block, len(self._table))
-                    self._blobs[start:stop] = self._table.blobs_between(start, stop)
+                    self._blobs[start : start + self._block] = self._table.blobs_between(start, start + self._block)
                     self._read[block] = True
         return self._table.present(rows, self._blobs[rows].tolist())
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from nsdata.buffers import Buffers, Gate
 from nsdata.crops import Crop, mirrored
+from nsdata.decode import pixels
 from nsdata.decoded import DecodedCache
 from nsdata.decoding import decode_boxes
 from nsdata.errors import BadImage, BadInput, StoreDamaged
@@ -73,8 +74,8 @@ class Cropped:
         out = job.images[at[0] : at[-1] + 1] if beside else np.empty((len(at), *job.images.shape[1:]), np.uint8)
         try:
             decode_boxes(out, blobs, job.boxes[at], job.mirror[at], self.crop)
-        except BadImage:
-            raise _undecodable(self.table, job.rows[at], blobs, self.crop) from None
+        except BadImage as error:
+            raise undecodable(self.table, job.rows[at], blobs, error) from None
         if not beside:
             job.images[at] = out
         if self.cache is not None:
@@ -121,23 +122,21 @@ class Custom:
 Pictures = Cropped | Custom
 
 
-def different(one: tuple[int, ...], other: tuple[int, ...]) -> BadInput:
-    """The words for pictures of two shapes (h, w, …) in one batch."""
+def different(one: tuple[int, ...], other: tuple[int, ...], sizes: int | None = None) -> BadInput:
+    """The words for pictures of two shapes (h, w, …) in one batch; sizes: how many there are, where it is known."""
+    both = f"{one[1]}×{one[0]} and {other[1]}×{other[0]}" + (f", of {sizes:,} sizes" if sizes else "")
     return BadInput(
-        f"Pictures of different sizes cannot make a batch: {one[1]}×{one[0]} and {other[1]}×{other[0]}.",
+        f"Pictures of different sizes cannot make a batch: {both}.",
         "view.batches(…, size=224) resizes and crops them",
     )
 
 
-def _undecodable(table: Table, rows: Array, blobs: list[bytes], crop: Crop) -> StoreDamaged:
-    """Which picture of a piece it was."""
+def undecodable(table: Table, rows: Array, blobs: list[bytes], error: BadImage) -> StoreDamaged:
+    """The words for pictures of which one failed to decode: which it was, if that can be told."""
     for row, blob in zip(rows, blobs, strict=True):
-        size = table.width[[row]], table.height[[row]]
-        out = np.empty((1, crop.height, crop.width, 3), np.uint8)
         try:
-            decode_boxes(out, [blob], crop.boxes(*size, np.zeros(1, np.uint64)), np.zeros(1, np.uint8), crop)
-        except BadImage as error:
-            return StoreDamaged(
-                f"Image {hexes(table.ids[[row]])[0]} cannot be decoded any more: {error.message}.", "nsdata verify"
-            )
-    return StoreDamaged("A picture cannot be decoded any more.", "nsdata verify")
+            pixels(blob)
+        except BadImage as reason:
+            name = hexes(table.ids[[row]])[0]
+            return StoreDamaged(f"Image {name} cannot be decoded any more: {reason.message}.", "nsdata verify")
+    return StoreDamaged(f"A picture cannot be decoded any more: {error.message}.", "nsdata verify")

@@ -27,15 +27,12 @@ class SoftLabels:
     """``take`` as ``Labels.take``, for one view. May be called from several threads."""
 
     def __init__(self, labels: Labels, rows: Array, budget: int = BUDGET) -> None:
-        """rows: the view's, whose labels will be asked for. budget: bytes."""
+        """rows: the view's, at least one, whose labels will be asked for. budget: bytes."""
         self._labels, self._lock = labels, threading.Lock()
-        self._first = int(rows.min()) if len(rows) else 0
-        span = (int(rows.max()) + 1 - self._first) if len(rows) else 0
-        each = labels.bytes_per_row
+        self._first, each = int(rows.min()), labels.bytes_per_row
+        self._span, self._filled = int(rows.max()) + 1 - self._first, 0
+        self._keeps = self._span * each <= budget
         self._held: dict[str, Array] = {}
-        self._filled = 0 if 0 < span * each <= budget else span
-        self._span = span
-        self._keeps = self._filled < span
         self._step = max(1, _STEP // each)
 
     def take(self, rows: Array) -> Array:

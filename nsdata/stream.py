@@ -118,7 +118,7 @@ def stream(
     for name, number in (("start", start), ("epochs", 1 if epochs is None else epochs)):
         if whole_number(name, number) < 0:
             raise BadInput(f"{name} is {number}; 0 or more was expected.")
-    crop = _as_they_are(table, rows) if decode is None else decode
+    crop = as_they_are(table, rows) if decode is None else decode
     soft = None if labels is None else soft_labels(table, labels, rows)
     pictures = _pictures(table, rows, crop, cache, allocate)
     batches = plan(rows, ordered, epochs=epochs, start=start)
@@ -132,9 +132,7 @@ def _pictures(
     if not isinstance(crop, Crop):
         return Custom(table, crop)
     if cache is not None:
-        if not crop.fixed or crop.flip:
-            raise BadInput("A random crop differs in every epoch, so its pixels cannot be kept.", "Leave out cache")
-        cache.prepare(rows, crop.height, crop.width, crop)
+        cache.prepare(rows, crop)
     return Cropped(table, crop, cache, Buffers(allocate or empty))
 
 
@@ -307,11 +305,12 @@ class _Sizes:
     ahead: int
 
 
-def _as_they_are(table: Table, rows: Array) -> Crop:
+def as_they_are(table: Table, rows: Array) -> Crop:
+    """The crop that leaves pictures as they are. Raises BadInput if they differ in size, NotFound for purged ones."""
     sizes = np.stack([table.height[rows], table.width[rows]], 1)
     if (purged := sizes[:, 0] == 0).any():
         table.present(rows[purged][:1], [b""])
     other = (sizes != sizes[0]).any(1)
     if other.any():
-        raise different(sizes[0].tolist(), sizes[other][0].tolist())
+        raise different(sizes[0].tolist(), sizes[other][0].tolist(), len(np.unique(sizes, axis=0)))
     return whole(*sizes[0].tolist())

@@ -169,7 +169,7 @@ class Table:
         return self.present(rows, self._gathered(rows, lambda reader, at: reader.blobs("image", at), b""))
 
     def blobs_between(self, start: int, stop: int) -> list[bytes]:
-        """The encoded bytes of neighbouring rows, read as one piece; b"" for purged images."""
+        """The encoded bytes of neighbouring rows, up to the last there is, read as one piece; b"" for purged images."""
         blobs: list[bytes] = []
         for segment in self.state.segments:
             low, high = max(start, segment.start), min(stop, segment.start + segment.rows)

@@ -64,6 +64,16 @@ def soft_labels(rows: int, classes: int, seed: int) -> np.ndarray:
     return (soft / soft.sum(1, keepdims=True)).astype(np.float32)
 
 
+def labelled_by_a_teacher(store: Store) -> Store:
+    """The store with a sealed generation 1 of seeded soft labels, for stores that a whole module shares."""
+    run = generation.begin(store, 1, {"teacher_sha256": "a"})
+    for part in run.parts:
+        with generation.PartWriter(part) as writer:
+            writer.write(soft_labels(part.rows, len(store.classes), part.start))
+    run.seal({})
+    return store.refresh()
+
+
 @pytest.fixture
 def seal() -> Callable[..., np.ndarray]:
     """Write and seal a generation of seeded soft labels; returns what was written, (rows, K) float32."""

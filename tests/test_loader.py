@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import CLASSES, digits, soft_labels
+from conftest import CLASSES, digits, labelled_by_a_teacher
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader, RandomSampler, SubsetRandomSampler
 
-from nsdata import Store, View, generation
+from nsdata import Store, View
 from nsdata.crops import centre, random_resized
 from nsdata.decode import pixels
 from nsdata.errors import BadInput, EmptyView, StoreDamaged
@@ -36,12 +36,7 @@ def _filled(url: str | Path) -> View:
     images, labels = digits(90)
     store.add_arrays(images[:50], labels[:50])
     store.add_arrays(images[50:], None)
-    run = generation.begin(store, 1, {"teacher_sha256": "a"})
-    for part in run.parts:
-        with generation.PartWriter(part) as writer:
-            writer.write(soft_labels(part.rows, 10, part.start))
-    run.seal({})
-    return store.refresh().view(gen=1).confident(0.3).balanced(7)
+    return labelled_by_a_teacher(store).view(gen=1).confident(0.3).balanced(7)
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import CLASSES, digits
+from conftest import CLASSES, digits, labelled_by_a_teacher
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -35,20 +35,11 @@ Seal = Callable[..., np.ndarray]
 @pytest.fixture(scope="module")
 def view() -> View:
     """A view with repeats over two imports, with a generation in two parts' worth of rows."""
-    from conftest import soft_labels
-
-    from nsdata import generation
-
     store = Store.create("mem://streamed", CLASSES)
     images, _ = digits(180)
     store.add_arrays(images[:100], None)
     store.add_arrays(images[100:], None)
-    run = generation.begin(store, 1, {"teacher_sha256": "a"})
-    for part in run.parts:
-        with generation.PartWriter(part) as writer:
-            writer.write(soft_labels(part.rows, 10, part.start))
-    run.seal({})
-    return store.refresh().view(gen=1).confident(0.3).balanced(12)
+    return labelled_by_a_teacher(store).view(gen=1).confident(0.3).balanced(12)
 
 
 def as_it_is(view: View, row: int) -> np.ndarray:

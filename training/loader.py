@@ -21,7 +21,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from nsdata import View, stream
 from nsdata.classes import whole_number
-from nsdata.crops import Crop, named, whole
+from nsdata.crops import Crop, named
 from nsdata.decoded import DecodedCache
 from nsdata.epochs import Order
 from nsdata.errors import BadInput
@@ -98,10 +98,12 @@ class Loader(IterableDataset[Batch]):
                 raise BadInput("A Crop says itself which size it gives and whether it mirrors.", "Leave out size, flip")
             chosen = crop
         else:
-            chosen = named(crop, size, scale=scale, flip=flip, resample=resample) or _of_one_size(view)
+            chosen = named(crop, size, scale=scale, flip=flip, resample=resample) or stream.as_they_are(
+                view.store.table, view.rows
+            )
         cache = DecodedCache(whole_number("cache_bytes", cache_bytes)) if cache_bytes else None
-        if cache is not None and not chosen.fixed:
-            raise BadInput("A random crop differs in every epoch, so its pixels cannot be kept.", "cache_bytes=0")
+        if cache is not None:
+            cache.check(chosen)
         pin = torch.cuda.is_available() if pin_memory is None else pin_memory
         self._options: dict[str, Any] = {
             "decode": chosen, "shuffle": shuffle, "seed": self.seed, "drop_last": drop_last, "order": self.order,
@@ -286,19 +288,6 @@ def _is_dispatched() -> bool:
             return True
         frame = frame.f_back
     return False
-
-
-def _of_one_size(view: View) -> Crop:
-    """Pictures as they are, one and the same Crop in every epoch, as a cache demands. Raises BadInput."""
-    table = view.store.table
-    sizes = np.unique(np.stack([table.height[view.rows], table.width[view.rows]], 1), axis=0)
-    if len(sizes) > 1:
-        (height, width), (other_height, other_width) = sizes[:2].tolist()
-        raise BadInput(
-            f"Pictures of {len(sizes):,} sizes cannot make a batch: {width}×{height}, {other_width}×{other_height}, ….",
-            "Loader(view, …, size=224) resizes and crops them",
-        )
-    return whole(*sizes[0].tolist())
 
 
 def _tensors(batch: stream.Batch) -> Batch:

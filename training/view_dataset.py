@@ -19,9 +19,9 @@ from nsdata import View
 from nsdata.crops import named
 from nsdata.decode import pixels
 from nsdata.decoding import decode_into
-from nsdata.errors import BadImage, BadInput, StoreDamaged
-from nsdata.ids import hexes
+from nsdata.errors import BadImage, BadInput
 from nsdata.labels import Labels
+from nsdata.pictures import undecodable
 from nsdata.remote import is_bucket
 from nsdata.table import Readers, Table
 from training.device import as_tensor
@@ -123,14 +123,4 @@ class ViewDataset(Dataset[tuple[Tensor, Tensor | int, int]]):
             decode_into(out, blobs, table.width[rows], table.height[rows], keys, crop)
             return list(out)
         except BadImage as error:
-            name = next(filter(None, map(_undecodable, hexes(table.ids[rows]), blobs)), "of the view")
-            raise StoreDamaged(f"Image {name} cannot be decoded any more: {error.message}.", "nsdata verify") from None
-
-
-def _undecodable(name: str, blob: bytes) -> str:
-    """The name, if these bytes are no picture."""
-    try:
-        pixels(blob)
-    except BadImage:
-        return name
-    return ""
+            raise undecodable(table, rows, blobs, error) from None

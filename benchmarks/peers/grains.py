@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import itertools
-import random
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy as np
 
 from benchmarks.peers.entry import FAST, Batches, Entry, Epochs
 from benchmarks.peers.imagefolder import WORKERS
-from benchmarks.peers.pictures import documented, fast
+from benchmarks.peers.pictures import decoded_from_files, documented, fast
 from benchmarks.peers.threads import THREADS
 from benchmarks.peers.workload import Array, Workload
 
@@ -90,13 +89,7 @@ def _best(work: Workload, folder: Path) -> Epochs:
     decode = fast(work)
 
     def decoded(rows: Array) -> Any:
-        blobs = []
-        for row in rows:
-            with open(work.paths[row], "rb") as file:
-                blobs.append(file.read())
-        images = np.empty((len(rows), work.size, work.size, 3), np.uint8)
-        decode(blobs, images, random.Random())
-        return images, work.soft[rows]
+        return decoded_from_files(work, decode, rows)
 
     def joined(parts: Any) -> Any:
         return np.concatenate([images for images, _ in parts]), np.concatenate([soft for _, soft in parts])

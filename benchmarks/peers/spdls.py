@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peers.entry import FAST, Batches, Entry, Epochs
-from benchmarks.peers.pictures import PAD, RATIO, SCALE, fast
+from benchmarks.peers.pictures import PAD, RATIO, SCALE, decoded_from_files, fast
 from benchmarks.peers.threads import THREADS
 from benchmarks.peers.workload import Array, Workload
 
@@ -56,13 +56,7 @@ def _best(work: Workload, folder: Path) -> Epochs:
     decode, parts = fast(work), 4
 
     def make(rows: Array) -> tuple[Array, Array]:
-        blobs = []
-        for row in rows:
-            with open(work.paths[row], "rb") as file:
-                blobs.append(file.read())
-        images = np.empty((len(rows), work.size, work.size, 3), np.uint8)
-        decode(blobs, images, random.Random())
-        return images, work.soft[rows]
+        return decoded_from_files(work, decode, rows)
 
     def collate(items: list[tuple[Array, Array]]) -> tuple[Array, Array]:
         return np.concatenate([images for images, _ in items]), np.concatenate([soft for _, soft in items])
