@@ -7,13 +7,20 @@ it is a name in a set; a bucket has none, and nobody can tell there.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 import threading
 import uuid
 from collections.abc import Iterator
 
-from nsdata.objects import is_local, refused
+from nsdata.disk import refused
+from nsdata.errors import StorageFailed
+from nsdata.objects import is_local
 
+_OPEN = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_NO_FILE = (errno.ELOOP, errno.EMLINK, errno.EISDIR, errno.ENXIO, errno.ENODEV)  # a link, a folder, a socket, a device
 _lock = threading.Lock()
 _in_memory: set[str] = set()
 
@@ -37,12 +44,10 @@ def held(url: str, name: str) -> Iterator[bool | None]:
         return
     import fcntl
 
-    path = os.path.join(url, "claims", name.replace("/", "-"))
-    try:
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise refused(url, error) from error
+    descriptor = _opened(url, name.replace("/", "-"))
+    if descriptor is None:
+        yield None
+        return
     try:
         taken: bool | None = True
         try:
@@ -61,3 +66,37 @@ def claim(url: str, name: str) -> Iterator[str]:
     """The name to stage under: ``name`` itself if surely nobody else works there, else a fresh one."""
     with held(url, name) as free:
         yield name if free else f"{name}-{uuid.uuid4().hex[:8]}"
+
+
+def _opened(url: str, name: str) -> int | None:
+    """A descriptor of the file that is locked; None where there can be none, and so nobody can tell.
+
+    That is a full disk, which is for ``gc`` to empty, and anything but a file under its name: a store may come from
+    anybody, and a link would lead out of it. Raises StorageFailed.
+    """
+    folder = os.path.join(url, "claims")
+    try:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(folder)
+        here = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in _FULL:
+            return None
+        if error.errno in (errno.ENOTDIR, errno.ELOOP) and os.path.lexists(folder):
+            raise StorageFailed(f"{folder} is no folder; the claims on a store lie in one.", f"rm {folder}") from error
+        raise refused(url, error) from error
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            if not stat.S_ISREG(os.stat(name, dir_fd=here, follow_symlinks=False).st_mode):
+                return None  # before it is opened: some devices act when they are
+        descriptor = os.open(name, _OPEN, 0o666, dir_fd=here)
+    except OSError as error:
+        if error.errno in (*_FULL, *_NO_FILE):
+            return None
+        raise refused(url, error) from error
+    finally:
+        os.close(here)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    return None

@@ -13,9 +13,7 @@ import contextlib
 import getpass
 import hashlib
 import json
-import os
 import socket
-import stat
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,7 +21,7 @@ from typing import Any
 
 from nsdata import shapes
 from nsdata.errors import StorageFailed, StoreDamaged
-from nsdata.objects import Objects, is_local
+from nsdata.objects import Objects
 
 Data = dict[str, Any]
 
@@ -65,7 +63,7 @@ class Log:
         """
         events: list[Event] = []
         while (number := anchor.number + len(events) + 1) <= (last or number):
-            raw = _get(self._objects, path(number))
+            raw = self._objects.get(path(number), most=MOST_BYTES)
             if raw is None:
                 break
             events.append(parse(raw, number, events[-1].digest if events else anchor.digest))
@@ -102,7 +100,7 @@ class Log:
 
         None where there is no HEAD. Raises StoreDamaged when it is not readable.
         """
-        raw = _get(self._objects, "log/HEAD")
+        raw = self._objects.get("log/HEAD", most=MOST_BYTES)
         if raw is None:
             return None
         try:
@@ -146,16 +144,6 @@ def parse(raw: bytes, number: int, previous: str) -> Event:
             f"The chain of the log breaks at event {number}: it or an earlier event was changed.", "nsdata verify"
         )
     return event
-
-
-def _get(objects: Objects, name: str) -> bytes | None:
-    """A file of the log. A store may come from anybody: a pipe would be waited for, a huge file fill the memory."""
-    if is_local(objects.url):
-        with contextlib.suppress(OSError):  # what is not there, or may not be looked at, is found out below
-            found = os.stat(os.path.join(objects.url, name))
-            if not stat.S_ISREG(found.st_mode) or found.st_size > MOST_BYTES:
-                raise StoreDamaged(f"{objects.url}/{name} is no file of a log.", REPAIR)
-    return objects.get(name)
 
 
 def now() -> str:

@@ -64,9 +64,9 @@ def test_opening_reads_a_checkpoint_and_the_events_after_it(busy: Store, monkeyp
     read: list[str] = []
     get = Objects.get
 
-    def counted(self: Objects, path: str) -> bytes | None:
+    def counted(self: Objects, path: str, most: int | None = None) -> bytes | None:
         read.append(path)
-        return get(self, path)
+        return get(self, path, most)
 
     monkeypatch.setattr(Objects, "get", counted)
     Store.open(busy.url)

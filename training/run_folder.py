@@ -17,8 +17,10 @@ from typing import IO, TYPE_CHECKING, Any
 
 import torch
 
-from nsdata.errors import BadInput, Conflict, NsdataError, StorageFailed
-from nsdata.objects import replaced, sync_path
+from nsdata.disk import need, refused, short
+from nsdata.errors import BadInput, Conflict, NsdataError
+from nsdata.local import sync_path
+from nsdata.objects import replaced
 from training.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -46,11 +48,11 @@ def held(folder: Path) -> Iterator[None]:
     """This process's alone meanwhile, and made if it is not there. Raises BadInput, Conflict."""
     import fcntl
 
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise BadInput(f"The folder {folder} cannot be made: {error.strerror}.", "--out FOLDER") from error
     with writing(folder):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise BadInput(f"The folder {folder} cannot be made: {error.strerror}.", "--out FOLDER") from error
         descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
     try:
         try:
@@ -76,9 +78,17 @@ def writing(folder: Path) -> Iterator[None]:
     except OSError as error:
         if isinstance(error, NsdataError):
             raise
-        raise StorageFailed(
-            f"The run folder {folder} cannot be written: {error.strerror or error}.", f"ls -ld {folder}; df -h {folder}"
-        ) from error
+        raise refused(folder, error, what="the run folder") from error
+
+
+def need_room(folder: Path, parameters: int) -> None:
+    """Raises StorageFailed where the disk has no room for a run's files; those of an interrupted run are replaced.
+
+    Four bytes a parameter: the last and the best weights, those of a run before it, and what a run resumes from
+    (weights, average, momentum), of which the new lies beside the old for a moment.
+    """
+    there = sum(file.stat().st_size for file in folder.glob("*.pt"))
+    need(folder, max(9 * 4 * parameters - there, 3 * 4 * parameters), "training")
 
 
 def refuse_finished(folder: Path, replace: bool) -> None:
@@ -95,6 +105,8 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], None]) -> None:
             write(file)
             file.flush()
             os.fsync(file.fileno())
+            if (wrote := os.fstat(file.fileno()).st_size) != (meant := file.tell()):
+                raise short(path, wrote, meant)
         os.replace(part, path)
         sync_path(str(path.parent))  # the name is durable too, before the store's log tells of it
     finally:
