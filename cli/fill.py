@@ -72,7 +72,14 @@ def import_(
             from training.torchvision_data import import_dataset
 
             done = import_dataset(
-                opened, source, split=split, labelled=not unlabelled, strict=strict, threads=threads, on_progress=report
+                opened,
+                source,
+                split=split,
+                labelled=not unlabelled,
+                strict=strict,
+                threads=threads,
+                on_progress=report,
+                on_note=render.note,
             )
         else:
             done = opened.add_folder(
@@ -83,6 +90,7 @@ def import_(
                 format=format,
                 threads=threads,
                 on_progress=report,
+                on_note=render.note,
             )
     if json:
         render.emit(asdict(done))

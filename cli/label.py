@@ -64,7 +64,7 @@ def label(
         done = teachers.label(
             opened, model, gen=gen, temperature=temperature, batch_size=batch_size, device=device, top=top,
             max_kl=max_kl, replace=replace, extend=extend, force=force, on_progress=report,
-            on_summary=_print_losses,
+            on_summary=_print_losses, on_note=render.note,
         )  # fmt: skip
     if first and json:
         render.emit(

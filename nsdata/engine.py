@@ -8,8 +8,10 @@ What is done to every dataset, and why (tested facts: deeplake 4.7.4):
 * A failing path rolls back explicitly: a handle collected with pending rows publishes them by itself.
 * Reads accept ints, slices and lists, not numpy arrays; a column dies with its dataset, so both are kept.
 * Its 83 exceptions share no base class and some are bare RuntimeErrors: all are translated here.
-* It numbers commits from a counter beside them. A counter that fell behind lets a commit overwrite an earlier one; one
-  that is garbage refuses every commit. It is set right before a dataset is gone on with.
+* It numbers commits from a counter beside them: one that fell behind lets a commit overwrite an earlier one, garbage
+  refuses all. It is set right before a dataset is gone on with.
+* It commits although a write ended short, and crashes on what did: each commit is read back (proof.py), and published
+  files are looked at before it reads them (guard.py).
 * In a bucket it tries a dropped connection again by itself, for 42 s, and loses nothing.
 """
 
@@ -17,32 +19,35 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shutil
-import struct
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import repeat
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nsdata import remote
+from nsdata import commits, disk, offline, proof, remote
 from nsdata.errors import NsdataError, StorageFailed, StoreDamaged
-from nsdata.objects import Objects, is_local, refused, sync_path
+from nsdata.local import sync_tree
+from nsdata.objects import Objects, is_local, refused
 from nsdata.schema import Column, Schema
 
+if TYPE_CHECKING:
+    from nsdata.guard import Guard
+
 _import_lock = threading.Lock()
-_PROXIES = ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
 
 
 class Reader:
     """A published dataset, read-only. Not safe to share between threads, nor to pickle or fork."""
 
-    def __init__(self, url: str, schema: Schema, opening: Any = None) -> None:
-        self.url, self._schema = url, schema
+    def __init__(self, url: str, schema: Schema, opening: Any = None, guard: Guard | None = None) -> None:
+        """guard: of published data, looks at a column's files before the column is first read."""
+        self.url, self._schema, self._guard = url, schema, guard
         with _translated(url, "read"):
             self._dataset: Any = native(url) if opening is None else opening.result()
             self._columns = {name: self._dataset[name] for name in schema}
@@ -56,12 +61,12 @@ class Reader:
         if stop <= start:
             return np.asarray(self._schema[column].empty)
         with _translated(self.url, "read"):
-            return self._checked(column, self._columns[column][start:stop], stop - start)
+            return self._checked(column, self._column(column)[start:stop], stop - start)
 
     def reading(self, column: str, start: int, stop: int) -> Callable[[], np.ndarray[Any, Any]]:
         """As ``read``, of at least one row, begun at once; call what it returns for the values."""
         with _translated(self.url, "read"):
-            begun = self._columns[column].get_async(slice(start, stop))
+            begun = self._column(column).get_async(slice(start, stop))
 
         def values() -> np.ndarray[Any, Any]:
             with _translated(self.url, "read"):
@@ -74,19 +79,19 @@ class Reader:
         if not len(rows):
             return np.asarray(self._schema[column].empty)
         with _translated(self.url, "read"):
-            return self._checked(column, self._columns[column][_plain(rows)], len(rows))
+            return self._checked(column, self._column(column)[_plain(rows)], len(rows))
 
     def blobs(self, column: str, rows: Sequence[int] | NDArray[Any]) -> list[bytes]:
         """These rows of a "bytes" column."""
         if not len(rows):
             return []
         with _translated(self.url, "read"):
-            return list(self._columns[column].get_bytes(_plain(rows)))
+            return list(self._column(column).get_bytes(_plain(rows)))
 
     def blobs_between(self, column: str, start: int, stop: int) -> list[bytes]:
         """Rows start..stop of a "bytes" column: of storage that is far away, whole files are read, not row by row."""
         with _translated(self.url, "read"):
-            return [blob or b"" for blob in self._columns[column][start:stop]]  # it reads b"" as None
+            return [blob or b"" for blob in self._column(column)[start:stop]]  # it reads b"" as None
 
     def texts(self, column: str, start: int = 0, stop: int | None = None) -> list[str]:
         """Rows start..stop of a "text" column."""
@@ -94,14 +99,19 @@ class Reader:
         if stop <= start:
             return []
         with _translated(self.url, "read"):
-            return [text or "" for text in self._columns[column][start:stop]]  # it reads "" as None
+            return [text or "" for text in self._column(column)[start:stop]]  # it reads "" as None
 
     def texts_at(self, column: str, rows: Sequence[int] | NDArray[Any]) -> list[str]:
         """These rows of a "text" column, in this order, repeats included."""
         if not len(rows):
             return []
         with _translated(self.url, "read"):
-            return [text or "" for text in self._columns[column][_plain(rows)]]
+            return [text or "" for text in self._column(column)[_plain(rows)]]
+
+    def _column(self, column: str) -> Any:
+        if self._guard is not None:
+            self._guard.column(column, self._schema[column])
+        return self._columns[column]
 
     def _checked(self, column: str, values: Any, rows: int) -> np.ndarray[Any, Any]:
         """The engine does not enforce vector lengths: a ragged column reads as a list."""
@@ -111,19 +121,27 @@ class Reader:
             raise StoreDamaged(
                 f"Column {column!r} of {self.url} does not hold {rows:,} values of shape {shape[1:]}.",
             )
-        return values.astype(spec.type, copy=False)
+        values = values.astype(spec.type, copy=False)
+        if self._guard is not None and not spec.holds(values):
+            raise StoreDamaged(
+                f"Column {column!r} of {self.url} holds numbers outside of {spec.low:,} to {spec.high:,}.",
+                "nsdata verify",
+            )
+        return values
 
 
 class Writer(Reader):
     """A dataset that its one owner appends to. Use as a context manager: what is not committed is dropped."""
 
     def __init__(self, url: str, schema: Schema) -> None:
-        self.url, self._schema = url, schema
-        self._failed, self._synced = False, dict[str, tuple[int, int]]()
+        self.url, self._schema, self._guard = url, schema, None
+        self._synced, self._held = dict[str, tuple[int, int]](), list[Mapping[str, Any]]()
+        self.failed = False  # nobody knows what was kept, and no more rows are taken
+        self.held_bytes = 0  # of what was appended since the last commit
         deeplake, access = _deeplake(), remote.engine_access(url)
         with _translated(url, "write"):
             if deeplake.exists(url, **access):
-                _mend_counters(url)
+                commits.set_counters(Objects(url))
                 self._dataset = deeplake.open(url, **access)
                 self._dataset.compaction_mode = deeplake.CompactionMode.Off
             else:
@@ -134,32 +152,53 @@ class Writer(Reader):
                 self._dataset.commit("created")
         with _translated(url, "read"):  # one that was killed while it was made has no columns: damaged, not refused
             self._columns = {name: self._dataset[name] for name in schema}
+        self._kept, self._commits = len(self), frozenset[str]()
 
     def append(self, rows: Mapping[str, Any]) -> None:
-        """Add rows: one sequence per column, all of one length. They are nobody's until ``commit``."""
-        if self._failed:
-            raise StorageFailed(f"A commit to {self.url} failed; this writer cannot go on.", "Open a new one.")
-        with _translated(self.url, "write"):
-            self._dataset.append(dict(rows))
+        """Add rows: one sequence per column, all of one length. They are nobody's until ``commit``.
+
+        Raises StorageFailed, before anything is written, where the disk has no room for them.
+        """
+        self._check_usable()
+        held = proof.plain(rows, self._schema)
+        size = proof.size(held)
+        disk.need(self.url, self.held_bytes + size, "what is to be stored now")
+        with self._failing(), _translated(self.url, "write"):
+            self._dataset.append(dict(held))
+            self._held.append(held)
+            self.held_bytes += size
 
     def commit(self, message: str) -> None:
-        """Keep what was appended: it survives the death of this process.
-
-        After a failure nobody knows whether the rows were kept (the answer may have been lost), and only a new Writer
-        can tell, by its length. So this one takes no more rows.
-        """
-        with _translated(self.url, "write"):
-            try:
+        """Keep what was appended: durable, and read back as it was meant. It survives this process, and the power."""
+        self._check_usable()
+        with self._failing():
+            with _translated(self.url, "write"):
                 self._dataset.commit(message)
-            except BaseException:
-                self._failed = True
-                with contextlib.suppress(Exception):
-                    self._dataset.rollback()
-                raise
+            if self._held:
+                sync(self.url, self._synced)
+                self._prove()
 
-    def sync(self) -> None:
-        """fsync what was written since the last call: cheap enough for every commit, and the power may go."""
-        sync(self.url, self._synced)
+    @contextlib.contextmanager
+    def _failing(self) -> Iterator[None]:
+        """Whatever goes wrong, Ctrl-C too, leaves it open what was kept."""
+        try:
+            yield
+        except BaseException:
+            self.failed = True
+            with contextlib.suppress(Exception):
+                self._dataset.rollback()
+            raise
+
+    def _check_usable(self) -> None:
+        if self.failed:
+            raise StorageFailed(f"A commit to {self.url} failed; this writer cannot go on.", "Open a new one.")
+
+    def _prove(self) -> None:
+        held, self._held, self.held_bytes = self._held, [], 0
+        self._commits = proof.complete(Objects(self.url), self._commits)
+        reader = Reader(self.url, self._schema)
+        proof.same(reader, self._kept, held, self._schema)
+        self._kept += sum(proof.rows(batch) for batch in held)
 
     def __enter__(self) -> Writer:
         return self
@@ -172,11 +211,23 @@ class Writer(Reader):
             self._dataset.rollback()
 
 
-def readers(urls: Sequence[str], schema: Schema) -> list[Reader]:
+@contextlib.contextmanager
+def fresh(url: str, schema: Schema) -> Iterator[Writer]:
+    """A dataset that is written in one go, and made ready to be published: if that fails, nothing is left of it."""
+    try:
+        with Writer(url, schema) as writer:
+            yield writer
+    except BaseException:
+        with contextlib.suppress(NsdataError):
+            delete(url)
+        raise
+
+
+def readers(urls: Sequence[str], schema: Schema, guards: Sequence[Guard]) -> list[Reader]:
     """Published datasets of one kind in one store, all opened at the same time."""
     with _translated(urls[0], "read"):
         begun = [_deeplake().open_read_only_async(url, **remote.engine_access(url)) for url in urls]
-    return [Reader(url, schema, opening) for url, opening in zip(urls, begun, strict=True)]
+    return [Reader(*each) for each in zip(urls, repeat(schema), begun, guards, strict=False)]
 
 
 def exists(url: str) -> bool:
@@ -206,47 +257,19 @@ def native(url: str) -> Any:
 def sync(url: str, synced: dict[str, tuple[int, int]] | None = None) -> None:
     """fsync every file and folder of a dataset on a local disk; the engine itself never does.
 
-    synced: the size and time (ns) of what was made durable before, which is skipped, and brought up to date. It cannot
-            see a file rewritten in the same size within one tick of the clock: publishing syncs all, without it.
+    synced: what was made durable before, which is skipped, and brought up to date (local.sync_tree). Publishing syncs
+            all, without it.
     """
-    if not is_local(url):
-        return
-    known = {} if synced is None else synced
-    with _translated(url, "write"):
-        for folder, _, files in os.walk(url):
-            for path in [*(os.path.join(folder, name) for name in files), folder]:
-                with contextlib.suppress(FileNotFoundError):  # lock files come and go
-                    stat = os.stat(path)
-                    if known.get(path) != (facts := (stat.st_size, stat.st_mtime_ns)):
-                        sync_path(path)
-                        known[path] = facts
-        sync_path(os.path.dirname(url))
-
-
-def _mend_counters(url: str) -> None:
-    """Set the counters of the next commit to what the commits say, before a dataset is gone on with.
-
-    Power that failed, or a kill between counting and committing, leaves them wrong; see the top of this module.
-    """
-    if url.startswith("mem://"):
-        return
-    objects = Objects(url)
-    last: dict[str, int] = {}
-    for path, _ in objects.list("_deeplake_log"):
-        folder, _, name = path.rpartition("/")
-        if commit := re.match(r"(\d{10})[mc]\d{8}\.", name):
-            last[folder] = max(last.get(folder, 0), int(commit[1]))
-    for folder, number in last.items():
-        counter, right = f"{folder}/next_base", struct.pack("<Q", number + 1)
-        if objects.get(counter) not in (None, right):  # without one, the engine counts the commits itself
-            objects.put(counter, right)
+    if is_local(url):
+        with _translated(url, "write"):
+            sync_tree(url, synced)
 
 
 def _deeplake() -> Any:
     """Import the engine when it is first needed; with NSDATA_OFFLINE=1, without its crash-report request."""
     with _import_lock:
         if "deeplake" not in sys.modules:
-            _stay_offline()
+            offline.stay()
         try:
             import deeplake
         except ImportError as error:
@@ -262,18 +285,6 @@ def _deeplake() -> Any:
                 ) from error
             raise
     return deeplake
-
-
-def _stay_offline() -> None:
-    """With NSDATA_OFFLINE=1, send this process's web requests to a dead proxy, before the engine is loaded.
-
-    Its crash reporter has no switch of its own, and reads the proxy when it sends, some time after the import: so
-    the setting stays for the life of the process (and cuts off downloads and buckets as well, as the name says). What
-    runs on this machine can be reached.
-    """
-    if os.environ.get("NSDATA_OFFLINE", "") not in ("", "0"):
-        os.environ.update(dict.fromkeys(_PROXIES, "http://127.0.0.1:9"))
-        os.environ.update(dict.fromkeys(("no_proxy", "NO_PROXY"), ",".join(remote.LOOPBACK)))
 
 
 def _type(column: Column) -> Any:
@@ -306,22 +317,14 @@ def _translated(url: str, verb: str) -> Iterator[None]:
     except NsdataError:
         raise
     except Exception as error:
-        text = str(error)
         if (failed := remote.explain(url, error)) is not None:
             raise failed from error
-        if verb == "write" or "ermission denied" in text or "No space left" in text or _denied(error):
-            failure = refused(url, PermissionError() if _denied(error) else error)
+        writing = verb == "write"
+        if writing or disk.failing(url, error):
+            failure = refused(url, error, writing=writing)
             if any(word in failure.message.lower() for word in ("deeplake", "deep lake", "indra", "heimdall")):
                 failure.message = f"The storage at {url} failed while it was written."
             raise failure from error
         raise StoreDamaged(
             f"{url} is missing, incomplete or damaged.", "Restore it from a copy, or import and label again."
         ) from error
-
-
-def _denied(error: Exception) -> bool:
-    return isinstance(error, PermissionError) or type(error).__name__ in (
-        "PermissionDeniedError",
-        "StorageAccessDenied",
-        "AuthorizationError",
-    )

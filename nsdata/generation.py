@@ -16,19 +16,16 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from nsdata import claims, engine, inventory
+from nsdata import claims, disk, engine, run_record, sealing, staged
 from nsdata.classes import whole_number
 from nsdata.codec import Codec
 from nsdata.coverage import another_won, check_order, check_same_teacher, to_label, unlabelled_rows
-from nsdata.errors import BadLabels, Conflict, GenerationError, StorageFailed, listed
-from nsdata.ids import digest
-from nsdata.laws import check_columns
+from nsdata.errors import Conflict, GenerationError, StorageFailed, StoreDamaged, listed
 from nsdata.log import now
+from nsdata.progress import Note, unheard
+from nsdata.sealing import Summary
 from nsdata.staging import PartWriter, StagedPart, cut, markers
-from nsdata.state import Generation, Part, Piece, State
+from nsdata.state import Generation, State
 
 if TYPE_CHECKING:
     from nsdata.store import Store
@@ -37,8 +34,6 @@ __all__ = ["PartWriter", "Run", "begin", "check_order", "join", "unlabelled_rows
 
 STALLED_SECONDS = 180.0  # a part without a new row for so long is labelled by another worker as well
 POLL_SECONDS = 0.5
-
-Summary = dict[str, Any]
 
 
 class _SealedAlready(Exception):
@@ -135,10 +130,11 @@ class Run:
         if (event := self.sealed()) is not None:
             return event
         self.look()
-        verified = [self._verify(part) for part in self.parts]
+        verified = [sealing.verified(self.store, self.gen, part) for part in self.parts]
         kept = [] if self.extends is None else list(self.extends.parts)
         columns = [columns for _, columns in verified]
-        summary = _summary(self._confidences(kept) + [c["confidence"] for c in columns], [c["kl"] for c in columns])
+        before_these = sealing.confidences(self.store, self.codec, kept)
+        summary = sealing.summary(before_these + [c["confidence"] for c in columns], [c["kl"] for c in columns])
         if before is not None:
             before(summary)
         head = self.store.head()
@@ -183,48 +179,24 @@ class Run:
             for path in [f"{self.name}/run.json", f"{self.name}/touched", *markers(objects, self.name, paths=True)]:
                 objects.delete(path)
 
-    def _verify(self, staged: StagedPart) -> tuple[Part, dict[str, NDArray[Any]]]:
-        """Read a part back as it will be read: whole, lawful, and whose it is. Returns its confidences and losses."""
-        if staged.done != staged.rows:
-            raise BadLabels(
-                f"{staged.name} holds {staged.done:,} of {staged.rows:,} labels; the generation is not sealed.",
-                f"nsdata label --gen {self.gen}",
-            )
-        schema = self.codec.schema(staged.classes)
-        sums = {name: hashlib.blake2b(digest_size=16) for name in schema}
-        kept: dict[str, list[NDArray[Any]]] = {"confidence": [], "kl": []}
-        pieces: list[Piece] = []
-        for piece in staged.chain:
-            reader = engine.Reader(f"{self.store.url}/{piece.name}", schema)
-            columns = {name: reader.read(name, 0, piece.taken) for name in schema}
-            try:
-                check_columns(self.codec, columns, staged.classes)
-            except BadLabels as error:
-                staged.drop(piece)  # or no later run could ever seal
-                raise BadLabels(error.message, f"nsdata label --gen {self.gen}   (labels these rows again)") from error
-            for name, values in columns.items():
-                sums[name].update(np.ascontiguousarray(values).tobytes())
-            for name, found in kept.items():
-                found += [columns[name]] if name in columns else []
-            pieces.append(Piece(piece.name, piece.taken, inventory.finish(self.store.objects, piece.name)))
-        digests = {name: sum_.hexdigest() for name, sum_ in sums.items()}
-        digests["ids"] = digest(self.store.table.ids[staged.start : staged.start + staged.rows])
-        part = Part(staged.name, staged.start, staged.rows, digests, tuple(pieces))
-        return part, {name: np.concatenate([np.empty(0, np.float32), *values]) for name, values in kept.items()}
 
-    def _confidences(self, parts: list[Part]) -> list[NDArray[np.float32]]:
-        """Of parts that were sealed before."""
-        readers, schema = self.store.table.readers, self.codec.schema(len(self.store.classes))
-        return [readers.column(piece.name, schema, "confidence", piece.rows) for part in parts for piece in part.pieces]
-
-
-def begin(store: Store, gen: int, identity: dict[str, Any], *, replace: bool = False, extend: bool = False) -> Run:
+def begin(
+    store: Store,
+    gen: int,
+    identity: dict[str, Any],
+    *,
+    replace: bool = False,
+    extend: bool = False,
+    on_note: Note = unheard,
+) -> Run:
     """Begin generation ``gen``, or go on with a run of the same identity that did not finish.
 
     replace: write a sealed generation again. extend: label the images that a sealed generation does not.
 
-    Raises GenerationError when ``gen`` is out of order, has no images to label, or is sealed already (unless
-    ``replace`` or ``extend``); Conflict when ``extend`` is asked of another teacher than the one that wrote it.
+    What an interrupted run left is read by another process first; what does not read as its writer left it is labelled
+    again, and ``on_note`` is told. Raises GenerationError when ``gen`` is out of order, has no images to label, or is
+    sealed already (unless ``replace`` or ``extend``); Conflict when ``extend`` is asked of another teacher than the one
+    that wrote it; StorageFailed where the disk has no room for the labels.
     """
     gen = whole_number("gen", gen)
     store.writable()
@@ -243,26 +215,51 @@ def begin(store: Store, gen: int, identity: dict[str, Any], *, replace: bool = F
         "extend": extend,
         "began": now(),
     }
-    if not store.objects.put_new(f"{name}/run.json", json.dumps(record, sort_keys=True, indent=1).encode()):
-        return join(store, name, identity)
-    return _opened(store, name, record)
+    size = Codec.parse(identity.get("codec", "dense float16")).bytes_per_image(len(store.classes))
+    while not store.objects.put_new(run_record.path(name), run_record.raw(record)):
+        try:
+            run = join(store, name, identity)
+        except StoreDamaged:
+            on_note("the record of the interrupted run is damaged; labelling begins again")
+            engine.delete(f"{store.url}/{name}")
+            continue
+        _examine(run, on_note)
+        disk.need(store.url, (run.rows - run.done) * size, f"labelling generation {gen}")
+        return run
+    run = _opened(store, name, record)
+    disk.need(store.url, run.rows * size, f"labelling generation {gen}")
+    return run
 
 
 def join(store: Store, name: str, identity: dict[str, Any]) -> Run:
-    """Work on a run that somebody has begun. Raises Conflict where it is another teacher's, or gone."""
+    """Work on a run that somebody has begun. Raises Conflict where it is another teacher's, or gone; StoreDamaged."""
     store.refresh()  # the run may have begun behind the version that this worker opened
-    raw = store.objects.get(f"{name}/run.json")
-    record = json.loads(raw) if raw is not None else {}
-    if raw is None and (event := _sealed_by(store.state, name)) is not None:  # a worker that comes late
+    record = run_record.read(store, name)
+    if record is None and (event := _sealed_by(store.state, name)) is not None:  # a worker that comes late
         done = next(g for g in store.state.sealed if g.event == event)
         return Run(store.at(done.version), done.number, name, identity, Codec(), None, None, "")
-    if record.get("identity") != identity:
-        other = [key for key, value in identity.items() if record.get("identity", {}).get(key) != value]
+    found = {} if record is None else record["identity"]
+    if record is None or found != identity:
+        other = [key for key, value in identity.items() if found.get(key) != value]
         raise Conflict(
             f"This worker cannot join the run {name}: its {listed(other) or 'identity'} is not the run's.",
             "Start all workers with the same arguments and the same checkpoint.",
         )
     return _opened(store, name, record)
+
+
+def _examine(run: Run, on_note: Note) -> None:
+    """Have another process read what is there of a run, before this one opens it; forget what is not as it was."""
+    there = [(part, piece) for part in run.parts for piece in part.pieces.values() if piece.rows]
+    if not there:
+        return
+    pieces = [(piece.name, piece.rows, piece.digests) for _, piece in there]
+    good = staged.labels(run.store.objects, pieces, run.codec, len(run.store.classes))
+    for (part, piece), whole in zip(there, good, strict=True):
+        if not whole:
+            on_note(f"{piece.rows:,} labels of the interrupted run do not read as they were written; they come again")
+            with claims.held(run.store.url, part.name) as free:
+                (part.drop if free else part.distrust)(piece)
 
 
 def _opened(store: Store, name: str, record: dict[str, Any]) -> Run:
@@ -296,18 +293,3 @@ def _run_name(store: Store, gen: int, sealed: Generation | None, identity: dict[
 def _sealed_by(state: State, run: str) -> int | None:
     """The event that sealed a run, also where it was replaced or undone since."""
     return next((g.event for g in state.sealed if g.run == run), None)
-
-
-def _summary(confidences: list[NDArray[np.float32]], losses: list[NDArray[np.float32]]) -> Summary:
-    """The figures that ``label`` prints and ``show`` repeats."""
-    confidence = np.concatenate([np.empty(0, np.float32), *confidences])
-    summary: Summary = {
-        "images": len(confidence),
-        "confidence_mean": float(confidence.mean(dtype=np.float64)) if len(confidence) else None,
-        "at_least_0.9": int((confidence >= np.float32(0.9)).sum()),
-        "below_0.3": int((confidence < np.float32(0.3)).sum()),
-    }
-    loss = np.concatenate([np.empty(0, np.float32), *losses])
-    if len(loss):  # of this run's own rows, against the float32 probabilities, in nats
-        summary |= {"kl_mean": float(loss.mean(dtype=np.float64)), "kl_p99": float(np.quantile(loss, 0.99))}
-    return summary

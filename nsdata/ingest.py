@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nsdata import claims, engine, inventory
+from nsdata import claims, disk, engine, inventory, staged
 from nsdata.checking import Checked, checked, cores
-from nsdata.classes import whole_number
-from nsdata.errors import BadInput, StoreDamaged, printable
+from nsdata.digests import of_segment
+from nsdata.errors import BadInput, printable
 from nsdata.idindex import IdIndex
 from nsdata.ids import digest
 from nsdata.imported import Clash, Imported, strict_error
-from nsdata.importers.item import Item, Skipped
+from nsdata.importers.item import Item, Skipped, codes
 from nsdata.people import write_batch
-from nsdata.progress import Progress, silent
-from nsdata.schema import ID_BYTES, NO_LABEL, SEGMENT, SPLITS
+from nsdata.progress import Note, Progress, silent, unheard
+from nsdata.schema import NO_LABEL, SEGMENT, SPLITS
 from nsdata.state import State
 from nsdata.table import Table
 from nsdata.undo import redo, same_import
@@ -39,6 +39,7 @@ Items = Callable[[], Iterable[Item | Skipped]]
 
 _ROWS, _BYTES = 4096, 64 << 20  # append when this much has gathered
 _SECONDS = 2.0  # a killed import loses at most about this much work
+_HELD = 128 << 20  # bytes, and commit when so much was appended: until it is read back it lies in memory
 
 
 class _Moved(Exception):
@@ -50,9 +51,12 @@ def import_source(
 ) -> Imported:
     """Import a source by its path (see importers.open_source)."""
     from nsdata.importers import open_source
+    from nsdata.importers.weight import weight
 
     format_ = options.pop("format", None)
     source = str(path)
+    if not any(segment.source == printable(source) for segment in store.refresh().state.segments):
+        disk.need(store.url, weight(source), f"importing {source}")  # what is here in part may not need it all
 
     def items() -> Iterable[Item | Skipped]:
         return open_source(source, classes=store.classes, split=split, labelled=labelled, format=format_)
@@ -70,6 +74,7 @@ def ingest(
     strict: bool = False,
     threads: int | None = None,
     on_progress: Progress = silent,
+    on_note: Note = unheard,
 ) -> Imported:
     """Import what ``items()`` yields, as one event, whole or not at all.
 
@@ -88,7 +93,7 @@ def ingest(
             if any(segment.name == name for segment in store.refresh().state.segments):
                 continue  # the same import was published between our look and our claim: its data is not ours
             try:
-                result = _Intake(store, name, source, on_progress).run(items, threads or cores(), strict)
+                result = _Intake(store, name, source, on_progress, on_note).run(items, threads or cores(), strict)
             except (_Moved, BadInput) as error:
                 engine.delete(f"{store.url}/{name}")  # staged by us under a name that no event has
                 if isinstance(error, BadInput):
@@ -117,13 +122,14 @@ def _here(store: Store) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
 class _Intake:
     """One pass over a source, into one staged segment."""
 
-    def __init__(self, store: Store, name: str, source: str, on_progress: Progress) -> None:
-        self.store, self.name, self.on_progress = store, name, on_progress
+    def __init__(self, store: Store, name: str, source: str, on_progress: Progress, on_note: Note) -> None:
+        self.store, self.name, self.on_progress, self.on_note = store, name, on_progress, on_note
         self.url = f"{store.url}/{name}"
         self.known, self.base = store.state, len(store.table)
         self.index = IdIndex()
         self.index.add_all(*_here(store))
         self.staged: dict[bytes, int] = {}  # ids an interrupted run stored -> place in the segment
+        self.sources = array("q")  # hashes of their sources
         self.confirmed = 0
         self.label, self.split = array("i"), array("b")  # of this import's own rows, 5 bytes each
         self.ids = hashlib.blake2b(digest_size=16)
@@ -136,13 +142,7 @@ class _Intake:
 
     def run(self, items: Items, threads: int, strict: bool) -> Imported:
         """Check, gather, publish. Raises _Moved when it has to begin again."""
-        writer: engine.Writer | None = None
-        if engine.exists(self.url):
-            try:
-                writer = engine.Writer(self.url, SEGMENT)
-                self._resume(writer)
-            except StoreDamaged as error:  # killed while it was being made: nothing in it counts
-                raise _Moved from error
+        writer = self._resumed()
         try:
             for chunk in checked(items(), self._known, threads):
                 self._take(chunk)
@@ -164,14 +164,30 @@ class _Intake:
         self._publish()
         return self.result
 
-    def _resume(self, writer: engine.Writer) -> None:
-        """Read what an interrupted run of this import committed."""
+    def _resumed(self) -> engine.Writer | None:
+        """What an interrupted run of this import stored, to go on with; None where there is nothing, or nothing good.
+
+        It was not published, so it may be anything: it is read by another process before it is opened here.
+        """
+        if not staged.anything(self.store.objects, self.name):
+            return None
+        rows = staged.images(self.store.objects, self.name)
+        if not rows:
+            if rows is None:
+                self.on_note("what an interrupted run of this import left cannot be read; the import begins again")
+            engine.delete(self.url)
+            return None
+        writer = engine.Writer(self.url, SEGMENT)
         ids = writer.read("id")
         self.staged = {bytes(row): place for place, row in enumerate(ids)}
         self.label.extend(writer.read("label").tolist())
         self.split.extend(writer.read("split").tolist())
+        self.sources.extend(hash(text) for text in writer.texts("source"))
         self.ids.update(ids.tobytes())
         self.result.continued = len(ids)
+        if len(ids) != rows or len(self.staged) != rows:
+            raise _Moved
+        return writer
 
     def _known(self, id_: bytes) -> bool:
         """True where the picture needs no check any more. Called from the checking threads."""
@@ -183,12 +199,13 @@ class _Intake:
             if isinstance(item, Skipped):
                 self.result.skipped.append(item)
                 continue
-            label, split = self._checked_facts(item, id_)
+            label, split = codes(item, id_, len(self.store.classes))
             row = self.index.find(id_)
             if row >= 0:
                 self._again(item, id_, row, label, split)
             elif (place := self.staged.get(id_)) is not None:
-                if (self.label[place], self.split[place]) != (label, split):
+                found = (self.label[place], self.split[place], self.sources[place])
+                if found != (label, split, hash(printable(item.source))):
                     raise _Moved
                 self.confirmed += 1
                 self.index.add(id_, self.base + place)
@@ -201,18 +218,6 @@ class _Intake:
                 self.batch.append((id_, item.data, label, split, printable(item.source), *size))
                 self.pending_bytes += len(item.data)
         self.on_progress(self.seen, None, stored=len(self.label), skipped=len(self.result.skipped))
-
-    def _checked_facts(self, item: Item, id_: bytes) -> tuple[int, int]:
-        """The label and split codes of an item. Raises BadInput: what is published stays for ever."""
-        label = NO_LABEL if item.label is None else whole_number(f"The label of {item.source}", item.label)
-        classes = len(self.store.classes)
-        if not (label == NO_LABEL and item.label is None) and not 0 <= label < classes:
-            raise BadInput(f"{item.source} has the label {label}; the store has {classes} classes, 0 to {classes - 1}.")
-        if item.split not in SPLITS:
-            raise BadInput(f"{item.source} has the split {item.split!r}; train, val or test was expected.")
-        if len(id_) != ID_BYTES:
-            raise BadInput(f"The id of {item.source} has {len(id_)} bytes; {ID_BYTES} were expected.")
-        return label, SPLITS.index(item.split)
 
     def _again(self, item: Item, id_: bytes, row: int, label: int, split: int) -> None:
         """The same bytes once more: nothing new, a label where there was none, or a clash."""
@@ -252,9 +257,8 @@ class _Intake:
             }
         )
         self.batch, self.pending_bytes = [], 0
-        if last or time.monotonic() - self.last_commit > _SECONDS:
+        if last or writer.held_bytes > _HELD or time.monotonic() - self.last_commit > _SECONDS:
             writer.commit("images")
-            writer.sync()
             self.last_commit = time.monotonic()
 
     def _publish(self) -> None:
@@ -312,18 +316,14 @@ class _Intake:
                 raise _Moved
 
     def _verified(self, rows: int) -> dict[str, str]:
-        """Read back what was stored and digest it, column by column. The id covers the image's bytes."""
+        """Digests of the columns, read back. Of each picture the writer, or whoever looked at what was resumed, has
+        made sure that it is the one that its id is of."""
         reader = engine.Reader(self.url, SEGMENT)
-        digests = {}
         if len(reader) != rows:
             raise _Moved
-        for column in ("id", "label", "split", "width", "height"):
-            digests[column] = digest(reader.read(column))
-        sources = hashlib.blake2b(digest_size=16)
-        for start in range(0, rows, 1 << 16):
-            for text in reader.texts("source", start, min(start + (1 << 16), rows)):
-                sources.update(text.encode() + b"\0")
-        digests["source"] = sources.hexdigest()
-        if digests["id"] != self.ids.hexdigest():
+        digests = of_segment(reader, rows)
+        held = {"id": self.ids.hexdigest(), "label": digest(np.asarray(self.label, np.int32))}
+        held["split"] = digest(np.asarray(self.split, np.int8))
+        if any(digests[column] != sum_ for column, sum_ in held.items()):
             raise _Moved
         return digests

@@ -151,7 +151,7 @@ def rebuilt_view(store: Store, thing: Thing) -> str:
     if digest(rows) != thing.view.digest:
         return ""
     name = f"{thing.places[0].name}-{uuid.uuid4().hex[:8]}"
-    with engine.Writer(f"{store.url}/{name}", VIEW) as writer:
+    with engine.fresh(f"{store.url}/{name}", VIEW) as writer:
         writer.append({"row": rows})
         writer.commit("view")
     return name
@@ -162,7 +162,7 @@ def rewritten(store: Store, thing: Thing, place: Place) -> str:
     schema = schema_of(thing.job(store.url, len(store.classes)))
     name = f"{place.name}-{uuid.uuid4().hex[:8]}"
     reader = engine.Reader(f"{store.url}/{place.at}", schema)
-    with engine.Writer(f"{store.url}/{name}", schema) as writer:
+    with engine.fresh(f"{store.url}/{name}", schema) as writer:
         for start in range(0, place.rows, _ROWS):
             stop = min(start + _ROWS, place.rows)
             rows: dict[str, Any] = {}

@@ -65,10 +65,10 @@ def write_batch(store: Store, ids: np.ndarray[Any, Any], labels: Sequence[int]) 
         return {"name": "", "rows": len(ids), "said": [[i, int(k)] for i, k in zip(hexes(ids), labels, strict=True)]}
     name = f"people/{uuid.uuid4().hex[:12]}"
     codes = np.asarray(labels, np.int32)
-    with engine.Writer(f"{store.url}/{name}", PEOPLE) as writer:
+    with engine.fresh(f"{store.url}/{name}", PEOPLE) as writer:
         writer.append({"id": ids, "label": codes})
         writer.commit("people")
-    files = inventory.finish(store.objects, name)
+        files = inventory.finish(store.objects, name)
     return {"name": name, "rows": len(ids), "digests": {"id": digest(ids), "label": digest(codes)}, "files": files}
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
+
+Note = Callable[[str], None]
+"""Is told what a person should know and need not act on."""
 
 
 class Progress(Protocol):
@@ -13,3 +17,7 @@ class Progress(Protocol):
 
 def silent(done: int, total: int | None, **figures: float | str) -> None:
     """Nobody watches."""
+
+
+def unheard(text: str) -> None:
+    """Nobody listens."""

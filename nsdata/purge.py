@@ -8,7 +8,6 @@ is now.
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsdata import engine, inventory
+from nsdata.digests import of_segment
 from nsdata.errors import StoreDamaged
-from nsdata.ids import digest
 from nsdata.schema import NO_LABEL, SEGMENT
 from nsdata.state import State
 
@@ -74,23 +73,19 @@ def rewrite(store: Store, segment: Rewrite) -> dict[str, Any]:
     _check_whole(store, segment)
     name = f"images/purged-{uuid.uuid4().hex[:12]}"
     url, rows = f"{store.url}/{name}", len(segment.gone)
-    old, kept, pending = engine.Reader(f"{store.url}/{segment.name}", SEGMENT), _pictures(), 0
-    with engine.Writer(url, SEGMENT) as writer:
+    old = store.table.readers.open(segment.name, SEGMENT)
+    with engine.fresh(url, SEGMENT) as writer:
         for start in range(0, rows, _ROWS):
-            block = _block(old, start, segment.gone[start : start + _ROWS])
-            for image in block["image"]:
-                kept.update(hashlib.blake2b(image, digest_size=16).digest())
-                pending += len(image)
-            writer.append(block)
-            if pending >= _BYTES:
+            writer.append(_block(old, start, segment.gone[start : start + _ROWS]))
+            if writer.held_bytes >= _BYTES:
                 writer.commit("images")
-                pending = 0
         writer.commit("images")
-    digests, again = _read_back(url, rows)
-    if again != kept.hexdigest() or digests["id"] != segment.digests["id"]:
-        engine.delete(url)
-        raise StoreDamaged(f"{segment.name} could not be written again: it reads back as something else.", "nsdata gc")
-    return {"name": name, "files": inventory.finish(store.objects, name), "digests": digests}
+        digests = of_segment(engine.Reader(url, SEGMENT), rows)
+        if digests["id"] != segment.digests["id"]:
+            raise StoreDamaged(
+                f"{segment.name} could not be written again: it reads back as something else.", "nsdata gc"
+            )
+        return {"name": name, "files": inventory.finish(store.objects, name), "digests": digests}
 
 
 def _check_whole(store: Store, segment: Rewrite) -> None:
@@ -117,24 +112,6 @@ def _block(old: engine.Reader, start: int, gone: NDArray[np.bool_]) -> dict[str,
         "width": np.where(gone, np.int32(0), old.read("width", start, stop)),
         "height": np.where(gone, np.int32(0), old.read("height", start, stop)),
     }
-
-
-def _read_back(url: str, rows: int) -> tuple[dict[str, str], str]:
-    """Digests of the columns as an import publishes them, and of the pictures."""
-    reader = engine.Reader(url, SEGMENT)
-    digests = {column: digest(reader.read(column, 0, rows)) for column in ("id", "label", "split", "width", "height")}
-    sources, pictures = hashlib.blake2b(digest_size=16), _pictures()
-    for start in range(0, rows, _ROWS):
-        stop = min(start + _ROWS, rows)
-        for text in reader.texts("source", start, stop):
-            sources.update((text or "").encode() + b"\0")
-        for image in reader.blobs("image", np.arange(start, stop)):
-            pictures.update(hashlib.blake2b(image, digest_size=16).digest())
-    return {**digests, "source": sources.hexdigest()}, pictures.hexdigest()
-
-
-def _pictures() -> hashlib.blake2b:
-    return hashlib.blake2b(digest_size=16)
 
 
 def today(state: State, name: str, files: str, digests: dict[str, str]) -> tuple[str, str, dict[str, str]]:

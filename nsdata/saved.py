@@ -6,7 +6,7 @@ import re
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from nsdata import engine, inventory, schema
+from nsdata import disk, engine, inventory, schema
 from nsdata.errors import BadInput, Conflict, NotFound, StoreDamaged, listed
 from nsdata.ids import digest
 from nsdata.recipe import Count, Step, one_line
@@ -45,11 +45,11 @@ def save(view: View, name: str, *, replace: bool = False) -> View:
     head = view.store.head()
     head.writable()
     make(head.state)  # before anything is written
-    url = f"{view.store.url}/{dataset}"
-    with engine.Writer(url, schema.VIEW) as writer:
+    disk.need(head.url, 8 * len(named), f"the view {name!r}")
+    with engine.fresh(f"{view.store.url}/{dataset}", schema.VIEW) as writer:
         writer.append({"row": named.rows})
         writer.commit("view")
-    data["files"] = inventory.finish(head.objects, dataset)
+        data["files"] = inventory.finish(head.objects, dataset)
     head.publish("viewed", make)
     return named
 

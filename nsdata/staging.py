@@ -4,10 +4,16 @@ A piece is a dataset that one process creates and appends to, and that nobody el
 stopped and continued later can lengthen its own piece, never shift another's rows. Who goes on with a part begins a
 new piece where the committed rows end, so no committed row is labelled again. A piece's file name tells where in the
 part it begins; which of its rows count is decided when the generation is sealed.
+
+Beside the pieces lies a small file for each, its marker: how many rows its writer has committed, made durable and read
+back, and their digests. Who looks at a run reads markers alone: the engine may crash on data that ended short.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 import time
 import uuid
 from collections.abc import Iterable
@@ -17,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nsdata import engine
+from nsdata import engine, shapes
 from nsdata.codec import Codec
 from nsdata.errors import BadLabels, StoreDamaged
 from nsdata.laws import check_probabilities
@@ -28,6 +34,9 @@ if TYPE_CHECKING:
 PART_ROWS = 65_536  # of a large store; a smaller one is cut finer, so that several workers have something to do
 PARTS = 16
 COMMIT_SECONDS = 5.0
+
+_NAME = re.compile("([0-9]{10})-[0-9a-f]{8}")  # of a piece: where in its part it begins, and its writer
+_MOST = 1 << 16  # bytes of a marker
 
 Ranges = Iterable[tuple[int, int]]
 
@@ -40,6 +49,7 @@ class StagedPiece:
     offset: int
     rows: int = 0
     taken: int = 0  # rows of it that count
+    digests: dict[str, str] = field(default_factory=dict)  # column -> of all ``rows``
 
     @property
     def end(self) -> int:
@@ -60,6 +70,7 @@ class StagedPart:
     codec: Codec
     pieces: dict[str, StagedPiece] = field(default_factory=dict)
     chain: list[StagedPiece] = field(default_factory=list)
+    distrusted: set[str] = field(default_factory=set)  # pieces that do not read as their markers say
 
     @property
     def name(self) -> str:
@@ -79,16 +90,17 @@ class StagedPart:
     def look(self) -> None:
         """See what has been committed, by any process."""
         for name in markers(self.objects, self.run, self.number):
-            self.pieces.setdefault(name, StagedPiece(name, int(name.rpartition("/")[2].partition("-")[0])))
+            if found := _NAME.fullmatch(name.rpartition("/")[2]):
+                self.pieces.setdefault(name, StagedPiece(name, int(found[1])))
         for piece in self.pieces.values():
-            if piece.end < self.rows:
-                piece.rows = self._committed(piece)
+            if piece.end < self.rows and piece.name not in self.distrusted:
+                self._read_marker(piece)
         self.chain = chained(self.pieces.values(), self.rows)
 
     def begin_piece(self) -> StagedPiece:
         """A new piece of this process's own, where the committed rows end."""
         piece = StagedPiece(f"{self.name}/{self.done:010d}-{uuid.uuid4().hex[:8]}", self.done)
-        self.objects.put_new(_marker(piece.name), b"")
+        self.objects.put_new(_marker(piece.name), _marked(piece))
         self.pieces[piece.name] = piece
         return piece
 
@@ -99,14 +111,26 @@ class StagedPart:
         self.pieces.pop(piece.name, None)
         self.chain = chained(self.pieces.values(), self.rows)
 
-    def _committed(self, piece: StagedPiece) -> int:
-        """Rows of a piece that its writer committed; 0 where it was killed before there were any."""
-        url = f"{self.objects.url}/{piece.name}"
+    def distrust(self, piece: StagedPiece) -> None:
+        """Count nothing of a piece that may be in somebody's hands."""
+        self.distrusted.add(piece.name)
+        piece.rows = piece.taken = 0
+        self.chain = chained(self.pieces.values(), self.rows)
+
+    def note(self, piece: StagedPiece, rows: int, digests: dict[str, str]) -> None:
+        """Its writer has committed so many rows of a piece."""
+        piece.rows, piece.digests = rows, digests
+        self.objects.put(_marker(piece.name), _marked(piece))
+        self.chain = chained(self.pieces.values(), self.rows)
+
+    def _read_marker(self, piece: StagedPiece) -> None:
+        """Rows of a piece that its writer vouches for; 0 where it was killed before there were any."""
         try:
-            rows = len(engine.Reader(url, self.codec.schema(self.classes))) if engine.exists(url) else 0
-        except StoreDamaged:
-            return 0
-        return min(rows, self.rows - piece.offset)
+            marked = json.loads(self.objects.get(_marker(piece.name), most=_MOST) or b"{}")
+            piece.rows = min(shapes.count(marked["rows"]), self.rows - piece.offset)
+            piece.digests = shapes.digests(marked["digests"])
+        except (StoreDamaged, ValueError, KeyError, TypeError, RecursionError):
+            piece.rows, piece.digests = 0, {}
 
 
 def chained(pieces: Iterable[StagedPiece], rows: int) -> list[StagedPiece]:
@@ -146,6 +170,7 @@ class PartWriter:
         self._piece = part.begin_piece()
         self._writer = engine.Writer(f"{part.objects.url}/{self._piece.name}", part.codec.schema(part.classes))
         self._uncommitted = 0
+        self._sums = {name: hashlib.blake2b(digest_size=16) for name in part.codec.schema(part.classes)}
         self._last = time.monotonic()
 
     def write(self, soft_BK: NDArray[Any]) -> NDArray[np.float32] | None:
@@ -158,6 +183,8 @@ class PartWriter:
         if self._piece.end + self._uncommitted + len(soft_BK) > part.rows:
             raise BadLabels(f"{part.name} has {part.rows:,} rows; more were written.")
         self._writer.append(columns)
+        for name, sum_ in self._sums.items():
+            sum_.update(np.ascontiguousarray(columns[name]).data)
         self._uncommitted += len(soft_BK)
         if time.monotonic() - self._last > COMMIT_SECONDS:
             self.commit()
@@ -167,10 +194,9 @@ class PartWriter:
         """Keep what was written so far."""
         if self._uncommitted:
             self._writer.commit("labels")
-            self._writer.sync()
-            self._piece.rows += self._uncommitted
+            rows = self._piece.rows + self._uncommitted
+            self._part.note(self._piece, rows, {name: sum_.hexdigest() for name, sum_ in self._sums.items()})
             self._uncommitted = 0
-            self._part.chain = chained(self._part.pieces.values(), self._part.rows)
         self._last = time.monotonic()
 
     def __enter__(self) -> PartWriter:
@@ -178,7 +204,7 @@ class PartWriter:
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         try:
-            if kind is None or issubclass(kind, KeyboardInterrupt):
+            if kind is None or (issubclass(kind, KeyboardInterrupt) and not self._writer.failed):
                 self.commit()  # whole batches only: a run that is continued cuts its batches at the same rows
         finally:
             self._writer.__exit__(kind, None, None)
@@ -204,6 +230,10 @@ def markers(objects: Objects, run: str, part: int | None = None, *, paths: bool 
     below = folder if part is None else f"{folder}/part-{part:05d}"
     found = sorted(path for path, _ in objects.list(below))
     return found if paths else [f"{run}/{path.removeprefix(folder + '/')}" for path in found]
+
+
+def _marked(piece: StagedPiece) -> bytes:
+    return json.dumps({"rows": piece.rows, "digests": piece.digests}, sort_keys=True).encode()
 
 
 def _marker(piece: str) -> str:

@@ -200,6 +200,15 @@ class State:
         """Batches of removals that count, oldest first."""
         return tuple(batch for batch in self.removals if batch.event not in self.undone)
 
+    @cached_property
+    def files(self) -> dict[str, str]:
+        """Dataset, where it lies or lay -> the digest of its list of files; empty for datasets without a list."""
+        listed = {segment.name: segment.files for segment in self.segments}
+        listed |= {piece.name: piece.files for g in self.sealed for part in g.parts for piece in part.pieces}
+        listed |= {batch.name: batch.files for batch in (*self.spoken, *self.removals) if batch.name}
+        listed |= {view.dataset: view.files for view in self.saved}
+        return listed | {moved.name: moved.files for moved in self.moved.values()}
+
     def place(self, name: str) -> str:
         """Where the dataset that was published as ``name`` lies now."""
         seen = {name}

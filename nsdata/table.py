@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from nsdata import engine, schema
 from nsdata.errors import BadInput, NotFound, StoreDamaged
+from nsdata.guard import Guard
 from nsdata.ids import from_hex, hexes, whole
+from nsdata.objects import Objects
 from nsdata.remote import is_bucket
 from nsdata.state import People, State
 
@@ -31,6 +33,7 @@ class Readers:
         self.url = url
         self.newest: State | None = None  # a past version reads what is there today
         self._local = threading.local()
+        self._objects, self._guards = Objects(url), dict[str, Guard]()
         self._spare: list[Opened] = []
         self._columns: dict[tuple[str, str, int], Array] = {}
 
@@ -47,12 +50,26 @@ class Readers:
         opened: Opened = self._local.__dict__.setdefault("opened", {})
         places = [self._there(name) for name in names]
         missing = [place for place in places if place not in opened]
+        guards = [self._guard(place) for place in missing]
         if len(missing) == 1:
-            opened[missing[0]] = engine.Reader(f"{self.url}/{missing[0]}", columns)
+            opened[missing[0]] = engine.Reader(f"{self.url}/{missing[0]}", columns, guard=guards[0])
         elif missing:
             urls = [f"{self.url}/{place}" for place in missing]
-            opened.update(zip(missing, engine.readers(urls, columns), strict=True))
+            opened.update(zip(missing, engine.readers(urls, columns, guards), strict=True))
         return [opened[place] for place in places]
+
+    def _guard(self, place: str) -> Guard:
+        """The look at a dataset's files, which one thread's is for all. Raises StoreDamaged."""
+        if (guard := self._guards.get(place)) is None:
+            digest = self.newest.files.get(place, "") if self.newest is not None else ""
+            guard = self._guards.setdefault(place, Guard(self._objects, place, digest))
+        return guard
+
+    def looked_at(self, name: str) -> str:
+        """Where a dataset lies today, for who opens it himself: its files are those that were published."""
+        place = self._there(name)
+        self._guard(place)
+        return place
 
     def _there(self, name: str) -> str:
         """Where a dataset lies today. Raises NotFound for one that was swept."""
@@ -227,6 +244,8 @@ class Table:
             return np.asarray(schema.SEGMENT[column].empty)
         parts = [self.readers.column(s.name, schema.SEGMENT, column, s.rows) for s in self.state.segments]
         values = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        if column == "label":
+            self._check_labels(values)
         values.setflags(write=False)
         return values
 
@@ -246,7 +265,15 @@ class Table:
             ids = from_hex([id_ for id_, _ in batch.said])
             return ids, np.asarray([label for _, label in batch.said], np.int32)
         ids = self.readers.column(batch.name, schema.PEOPLE, "id", batch.rows)
-        return ids, self.readers.column(batch.name, schema.PEOPLE, "label", batch.rows)
+        labels = self.readers.column(batch.name, schema.PEOPLE, "label", batch.rows)
+        self._check_labels(labels)
+        return ids, labels
+
+    def _check_labels(self, labels: Array) -> None:
+        if len(labels) and labels.max() >= len(self.state.classes):
+            raise StoreDamaged(
+                f"A stored label is {labels.max()}; the store has {len(self.state.classes)} classes.", "nsdata verify"
+            )
 
     def _gathered(self, rows: Array, read: Callable[[engine.Reader, Array], list[T]], empty: T) -> list[T]:
         """One value for each row, read segment by segment."""

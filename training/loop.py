@@ -111,6 +111,7 @@ def train(
         every = config.eval_every or max(1, steps // 20)
 
         same = resume.identity(config, steps, gen, classes, preprocess, split, device.type)
+        run_folder.need_room(folder, models.parameters(model))
         keeper = resume.Keeper(folder, same, model, ema.module, optimiser, config.checkpoint_seconds)
         run = None if restart else keeper.take_up(replace=replace, warn=warn)
         resumed = 0 if run is None else run.step

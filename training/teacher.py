@@ -17,7 +17,7 @@ from nsdata.codec import Codec
 from nsdata.coverage import to_label
 from nsdata.errors import BadInput, BadLabels, ModelError
 from nsdata.objects import checkpoint
-from nsdata.progress import Progress, silent
+from nsdata.progress import Note, Progress, silent, unheard
 from nsdata.stream import stream
 from nsdata.table import Table
 from training import models, noise, probe, provenance, workers
@@ -63,6 +63,7 @@ def label(
     force: bool = False,
     on_progress: Progress = silent,
     on_summary: Callable[[dict[str, Any]], None] | None = None,
+    on_note: Note = unheard,
 ) -> Labelled:
     """Write generation ``gen``: soft labels of every image of the store, sealed and tagged ``gen-<gen>``.
 
@@ -74,7 +75,7 @@ def label(
     replace:     write a sealed generation again, as a new version of it.
     extend:      label the images that came in after a generation was sealed, with the same teacher.
     force:       label also with a teacher that is no better than chance on labelled images.
-    on_summary:  is told the figures before anything is sealed.
+    on_summary:  is told the figures before anything is sealed. on_note: what is labelled again, and why.
 
     Every image is labelled, val and test included, so that accuracy per generation is a query away; selection for
     training takes unlabelled train images only. An interrupted run goes on where it stopped when it is called again.
@@ -93,15 +94,14 @@ def label(
     target = models.pick_device(worker.device(device))
     identity = provenance.identity(model, temperature, batch_size, target, codec)
     if worker.rank == 0:
-        run = generation.begin(store, gen, identity, replace=replace, extend=extend)
+        run = generation.begin(store, gen, identity, replace=replace, extend=extend, on_note=on_note)
         if not force:  # also where a run goes on: it may have begun with --force
             probe.check(store, model.to(target), run.rows)
         worker.tell(run.name)
     else:
         run = generation.join(store, worker.hear(), identity)
     began, resumed = time.monotonic(), run.done
-    model.to(target)
-    fresh = _work(run, worker, model, batch_size, temperature, max_kl, on_progress)
+    fresh = _work(run, worker, model.to(target), batch_size, temperature, max_kl, on_progress)
     if worker.rank == 0:
         told = provenance.circumstances(store, gen, model, target)
         event = run.seal(told, before=lambda summary: _judge(summary, max_kl, on_summary))

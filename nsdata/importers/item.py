@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nsdata.classes import whole_number
+from nsdata.errors import BadInput
+from nsdata.schema import ID_BYTES, NO_LABEL, SPLITS
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
@@ -33,3 +37,18 @@ class Skipped:
     source: str
     reason: str
     damage: bool = False
+
+
+def codes(item: Item, id_: bytes, classes: int) -> tuple[int, int]:
+    """The label and split codes of an item of a store with so many classes.
+
+    Raises BadInput: what is published stays for ever.
+    """
+    label = NO_LABEL if item.label is None else whole_number(f"The label of {item.source}", item.label)
+    if not (label == NO_LABEL and item.label is None) and not 0 <= label < classes:
+        raise BadInput(f"{item.source} has the label {label}; the store has {classes} classes, 0 to {classes - 1}.")
+    if item.split not in SPLITS:
+        raise BadInput(f"{item.source} has the split {item.split!r}; train, val or test was expected.")
+    if len(id_) != ID_BYTES:
+        raise BadInput(f"The id of {item.source} has {len(id_)} bytes; {ID_BYTES} were expected.")
+    return label, SPLITS.index(item.split)

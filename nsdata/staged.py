@@ -1,0 +1,83 @@
+"""What runs left behind that no event names: nobody vouches for it, so it is looked at before this process opens it.
+
+A full disk, a power cut or a kill may have left anything, and the engine crashes or hangs on some of it. So lengths are
+compared with what the commits say, and then another process reads all of it (examiner.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nsdata import proof
+from nsdata.codec import Codec
+from nsdata.errors import StorageFailed, StoreDamaged
+from nsdata.examiner import Examiner
+from nsdata.objects import Objects
+from nsdata.schema import SEGMENT, Schema
+
+SECONDS = 10.0  # for a block of rows
+_BLOCK = 1024
+
+
+def anything(objects: Objects, name: str) -> bool:
+    """Whether a staged dataset, or a part of one, lies there."""
+    if objects.url.startswith("mem://"):
+        from nsdata import engine
+
+        return engine.exists(f"{objects.url}/{name}")
+    return bool(objects.list(name))
+
+
+def images(objects: Objects, name: str) -> int | None:
+    """The rows of a staged segment, if all of it reads as it should and its pictures are those of their ids."""
+    url = f"{objects.url}/{name}"
+    try:
+        proof.complete(Objects(url), frozenset())
+        if not proof.followed(Objects(url), SEGMENT):
+            return None
+    except (StorageFailed, StoreDamaged):
+        return None
+    with Examiner(objects.url) as examiner:
+        count = examiner.examine({"kind": "count", "of": "images", **_job([(url, 0)], 0)}, SECONDS)
+        if not count.clean:
+            return None
+        if not count.rows:
+            return 0
+        job = {"kind": "images", "new": True, **_job([(url, count.rows)], count.rows)}
+        return count.rows if examiner.examine(job, SECONDS).clean else None
+
+
+def labels(
+    objects: Objects, pieces: Sequence[tuple[str, int, Mapping[str, str]]], codec: Codec, classes: int
+) -> list[bool]:
+    """Of each piece of labels (dataset, rows, digest of each column): whether it reads as what was written."""
+    found = []
+    with Examiner(objects.url) as examiner:
+        for name, rows, digests in pieces:
+            if not _labels_followed(objects, name, codec.schema(classes), rows):
+                found.append(False)
+                continue
+            job = {"kind": "labels", "codec": codec.name, "classes": classes}
+            job |= _job([(f"{objects.url}/{name}", rows)], rows, digests)
+            outcome = examiner.examine(job, SECONDS)
+            found.append(outcome.clean and set(outcome.digests) >= set(digests))
+    return found
+
+
+def _labels_followed(objects: Objects, name: str, schema: Schema, rows: int) -> bool:
+    """Behind these rows may be what a full disk cut short: it does not count."""
+    try:
+        return proof.followed(Objects(f"{objects.url}/{name}"), schema, rows)
+    except (StorageFailed, StoreDamaged):
+        return False
+
+
+def _job(pieces: Sequence[tuple[str, int]], rows: int, digests: Mapping[str, str] | None = None) -> dict[str, Any]:
+    return {
+        "pieces": [list(piece) for piece in pieces],
+        "rows": rows,
+        "digests": dict(digests or {}),
+        "sample": None,
+        "block": _BLOCK,
+    }
