@@ -24,7 +24,10 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
+from nsdata import exported
+from nsdata.disk import refused
 from nsdata.errors import BadInput, Conflict, StorageFailed
+from nsdata.local import sync_disk, sync_path
 
 COLUMNS = ("id", "label", "split", "source", "pseudo_label", "confidence", "copies")
 MARK = ".nsdata-export"  # in a folder that an export wrote, and that a later one may replace
@@ -79,7 +82,8 @@ def export(
 
     format: folder (``<class or unlabelled>/<id>.<ending>`` and labels.csv), csv (the table alone), parquet
     (Hugging Face's layout) or wds (a tar of key.jpg, key.json, key.npy); None: by out's ending. classes: the
-    store's. Everything is written beside out under another name, which becomes out at the very end. Raises
+    store's. Everything is written beside out under another name, made durable and counted as it reads
+    back, and becomes out at the very end. Raises
     Conflict if out exists without overwrite, BadInput for rows without data where a format needs them,
     StorageFailed where the disk refuses.
     """
@@ -88,23 +92,23 @@ def export(
     if kind not in _WRITERS:
         raise BadInput(f"Format '{kind}' is unknown; there are {', '.join(formats())}.")
     _refuse(out, overwrite)
-    number = 0
+    number = size = 0
 
     def counted() -> Iterator[ExportRow]:
-        nonlocal number
+        nonlocal number, size
         for row in rows:
-            number += 1
+            number, size = number + 1, size + len(row.data or b"")
             yield row
 
     try:
         with _atomic(out, overwrite) as temporary:
             _WRITERS[kind](counted(), temporary, list(classes))
+            sync_disk(str(temporary))
+            exported.check(kind, temporary, number, size)
     except OSError as e:
         if isinstance(e, StorageFailed):
             raise
-        raise StorageFailed(
-            f"{out} cannot be written: {e.strerror or e}.", f"ls -ld {out.parent}; df -h {out.parent}"
-        ) from e
+        raise refused(out.parent, e, what="the folder of the export") from e
     return number
 
 
@@ -145,6 +149,7 @@ def _atomic(out: Path, overwrite: bool) -> Iterator[Path]:
             if old.exists():
                 old.rename(out)
             raise
+        sync_path(str(out.parent))
     finally:
         for rest in (temporary, old):
             if rest.is_dir():
@@ -190,7 +195,6 @@ def _folder(rows: Iterable[ExportRow], out: Path, classes: Sequence[str]) -> Non
             name = f"{place}/{row.id_hex}.{ending(data)}"
             (out / name).write_bytes(data)
             table.writerow([name, *_cells(row, classes)])
-        _durable(file)
 
 
 def _safe(name: str) -> str:
@@ -207,7 +211,6 @@ def _csv(rows: Iterable[ExportRow], out: Path, classes: Sequence[str]) -> None:
         for row in rows:
             soft = "" if row.soft is None else " ".join(map(str, row.soft))
             table.writerow([*_cells(row, classes), soft])
-        _durable(file)
 
 
 def _parquet(rows: Iterable[ExportRow], out: Path, classes: Sequence[str]) -> None:
@@ -229,11 +232,9 @@ def _parquet(rows: Iterable[ExportRow], out: Path, classes: Sequence[str]) -> No
         metadata={b"huggingface": json.dumps({"info": {"features": _features(classes)}}).encode()},
     )
     everything = iter(rows)
-    with out.open("wb") as file:
-        with pq.ParquetWriter(file, schema, compression="zstd") as writer:
-            while batch := list(islice(everything, _BATCH)):
-                writer.write_batch(pa.RecordBatch.from_pylist([_record(row) for row in batch], schema=schema))
-        _durable(file)
+    with out.open("wb") as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        while batch := list(islice(everything, _BATCH)):
+            writer.write_batch(pa.RecordBatch.from_pylist([_record(row) for row in batch], schema=schema))
 
 
 def _record(row: ExportRow) -> dict[str, Any]:
@@ -265,31 +266,24 @@ def _features(classes: Sequence[str]) -> dict[str, Any]:
 
 
 def _wds(rows: Iterable[ExportRow], out: Path, classes: Sequence[str]) -> None:
-    with out.open("wb") as file:
-        with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
-            for row in rows:
-                data = _image(row)
-                facts = dict(zip(COLUMNS, _cells(row, classes), strict=True))
-                facts |= {"label": row.label, "class": _name(row.label, classes), "pseudo_label": row.pseudo}
-                facts["confidence"] = row.confidence if row.confidence is None else float(row.confidence)
-                _add(tar, f"{row.id_hex}.{ending(data)}", data)
-                _add(tar, f"{row.id_hex}.json", json.dumps(facts, ensure_ascii=False).encode())
-                if row.soft is not None:
-                    buffer = io.BytesIO()
-                    np.save(buffer, row.soft)
-                    _add(tar, f"{row.id_hex}.npy", buffer.getvalue())
-        _durable(file)
+    with out.open("wb") as file, tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for row in rows:
+            data = _image(row)
+            facts = dict(zip(COLUMNS, _cells(row, classes), strict=True))
+            facts |= {"label": row.label, "class": _name(row.label, classes), "pseudo_label": row.pseudo}
+            facts["confidence"] = row.confidence if row.confidence is None else float(row.confidence)
+            _add(tar, f"{row.id_hex}.{ending(data)}", data)
+            _add(tar, f"{row.id_hex}.json", json.dumps(facts, ensure_ascii=False).encode())
+            if row.soft is not None:
+                buffer = io.BytesIO()
+                np.save(buffer, row.soft)
+                _add(tar, f"{row.id_hex}.npy", buffer.getvalue())
 
 
 def _add(tar: tarfile.TarFile, name: str, data: bytes) -> None:
     info = tarfile.TarInfo(name)  # no times, no owners: the same rows make the same file
     info.size = len(data)
     tar.addfile(info, io.BytesIO(data))
-
-
-def _durable(file: Any) -> None:
-    file.flush()
-    os.fsync(file.fileno())
 
 
 _WRITERS: dict[str, Callable[[Iterable[ExportRow], Path, Sequence[str]], None]] = {

@@ -15,6 +15,8 @@ from nsdata.errors import NsdataError
 from nsdata.inventory import NAME, Inventory, entry
 from nsdata.objects import Objects
 
+_MOST = 1 << 30  # bytes of a file that is read whole
+_MISSING = "is missing"
 SAMPLED = 3  # files of a dataset whose contents a sample reads
 
 
@@ -36,6 +38,7 @@ class Files:
     looked_at: int = 0
     bytes: int = 0
     listed: bool = True  # there is a list of what was published, and it is the right one
+    opens: bool = True  # nothing lies there that whoever opens it would wait for, or follow elsewhere
     longer: str = ""  # a writer went on after it was published: what it left
 
 
@@ -56,18 +59,22 @@ def look(objects: Objects, name: str, digest: str, draw: random.Random | None = 
     if draw is not None:
         chosen = draw.sample(chosen, min(SAMPLED, len(chosen)))
     for below, (size, sum_) in sorted(inventory.items()):
-        if below not in there:
-            found.bad.append(BadFile(f"{name}/{below}", "is missing", size, sum_))
+        if there.get(below, -1) < 0:
+            what = _absent(objects, f"{name}/{below}")
+            found.bad.append(BadFile(f"{name}/{below}", what, size, sum_))
+            found.opens &= what == _MISSING
         elif there[below] != size:
             what = f"has {there[below]:,} bytes; {size:,} were written"
             found.bad.append(BadFile(f"{name}/{below}", what, size, sum_))
+            found.opens &= there[below] <= _MOST
     known = {file.path for file in found.bad}
     with ThreadPoolExecutor(min(8, cores()), thread_name_prefix="nsdata-verify") as pool:
         paths = [f"{name}/{below}" for below in chosen if f"{name}/{below}" not in known]
-        for file, (data, why) in zip(paths, pool.map(lambda p: _hashed(objects, p), paths), strict=True):
-            size, sum_ = inventory[file.removeprefix(f"{name}/")]
+        meant = [inventory[file.removeprefix(f"{name}/")] for file in paths]
+        hashes = pool.map(lambda p, m: _hashed(objects, p, m[0]), paths, meant)
+        for file, (size, sum_), (hash_, why) in zip(paths, meant, hashes, strict=True):
             found.bytes += size
-            if data != sum_:
+            if hash_ != sum_:
                 found.bad.append(BadFile(file, why or "was changed", size, sum_))
     found.looked_at += len(inventory)
     _lengthened(objects, name, found, sorted(there.keys() - inventory.keys() - {NAME}))
@@ -82,10 +89,10 @@ def blake(raw: bytes) -> str:
 def fetch(objects: Objects, path: str) -> tuple[bytes | None, str]:
     """A file's bytes, or why there are none."""
     try:
-        raw = objects.get(path)
+        raw = objects.get(path, most=_MOST)
     except NsdataError as error:
         return None, f"cannot be read ({error.message.rstrip('.')})"
-    return raw, "" if raw is not None else "is missing"
+    return raw, "" if raw is not None else _MISSING
 
 
 def known_bytes(file: BadFile) -> bytes | None:
@@ -96,9 +103,21 @@ def known_bytes(file: BadFile) -> bytes | None:
     return next((raw for raw in tries if blake(raw) == file.digest), None)
 
 
-def _hashed(objects: Objects, path: str) -> tuple[str, str]:
-    raw, why = fetch(objects, path)
-    return ("" if raw is None else blake(raw)), why
+def _absent(objects: Objects, path: str) -> str:
+    """What is wrong where no regular file was found."""
+    try:
+        return _MISSING if objects.stat(path) is None else "was not there a moment ago"
+    except NsdataError:
+        return "is not a regular file"
+
+
+def _hashed(objects: Objects, path: str, size: int) -> tuple[str, str]:
+    """The hash of a file of so many bytes, or why there is none."""
+    try:
+        found = objects.hashed(path, most=size)
+    except NsdataError as error:
+        return "", f"cannot be read ({error.message.rstrip('.')})"
+    return ("", _MISSING) if found is None else (found[1], "")
 
 
 def _parsed(raw: bytes | None) -> tuple[Inventory, bool]:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 NAME = "nsdata-files.json"
 
+_MOST = 1 << 28  # bytes of a list: of two million files
+
 Inventory = dict[str, tuple[int, str]]  # path below the dataset -> size in bytes, BLAKE2b-128 in hex
 
 
@@ -43,7 +45,7 @@ def finish(objects: Objects, name: str) -> str:
 
 def take(objects: Objects, name: str) -> Inventory:
     """The files of a dataset as they are now."""
-    paths = sorted(path for path, _ in objects.list(name) if path != f"{name}/{NAME}")
+    paths = sorted(path for path, size in objects.list(name) if path != f"{name}/{NAME}" and size >= 0)
     with ThreadPoolExecutor(min(8, cores()), thread_name_prefix="nsdata-inventory") as pool:
         found = pool.map(lambda path: _file(objects, path), paths)
         return {path.removeprefix(f"{name}/"): file for path, file in zip(paths, found, strict=True) if file}
@@ -51,7 +53,7 @@ def take(objects: Objects, name: str) -> Inventory:
 
 def read(objects: Objects, name: str, digest: str) -> Inventory:
     """A dataset's files as they were published. Raises StoreDamaged."""
-    raw = objects.get(f"{name}/{NAME}")
+    raw = objects.get(f"{name}/{NAME}", most=_MOST)
     if raw is None or _digest(raw) != digest:
         what = "is missing" if raw is None else "is not the one that was published"
         raise StoreDamaged(f"The list of the files of {name} {what}.", "nsdata verify")
@@ -73,6 +75,8 @@ def differences(objects: Objects, name: str, inventory: Inventory, *, contents: 
     for path, (size, sum_) in sorted(inventory.items()):
         if path not in sizes:
             yield f"{path} is missing"
+        elif sizes[path] < 0:
+            yield f"{path} is not a regular file"
         elif sizes[path] != size:
             yield f"{path} has {sizes[path]:,} bytes; {size:,} were written"
         elif contents and _file(objects, f"{name}/{path}") != (size, sum_):
@@ -81,12 +85,10 @@ def differences(objects: Objects, name: str, inventory: Inventory, *, contents: 
 
 def _file(objects: Objects, path: str) -> tuple[int, str] | None:
     """Size and digest; None for a lock of the engine's that went away, as they do."""
-    raw = objects.get(path)
-    if raw is None:
-        if path.endswith(".lock"):
-            return None
+    found = objects.hashed(path)
+    if found is None and not path.endswith(".lock"):
         raise StorageFailed(f"{objects.url}/{path} went away while it was being read.")
-    return len(raw), _digest(raw)
+    return found
 
 
 def _digest(raw: bytes) -> str:

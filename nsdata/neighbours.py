@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nsdata import identity
 from nsdata.epochs import Blocks
 from nsdata.errors import BadInput
 from nsdata.table import Table
@@ -94,6 +95,22 @@ class Kept:
         return self._table.present(rows, self._blobs[rows].tolist())
 
 
+class Checked:
+    """``blobs`` as another's, each picture held against its id. Raises StoreDamaged."""
+
+    def __init__(self, table: Table, source: Table | Neighbours | Kept) -> None:
+        self._table, self._source = table, source
+
+    def blobs(self, rows: Array) -> list[bytes]:
+        """The encoded bytes of these rows, in this order."""
+        found = self._source.blobs(rows)
+        identity.check(found, self._table.ids[rows])
+        return found
+
+
+Source = Table | Neighbours | Kept | Checked
+
+
 def blocks_of(table: Table, rows: Array, order: str | None) -> Blocks | None:
     """How to shuffle: "exact", "blocks", or None for what suits the storage. Raises BadInput."""
     if order not in (None, "exact", "blocks"):
@@ -103,8 +120,10 @@ def blocks_of(table: Table, rows: Array, order: str | None) -> Blocks | None:
     return Blocks(max(1, _BLOCK // typical(table, rows)), _TOGETHER)
 
 
-def reader_of(table: Table, rows: Array, blocks: Blocks | None) -> Table | Neighbours | Kept:
-    """What gives the bytes of these rows fastest."""
+def reader_of(table: Table, rows: Array, blocks: Blocks | None, *, check: bool = False) -> Source:
+    """What gives the bytes of these rows fastest; with ``check``, only those that their ids were made of."""
+    if check:
+        return Checked(table, reader_of(table, rows, blocks))  # type: ignore[arg-type]
     if blocks is not None:
         return Neighbours(table, rows, blocks.rows, 2 * blocks.together)
     pixels = int((table.width.astype(np.int64) * table.height).sum())  # of all, as blocks are read whole

@@ -146,7 +146,10 @@ class _Verification:
             files.append(look(self.objects, place.at, place.files, draw) if place.files else Files())
         self.report.hashing += time.monotonic() - began
         bad = any(found.bad for found in files)
-        outcome = self._read(thing, state, certain, suspect=bad)
+        if all(found.opens for found in files):
+            outcome = self._read(thing, state, certain, suspect=bad)
+        else:
+            outcome = Outcome(unreadable=[("", 0, thing.rows)])
         if thing.kind == "view" and outcome.clean and not bad:
             self._recipe(thing, state, outcome)
         return files, outcome

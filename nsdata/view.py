@@ -250,7 +250,7 @@ class View:
         flip:        mirror half of the random crops.
         resample:    "bilinear", "bicubic", "lanczos" or "box", antialiased.
         cache_bytes: keep so many bytes of decoded pictures for the next epochs; not with "random".
-        options:     shuffle, seed, epochs, drop_last, start, rank, world, order, threads (nsdata.stream.stream).
+        options:     shuffle, seed, epochs, drop_last, start, rank, world, order, threads, check (nsdata.stream.stream).
 
         Raises EmptyView, BadInput, StoreDamaged.
         """
