@@ -84,11 +84,17 @@ def query(
     at: AtOption = None,
     json: JsonOption = False,
     csv: Annotated[bool, typer.Option("--csv", help="The answer as CSV.")] = False,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="End a longer query; 0: never.")] = 60.0,
     store: StoreOption = None,
 ) -> None:
-    """SQL over the store's columns: id, label, class, split, source, gen1_confidence, gen1_pseudo_label, …"""
+    """SQL over the store's columns: id, label, class, split, source, gen1_confidence, gen1_pseudo_label, …
+
+    In JSON, NaN and infinity are null, decimals text, maps pairs, and intervals months, days and nanoseconds.
+    """
     opened = open_store(ctx, store)
-    result = (opened if at is None else opened.at(at)).query(sql)
+    result = (opened if at is None else opened.at(at)).query(sql, timeout)
+    if not csv:
+        result.check_room()
     if json:
         render.emit(result.to_pylist())
     elif csv:

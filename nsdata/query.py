@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+import numbers
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nsdata.diff import Diff, Side, compare
+from nsdata.errors import BadInput
 from nsdata.ids import hexes
 from nsdata.schema import SPLITS, sql_columns
 
@@ -18,15 +21,18 @@ if TYPE_CHECKING:
     from nsdata.sql import Result
     from nsdata.store import Store
 
-Readers = dict[str, Callable[[], "pa.Array"]]
+Readers = dict[str, Callable[[], "pa.Array | Iterator[pa.Array]"]]
+
+_AT_ONCE = 1 << 16  # soft labels that are read together
 
 
-def query(store: Store, sql: str) -> Result:
+def query(store: Store, sql: str, timeout: float | None) -> Result:
     """See Store.query."""
     from nsdata.sql import run
 
+    seconds = _seconds(timeout)
     rows = np.flatnonzero(store.table.visible)
-    return run(sql, columns(store, rows), len(rows))
+    return run(sql, columns(store, rows), len(rows), seconds)
 
 
 def matching(store: Store, where: str) -> NDArray[np.int64]:
@@ -76,6 +82,15 @@ def diff(store: Store, a: int | str, b: int | str) -> Diff:
     return compare(_side(store, a), _side(store, b), store.classes)
 
 
+def _seconds(timeout: float | None) -> float | None:
+    """A limit of time as it was given; 0 and infinity are none."""
+    if timeout is None:
+        return None
+    if isinstance(timeout, bool) or not isinstance(timeout, numbers.Real) or not timeout >= 0:
+        raise BadInput(f"timeout is {timeout!r}; seconds are expected, 0 or None for no limit.", "store.query(sql, 60)")
+    return float(min(timeout, 1e9)) if 0 < timeout < math.inf else None
+
+
 def _generation_columns(
     store: Store, gen: int, rows: NDArray[np.int64], of_class: Callable[[NDArray[Any]], pa.Array]
 ) -> Readers:
@@ -91,11 +106,13 @@ def _generation_columns(
         values = labels.all_pseudo[rows]
         return pa.array(values, mask=values < 0)
 
-    def soft() -> pa.Array:
-        # DuckDB has no 16-bit floats; float32 holds them exactly
-        values = labels.take_known(rows).astype(np.float32)
-        missing = pa.array(labels.all_pseudo[rows] < 0)
-        return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), len(store.classes), mask=missing)
+    def soft() -> Iterator[pa.Array]:
+        for first in range(0, len(rows) or 1, _AT_ONCE):  # each part is handed on before the next is read
+            part = rows[first : first + _AT_ONCE]
+            # DuckDB has no 16-bit floats; float32 holds them exactly
+            values = labels.take_known(part).astype(np.float32)
+            missing = pa.array(labels.all_pseudo[part] < 0)
+            yield pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), len(store.classes), mask=missing)
 
     return {
         f"gen{gen}_confidence": confidence,

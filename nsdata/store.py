@@ -248,11 +248,11 @@ class Store:
 
         return load(self.refresh(), name)
 
-    def query(self, sql: str) -> Result:
-        """Run one SELECT over the table ``images`` (a row per visible image), by DuckDB, read-only. Raises BadQuery."""
+    def query(self, sql: str, timeout: float | None = 60.0) -> Result:
+        """One SELECT over the table ``images``, read-only, within ``timeout`` seconds (None: any). Raises BadQuery."""
         from nsdata.query import query
 
-        return query(self, sql)
+        return query(self, sql, timeout)
 
     def diff(self, a: int | str, b: int | str) -> Diff:
         """What changed from version or tag ``a`` to ``b``. Raises NotFound."""
@@ -273,7 +273,7 @@ class Store:
         state = (self.at(version) if version is not None else self).state
         names = [s.name for s in state.segments]
         names += [piece.name for g in state.generations.values() for part in g.parts for piece in part.pieces]
-        return {name: native(f"{self.url}/{self._readers.place(name)}") for name in names}
+        return {name: native(f"{self.url}/{self._readers.looked_at(name)}") for name in names}
 
     # ---------------------------------------------------------------- publishing
 

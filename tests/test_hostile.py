@@ -220,12 +220,12 @@ def test_a_pipe_or_a_device_in_the_log_is_not_waited_for(forger: Forger) -> None
     for make in (lambda path: os.mkfifo(path), lambda path: os.symlink("/dev/zero", path)):
         path = forger.lake / "log" / f"{len(forger.events) + 1:010d}.json"
         make(path)
-        with pytest.raises(StoreDamaged, match="is not a regular file|were expected at most"):
+        with pytest.raises(StoreDamaged, match=r"is not a regular file|were expected at most"):
             Store.open(forger.lake)
         path.unlink()
     with (forger.lake / "log" / f"{len(forger.events) + 1:010d}.json").open("wb") as huge:
         huge.truncate(1 << 40)
-    with pytest.raises(StoreDamaged, match="is not a regular file|were expected at most"):
+    with pytest.raises(StoreDamaged, match=r"is not a regular file|were expected at most"):
         Store.open(forger.lake)
 
 
@@ -273,7 +273,7 @@ def test_a_saved_view_keeps_to_the_rows_of_its_version(forger: Forger) -> None:
         forged = {**data, "dataset": name, "rows": 2, "digest": digest, "files": ""}
         events = copy.deepcopy(forger.events)
         events[11]["data"] = forged
-        with pytest.raises(StoreDamaged, match="not those that were saved|outside of 0 to"):
+        with pytest.raises(StoreDamaged, match=r"not those that were saved|outside of 0 to"):
             Store.open(forger.write(events)).load_view("student-1")
 
 

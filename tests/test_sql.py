@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nsdata import sql
+from nsdata import sql, sql_reading
 from nsdata.errors import BadQuery
 
 N = 12
@@ -303,8 +303,8 @@ def test_matching_refuses_what_is_not_one_condition(where: str) -> None:
     ],
 )
 def test_volatile(expression: str, name: str | None) -> None:
-    assert sql.volatile(expression) == name
-    assert sql.volatile(f"select * from images where {expression}") == name
+    assert sql_reading.volatile(expression) == name
+    assert sql_reading.volatile(f"select * from images where {expression}") == name
     if name:
         with pytest.raises(BadQuery, match="A view cannot filter by"):
             Table().matching(expression)
