@@ -31,9 +31,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsdata import commits, disk, offline, proof, remote
+from nsdata.engine_errors import translated as _translated
 from nsdata.errors import NsdataError, StorageFailed, StoreDamaged
 from nsdata.local import sync_tree
-from nsdata.objects import Objects, is_local, refused
+from nsdata.objects import Objects, is_local
+from nsdata.patience import Stuck, in_time
 from nsdata.schema import Column, Schema
 
 if TYPE_CHECKING:
@@ -136,11 +138,12 @@ class Writer(Reader):
     def __init__(self, url: str, schema: Schema) -> None:
         self.url, self._schema, self._guard = url, schema, None
         self._synced, self._held = dict[str, tuple[int, int]](), list[Mapping[str, Any]]()
+        self._stuck = False  # a commit that does not end has the dataset
         self.failed = False  # nobody knows what was kept, and no more rows are taken
         self.held_bytes = 0  # of what was appended since the last commit
         deeplake, access = _deeplake(), remote.engine_access(url)
         with _translated(url, "write"):
-            if deeplake.exists(url, **access):
+            if there := deeplake.exists(url, **access):
                 commits.set_counters(Objects(url))
                 self._dataset = deeplake.open(url, **access)
                 self._dataset.compaction_mode = deeplake.CompactionMode.Off
@@ -149,8 +152,9 @@ class Writer(Reader):
                 self._dataset.compaction_mode = deeplake.CompactionMode.Off
                 for name, column in schema.items():
                     self._dataset.add_column(name, _type(column))
-                self._dataset.commit("created")
-        with _translated(url, "read"):  # one that was killed while it was made has no columns: damaged, not refused
+                self._commit("created")
+        # one that was killed while it was made has no columns: damaged, not refused
+        with _translated(url, "read" if there else "write"):
             self._columns = {name: self._dataset[name] for name in schema}
         self._kept, self._commits = len(self), frozenset[str]()
 
@@ -173,7 +177,7 @@ class Writer(Reader):
         self._check_usable()
         with self._failing():
             with _translated(self.url, "write"):
-                self._dataset.commit(message)
+                self._commit(message)
             if self._held:
                 sync(self.url, self._synced)
                 self._prove()
@@ -185,9 +189,20 @@ class Writer(Reader):
             yield
         except BaseException:
             self.failed = True
+            self._roll_back()
+            raise
+
+    def _commit(self, message: str) -> None:
+        try:
+            in_time(self.url, lambda: self._dataset.commit(message))
+        except Stuck:
+            self._stuck = True
+            raise
+
+    def _roll_back(self) -> None:
+        if not self._stuck:
             with contextlib.suppress(Exception):
                 self._dataset.rollback()
-            raise
 
     def _check_usable(self) -> None:
         if self.failed:
@@ -206,9 +221,7 @@ class Writer(Reader):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Also without an exception: only commit() keeps anything.
-        with contextlib.suppress(Exception):
-            self._dataset.rollback()
+        self._roll_back()  # also without an exception: only commit() keeps anything
 
 
 @contextlib.contextmanager
@@ -307,24 +320,3 @@ def _type(column: Column) -> Any:
 
 def _plain(rows: Sequence[int] | NDArray[Any]) -> list[int]:
     return rows.tolist() if isinstance(rows, np.ndarray) else list(rows)
-
-
-@contextlib.contextmanager
-def _translated(url: str, verb: str) -> Iterator[None]:
-    """Every exception of the engine leaves as one of ours; its own text stays in the chained cause."""
-    try:
-        yield
-    except NsdataError:
-        raise
-    except Exception as error:
-        if (failed := remote.explain(url, error)) is not None:
-            raise failed from error
-        writing = verb == "write"
-        if writing or disk.failing(url, error):
-            failure = refused(url, error, writing=writing)
-            if any(word in failure.message.lower() for word in ("deeplake", "deep lake", "indra", "heimdall")):
-                failure.message = f"The storage at {url} failed while it was written."
-            raise failure from error
-        raise StoreDamaged(
-            f"{url} is missing, incomplete or damaged.", "Restore it from a copy, or import and label again."
-        ) from error
