@@ -284,12 +284,13 @@ def _renamed(part: str, path: str) -> bool:
 
 
 def sync_tree(folder: str, known: dict[str, tuple[int, int]] | None = None) -> None:
-    """fsync every file and folder below a folder (or a file), itself, and the folder that it lies in.
+    """fsync every file and folder below a folder (or a file), itself, and the folders on the way to it.
 
     known: the size and time (ns) of what was made durable before, which is skipped, and brought up to date. It cannot
            see a file rewritten in the same size within one tick of the clock.
     """
     seen = {} if known is None else known
+    first = not seen
     for below, _, files in os.walk(folder):
         for path in [*(os.path.join(below, name) for name in files), below]:
             with contextlib.suppress(FileNotFoundError):  # lock files come and go
@@ -299,7 +300,12 @@ def sync_tree(folder: str, known: dict[str, tuple[int, int]] | None = None) -> N
                     seen[path] = facts
     if os.path.isfile(folder):
         sync_path(folder)
-    sync_path(os.path.dirname(folder))
+    above = os.path.dirname(folder)
+    sync_path(above)
+    while first and (parent := os.path.dirname(above)) != above:  # whoever made it may have made these, too
+        above = parent
+        with contextlib.suppress(OSError):  # of a folder that belongs to somebody else
+            sync_path(above)
 
 
 def sync_disk(path: str) -> None:
