@@ -6,6 +6,8 @@ import contextlib
 import hashlib
 import io
 import json
+import os
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -82,12 +84,43 @@ def committed(lake: str) -> dict[str, int]:
     return done
 
 
-def look(lake: str, *, verify: bool = True) -> dict[str, Any]:
-    """Signature, events, committed rows, and what verify finds: in this process, so that no other need be started."""
+def strangers(lake: str) -> list[str]:
+    """The pictures that the store shows, and whose bytes are not those that their ids are hashes of."""
+    from nsdata.store import Store
+
+    table = Store.open(lake).table
+    rows = np.flatnonzero(table.visible)
+    held = zip(table.ids[rows], table.blobs(rows), strict=True)
+    wrong = [id_.tobytes().hex() for id_, blob in held if hashlib.blake2b(blob, digest_size=16).digest() != bytes(id_)]
+    return [f"{len(wrong)} pictures are not what their ids say: {wrong[:3]}"] if wrong else []
+
+
+def beside(name: str) -> str | None:
+    """The digest of what a command wrote beside the store, names and contents; None where there is nothing."""
+    found, path = hashlib.sha256(), Path(name)
+    if not path.exists():
+        return None
+    for file in sorted([path, *path.rglob("*")]):
+        found.update(f"{file.relative_to(path)}\0{file.is_dir()}\0".encode())
+        found.update(b"" if file.is_dir() else hashlib.sha256(file.read_bytes()).digest())
+    return found.hexdigest()[:16]
+
+
+def look(
+    lake: str, *, verify: bool = True, writes: bool = True, pictures: bool = False, written: str = ""
+) -> dict[str, Any]:
+    """Signature, events, committed rows, and what verify finds: in this process, so that no other need be started.
+
+    writes:   False = nothing may be written, so that committed rows are not looked for.
+    pictures: whether each picture hashes to its id.
+    written:  what the command writes beside the store; it is a part of the signature.
+    """
     found: dict[str, Any] = {"signature": signature(lake), "history": [], "committed": {}, "damage": []}
     if found["signature"] is None:
         return found
-    found["history"], found["committed"] = history(lake), committed(lake)
+    found["history"], found["committed"] = history(lake), committed(lake) if writes else {}
+    if written:
+        found["signature"]["written"] = beside(written)
     if verify:
         from nsdata import verify as verifying
 
@@ -100,11 +133,17 @@ def look(lake: str, *, verify: bool = True) -> dict[str, Any]:
         found["damage"] = [str(finding) for finding in report.findings]
         if not report.sound and not report.findings:
             found["damage"] = [str(report)]
+    if pictures:
+        found["damage"] += strangers(lake)
     return found
 
 
-def after_kill(lake: str, command: list[str], out: str, *, collect: bool, verify: bool, first: bool = True) -> None:
+def after_kill(
+    lake: str, command: list[str], out: str, *, collect: bool, verify: bool, first: bool = True, written: str = ""
+) -> None:
     """Look, run the command again, look again; with ``collect`` then gc, twice, and look again. Writes JSON to out."""
+    from nsdata.errors import NsdataError
+
     told: dict[str, Any] = {}
 
     def keep(name: str, work: Callable[[], Any]) -> None:
@@ -112,20 +151,43 @@ def after_kill(lake: str, command: list[str], out: str, *, collect: bool, verify
             told[name] = work()
         except BaseException as error:  # a defect is a result
             told[name] = {"raised": f"{type(error).__name__}: {error}", "trace": traceback.format_exc()}
+            told[name]["clear"] = isinstance(error, NsdataError)
         Path(out).write_text(json.dumps(told))
 
     if first:
-        keep("then", lambda: look(lake, verify=verify))
+        keep("then", lambda: look(lake, verify=verify, written=written))
     keep("again", lambda: _again(command))
-    keep("now", lambda: look(lake))
+    keep("now", lambda: look(lake, written=written))
     if collect:
-        keep("gc", lambda: [_again(["gc", "--older-than", "0"]) for _ in range(2)])
-        keep("collected", lambda: look(lake))
+        _age(lake)
+        keep("gc", lambda: [_again(["--store", lake, "gc", "--older-than", "0"]) for _ in range(2)])
+        keep("collected", lambda: look(lake, written=written))
+        keep("rubbish", lambda: rubbish(lake))
 
 
-def look_to(lake: str, out: str, verify: bool = True) -> None:
+def rubbish(lake: str) -> list[str]:
+    """Half-written files, of the store and beside it, and datasets that no event names, or names as gone."""
+    log = [json.loads(path.read_bytes()) for path in sorted(Path(lake).glob("log/0*.json"))]
+    named, gone = json.dumps([event["data"] for event in log if event["kind"] != "swept"]), set[str]()
+    for event in log:
+        if event["kind"] in ("swept", "moved"):
+            told = event["data"]
+            gone |= {*told.get("names", ()), *told.get("swept", ()), *told.get("datasets", ())}
+    datasets = [str(path.parent.relative_to(lake)) for path in Path(lake).rglob("_deeplake_log")]
+    left = [name for name in datasets if name not in named or any(f"{name}/".startswith(f"{g}/") for g in gone)]
+    strays = [path for path in Path(lake).rglob("*#*") if path.is_file()]
+    return sorted([*left, *map(str, [*strays, *Path().rglob(".*.tmp"), *Path().rglob(".*.old")])])
+
+
+def _age(lake: str) -> None:
+    """Make half-written files an hour old: gc leaves alone those that are younger than a minute."""
+    for path in Path(lake).rglob("*#*"):
+        os.utime(path, (time.time() - 3600,) * 2)
+
+
+def look_to(lake: str, out: str, **options: Any) -> None:
     """``look`` into a file."""
-    Path(out).write_text(json.dumps(look(lake, verify=verify)))
+    Path(out).write_text(json.dumps(look(lake, **options)))
 
 
 def _again(command: list[str]) -> dict[str, Any]:

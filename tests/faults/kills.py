@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 import shutil
@@ -34,6 +35,7 @@ class Tally:
 
     counts: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # what could not be tried here
 
     def blame(self, what: str, trial: str, said: str) -> None:
         """Something is not as it must be."""
@@ -68,23 +70,29 @@ class Killer:
     def oracle(self, scenario: Scenario) -> Oracle:
         """Of an uninterrupted run, made once."""
         if scenario.name not in self.oracles:
-            space = self._space(scenario)
-            before = self.look(space) if scenario.sound else {"signature": None, "history": []}
-            began = time.monotonic()
-            trace = space / "trace"
-            code, said = self.server.run(space, *scenario.command, hook={"trace": str(trace)})
-            seconds = time.monotonic() - began
-            if code not in scenario.exits:
-                raise RuntimeError(f"{scenario.name} ended with {code} when nobody killed it:\n{said}")
-            after = self.look(space)
-            if after["damage"]:
-                self.tally.blame("verify found damage", scenario.name, f"uninterrupted: {after['damage']}")
-            steps = Counter(trace.read_text().splitlines()) if trace.exists() else Counter()
-            self.oracles[scenario.name] = Oracle(
-                before["signature"], after["signature"], before["history"], steps, seconds
-            )
+            space = self.workshop.space(scenario)
+            self.oracles[scenario.name] = self.uninterrupted(scenario, space, space / "trace")
             shutil.rmtree(space)
         return self.oracles[scenario.name]
+
+    def uninterrupted(
+        self, scenario: Scenario, space: Path, trace: Path, *, around: Any = None, hook: dict[str, Any] | None = None
+    ) -> Oracle:
+        """Run a command to its end and look before and after. around: a context to run it in, without the looks."""
+        looks = {"lake": scenario.lake, "written": scenario.written}
+        before = self.look(space, **looks) if scenario.sound else {"signature": None, "history": []}
+        began = time.monotonic()
+        with around or contextlib.nullcontext():
+            hooks = {**scenario.hook, "trace": str(trace), **(hook or {})}
+            code, said = self.server.run(space, *scenario.command, hook=hooks)
+        seconds = time.monotonic() - began
+        if code not in scenario.exits:
+            raise RuntimeError(f"{scenario.name} ended with {code} when nobody killed it:\n{said}")
+        after = self.look(space, **looks)
+        if after["damage"]:
+            self.tally.blame("verify found damage", scenario.name, f"uninterrupted: {after['damage']}")
+        steps = Counter(trace.read_text().splitlines()) if trace.exists() else Counter()
+        return Oracle(before["signature"], after["signature"], before["history"], steps, seconds)
 
     def kills(self, scenario: Scenario) -> Iterator[Kill]:
         """Kills without end: each step first and last, times within the engine's work, and any time at all."""
@@ -112,7 +120,7 @@ class Killer:
     def trial(self, scenario: Scenario, kill: Kill) -> bool:
         """One kill and all that follows. False where the process came to its end before it."""
         oracle, name = self.oracle(scenario), f"{scenario.name}, {kill}"
-        space = self._space(scenario)
+        space = self.workshop.space(scenario)
         spies = [space / "spy-1", space / "spy-2"]
         killed = self._killed(space, scenario, kill, spies[0], oracle, name)
         known: dict[str, int] = {}
@@ -120,18 +128,8 @@ class Killer:
         if killed and kill.second is not None:
             known = self._committed(space)
             count += self._killed(space, scenario, Kill(kill.second), spies[1], oracle, name)
-        out, spy = space / "told.json", space / "spy-3"
-        collect = self.draw.random() < 0.25
-        status, said = self.server.call(
-            space, "faults.check:after_kill", lake="lake", command=list(scenario.command), out=str(out),
-            collect=collect, verify=scenario.sound, first=scenario.sound, hook={"spy": str(spy)},
-        )  # fmt: skip
-        told = json.loads(out.read_text()) if out.exists() else {}
         wrong = len(self.tally.wrong)
-        if status != 0:
-            self.tally.blame("crashed or hung", name, f"the look at the store ended with {status}: {said[-600:]}")
-        else:
-            self._judge(scenario, oracle, told, name, [spies, spy], known)
+        self.aftermath(scenario, oracle, space, name, spies, known=known, collect=self.draw.random() < 0.25)
         self.tally.counts["kills"] += count
         if len(self.tally.wrong) == wrong:
             self.tally.counts["recoveries"] += count
@@ -139,6 +137,30 @@ class Killer:
         else:
             self.tally.wrong[-1] += f" (kept in {space})"
         return killed
+
+    def aftermath(
+        self, scenario: Scenario, oracle: Oracle, space: Path, name: str, spies: list[Path], *,
+        known: dict[str, int] | None = None, collect: bool = True, then: Any = None,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Look, give the command again, look, compare. then: the first look, where it was taken before."""
+        outside = self.server.outputs or space
+        out, spy = outside / "told.json", outside / "spy-3"
+        out.unlink(missing_ok=True)
+        spy.unlink(missing_ok=True)
+        command = list(scenario.again or scenario.command)
+        status, said = self.server.call(
+            space, "faults.check:after_kill", lake=scenario.lake, command=command, out=str(out),
+            collect=collect, verify=scenario.sound, first=scenario.sound and then is None, written=scenario.written,
+            hook={**scenario.hook, "spy": str(spy)},
+        )  # fmt: skip
+        told: dict[str, Any] = json.loads(out.read_text()) if out.exists() else {}
+        if then is not None:
+            told["then"] = then
+        if status != 0:
+            self.tally.blame("crashed or hung", name, f"the look at the store ended with {status}: {said[-600:]}")
+        else:
+            self._judge(scenario, oracle, told, name, [spies, spy], known or {})
+        return told
 
     # ---------------------------------------------------------------- parts of a trial
 
@@ -152,7 +174,7 @@ class Killer:
             process.signal(kill.number)
         status = process.end()
         if status is None:
-            self.tally.blame("crashed or hung", name, f"hung: {process.said[-600:]}")
+            self.tally.blame("crashed or hung", name, f"hung: {tail(process.said)}")
         died = status in (-signal.SIGKILL, -signal.SIGALRM, -signal.SIGTERM, -signal.SIGINT, 130, 143)
         if not died and status is not None and status not in (*scenario.exits, 1):
             self.tally.blame("crashed or hung", name, f"ended with {status}: {process.said[-600:]}")
@@ -167,13 +189,17 @@ class Killer:
         blame = self.tally.blame
         for look in ("then", "again", "now", "gc", "collected"):
             if isinstance(told.get(look), dict) and "raised" in told[look]:
-                blame("crashed or hung", name, f"{look}: {told[look]['trace'][-900:]}")
+                raised = told[look]
+                if raised["clear"]:
+                    blame("does not open", name, f"{look}: {raised['raised']}")
+                else:
+                    blame("crashed or hung", name, f"{look}: {raised['trace'][-900:]}")
                 return
         then, again, now = told.get("then"), told["again"], told["now"]
         done = False
         if then is not None:
             done = then["signature"] == oracle.after != oracle.before
-            if then["signature"] not in (oracle.before, oracle.after):
+            if scenario.whole and then["signature"] not in (oracle.before, oracle.after):
                 blame("neither before nor after", name, _difference(then["signature"], oracle.before, oracle.after))
             if then["history"][: len(oracle.history)] != oracle.history:
                 blame("history changed", name, "an event is not what it was")
@@ -192,36 +218,41 @@ class Killer:
 
     def _labelled_twice(self, committed: dict[str, int], spies: list[Any], known: dict[str, int], name: str) -> None:
         (first, second), last = spies
+        twice, most = Counter[str](), Counter[str]()
         for spy, before in ((second, known), (last, committed)):
             for _, part, start, stop in _lines(spy, "labelled"):
-                if start < before.get(part, 0):
-                    rows = min(stop, before[part]) - start
-                    self.tally.counts["rows labelled twice"] += rows
-                    self.tally.blame("labelled twice", name, f"rows {start} to {stop} of {part}: {rows} were committed")
+                twice[part] += max(0, min(stop, before.get(part, 0)) - start)
         for spy in (first, second):
             for _, part, _, stop in _lines(spy, "committed"):
-                if committed.get(part, stop) < stop:
-                    self.tally.counts["rows lost"] += stop - committed[part]
-                    self.tally.blame("rows lost", name, f"{part}: {committed[part]} of {stop} committed rows")
+                most[part] = max(most[part], stop)
+        for part, rows in (+twice).items():
+            self.tally.counts["rows labelled twice"] += rows
+            self.tally.blame("labelled twice", name, f"{part}: {rows} rows that were committed")
+        for part, stop in most.items():
+            if committed.get(part, stop) < stop:
+                self.tally.counts["rows lost"] += stop - committed[part]
+                self.tally.blame("committed rows lost", name, f"{part}: {committed[part]} of {stop} committed rows")
 
     def _committed(self, space: Path) -> dict[str, int]:
         found = self.look(space, verify=False)
         return found["committed"] if found["signature"] is not None else {}
 
-    def look(self, space: Path, verify: bool = True) -> dict[str, Any]:
+    def look(self, space: Path, lake: str = "lake", **options: Any) -> dict[str, Any]:
         """What the store of a workspace says (check.look)."""
-        out = space / "look.json"
-        status, said = self.server.call(space, "faults.check:look_to", lake="lake", out=str(out), verify=verify)
+        out = (self.server.outputs or space) / "look.json"
+        status, said = self.server.call(space, "faults.check:look_to", lake=lake, out=str(out), **options)
         if status != 0:
             raise RuntimeError(f"the look at {space} ended with {status}:\n{said}")
         found: dict[str, Any] = json.loads(out.read_text())
         return found
 
-    def _space(self, scenario: Scenario) -> Path:
-        space = self.workshop.copy(scenario.stage)
-        if scenario.prepare is not None:
-            scenario.prepare(space)
-        return space
+
+def tail(said: str) -> str:
+    """The last words of a process; where it hung, the innermost frames of its threads."""
+    before, hung, stack = (
+        said.partition("Thread 0x") if "Current thread" not in said else said.partition("Current thread")
+    )
+    return f"{before[-300:]}{hung}{stack[:900]}" if hung else said[-900:]
 
 
 def _lines(spy: Path, kind: str) -> Iterator[Any]:

@@ -19,11 +19,12 @@ HUNG = 120.0
 
 @dataclass
 class Process:
-    """A command that runs. ``output`` is where it writes."""
+    """A command that runs. output: where it writes. peak: once it has ended, the most memory that it had, in MiB."""
 
     pid: int
     output: Path
     server: Server
+    peak: float = 0.0
 
     def signal(self, number: int) -> None:
         """Send a signal; nothing happens where it has ended."""
@@ -32,7 +33,10 @@ class Process:
 
     def wait(self, seconds: float = HUNG) -> int | None:
         """Its exit code or minus the signal that ended it; None where it still runs."""
-        return self.server.ask({"wait": self.pid, "seconds": seconds})["status"]
+        answer = self.server.ask({"wait": self.pid, "seconds": seconds})
+        self.peak = answer["peak"]
+        status: int | None = answer["status"]
+        return status
 
     def end(self, seconds: float = HUNG) -> int | None:
         """The same; a process that hangs says where, and is killed, and the answer is None."""
@@ -51,7 +55,9 @@ class Process:
 
 
 class Server:
-    """The warm process (server.py). A context manager."""
+    """The warm process (server.py). A context manager. ``outputs``: where commands write; None: their own folder."""
+
+    outputs: Path | None = None
 
     def __init__(self) -> None:
         paths = [str(ROOT / "tests"), str(ROOT)]  # not "tests.faults": other packages are called tests too
@@ -74,10 +80,14 @@ class Server:
         """``nsdata`` with these arguments, in a folder. finalise: take the interpreter apart at its end."""
         return self._start(cwd, {"command": list(command), "hook": hook or {}, "finalise": finalise})
 
-    def call(self, cwd: Path, function: str, **arguments: Any) -> tuple[int | None, str]:
-        """Run a function of this package in a child; how it ended and what it printed."""
+    def begin(self, cwd: Path, function: str, **arguments: Any) -> Process:
+        """A function of this package, in a child whose exit code it returns."""
         hook = arguments.pop("hook", {})
-        process = self._start(cwd, {"function": function, "arguments": arguments, "hook": hook})
+        return self._start(cwd, {"function": function, "arguments": arguments, "hook": hook})
+
+    def call(self, cwd: Path, function: str, **arguments: Any) -> tuple[int | None, str]:
+        """The same to its end: how it ended and what it printed."""
+        process = self.begin(cwd, function, **arguments)
         return process.end(), process.said
 
     def run(self, cwd: Path, *command: str, hook: dict[str, Any] | None = None) -> tuple[int | None, str]:
@@ -104,7 +114,7 @@ class Server:
 
     def _start(self, cwd: Path, request: dict[str, Any]) -> Process:
         self._count += 1
-        output = cwd / f".output-{self._count}"
+        output = (self.outputs or cwd) / f".output-{self._count}"
         pid = self.ask({"start": {**request, "cwd": str(cwd), "output": str(output)}})["pid"]
         return Process(pid, output, self)
 

@@ -35,7 +35,8 @@ def main() -> int:
                 return code if request["start"].get("finalise") else _leave(code)
             answer: dict[str, Any] = {"pid": pid}
         else:
-            answer = {"status": _ended(request["wait"], request["seconds"])}
+            status, peak = _ended(request["wait"], request["seconds"])
+            answer = {"status": status, "peak": peak}
         print(json.dumps(answer), file=answers, flush=True)
     return 0
 
@@ -63,15 +64,15 @@ def _leave(code: int) -> int:
     os._exit(code)
 
 
-def _ended(pid: int, seconds: float) -> int | None:
-    """How a child ended: its exit code, or minus the signal; None where it has not."""
+def _ended(pid: int, seconds: float) -> tuple[int | None, float]:
+    """How a child ended: its exit code, or minus the signal, and its memory in MiB; None where it has not ended."""
     until = time.monotonic() + seconds
     while True:
-        found, status = os.waitpid(pid, os.WNOHANG)
+        found, status, used = os.wait4(pid, os.WNOHANG)
         if found:
-            return os.waitstatus_to_exitcode(status)
+            return os.waitstatus_to_exitcode(status), used.ru_maxrss / 1024
         if time.monotonic() > until:
-            return None
+            return None, 0.0
         time.sleep(0.002)
 
 
@@ -90,8 +91,7 @@ def _child(request: dict[str, Any]) -> int:
     steps.install(request.get("hook", {}))
     if "function" in request:
         module, _, name = request["function"].partition(":")
-        getattr(importlib.import_module(module), name)(**request["arguments"])
-        return 0
+        return int(getattr(importlib.import_module(module), name)(**request["arguments"]) or 0)
     return command(request["command"])
 
 

@@ -6,8 +6,12 @@ loss could matter. What the hook may hold:
 * ``trace``: a file; a line ``<step> <phase>`` for each step that is passed.
 * ``spy``: a file; a line for each run of rows that a teacher labelled, and for each that was committed.
 * ``at``: [step, phase, n, what]: the n-th time (from 1) do ``what``: "kill", "stop", "fail", "stop s"
-  to be stopped s seconds later, or a number of seconds after which a timer of the kernel ends the process, wherever in
-  the engine's own code it is then.
+  to be stopped s seconds later, "fill" to have the disk full until the step has ended, "fill s" for s seconds, or a
+  number of seconds after which a timer of the kernel ends the process, wherever in the engine's own code it is then.
+* ``ballast``, ``left``: for "fill", the file that takes what is free, and the bytes that it leaves.
+* ``power``: what durable.install is given: from then on only what was made durable outlives the process.
+* ``limit``: bytes; no file can grow beyond, as where no disk can be filled. ``memory``: bytes of address space.
+* ``settings``: values by address, in place of those below. ``demo``: other settings of the demo's trainings.
 """
 
 from __future__ import annotations
@@ -16,12 +20,16 @@ import functools
 import importlib
 import json
 import os
+import resource
 import signal
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
+
+from . import disks, durable
 
 STEPS = {
     "put-new": "nsdata.objects:Objects.put_new",
@@ -66,6 +74,7 @@ def install(hook: dict[str, Any]) -> None:
     for address, value in {**SETTINGS, **hook.get("settings", {})}.items():
         module, _, name = address.partition(":")
         setattr(importlib.import_module(module), name, value)
+    _surroundings(hook)
     if not {"trace", "at", "spy"} & hook.keys():
         return
     for step, address in STEPS.items():
@@ -82,29 +91,48 @@ def install(hook: dict[str, Any]) -> None:
         _spy(hook["spy"])
 
 
-def _wrap(owner: Any, name: str, passing: Callable[[str], None]) -> None:
+def _surroundings(hook: dict[str, Any]) -> None:
+    """Other than usual: how long a demo trains, how large a file may be, what outlives the process."""
+    if "demo" in hook:
+        demo = importlib.import_module("training.demo")
+        demo._SHARED = demo._SHARED.replace(**hook["demo"])  # type: ignore[attr-defined]
+    if "limit" in hook:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write ends short, and the next fails
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hook["limit"], resource.RLIM_INFINITY))
+    if "memory" in hook:
+        resource.setrlimit(resource.RLIMIT_AS, (hook["memory"], hook["memory"]))
+    if "power" in hook:
+        durable.install(**hook["power"])
+
+
+def _wrap(owner: Any, name: str, passing: Callable[[str], Path | None]) -> None:
     inner = getattr(owner, name)
 
     @functools.wraps(inner)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        passing("before")
-        result = inner(*args, **kwargs)
+        filled = passing("before")
+        try:
+            result = inner(*args, **kwargs)
+        finally:
+            if filled:
+                disks.empty(filled)
         passing("after")
         return result
 
     setattr(owner, name, wrapped)
 
 
-def _pass(hook: dict[str, Any], step: str, phase: str) -> None:
+def _pass(hook: dict[str, Any], step: str, phase: str) -> Path | None:
+    """Do what is to be done at this step. Returns the ballast that is to be taken away when the step has ended."""
     if "trace" in hook:
         _note(hook["trace"], f"{step} {phase}")
     key = f"{step} {phase}"
     _passed[key] += 1
     if "at" not in hook:
-        return
+        return None
     wanted, when, number, what = hook["at"]
     if (wanted, when, number) != (step, phase, _passed[key]):
-        return
+        return None
     if what == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
     elif what == "stop":
@@ -113,9 +141,16 @@ def _pass(hook: dict[str, Any], step: str, phase: str) -> None:
         threading.Timer(float(what[5:]), os.kill, (os.getpid(), signal.SIGSTOP)).start()
     elif what == "fail":
         raise InjectedError(f"{step} {phase}")
+    elif isinstance(what, str) and what.startswith("fill"):
+        ballast = Path(hook["ballast"])
+        disks.fill(ballast, hook["left"])
+        if what == "fill":
+            return ballast
+        threading.Timer(float(what[5:]), disks.empty, (ballast,)).start()
     else:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the kernel ends the process: no handler, no clean-up
         signal.setitimer(signal.ITIMER_REAL, max(float(what), 1e-6))
+    return None
 
 
 def _spy(path: str) -> None:

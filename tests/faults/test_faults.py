@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from . import inputs
+from . import disks, inputs
+from .full import Filler
 from .kills import Kill, Killer, Tally
+from .power import Cut, Cutter
 from .processes import Server
 from .races import race
 from .workshop import Workshop, scenarios
@@ -39,6 +42,37 @@ def test_a_killed_command_leaves_all_or_nothing_and_goes_on_to_the_same_end(
         killer.trial(scenario, Kill(at))
     assert not tally.wrong, "\n".join(tally.wrong)
     assert tally.counts["kills"] == tally.counts["recoveries"] == len(kills)
+
+
+@pytest.mark.parametrize("name", ["import", "label"])
+def test_a_full_disk_is_said_and_the_command_goes_on_when_there_is_room(
+    workshop: Workshop, name: str, tmp_path: Path
+) -> None:
+    tally = Tally()
+    scenario = next(s for s in scenarios(workshop) if s.name == name)
+    mountable = not disks.refusal(tmp_path, ["tmpfs"])  # else no file can grow beyond a size
+    with disks.Disk("tmpfs", tmp_path) if mountable else contextlib.nullcontext() as disk:
+        filler = Filler(workshop, tally, disk)
+        filler.full(scenario, 1, 6, random.Random(1))
+    assert not tally.wrong, "\n".join(tally.wrong)
+    assert tally.counts["full refused"] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "cuts"),
+    [
+        ("import", [Cut(), Cut(("publish", "before", 1), seed=1)]),
+        ("label", [Cut(("commit", "after", 9)), Cut(seed=2)]),
+    ],
+)
+def test_what_was_published_outlives_a_power_cut(workshop: Workshop, name: str, cuts: list[Cut]) -> None:
+    tally = Tally()
+    cutter = Cutter(workshop, tally)
+    scenario = next(s for s in scenarios(workshop) if s.name == name)
+    for cut in cuts:
+        cutter.trial(scenario, cut)
+    assert not tally.wrong, "\n".join(tally.wrong)
+    assert tally.counts["power"] == len(cuts)
 
 
 @pytest.mark.parametrize("kind", ["memory", "disk"])

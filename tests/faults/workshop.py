@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from .processes import Server
 
@@ -33,6 +34,10 @@ class Scenario:
     prepare:   done to the copy first.
     sound:     False where the store is damaged before, so that only what comes out of it counts.
     exits:     exit codes of a command that did what it should.
+    again:     given afterwards, where the same command would not go on.
+    lake:      the store. written: what the command writes beside it.
+    hook:      surroundings of the command (steps.py).
+    whole:     False where it publishes several events, so that a store in between is lawful.
     """
 
     name: str
@@ -41,7 +46,11 @@ class Scenario:
     prepare: Callable[[Path], None] | None = None
     sound: bool = True
     exits: tuple[int, ...] = (0,)
-    tags: frozenset[str] = field(default_factory=frozenset)
+    again: tuple[str, ...] = ()
+    lake: str = "lake"
+    written: str = ""
+    hook: dict[str, Any] = field(default_factory=dict)
+    whole: bool = True
 
 
 class Workshop:
@@ -51,13 +60,21 @@ class Workshop:
         self.folder, self.server = folder, server
         self._count = 0
 
-    def copy(self, stage: str) -> Path:
+    def copy(self, stage: str, target: Path | None = None) -> Path:
         """A workspace of one's own."""
         source = self.stage(stage)
-        self._count += 1
-        target = self.folder / f"trial-{self._count}"
+        if target is None:
+            self._count += 1
+            target = self.folder / f"trial-{self._count}"
         shutil.copytree(source, target, symlinks=True)
         return target
+
+    def space(self, scenario: Scenario, target: Path | None = None) -> Path:
+        """A workspace in which a command can be put under fire."""
+        space = self.copy(scenario.stage, target)
+        if scenario.prepare is not None:
+            scenario.prepare(space)
+        return space
 
     def stage(self, name: str) -> Path:
         """The folder of a stage."""
@@ -134,6 +151,10 @@ class Workshop:
             at=["commit", "after", 7, "kill"],
         )
 
+    def _sealed(self, workspace: Path) -> None:
+        top = ("--batch-size", "8", "--device", "cpu", "--force", "--top", "3", "--max-kl", "9")
+        self._do(workspace, ("label", "--gen", "2", *top))
+
     def _undone(self, workspace: Path) -> None:
         self._do(workspace, ("import", "more", "--unlabelled"), ("undo",))
 
@@ -180,12 +201,12 @@ def _damaged(workspace: Path) -> None:
 
 BEFORE: dict[str, str | None] = {
     "empty": None, "images": "empty", "model": "images", "labelled": "model", "interrupted": "model",
-    "training": "images", "grown": "labelled", "undone": "model",
+    "training": "images", "grown": "labelled", "sealed": "grown", "undone": "model",
 }  # fmt: skip
 BUILD: dict[str, Callable[[Workshop, Path], None]] = {
     "empty": Workshop._empty, "images": Workshop._images, "model": Workshop._model, "labelled": Workshop._labelled,
     "interrupted": Workshop._interrupted, "training": Workshop._training, "grown": Workshop._grown,
-    "undone": Workshop._undone,
+    "sealed": Workshop._sealed, "undone": Workshop._undone,
 }  # fmt: skip
 
 
@@ -220,3 +241,17 @@ def scenarios(workshop: Workshop) -> list[Scenario]:
             "verify --repair", "grown", ("verify", "--repair", "--from", "backup"), _damaged, sound=False, exits=(0, 3)
         ),
     ]
+
+
+def writers(workshop: Workshop) -> list[Scenario]:
+    """The same, and commands that write beside a store, or make one of their own."""
+    demo = ("demo", "--seeds", "1")
+    short = {"demo": {"steps": 30, "ema_decay": 0.8, "lr": 0.1, "batch_size": 16, "ratio": 1}}
+    exports = [
+        Scenario(f"export {kind}", "labelled", ("export", out, "--gen", "1"), written=out)
+        for kind, out in (("folder", "out"), ("parquet", "out.parquet"), ("wds", "out.tar"), ("csv", "out.csv"))
+    ]
+    return [
+        *scenarios(workshop), *exports,
+        Scenario("demo", "empty", demo, lake="demo/lake", again=(*demo, "--replace"), hook=short, whole=False),
+    ]  # fmt: skip
