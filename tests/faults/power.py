@@ -69,7 +69,8 @@ class Cutter:
         if chance < 0.12 or not count:
             return Cut((), seed)
         if chance < 0.35 and steps:
-            step, most = draw.choice([s for s in steps if s[0] == PUBLISHED] if chance < 0.18 else steps)
+            published = [s for s in steps if s[0] == PUBLISHED]
+            step, most = draw.choice(published if published and chance < 0.18 else steps)
             return Cut((*step.split(" "), draw.randint(1, most)), seed)
         last = draw.random() < 0.4  # those of the end stand closest to the event
         number = draw.randint(max(1, count - 12), count) if last else draw.randint(1, count)
