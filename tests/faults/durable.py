@@ -147,7 +147,7 @@ def install(kept: str, at: list[Any] | None = None) -> None:
 
     os.fsync = recorder.sync  # type: ignore[assignment]
     os.fdatasync = recorder.sync  # type: ignore[assignment]
-    os.sync = recorder.sync_all
+    os.sync = recorder.sync_all  # type: ignore[assignment]
     ctypes.CDLL = loaded  # type: ignore[assignment,misc]
 
 

@@ -22,6 +22,7 @@ from .workshop import Scenario, Workshop, writers
 SECONDS = 60.0  # after which a command hangs
 LEFT = [0, 0, 0, 4096, 16_384, 65_536]  # bytes that a moment leaves
 WRITES = {"put-new", "put", "publish", "open-writer", "append", "commit", "sync", "inventory", "begin-piece", "rewrite"}
+LIMIT = 2048  # bytes: a process that can write nothing at all cannot say so either
 MARGIN = 1 << 20  # that a command wants to see free beside what it will write (nsdata.disk.LEAST)
 UNAWARE = {"settings": {"nsdata.disk:LEAST": -(1 << 50)}}  # it sees room: another process takes it the moment after
 
@@ -59,8 +60,7 @@ class Filler:
 
     def sizes(self, scenario: Scenario, count: int) -> list[int]:
         """Bytes to leave free: from nothing to just enough, the first and the last few, and some drawn in between."""
-        block = self.disk.block if self.disk else 4096
-        first = 0 if self.disk else 1  # a process that can write nothing at all cannot say so either
+        block, first = (self.disk.block, 0) if self.disk else (512, LIMIT // 512)
         most = self.known(scenario).need // block + 2
         chosen = {*range(first, most + 1)}
         if len(chosen) > count:
@@ -81,7 +81,7 @@ class Filler:
             if self.disk:
                 self.disk.fill(left)
             else:
-                hook["limit"] = max(left, 4096)
+                hook["limit"] = max(left, LIMIT)
             process = self.server.start(space, *scenario.command, hook=hook)
             self._judge("full", scenario, space, name, process.end(SECONDS), process.said)
 

@@ -126,7 +126,7 @@ class Killer:
         known: dict[str, int] = {}
         count = int(killed)
         if killed and kill.second is not None:
-            known = self._committed(space)
+            known = self._committed(space) if scenario.sound else {}  # a damaged store may refuse to be read
             count += self._killed(space, scenario, Kill(kill.second), spies[1], oracle, name)
         wrong = len(self.tally.wrong)
         self.aftermath(scenario, oracle, space, name, spies, known=known, collect=self.draw.random() < 0.25)
