@@ -158,7 +158,8 @@ def _points(gain: float) -> str:
 
 def _make_room(folder: Path, replace: bool) -> None:
     """A folder of the demo's own. Raises Conflict; nothing that a demo did not make is ever removed."""
-    from nsdata.errors import Conflict, StorageFailed
+    from nsdata.disk import refused
+    from nsdata.errors import Conflict
 
     mine = (folder / MARK).is_file()
     try:
@@ -172,6 +173,4 @@ def _make_room(folder: Path, replace: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / MARK).write_text("made by nsdata demo; --replace removes this folder\n")
     except OSError as error:
-        raise StorageFailed(
-            f"The folder {folder} cannot be made: {error.strerror}.", "nsdata demo --folder …"
-        ) from error
+        raise refused(folder, error, what="the demo's folder") from error

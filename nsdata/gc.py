@@ -101,7 +101,7 @@ class _Survey:
         self.head, self.state, self.hours, self.held = head, head.state, hours, held
         self.places = lying(head.url)
         self.rewrites = purging.plan(head)
-        self._claims = 0
+        self._claims: set[str] = set()  # that it keeps
 
     def collected(self) -> Collected:
         """All of it, nothing of it done."""
@@ -142,6 +142,8 @@ class _Survey:
     def _free(self, name: str) -> bool:
         """True unless somebody works on it."""
         for hand in self._hands(name):
+            if hand in self._claims:  # of another piece of the same part
+                continue
             path = os.path.join(self.head.url, "claims", hand.replace("/", "-"))  # as claims.py names them
             if is_local(self.head.url) and not os.path.exists(path):
                 continue  # never claimed, and looking writes nothing
@@ -152,9 +154,9 @@ class _Survey:
                 except StorageFailed:
                     if self.held is not None:
                         raise
-                if self.held is not None and self._claims < _CLAIMS:
+                if self.held is not None and len(self._claims) < _CLAIMS:
                     self.held.push(here.pop_all())
-                    self._claims += 1
+                    self._claims.add(hand)
         return True
 
     def _hands(self, name: str) -> list[str]:

@@ -300,9 +300,15 @@ def sync_tree(folder: str, known: dict[str, tuple[int, int]] | None = None) -> N
                     seen[path] = facts
     if os.path.isfile(folder):
         sync_path(folder)
-    above = os.path.dirname(folder)
-    sync_path(above)
-    while first and (parent := os.path.dirname(above)) != above:  # whoever made it may have made these, too
+    sync_path(os.path.dirname(folder))
+    if first:
+        sync_way(os.path.dirname(folder))  # whoever made it may have made these, too
+
+
+def sync_way(folder: str) -> None:
+    """fsync the folders above a folder: a file in it is lost with the first of them that is."""
+    above = os.path.abspath(folder)
+    while (parent := os.path.dirname(above)) != above:
         above = parent
         with contextlib.suppress(OSError):  # of a folder that belongs to somebody else
             sync_path(above)

@@ -696,6 +696,40 @@ def test_run_folders_and_exports_say_the_same_of_a_full_disk(mount: Mount) -> No
     assert names(small) == ["run"]
 
 
+def test_the_way_to_a_run_folder_is_durable_whoever_made_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module, synced = run_folder(), set[str]()
+    monkeypatch.setattr(local, "sync_path", synced.add)
+    (tmp_path / "runs" / "gen-0").mkdir(parents=True)
+    for folder in (tmp_path / "runs" / "gen-0", tmp_path / "other" / "runs" / "gen-0"):
+        synced.clear()
+        with module.held(folder):
+            assert {str(folder.parent), str(folder.parent.parent), str(tmp_path)} <= synced
+
+
+def test_what_torch_says_of_a_write_that_ended_short_is_told_as_the_disks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where there is room again when it is asked."""
+    module, torch = run_folder(), pytest.importorskip("torch")
+
+    def save(content: object, file: object) -> None:
+        raise RuntimeError("[enforce fail at inline_container.cc:671] . unexpected pos 48704 vs 48600\nframe #0")
+
+    monkeypatch.setattr(torch, "save", save)
+    with pytest.raises(StorageFailed, match="ended short; was the disk full for a moment") as failed:
+        module.write_tensors(tmp_path / "best.pt", {})
+    assert "enforce" not in failed.value.message and names(tmp_path) == []
+
+
+def test_a_demo_says_the_same_of_a_full_disk(mount: Mount) -> None:
+    from cli.demo import run
+
+    small = mount("tmpfs", "size=64k")
+    (small / "fill").write_bytes(bytes(disk.free(small) or 0))
+    with pytest.raises(StorageFailed, match=rf"^The disk that holds {small}/demo .* is full: "):
+        run(small / "demo", 1, False)
+
+
 def test_a_run_folder_that_was_moved_or_is_a_file_is_said_so(tmp_path: Path) -> None:
     module = run_folder()
     said = r"run is not there any more: the run folder was moved or deleted"

@@ -19,7 +19,7 @@ import torch
 
 from nsdata.disk import need, refused, short
 from nsdata.errors import BadInput, Conflict, NsdataError
-from nsdata.local import sync_path
+from nsdata.local import sync_path, sync_way
 from nsdata.objects import replaced
 from training.config import TrainConfig
 
@@ -53,6 +53,9 @@ def held(folder: Path) -> Iterator[None]:
             folder.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
             raise BadInput(f"The folder {folder} cannot be made: {error.strerror}.", "--out FOLDER") from error
+        sync_way(
+            str(folder)
+        )  # an interrupted run may have made it: what the store's log tells of must outlive the power
         descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
     try:
         try:
@@ -119,8 +122,11 @@ def write_tensors(path: Path, content: dict[str, Any]) -> None:
     def write(file: IO[bytes]) -> None:
         try:
             torch.save(content, file)
-        except RuntimeError as error:  # how torch reports a full disk
-            raise OSError(str(error).splitlines()[0]) from error
+        except RuntimeError as error:  # how torch reports a full disk; asked now, while the file still takes its room
+            said = str(error).splitlines()[0]
+            if "enforce fail" in said or "unexpected pos" in said:
+                said = f"{path.name} ended short; was the disk full for a moment?"
+            raise refused(path.parent, OSError(said), what="the run folder") from error
 
     write_whole(path, write)
 
