@@ -73,12 +73,13 @@ def published(lake: Path) -> Iterator[Callable[[str], Path]]:
 
 
 def _everything(lake: Path) -> list[object]:
-    """All that reads read."""
+    """All that reads read; SQL last, as an error there costs a process."""
     store = Store.open(lake)
     labels, view = store.labels(1), store.view(gen=1).confident(0.2)
-    shown = store.query("select * exclude (gen1_soft_label) from images order by id").to_pylist()
+    found = [labels.soft, labels.pseudo, labels.confidence, store.image(labels.ids[3]).to_dict()]
     batches = [(images.copy(), soft.copy()) for images, soft in view.batches(100, shuffle=False, check=True)]
-    return [shown, labels.soft, labels.pseudo, labels.confidence, batches, store.image(shown[3]["id"]).to_dict()]
+    shown = store.query("select * exclude (gen1_soft_label) from images order by id").to_pylist()
+    return [*found, batches, shown]
 
 
 def _same(a: object, b: object) -> bool:

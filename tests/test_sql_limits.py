@@ -562,17 +562,16 @@ def test_hostile_sql_reaches_nothing(query: str, tmp_path: Path, monkeypatch: py
 
 def test_table_functions_reach_nothing(tmp_path: Path) -> None:
     """Every table function that DuckDB has, also those of the next version."""
-    secret, written = tmp_path / "secret.csv", tmp_path / "written"
+    secret = tmp_path / "secret.csv"
     secret.write_text("hidden\ntreasure\n")
     names = {row["function_name"] for row in ask("from duckdb_functions() where function_type like 'table%'")}
     assert len(names) > 80
     for name in sorted(names):
-        for argument in (f"'{secret}'", f"'{written}'"):
-            try:
-                answer = str(list(ask(f'from "{name}"({argument}) limit 1000', 2.0)))
-            except BadQuery as error:
-                answer = error.message
-            assert "treasure" not in answer, name
+        try:
+            answer = str(list(ask(f"from \"{name}\"('{secret}') limit 1000", 2.0)))
+        except BadQuery as error:
+            answer = error.message
+        assert "treasure" not in answer, name
     assert os.listdir(tmp_path) == ["secret.csv"]
 
 
