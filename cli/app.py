@@ -44,7 +44,8 @@ class Commands(TyperGroup):
         rank = os.environ.get("RANK", "0")
         try:
             signal.signal(signal.SIGTERM, _end)
-            return super().invoke(ctx)
+            with render.streams():
+                return super().invoke(ctx)
         except NsdataError as error:
             if rank != "0":  # where all workers fail alike, the first one tells; the launcher then ends the others
                 with contextlib.suppress(Terminated):

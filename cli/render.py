@@ -7,16 +7,75 @@ import csv
 import json
 import math
 import numbers
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
 if TYPE_CHECKING:
-    from nsdata.errors import NsdataError
+    from nsdata.errors import NsdataError, StorageFailed
     from nsdata.progress import Progress
+
+
+class _Stream:
+    """stdout or stderr, of which a full disk may be the other end."""
+
+    def __init__(self, stream: TextIO, *, journey: bool) -> None:
+        self._stream, self._journey = stream, journey
+        self._lost: StorageFailed | None = None
+
+    def write(self, text: str) -> int:
+        """As a stream's. Raises StorageFailed where the answer is lost; what is lost of the journey is no matter."""
+        with self._lossy():
+            return self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """As a stream's."""
+        with self._lossy():
+            self._stream.flush()
+
+    @contextlib.contextmanager
+    def _lossy(self) -> Iterator[None]:
+        if self._lost is not None:
+            raise self._lost
+        try:
+            yield
+        except BrokenPipeError:  # whoever listened has heard enough
+            raise
+        except OSError as error:
+            with contextlib.suppress(OSError, ValueError):  # what is left in the buffer would fail again at the end
+                nothing = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nothing, self._stream.fileno())
+                os.close(nothing)
+            if not self._journey:
+                from nsdata.errors import StorageFailed
+
+                self._lost = StorageFailed(
+                    f"The answer could not be written to stdout: {error.strerror or error}. What the command changed "
+                    "in the store is kept.",
+                    "nsdata log",
+                )
+                raise self._lost from error
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextlib.contextmanager
+def streams() -> Iterator[None]:
+    """Within it, an answer that cannot be written ends a command in words."""
+    before: Any = (sys.stdout, sys.stderr)
+    within: Any = (_Stream(sys.stdout, journey=False), _Stream(sys.stderr, journey=True))
+    sys.stdout, sys.stderr = within
+    try:
+        yield
+        sys.stdout.flush()
+    finally:
+        sys.stdout, sys.stderr = before
 
 
 def out(text: str = "") -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 import struct
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -55,6 +56,25 @@ def folders(path: str, raw: bytes) -> dict[str, str]:
     """column -> the folder of its files, of the columns that a commit makes. Raises StoreDamaged."""
     made = [value for kind, value in _entries(path, raw) if kind == "createColumn"]
     return dict(_read(_column, value) for value in made)
+
+
+def holding(objects: Objects, rows: int) -> list[str]:
+    """The files that hold the first ``rows`` rows of a dataset on a disk, and the commits that name them.
+
+    What stands behind them is not asked for, and may be half written. Raises StoreDamaged where one cannot be read.
+    """
+    reached, kept = Counter[str](), list[str]()
+    for path in sorted(path for path, _ in objects.list(LOG.rstrip("/")) if is_commit(path)):
+        branches = path.startswith(f"{LOG}_meta/")
+        if not branches and reached and min(reached.values()) >= rows:
+            continue
+        raw = objects.get(path) or b""
+        named = files(path, raw)
+        reached.update(dict.fromkeys(folders(path, raw).values(), 0))
+        for file in named:
+            reached[file.folder] += file.rows
+        kept += [path, *(file.path for file in named)]
+    return kept
 
 
 def _block(value: Any) -> list[File]:

@@ -49,6 +49,12 @@ def free(path: str | os.PathLike[str]) -> int | None:
     return None if found is None else found.f_bavail * found.f_frsize
 
 
+def is_full(url: str | os.PathLike[str], least: int) -> bool:
+    """True where fewer bytes than these are free, or no file can be made; False where nobody can tell."""
+    found = _account(os.fspath(url))
+    return found is not None and (found.f_bavail * found.f_frsize < least or bool(found.f_files and not found.f_favail))
+
+
 def need(url: str | os.PathLike[str], size: int, what: str) -> None:
     """Raise StorageFailed unless ``size`` bytes more, and a margin, fit where ``url`` lies.
 
@@ -136,10 +142,7 @@ def _space(url: str, code: int | None, needed: int | None) -> StorageFailed | No
     if code == errno.EDQUOT:
         return StorageFailed(f"Your quota is used up on {_disk(url, 'the')}{wanted}.", "quota -s")
     if code == errno.EFBIG:
-        import resource
-
-        limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
-        if limit != resource.RLIM_INFINITY:
+        if (limit := _longest()) is not None:
             return StorageFailed(
                 f"A file of {url} would grow larger than this process may write: {limit:,} bytes.", "ulimit -f"
             )
@@ -185,6 +188,12 @@ def _place(url: str, code: int | None, error: BaseException, what: str) -> Stora
             return StorageFailed(
                 f"{missing} is not there any more: {what} was moved or deleted.", f"ls {os.path.dirname(missing)}"
             )
+        if path == os.path.join(url, "log"):  # whatever is there still, the storage engine has written meanwhile
+            return StorageFailed(
+                f"{path} is not there any more: {what} was moved, or its log deleted. What {url} holds without it is "
+                "no store.",
+                f"ls -R {url}",
+            )
         return StorageFailed(f"{_missing(path) or f'A file of {url}'} went away meanwhile.", f"ls {_existing(path)}")
     if code == errno.EISDIR:
         return StorageFailed(f"{path} is a folder; a file is needed there.", f"ls -ld {path}")
@@ -206,10 +215,19 @@ def _unsaid(url: str, writing: bool) -> int | None:
         return None
     if _gone(url):
         return errno.ENOENT
-    found = _account(url) if writing else None
-    if found is not None and (found.f_bavail * found.f_frsize < NOTHING_LEFT or (found.f_files and not found.f_favail)):
+    if writing and is_full(url, NOTHING_LEFT):
         return errno.ENOSPC
-    return errno.EMFILE if _no_files_left() else None
+    if _no_files_left():
+        return errno.EMFILE
+    return errno.EFBIG if writing and _longest() is not None else None
+
+
+def _longest() -> int | None:
+    """Bytes that this process may let a file have; None: any."""
+    import resource
+
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    return None if limit == resource.RLIM_INFINITY else limit
 
 
 def _no_files_left() -> bool:

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,9 +30,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsdata import commits, disk, offline, proof, remote
+from nsdata.durable import sync_tree
 from nsdata.engine_errors import translated as _translated
 from nsdata.errors import NsdataError, StorageFailed, StoreDamaged
-from nsdata.local import sync_tree
+from nsdata.local import remove
 from nsdata.objects import Objects, is_local
 from nsdata.patience import Stuck, in_time
 from nsdata.schema import Column, Schema
@@ -50,6 +50,7 @@ class Reader:
     def __init__(self, url: str, schema: Schema, opening: Any = None, guard: Guard | None = None) -> None:
         """guard: of published data, looks at a column's files before the column is first read."""
         self.url, self._schema, self._guard = url, schema, guard
+        self._looked = set[str]()  # columns: the engine reads a file when it is first asked for it
         with _translated(url, "read"):
             self._dataset: Any = native(url) if opening is None else opening.result()
             self._columns = {name: self._dataset[name] for name in schema}
@@ -111,8 +112,9 @@ class Reader:
             return [text or "" for text in self._column(column)[_plain(rows)]]
 
     def _column(self, column: str) -> Any:
-        if self._guard is not None:
+        if self._guard is not None and column not in self._looked:
             self._guard.column(column, self._schema[column])
+            self._looked.add(column)
         return self._columns[column]
 
     def _checked(self, column: str, values: Any, rows: int) -> np.ndarray[Any, Any]:
@@ -250,9 +252,13 @@ def exists(url: str) -> bool:
 
 
 def delete(url: str) -> None:
-    """Remove a dataset that no event names, with whatever else lies below its address."""
+    """Remove a dataset that no event names, with whatever else lies below its address; of a link, the link.
+
+    Raises StorageFailed where something stays.
+    """
     if is_local(url):
-        shutil.rmtree(url, ignore_errors=True)
+        with _translated(url, "write"):
+            remove(url)
         return
     if remote.is_bucket(url):
         Objects(url).clear()
@@ -270,7 +276,7 @@ def native(url: str) -> Any:
 def sync(url: str, synced: dict[str, tuple[int, int]] | None = None) -> None:
     """fsync every file and folder of a dataset on a local disk; the engine itself never does.
 
-    synced: what was made durable before, which is skipped, and brought up to date (local.sync_tree). Publishing syncs
+    synced: what was made durable before, which is skipped, and brought up to date (durable.sync_tree). Publishing syncs
             all, without it.
     """
     if is_local(url):

@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 
 from nsdata import exported
 from nsdata.disk import refused
+from nsdata.durable import sync_disk, sync_path
 from nsdata.errors import BadInput, Conflict, StorageFailed
-from nsdata.local import sync_disk, sync_path
 
 COLUMNS = ("id", "label", "split", "source", "pseudo_label", "confidence", "copies")
 MARK = ".nsdata-export"  # in a folder that an export wrote, and that a later one may replace

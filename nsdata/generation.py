@@ -24,7 +24,7 @@ from nsdata.errors import Conflict, GenerationError, StorageFailed, StoreDamaged
 from nsdata.log import now
 from nsdata.progress import Note, unheard
 from nsdata.sealing import Summary
-from nsdata.staging import PartWriter, StagedPart, cut, markers
+from nsdata.staging import PartWriter, StagedPart, StagedPiece, cut, markers
 from nsdata.state import Generation, State
 
 if TYPE_CHECKING:
@@ -256,10 +256,25 @@ def _examine(run: Run, on_note: Note) -> None:
     pieces = [(piece.name, piece.rows, piece.digests) for _, piece in there]
     good = staged.labels(run.store.objects, pieces, run.codec, len(run.store.classes))
     for (part, piece), whole in zip(there, good, strict=True):
-        if not whole:
-            on_note(f"{piece.rows:,} labels of the interrupted run do not read as they were written; they come again")
-            with claims.held(run.store.url, part.name) as free:
-                (part.drop if free else part.distrust)(piece)
+        if whole:
+            continue
+        with claims.held(run.store.url, part.name) as free:  # else a worker is at it, and may be within a commit
+            if not (free and _recovered(run, part, piece)):
+                what = f"{piece.rows:,} labels of the interrupted run"
+                on_note(f"{what} do not read as they were written; they come again")
+            (part.drop if free else part.distrust)(piece)
+
+
+def _recovered(run: Run, part: StagedPart, piece: StagedPiece) -> bool:
+    """Keep what a piece's writer had committed before it died within a commit, if all of that is whole."""
+    objects, rows, digests = run.store.objects, piece.rows, piece.digests
+    fresh = part.begin_piece(piece.offset)
+    whole = staged.without_tail(objects, piece.name, rows, fresh.name)
+    if whole and staged.labels(objects, [(fresh.name, rows, digests)], run.codec, len(run.store.classes)) == [True]:
+        part.note(fresh, rows, digests)
+        return True
+    part.drop(fresh)
+    return False
 
 
 def _opened(store: Store, name: str, record: dict[str, Any]) -> Run:

@@ -27,6 +27,9 @@ _COUNTERS = ("/next_base", ".lock")  # nobody reads them, and a writer that was 
 
 HINT = "nsdata verify"
 
+Facts = tuple[int, int, int, int]  # inode, bytes, times of its content and of itself
+_FAR: Facts = (0, 0, 0, 0)  # of what cannot be looked at so cheaply
+
 
 class Guard:
     """The look at one dataset. ``column`` may be called from several threads. Raises StoreDamaged."""
@@ -34,7 +37,7 @@ class Guard:
     def __init__(self, objects: Objects, name: str, digest: str) -> None:
         """digest: of its list of files, as the log names it."""
         self._objects, self._name, self._lock = objects, name, threading.Lock()
-        self._seen: set[str] = set()
+        self._seen: dict[str, list[Facts | None]] = {}  # column -> of its files, as they were when they were looked at
         self._folders: dict[str, str] | None = None
         self._inventory = inventory.read(objects, name, digest) if digest else {}
         self._sizes()
@@ -42,14 +45,27 @@ class Guard:
         self._hash([path for path in self._inventory if path.startswith(commits.LOG) and not path.endswith(_COUNTERS)])
 
     def column(self, column: str, spec: Column) -> None:
-        """Look at the files of a column, once."""
+        """Look at the files of a column; those that were looked at, and are as they were, are not looked at again."""
         with self._lock:
-            if column in self._seen or not self._inventory:
+            if not self._inventory:
                 return
             folder = self._folder(column)
             here = [path for path in self._inventory if path.startswith(folder) and not path.startswith(commits.LOG)]
-            self._hash([path for path, fine in zip(here, self._all_fine(here, spec), strict=True) if not fine])
-            self._seen.add(column)
+            now = [self._facts(path) for path in here]
+            before = self._seen.get(column, [None] * len(here))
+            changed = [path for path, was, is_ in zip(here, before, now, strict=True) if was is None or was != is_]
+            self._hash([path for path, fine in zip(changed, self._all_fine(changed, spec), strict=True) if not fine])
+            self._seen[column] = now
+
+    def _facts(self, path: str) -> Facts | None:
+        """What shows that a file was written to; None where nothing does, and once is enough."""
+        if not is_local(self._objects.url):
+            return _FAR
+        try:
+            found = os.lstat(f"{self._objects.url}/{self._name}/{path}")
+        except OSError:
+            return None
+        return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
     def _all_fine(self, paths: list[str], spec: Column) -> list[bool]:
         if len(paths) < _MANY:

@@ -72,8 +72,11 @@ def read(objects: Objects) -> Logbook:
     numbers = [int(m[1]) for p in listed if (m := re.fullmatch(r"log/(\d{10})\.json", p))]
     if not numbers and head is None and head_why == "is missing":
         raise StoreNotFound(f"There is no store at {objects.url}.", "nsdata --store URL verify")
+    numbers.append(max([*numbers, 0]) + 1)  # nothing has the next event's name, not even an empty folder
     with ThreadPoolExecutor(8, thread_name_prefix="nsdata-verify") as pool:
         for number, (raw, why) in zip(numbers, pool.map(lambda n: fetch(objects, path(n)), numbers), strict=True):
+            if number == numbers[-1] and (raw is not None or why == "is missing"):
+                continue
             if raw is None:
                 book.bad[number] = Bad(number, why, "", None)
             else:
@@ -83,7 +86,7 @@ def read(objects: Objects) -> Logbook:
         if (event := _lenient(raw, number)) is not None:
             book.events[number] = event
     saved = _checkpoints(book, objects)
-    book.last = max([*numbers, *saved])
+    book.last = max([*book.raws, *book.bad, *saved])
     _judge_head(book, head, head_why)
     _judge_events(book, {number: fold.anchor.digest for number, fold in saved.items()})
     _add_up(book, saved)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from nsdata import engine, inventory
+from nsdata import durable, engine, inventory
 from nsdata.damage import of_log
 from nsdata.errors import NsdataError, listed
 from nsdata.files import BadFile, Files, blake, fetch, known_bytes
@@ -23,7 +24,7 @@ from nsdata.ids import digest
 from nsdata.log import Anchor, path
 from nsdata.logbook import HEAD, Logbook, head_bytes, read
 from nsdata.named import Place, Thing
-from nsdata.objects import Objects
+from nsdata.objects import Objects, is_local, translated
 from nsdata.schema import VIEW
 from nsdata.store import Store
 from nsdata.suspect import repeat, schema_of
@@ -59,6 +60,7 @@ def mend_log(objects: Objects, copy: Objects | None, drop: bool) -> tuple[Logboo
         done |= dict.fromkeys(lost, f"given up: {told}; what is left of their files is in {LOST}")
         book = read(objects)
     if not book.bad and (book.head_problem or book.lagging):
+        _aside(objects, HEAD)
         objects.put(HEAD, head_bytes(book.good))
         done[HEAD] = "written anew"
     for number in book.checkpoint_problems:
@@ -106,14 +108,25 @@ def _drop(objects: Objects, book: Logbook) -> list[str]:
     for number in dropped:
         if (raw := book.raws.get(number)) is not None:
             objects.put(f"{LOST}/{number:010d}-{blake(raw)[:8]}.json", raw)
+    _aside(objects, HEAD)
     objects.put(HEAD, head_bytes(Anchor(book.last, "0" * 64)) if book.head is None else head_bytes(book.head))
     for number in checkpoints(objects):
         if number >= first:
             objects.delete(checkpoint_path(number))
     for number in dropped:
+        _aside(objects, path(number))
         objects.delete(path(number))
     objects.put(HEAD, head_bytes(anchor))
     return [path(number) for number in dropped]
+
+
+def _aside(objects: Objects, name: str) -> None:
+    """A folder in place of a file of the log is kept with what was given up."""
+    folder = Path(objects.url, name)
+    if is_local(objects.url) and folder.is_dir() and not folder.is_symlink():
+        with translated(objects.url):
+            durable.make_folder(f"{objects.url}/{LOST}")
+            folder.rename(Path(objects.url, LOST, f"{folder.name}-{uuid.uuid4().hex[:8]}"))
 
 
 def mend_files(objects: Objects, copy: Objects | None, place: Place, files: Files) -> int:

@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from nsdata import local, remote
+from nsdata import durable, local, remote
 from nsdata.disk import refused as refused
+from nsdata.durable import sync_path as sync_path
 from nsdata.errors import BadInput, NsdataError, StoreDamaged
-from nsdata.local import sync_path as sync_path
 
 _MEMORY: dict[str, Any] = {}  # mem:// stores live as long as the process, as the engine's do
 
@@ -111,7 +111,7 @@ class Objects:
 
     def get(self, path: str, most: int | None = None) -> bytes | None:
         """The file's bytes, or None where there is none. Raises StoreDamaged if it has more than ``most`` bytes."""
-        with _translated(self.url):
+        with translated(self.url):
             if is_local(self.url):
                 found = local.read(self._on_disk(path), most)
                 self._seen |= found is not None
@@ -124,7 +124,7 @@ class Objects:
 
     def stat(self, path: str) -> int | None:
         """The file's size in bytes, or None where there is none."""
-        with _translated(self.url):
+        with translated(self.url):
             if is_local(self.url):
                 return local.size(self._on_disk(path))
             result = self._result(path)
@@ -136,7 +136,7 @@ class Objects:
         Raises StoreDamaged if it has more than ``most`` bytes.
         """
         if is_local(self.url):
-            with _translated(self.url):
+            with translated(self.url):
                 return local.hashed(self._on_disk(path), most)
         raw = self.get(path, most)
         return None if raw is None else (len(raw), hashlib.blake2b(raw, digest_size=16).hexdigest())
@@ -150,7 +150,7 @@ class Objects:
         import obstore
         from obstore.exceptions import AlreadyExistsError, GenericError
 
-        with _translated(self.url):
+        with translated(self.url):
             if is_local(self.url):
                 return self._write(local.write_new, path, data)
             try:
@@ -170,7 +170,7 @@ class Objects:
         """Write or replace the file, whole or not at all, durably."""
         import obstore
 
-        with _translated(self.url):
+        with translated(self.url):
             if is_local(self.url):
                 self._write(local.replace, path, data)
             else:
@@ -183,7 +183,7 @@ class Objects:
         """
         import obstore
 
-        with _translated(self.url):
+        with translated(self.url):
             if is_local(self.url):
                 below = f"{folder}/" if folder else ""
                 return [(below + name, size) for name, size in local.listed(self._on_disk(folder))]
@@ -197,7 +197,7 @@ class Objects:
         """Remove a file; nothing happens where there is none."""
         import obstore
 
-        with _translated(self.url), contextlib.suppress(FileNotFoundError):
+        with translated(self.url), contextlib.suppress(FileNotFoundError):
             if is_local(self.url):
                 os.unlink(self._on_disk(path))
             else:
@@ -208,7 +208,7 @@ class Objects:
         import obstore
 
         paths = [path for path, _ in self.list("")]
-        with _translated(self.url), contextlib.suppress(FileNotFoundError):
+        with translated(self.url), contextlib.suppress(FileNotFoundError):
             if is_local(self.url):
                 for path in paths:
                     self.delete(path)
@@ -219,7 +219,7 @@ class Objects:
         """Raise StorageFailed if the store is gone, or only to be read. Of a bucket only the first put can tell."""
         if not is_local(self.url):
             return
-        with _translated(self.url):
+        with translated(self.url):
             for folder in (self.url, os.path.join(self.url, "log")):
                 if not stat.S_ISDIR(os.stat(folder).st_mode):
                     raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), folder)
@@ -232,7 +232,7 @@ class Objects:
         """Make the file durable: on a disk, fsync it and its folder; a bucket is durable when it answers."""
         if not is_local(self.url):
             return
-        with _translated(self.url):
+        with translated(self.url):
             for target in ((full := self._on_disk(path)), os.path.dirname(full)):
                 sync_path(target)
 
@@ -242,7 +242,7 @@ class Objects:
             if self._seen and not os.path.isdir(self.url):  # it was moved: what we would begin here were another store
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self.url)
             try:
-                local.settle(os.path.dirname(full), self.url, self._durable)
+                durable.settle(os.path.dirname(full), self.url, self._durable)
                 done = write(full, data)
                 self._seen = True
                 return done
@@ -279,7 +279,7 @@ class Objects:
 
 
 @contextlib.contextmanager
-def _translated(url: str) -> Iterator[None]:
+def translated(url: str) -> Iterator[None]:
     """Turn what the disk or bucket refuses into a StorageFailed that a person can act on."""
     try:
         yield

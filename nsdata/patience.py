@@ -50,7 +50,7 @@ def in_time(url: str, work: Callable[[], Any]) -> Any:
         except TimeoutError:
             if future.done():  # its own
                 raise
-            full = full + 1 if _is_full(url) else 0
+            full = full + 1 if disk.is_full(url, _FULL) else 0
             if full >= LOOKS:
                 raise Stuck(errno.ENOSPC, os.strerror(errno.ENOSPC), url) from None
         except KeyboardInterrupt as error:
@@ -61,8 +61,3 @@ def in_time(url: str, work: Callable[[], Any]) -> Any:
             if interrupted is not None:
                 raise interrupted
             return found
-
-
-def _is_full(url: str) -> bool:
-    free = disk.free(url)
-    return free is not None and free < _FULL

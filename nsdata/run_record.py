@@ -40,20 +40,20 @@ def read(store: Store, run: str) -> Record | None:
     if found is None:
         return None
     try:
-        return _checked(json.loads(found), store)
+        return _checked(json.loads(found), store, run)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise StoreDamaged(f"The record of the labelling run {run} is damaged.", "nsdata gc --older-than 0") from error
 
 
-def _checked(value: Any, store: Store) -> Record:
+def _checked(value: Any, store: Store, run: str) -> Record:
     shapes.shallow(value)
     record = shapes.mapping(value)
     gen, version = shapes.count(record["gen"]), shapes.count(record["version"])
     shapes.maybe(shapes.count)(record["replaces"])
     shapes.text(record["began"])
     Codec.parse(shapes.mapping(record["identity"]).get("codec", "dense float16"))
-    if not gen or not 1 <= version <= store.version:
-        raise ValueError("no generation or version of this store")
+    if not run.startswith(f"labels/gen-{gen}-") or not 1 <= version <= store.version:
+        raise ValueError("no generation or version of this run")
     pinned = store.at(version).state
     covered = pinned.generations[gen] if shapes.flag(record["extend"]) else None
     record["cuts"] = [(shapes.count(start), shapes.count(rows)) for start, rows in record["cuts"]]

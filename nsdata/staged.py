@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nsdata import proof
+from nsdata import commits, durable, engine, local, proof
 from nsdata.codec import Codec
 from nsdata.errors import StorageFailed, StoreDamaged
 from nsdata.examiner import Examiner
-from nsdata.objects import Objects
+from nsdata.objects import Objects, is_local, refused
 from nsdata.schema import SEGMENT, Schema
 
 SECONDS = 10.0  # for a block of rows
@@ -63,6 +63,31 @@ def labels(
             outcome = examiner.examine(job, SECONDS)
             found.append(outcome.clean and set(outcome.digests) >= set(digests))
     return found
+
+
+def without_tail(objects: Objects, name: str, rows: int, fresh: str) -> bool:
+    """Put the first ``rows`` rows of a piece of labels under a fresh name, durably; the same files, where disks can.
+
+    A writer that was killed within a commit leaves it half written behind them, and the engine opens no such dataset.
+    The piece itself stays as it is: its writer may only have been stopped. False where the rows are not whole.
+    """
+    if not is_local(objects.url):  # in a bucket nothing is half written
+        return False
+    old, new = f"{objects.url}/{name}", f"{objects.url}/{fresh}"
+    try:
+        paths = commits.holding(Objects(old), rows)
+        if any(Objects(old).stat(path) is None for path in paths):
+            return False
+    except StoreDamaged:
+        return False
+    try:
+        for path in paths:
+            local.copy(f"{old}/{path}", f"{new}/{path}")
+        durable.sync_tree(new)
+    except OSError as error:
+        engine.delete(new)
+        raise refused(objects.url, error) from error
+    return True
 
 
 def _labels_followed(objects: Objects, name: str, schema: Schema, rows: int) -> bool:

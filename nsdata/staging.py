@@ -97,9 +97,10 @@ class StagedPart:
                 self._read_marker(piece)
         self.chain = chained(self.pieces.values(), self.rows)
 
-    def begin_piece(self) -> StagedPiece:
-        """A new piece of this process's own, where the committed rows end."""
-        piece = StagedPiece(f"{self.name}/{self.done:010d}-{uuid.uuid4().hex[:8]}", self.done)
+    def begin_piece(self, offset: int | None = None) -> StagedPiece:
+        """A new piece of this process's own, at a row of the part; None: where the committed rows end."""
+        offset = self.done if offset is None else offset
+        piece = StagedPiece(f"{self.name}/{offset:010d}-{uuid.uuid4().hex[:8]}", offset)
         self.objects.put_new(_marker(piece.name), _marked(piece))
         self.pieces[piece.name] = piece
         return piece

@@ -149,6 +149,28 @@ def test_the_answer_is_on_stdout_and_whole_when_piped(here: Path) -> None:
     assert abs(sum(map(float, rows[0]["soft"].split())) - 1) < 1e-3
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize("buffered", [True, False])
+def test_an_answer_that_cannot_be_written_is_said_and_what_was_done_is_kept(here: Path, buffered: bool) -> None:
+    environment = {**os.environ, "PYTHONUNBUFFERED": "" if buffered else "1"}
+    for command in (["tag", f"t{buffered:d}"], ["query", "--csv", "select id from images"]):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run(
+                [sys.executable, "-c", "from cli.app import app; app()", *command],
+                stdout=full, stderr=subprocess.PIPE, text=True, env=environment,
+            )  # fmt: skip
+        assert done.returncode == 1
+        assert done.stderr.startswith("error: The answer could not be written to stdout: No space left on device.")
+        assert len(done.stderr.splitlines()) == 2
+    assert f"t{buffered:d}" in Store.open(here / "lake").tags
+    with open("/dev/full", "w") as full:  # what is lost of the journey is no matter
+        done = subprocess.run(
+            [sys.executable, "-c", "from cli.app import app; app()", "show"],
+            stdout=subprocess.PIPE, stderr=full, text=True, env=environment,
+        )  # fmt: skip
+    assert done.returncode == 0 and "images" in done.stdout
+
+
 def test_settings_come_from_flags_then_environment_then_the_file(
     here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from conftest import CLASSES
 
-from nsdata import Store, claims, disk, engine, local
+from nsdata import Store, claims, disk, durable, engine, local
 from nsdata.disk import free, need, refused
 from nsdata.errors import NsdataError, StorageFailed, StoreDamaged
 from nsdata.export import ExportRow, export
@@ -206,6 +206,7 @@ def test_an_engine_at_a_loss_on_a_full_disk_is_understood(mount: Mount) -> None:
     for error in (odd, OSError(errno.ENOSPC, "No space left on device")):
         failed = refused(crowded, error)
         assert failed.message.endswith("is full: it takes no further file.") and failed.hint == f"df -i {crowded}"
+        assert disk.is_full(crowded, 0)
 
 
 @pytest.mark.parametrize(
@@ -474,6 +475,28 @@ def test_a_limit_on_the_size_of_files_is_said(tmp_path: Path) -> None:
     assert names(tmp_path) == ["log"]
 
 
+def test_what_ended_short_where_files_may_not_grow_is_said_to_be_that(tmp_path: Path) -> None:
+    said = child(
+        """
+        import resource, sys
+        from nsdata import disk
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        print(disk.refused(sys.argv[1], disk.short(sys.argv[1] + "/1", 1000, 1500)).message)
+        """,
+        tmp_path,
+    )
+    assert "would grow larger than this process may write: 1,000 bytes" in said
+
+
+def test_a_store_that_moves_while_it_is_written_is_said_to_have_moved(tmp_path: Path) -> None:
+    """Though the storage engine goes on to write where it was."""
+    store = Store.create(tmp_path / "lake", CLASSES)
+    (tmp_path / "lake").rename(tmp_path / "elsewhere")
+    (tmp_path / "lake" / "images").mkdir(parents=True)
+    with pytest.raises(StorageFailed, match=r"lake/log is not there any more: the store was moved, or its log deleted"):
+        store.tag("x")
+
+
 def test_a_writer_that_is_killed_leaves_a_stray_at_most(tmp_path: Path) -> None:
     code = "import sys; from nsdata.objects import Objects; o = Objects(sys.argv[1]); i = 0\n"
     code += "while True: i += 1; o.put_new(f'log/{i}', b'x' * 5000); o.put('log/HEAD', b'y' * 5000); print(flush=True)"
@@ -508,7 +531,7 @@ def test_a_store_that_was_moved_away_is_said_to_be_gone(tmp_path: Path) -> None:
     failed = refused(f"{store.url}/images/x-1", RuntimeError("Dataset does not exist"))
     assert failed.message.startswith(f"{tmp_path}/lake is not there any more")
     shutil.rmtree(tmp_path / "sea" / "log")
-    with pytest.raises(StorageFailed, match=rf"{tmp_path}/sea/log went away"):
+    with pytest.raises(StorageFailed, match=rf"{tmp_path}/sea/log is not there any more: .* or its log deleted"):
         Objects(str(tmp_path / "sea")).writable()
 
 
@@ -588,9 +611,9 @@ def test_what_is_no_file_is_neither_waited_for_nor_followed(tmp_path: Path, prom
         objects.put(f"log/{name}", b"mended")
         assert objects.get(f"log/{name}") == b"mended"
     assert (tmp_path / "outside" / "secret").read_text() == "secret"
-    local.sync_path(str(tmp_path / "log" / "folder"))
+    durable.sync_path(str(tmp_path / "log" / "folder"))
     os.mkfifo(tmp_path / "pipe")
-    local.sync_path(str(tmp_path / "pipe"))
+    durable.sync_path(str(tmp_path / "pipe"))
 
 
 def test_no_path_leads_out_of_the_store(tmp_path: Path) -> None:
@@ -698,7 +721,7 @@ def test_run_folders_and_exports_say_the_same_of_a_full_disk(mount: Mount) -> No
 
 def test_the_way_to_a_run_folder_is_durable_whoever_made_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module, synced = run_folder(), set[str]()
-    monkeypatch.setattr(local, "sync_path", synced.add)
+    monkeypatch.setattr(durable, "sync_path", synced.add)
     (tmp_path / "runs" / "gen-0").mkdir(parents=True)
     for folder in (tmp_path / "runs" / "gen-0", tmp_path / "other" / "runs" / "gen-0"):
         synced.clear()

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from conftest import CLASSES, digits
 
-from nsdata import Store, commits, engine, local
+from nsdata import Store, commits, durable, engine
 from nsdata.errors import BadInput, NsdataError, StorageFailed, StoreDamaged
 from nsdata.schema import PEOPLE, SEGMENT, Column, part
 
@@ -117,7 +117,7 @@ def test_a_counter_that_is_behind_would_lose_rows(tmp_path: Path, monkeypatch: p
 
 def test_only_what_is_new_is_made_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
-    monkeypatch.setattr(local, "sync_path", done.append)
+    monkeypatch.setattr(durable, "sync_path", done.append)
     url = tmp_path / "set"
     with engine.Writer(str(url), PEOPLE) as writer:
         for _ in range(20):

@@ -175,6 +175,19 @@ def test_what_is_no_file_is_neither_waited_for_nor_followed(
     assert not report.sound and any(file.name in finding.what for finding in report.findings)
 
 
+def test_what_is_damaged_under_an_open_store_is_found_where_it_is_read_next(
+    lake: Path, published: Callable[[str], Path]
+) -> None:
+    """Though it was whole when it was looked at: the engine hangs on such an id."""
+    store = Store.open(lake)
+    store.labels(1).soft.sum()
+    assert len(list(store.view().batches(500))) == 3
+    file = published("id")
+    file.write_bytes(bytes(len(file.read_bytes())))
+    with pytest.raises(StoreDamaged, match="was changed"):
+        list(store.view().batches(500, check=True))
+
+
 def test_every_file_is_hashed_where_that_is_asked_for(
     lake: Path, published: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

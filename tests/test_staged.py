@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from nsdata.errors import Conflict, GenerationError, StorageFailed, StoreDamaged
 from nsdata.generation import PartWriter
 from nsdata.importers import Item
 from nsdata.objects import Objects
+from nsdata.verify import verify
 
 
 def _items() -> list[Item]:
@@ -178,6 +180,20 @@ def test_labels_that_do_not_read_as_they_were_written_come_again(column: str, ki
     assert len(notes) == 1 and "come again" in notes[0] and resumed < 60
 
 
+@pytest.mark.parametrize("tail", ["nothing", "half", "zeros", "again"])
+def test_a_commit_that_was_torn_in_the_middle_costs_nothing_that_was_committed(tail: str, half: Store) -> None:
+    """As a kill, a full disk or a power cut leaves one; "again": a whole commit that nobody has read back."""
+    for piece in Path(half.url).glob("labels/*/part-*/*"):
+        last = sorted((piece / "_deeplake_log").glob("[!_]*/*.jsonl*"))[-1]
+        raw = last.read_bytes()
+        torn = {"nothing": b"", "half": raw[: len(raw) // 2], "zeros": bytes(len(raw)), "again": raw}[tail]
+        last.with_name(f"{int(last.name[:10]) + 1:010d}{last.name[10:]}").write_bytes(torn)
+    markers = [json.loads(file.read_bytes()) for file in Path(half.url).glob("labels/*/pieces/*/*")]
+    notes: list[str] = []
+    assert _finish(half, notes) == sum(marker["rows"] for marker in markers) > 0
+    assert not notes and verify(half.url).sound
+
+
 @pytest.mark.parametrize(
     "marker",
     [b"", b"{", b"[]", b'{"rows": -1, "digests": {}}', b'{"rows": 1e999, "digests": {}}', b"[" * 100_000,
@@ -199,6 +215,7 @@ RECORDS: list[Callable[[dict[str, Any]], Any]] = [
     lambda record: {},
     lambda record: {**record, "gen": 0},
     lambda record: {**record, "gen": "1"},
+    lambda record: {**record, "gen": 99},
     lambda record: {**record, "version": 10**9},
     lambda record: {**record, "version": -1},
     lambda record: {**record, "cuts": [[0, 10**15]]},
@@ -227,6 +244,32 @@ def test_a_run_whose_record_is_damaged_begins_again(change: Callable[[dict[str, 
     notes: list[str] = []
     assert _finish(half, notes) == 0
     assert notes == ["the record of the interrupted run is damaged; labelling begins again"]
+
+
+def test_a_run_whose_damaged_record_stays_is_refused_once(half: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the folder is another user's."""
+    next(Path(half.url).glob("labels/*/run.json")).write_bytes(b"{")
+
+    def refuse(path: str, ignore_errors: bool = False) -> None:
+        if not ignore_errors:
+            raise PermissionError(1, "Operation not permitted", path)
+
+    notes: list[str] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", refuse)
+        with pytest.raises(StorageFailed, match="No permission to write or read in"):
+            _finish(half, notes)
+    assert len(notes) == 1
+    assert _finish(half) == 0
+
+
+def test_a_run_whose_folder_is_a_link_begins_again_in_the_store(half: Store, tmp_path: Path) -> None:
+    folder = next(Path(half.url).glob("labels/*/run.json")).parent
+    folder.rename(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere" / "run.json").write_bytes(b"{")
+    folder.symlink_to(tmp_path / "elsewhere")
+    assert _finish(half) == 0
+    assert (tmp_path / "elsewhere" / "run.json").read_bytes() == b"{"
 
 
 @pytest.mark.parametrize("kind", ["pipe", "folder", "link", "terabyte"])

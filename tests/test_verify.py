@@ -256,6 +256,29 @@ def test_a_lost_last_event_is_found_restored_or_given_up(lake: Path, sound: Path
     assert len(list((lake.parent / "second" / "log" / "lost").glob("*"))) == (missing == "damaged")
 
 
+def test_an_empty_folder_in_the_next_events_place_is_found_and_put_aside(lake: Path) -> None:
+    """The store does not open with it."""
+    last = Store.open(lake).version
+    (lake / path(last + 1)).mkdir()
+    with pytest.raises(StoreDamaged):
+        Store.open(lake)
+    assert not verify(lake).sound
+    assert not verify(lake, repair=True).mended
+    assert verify(lake, repair=True, drop_lost_events=True).mended
+    assert Store.open(lake).version == last and verify(lake).sound
+
+
+def test_a_folder_in_place_of_head_is_put_aside(lake: Path) -> None:
+    last = Store.open(lake).version
+    (lake / "log" / "HEAD").unlink()
+    (lake / "log" / "HEAD").mkdir()
+    (lake / "log" / "HEAD" / "mine").touch()
+    assert not verify(lake).sound
+    assert verify(lake, repair=True).mended
+    assert Store.open(lake).version == last and verify(lake).sound
+    assert len(list((lake / "log" / "lost").glob("HEAD-*/mine"))) == 1
+
+
 def test_a_damaged_event_in_the_middle_does_not_hide_the_rest(lake: Path, sound: Path) -> None:
     damage(lake / path(3), "truncate")
     damage(next((lake / Store.open(sound / "lake").state.segments[0].name).glob("*/*/*")), "zero")

@@ -18,8 +18,8 @@ from typing import IO, TYPE_CHECKING, Any
 import torch
 
 from nsdata.disk import need, refused, short
+from nsdata.durable import sync_path, sync_way
 from nsdata.errors import BadInput, Conflict, NsdataError
-from nsdata.local import sync_path, sync_way
 from nsdata.objects import replaced
 from training.config import TrainConfig
 

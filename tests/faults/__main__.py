@@ -100,7 +100,6 @@ ROWS = [
     ("full went wrong", "… that went wrong"), ("moments", "commands with a disk full for a moment"),
     ("moments refused", "… refused with a word of the disk"), ("moments went wrong", "… that went wrong"),
     ("wrong words", "errors that say something else"), ("power", "power cuts"), ("events lost", "… events lost"),
-    ("pieces again", "… that tore a commit of labels: its piece came again, and that was said"),
     ("power went wrong", "… that went wrong"),
     ("reads", "files damaged and read"), ("questions", "… questions asked"), ("read right", "… right answers"),
     ("read refused", "… errors in words"), ("read names verify", "… that name verify"),

@@ -140,13 +140,9 @@ class Killer:
 
     def aftermath(
         self, scenario: Scenario, oracle: Oracle, space: Path, name: str, spies: list[Path], *,
-        known: dict[str, int] | None = None, collect: bool = True, then: Any = None, torn: bool = False,
+        known: dict[str, int] | None = None, collect: bool = True, then: Any = None,
     ) -> dict[str, Any]:  # fmt: skip
-        """Look, give the command again, look, compare. then: the first look, where it was taken before.
-
-        torn: the end may have torn a commit in the middle, and with it take away the piece of labels that it stood in:
-        they are labelled again, and that has to be said.
-        """
+        """Look, give the command again, look, compare. then: the first look, where it was taken before."""
         outside = self.server.outputs or space
         out, spy = outside / "told.json", outside / "spy-3"
         out.unlink(missing_ok=True)
@@ -163,7 +159,7 @@ class Killer:
         if status != 0:
             self.tally.blame("crashed or hung", name, f"the look at the store ended with {status}: {said[-600:]}")
         else:
-            self._judge(scenario, oracle, told, name, [spies, spy], known or {}, torn)
+            self._judge(scenario, oracle, told, name, [spies, spy], known or {})
         return told
 
     # ---------------------------------------------------------------- parts of a trial
@@ -188,7 +184,7 @@ class Killer:
 
     def _judge(
         self, scenario: Scenario, oracle: Oracle, told: dict[str, Any], name: str, spies: list[Any],
-        known: dict[str, int], torn: bool,
+        known: dict[str, int],
     ) -> None:  # fmt: skip
         blame = self.tally.blame
         for look in ("then", "again", "now", "gc", "collected"):
@@ -209,10 +205,7 @@ class Killer:
                 blame("history changed", name, "an event is not what it was")
             if then["damage"]:
                 blame("verify found damage", name, f"after the kill: {then['damage']}")
-            if torn and "labels of the interrupted run do not read as they were written" in again["said"]:
-                self.tally.counts["pieces again"] += 1
-            else:
-                self._labelled_twice(then["committed"], spies, known, name)
+            self._labelled_twice(then["committed"], spies, known, name)
         if again["code"] not in scenario.exits and not (done and again["code"] == 1 and _clear_words(again["said"])):
             blame("not resumed", name, f"the command given again ended with {again['code']}: {again['said'][-900:]}")
         for look in (now, told.get("collected", now)):

@@ -101,7 +101,7 @@ class Cutter:
         steps = Counter(trace.read_text().splitlines()) if trace.exists() else Counter()
         if steps[PUBLISHED]:  # what told of the run's rows may go then
             spy.unlink(missing_ok=True)
-        told = self.killer.aftermath(scenario, oracle, space, name, [spy, self.out / "nothing"], torn=True)
+        told = self.killer.aftermath(scenario, oracle, space, name, [spy, self.out / "nothing"])
         self._judge(scenario, oracle, told, name, status, steps[PUBLISHED])
         wrong = len(self.tally.wrong) > before
         self.tally.counts["power went wrong"] += wrong
