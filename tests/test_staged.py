@@ -78,8 +78,13 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-@pytest.mark.parametrize("kind", sorted(DAMAGE))
-@pytest.mark.parametrize("column", ["image", "id", "width", "source", "commit", "meta", "label"])
+def _some(*columns: str) -> list[tuple[str, str]]:
+    """Half of the kinds of damage for each, in turn; the fault campaign tries all."""
+    kinds = sorted(DAMAGE)
+    return [(column, kind) for at, column in enumerate(columns) for kind in kinds[at % 2 :: 2]]
+
+
+@pytest.mark.parametrize(("column", "kind"), _some("image", "id", "width", "source", "commit", "meta", "label"))
 def test_an_import_begins_again_by_itself_where_a_full_disk_or_a_power_cut_left_rubbish(
     column: str, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,8 +168,7 @@ def test_labels_that_were_committed_are_gone_on_with(half: Store) -> None:
     assert not notes
 
 
-@pytest.mark.parametrize("kind", sorted(DAMAGE))
-@pytest.mark.parametrize("column", ["soft_label", "confidence", "commit"])
+@pytest.mark.parametrize(("column", "kind"), _some("soft_label", "commit", "confidence"))
 def test_labels_that_do_not_read_as_they_were_written_come_again(column: str, kind: str, half: Store) -> None:
     piece = next(iter(sorted(Path(half.url).glob("labels/*/part-00000/*"))))
     objects = Objects(str(piece))

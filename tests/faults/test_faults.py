@@ -27,7 +27,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
 @pytest.mark.parametrize(
     ("name", "kills"),
     [
-        ("import", [("commit", "after", 1, "kill"), ("publish", "before", 1, "kill")]),
+        ("import", [("commit", "after", 1, "kill")]),
         ("label", [("commit", "after", 9, "kill"), ("publish", "after", 1, "kill")]),
         ("train", [("write-tensors", "after", 6, "kill")]),
     ],
@@ -61,7 +61,7 @@ def test_a_full_disk_is_said_and_the_command_goes_on_when_there_is_room(
 @pytest.mark.parametrize(
     ("name", "cuts"),
     [
-        ("import", [Cut(), Cut(("publish", "before", 1), seed=1)]),
+        ("import", [Cut(("publish", "before", 1), seed=1)]),
         ("label", [Cut(("commit", "after", 9)), Cut(seed=2)]),
     ],
 )
