@@ -2,9 +2,9 @@
 
     python benchmarks/codec.py [--rows 200000] [--pictures NAME=SOURCE ...] [--write docs/scale.md]
 
-Real datasets are written through nsdata.engine in parts of 65,536 rows, in batches of 256 as a labelling run writes
-them, and their files added up. ``--pictures``: folders or tars of JPEG or PNG files, whose mean size becomes a line.
-``--write`` puts each table between its marks in the page; without it they are printed. The teachers are
+Real datasets are written through nsdata.storage.engine in parts of 65,536 rows, in batches of 256 as a labelling run
+writes them, and their files added up. ``--pictures``: folders or tars of JPEG or PNG files, whose mean size becomes a
+line. ``--write`` puts each table between its marks in the page; without it they are printed. The teachers are
 synthetic: seeded normal logits, with a margin for one class.
 """
 
@@ -20,10 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from nsdata import engine
-from nsdata.codec import Codec
-from nsdata.laws import check_columns
+from nsdata.labels.codec import Codec
+from nsdata.labels.invariants import check_columns
 from nsdata.schema import SEGMENT, Schema
+from nsdata.storage import engine, writing
 
 Array = np.ndarray[Any, Any]
 
@@ -113,7 +113,7 @@ def _on_disk(schema: Schema, batches: Iterator[Mapping[str, Any]]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         more, part = True, 0
         while more:
-            with engine.Writer(f"{folder}/part-{part:05d}", schema) as writer:
+            with writing.Writer(f"{folder}/part-{part:05d}", schema) as writer:
                 written = 0
                 while written < PART and (more := (batch := next(batches, None)) is not None):
                     assert batch is not None
@@ -199,7 +199,7 @@ def _times(rows: int) -> str:
         few = {name: values[:BATCH] for name, values in columns.items()}
         decode, _ = _timed(lambda: codec.decode(few, classes), 50)  # noqa: B023
         with tempfile.TemporaryDirectory() as folder:
-            with engine.Writer(folder + "/part", codec.schema(classes)) as writer:
+            with writing.Writer(folder + "/part", codec.schema(classes)) as writer:
                 writer.append(columns)
                 writer.commit("labels")
             reader, draw = engine.Reader(folder + "/part", codec.schema(classes)), np.random.default_rng(0)

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from nsdata import decoding
-from nsdata.containers import header
-from nsdata.crops import Crop, random_resized
-from nsdata.decode import inspect, sampled
+from nsdata.images import decoder
+from nsdata.images.crops import Crop, random_resized
+from nsdata.images.headers import header
+from nsdata.images.pillow import inspect, sampled
 
 SIZE = 224
 Array = np.ndarray[Any, Any]
@@ -90,7 +90,7 @@ def ours(blobs: list[bytes], sizes: Array, keys: Array, crop: Crop) -> None:
     for at in range(0, len(blobs), 32):
         part = slice(at, at + 32)
         count = len(blobs[part])
-        decoding.decode_into(out[:count], blobs[part], sizes[part, 0], sizes[part, 1], keys[part], crop)
+        decoder.decode_into(out[:count], blobs[part], sizes[part, 0], sizes[part, 1], keys[part], crop)
 
 
 def main() -> None:
@@ -123,7 +123,7 @@ def main() -> None:
             for blob, box in zip(blobs, boxes, strict=True):
                 one(blob, box)
             spent.setdefault(name, []).append((time.thread_time() - began) / len(blobs))
-        if decoding.turbo() is not None:
+        if decoder.turbo() is not None:
             began = time.thread_time()
             ours(blobs, sizes, keys, crop)
             spent.setdefault("nsdata", []).append((time.thread_time() - began) / len(blobs))

@@ -17,9 +17,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from nsdata import Store, checking
-from nsdata.decode import content_id, inspect
-from nsdata.importers import classes_from, open_source
+from nsdata import Store
+from nsdata.images.identity import content_id
+from nsdata.images.pillow import inspect
+from nsdata.importers import checks
+from nsdata.importers.detect import classes_from, open_source
 
 
 def main() -> None:
@@ -55,11 +57,11 @@ def _import(data: Path, classes: list[str]) -> int:
 
 
 def _unchecked(data: Path, classes: list[str]) -> int:
-    checking.inspect = lambda data: (1, 1)
+    checks.inspect = lambda data: (1, 1)
     try:
         return _import(data, classes)
     finally:
-        checking.inspect = inspect
+        checks.inspect = inspect
 
 
 def _read(data: Path, classes: list[str]) -> int:

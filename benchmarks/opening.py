@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from nsdata import Store
-from nsdata.fold import Fold
-from nsdata.history import EVERY, History
-from nsdata.log import path
-from nsdata.objects import Objects
+from nsdata.log.events import path
+from nsdata.log.history import EVERY, History
+from nsdata.log.replay import Fold
+from nsdata.storage.objects import Objects
 
 
 def build(url: str, events: int) -> None:

@@ -23,8 +23,9 @@ import numpy as np
 import torch
 
 from nsdata import Store
-from nsdata.importers import Item, open_source
-from nsdata.stream import stream
+from nsdata.importers import Item
+from nsdata.importers.detect import open_source
+from nsdata.streaming.stream import stream
 from training import TrainConfig, models, noise, teacher
 from training.models import Preprocess
 

@@ -6,7 +6,7 @@
 
 Stores are synthetic (pictures of one byte, random ids, 5 % labelled, 2 % of another split), written by the code that
 imports and labels into a temporary folder (``--folder``), and removed. In one process, ours and numpy take turns;
-medians of ``--rounds``. ``views`` and ``diffs`` open the store anew for each round: ours reads the columns, numpy has
+medians of ``--rounds``. ``views`` and ``diffs`` open the store again for each round: ours reads the columns, numpy has
 them in memory.
 
 Two numpys: "fast" knows no ids, so ties go by row and repeats by its own generator: one sort of packed 64-bit keys, the
@@ -28,11 +28,13 @@ from typing import Any
 
 import numpy as np
 
-from nsdata import Store, engine, generation, inventory
-from nsdata.codec import Codec
-from nsdata.diff import Diff
+from nsdata import Store
+from nsdata.analysis.diff import Diff
+from nsdata.arithmetic.selection import mix
+from nsdata.labels import labelling
+from nsdata.labels.codec import Codec
 from nsdata.schema import SEGMENT
-from nsdata.select import mix
+from nsdata.storage import engine, inventory, writing
 
 Array = np.ndarray[Any, Any]
 
@@ -53,7 +55,7 @@ def images(store: Store, rows: int) -> None:
     counts = dict.fromkeys(("added", "labelled", "present", "gained", "skipped", "clashes", "train", "val", "test"), 0)
     for start in range(0, rows, IMPORT):
         name, count = f"images/synthetic-{start}", min(IMPORT, rows - start)
-        with engine.Writer(f"{store.url}/{name}", SEGMENT) as writer:
+        with writing.Writer(f"{store.url}/{name}", SEGMENT) as writer:
             for first in range(0, count, APPEND):
                 n = min(APPEND, count - first)
                 label = np.where(draw.random(n) < 0.05, draw.integers(len(store.classes), size=n), -1)
@@ -81,10 +83,10 @@ def _unchanged(data: dict[str, Any], _: object) -> dict[str, Any]:
 
 def label(store: Store, gen: int, codec: Codec, columns: Callable[[Array], Mapping[str, Array]]) -> None:
     """Seal a generation: ``columns`` gives those of a part for its rows."""
-    run = generation.begin(store, gen, {"teacher_sha256": f"{gen:064}", "codec": codec.name, "batch_size": 256})
+    run = labelling.begin(store, gen, {"teacher_sha256": f"{gen:064}", "codec": codec.name, "batch_size": 256})
     for part in run.parts:
         piece = part.begin_piece()
-        with engine.Writer(f"{store.url}/{piece.name}", codec.schema(len(store.classes))) as writer:
+        with writing.Writer(f"{store.url}/{piece.name}", codec.schema(len(store.classes))) as writer:
             writer.append(columns(part.pending))
             writer.commit("labels")
     run.seal({})

@@ -47,7 +47,7 @@ def run(folder: Path, seeds: int, replace: bool) -> None:
 
 def _loop(folder: Path, seed: int, told: bool) -> Outcome:
     """Teacher, labels, view, student, labels of the student."""
-    from nsdata.importers import digits
+    from nsdata.importers.formats import digits
     from nsdata.store import Store
     from training import demo, label, train
     from training.loop import Trained
@@ -158,8 +158,8 @@ def _points(gain: float) -> str:
 
 def _make_room(folder: Path, replace: bool) -> None:
     """A folder of the demo's own. Raises Conflict; nothing that a demo did not make is ever removed."""
-    from nsdata.disk import refused
     from nsdata.errors import Conflict
+    from nsdata.storage.space import refused
 
     mine = (folder / MARK).is_file()
     try:

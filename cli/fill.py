@@ -14,7 +14,7 @@ from cli import render
 from cli.settings import JsonOption, StoreOption, address, open_store
 
 if TYPE_CHECKING:
-    from nsdata.imported import Imported
+    from nsdata.importers.result import Imported
 
 SHOWN = 10  # skipped files and clashes that a terminal lists; the rest is counted
 
@@ -31,7 +31,7 @@ def init(
     store: StoreOption = None,
 ) -> None:
     """Make an empty store for a fixed list of classes."""
-    from nsdata.importers import classes_from as read_classes
+    from nsdata.importers.detect import classes_from as read_classes
     from nsdata.store import Store
 
     if (classes is None) == (classes_from is None):
@@ -109,7 +109,7 @@ def export(
     store: StoreOption = None,
 ) -> None:
     """Write images and labels out: a view, a generation, or the whole store."""
-    from nsdata.outbound import export_store
+    from nsdata.exporters.rows import export_store
 
     opened = open_store(ctx, store)
     with render.progress(f"exporting to {out}") as report:

@@ -11,7 +11,7 @@ from cli import render
 from cli.settings import JsonOption, StoreOption, address, open_store
 
 if TYPE_CHECKING:
-    from nsdata.gc import Collected
+    from nsdata.maintenance.gc import Collected
 
 
 def tag(
@@ -37,7 +37,7 @@ def relabel(
     store: StoreOption = None,
 ) -> None:
     """Record what a person says of images. No teacher changes it."""
-    from nsdata.people import read_labels
+    from nsdata.maintenance.edits import read_labels
 
     if (from_ is None) == (image is None) or (image is None) != (label is None):
         raise typer.BadParameter("give an image and its label, or --from CSV")
@@ -66,8 +66,8 @@ def undo(
     store: StoreOption = None,
 ) -> None:
     """Let what one version did count no more; undoing an undo brings it back."""
-    from cli.look import told
-    from nsdata.undo import effect, plan
+    from nsdata.log.records import effect, sentence
+    from nsdata.maintenance.undo import plan
 
     opened = open_store(ctx, store)
     number = None if dry_run else opened.undo(version)
@@ -80,12 +80,12 @@ def undo(
         return
     verb = ("would bring back" if back else "would undo") if number is None else "brought back" if back else "undid"
     again = f"; nsdata undo {number} {'takes it away again' if back else 'brings it back'}" if number else ""
-    render.out(f"{verb} version {event.number}: {render.name(told(event, events))}{again}")
+    render.out(f"{verb} version {event.number}: {render.name(sentence(event, events))}{again}")
 
 
 def verify(
     ctx: typer.Context,
-    repair: Annotated[bool, typer.Option("--repair", help="Mend what can be mended, and look again.")] = False,
+    repair: Annotated[bool, typer.Option("--repair", help="Repair what can be repaired, and look again.")] = False,
     copy: Annotated[
         str | None, typer.Option("--from", metavar="COPY", help="Another store, a backup, to take whole files from.")
     ] = None,
@@ -97,8 +97,8 @@ def verify(
     json: JsonOption = False,
     store: StoreOption = None,
 ) -> None:
-    """Compare all that is published with what it was; 3 if anything differs, even if it was mended."""
-    from nsdata.verify import verify as check
+    """Compare all that is published with what it was; 3 if anything differs, even if it was repaired."""
+    from nsdata.verify.run import verify as check
 
     with render.progress("verify", "datasets") as watch:
         report = check(

@@ -52,7 +52,7 @@ def label(
             teachers.estimate(opened, gen, teacher, batch_size, device, replace=replace, extend=extend, top=top), json
         )
         return
-    from nsdata.generation import check_order
+    from nsdata.labels.labelling import check_order
 
     first = workers.here().rank == 0  # the others work in silence
     if first:
@@ -113,7 +113,7 @@ def _print_estimate(estimate: dict[str, Any], json: bool) -> None:
 
 
 def _describe(model: Any) -> str:
-    from nsdata.objects import near
+    from nsdata.storage.address import near
 
     accuracy = "val not measured" if model.val_accuracy is None else f"val {render.percent(model.val_accuracy)}"
     short = f"{model.sha256[:4]}…{model.sha256[-2:]}"

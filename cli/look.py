@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,8 +23,9 @@ def show(
     store: StoreOption = None,
 ) -> None:
     """The store, one image with its labels in every generation, or one generation with its provenance."""
-    from nsdata.card import facts, generation_rows, summary
-    from nsdata.descent import descent, lines
+    from nsdata.analysis.summary import facts, summary
+    from nsdata.labels.labels import generation_rows
+    from nsdata.labels.lineage import lineage, lines
 
     opened = open_store(ctx, store)
     opened = opened if at is None else opened.at(at)
@@ -39,12 +39,12 @@ def show(
     if gen is None:
         render.emit(facts(opened)) if json else render.pairs(summary(opened))
         return
-    ancestors = descent(opened, gen)
+    ancestors = lineage(opened, gen)
     if json:
-        render.emit({**asdict(opened.generations[gen]), "descent": [ancestor.to_dict() for ancestor in ancestors]})
+        render.emit({**asdict(opened.generations[gen]), "lineage": [ancestor.to_dict() for ancestor in ancestors]})
         return
     render.pairs(generation_rows(opened.generations[gen]))
-    render.out("descent")
+    render.out("lineage")
     for line in lines(ancestors):
         render.out(f"  {render.name(line)}")
 
@@ -56,6 +56,8 @@ def log(
     store: StoreOption = None,
 ) -> None:
     """What happened to the store, newest first; each line is a version."""
+    from nsdata.log.records import sentence
+
     opened = open_store(ctx, store)
     known, undone = {event.number: event for event in opened.events}, opened.state.undone
     names: dict[int, list[str]] = {}
@@ -73,7 +75,7 @@ def log(
         return
     rows = []
     for e in events:
-        what = told(e, known) + (" · undone" if e.number in undone else "")
+        what = sentence(e, known) + (" · undone" if e.number in undone else "")
         rows.append([e.number, e.at[:19].replace("T", " "), what, " ".join(names.get(e.number, []))])
     render.table(["version", "when", "what", "tags"], rows)
 
@@ -170,7 +172,7 @@ def diff(
     store: StoreOption = None,
 ) -> None:
     """What changed between two versions: images, people's labels, pseudo-labels, confidence."""
-    from nsdata.sql import Result
+    from nsdata.sql.sandbox import Result
 
     change = open_store(ctx, store).diff(a, b)
     listed = Result(change.to_arrow().slice(0, limit if flipped else 0))
@@ -210,38 +212,6 @@ def _show_image(card: Any) -> None:
             ],
         ]
     )
-
-
-def told(event: Any, events: Mapping[int, Any]) -> str:
-    """An event in a few words; ``events``: the log, of which an undo tells."""
-    data = event.data
-    match event.kind:
-        case "created":
-            return f"created with {len(data['classes'])} classes"
-        case "imported":
-            gained = f", {data['counts']['gained']:,} labels gained" if data["counts"]["gained"] else ""
-            return f"imported {data['counts']['added']:,} images from {data['source']}{gained}"
-        case "trained":
-            return f"trained model {data['gen']} ({data['name']})"
-        case "sealed":
-            return f"sealed generation {data['number']}: {data['summary']['images']:,} images"
-        case "viewed":
-            return f"saved view {data['name']}: {data['rows']:,} rows"
-        case "relabelled" | "removed":
-            return f"{event.kind} {data['rows']:,} images" + (f" by {data['by']}" if data.get("by") else "")
-        case "tagged":
-            return f"tagged version {data['version']} as {data['name']}"
-        case "undone":
-            from nsdata.undo import effect
-
-            change, back = effect(events, events[data["event"]])
-            return f"{'brought back' if back else 'undid'} version {change.number}: {told(change, events)}"
-        case "swept" | "moved":
-            why = {"abandoned": "deleted what was abandoned", "mended": "mended data"}.get(
-                data.get("why"), "purged data"
-            )
-            return why + (f": {data['bytes']:,} bytes" if data.get("bytes") else "")
-    return str(event.kind)
 
 
 def _print_view(view: View, json: bool) -> None:

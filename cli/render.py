@@ -90,7 +90,9 @@ def note(text: str) -> None:
 
 def safe(text: str) -> str:
     """Class names and paths come from elsewhere: control characters are shown, not obeyed."""
-    return "".join(c if c in "\n\t" or c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+    from nsdata.text import visible_lines
+
+    return visible_lines(text)
 
 
 def name(text: str) -> str:
@@ -100,7 +102,7 @@ def name(text: str) -> str:
 
 def emit_csv(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """The answer as CSV: empty for null, a vector's numbers separated by blanks."""
-    from nsdata.errors import printable
+    from nsdata.text import printable
 
     shown = name if sys.stdout.isatty() else printable  # a file gets the values, a terminal is not to obey them
     writer = csv.writer(sys.stdout, lineterminator="\n")

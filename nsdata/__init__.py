@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nsdata.errors import NsdataError
-    from nsdata.labels import Labels
+    from nsdata.labels.labels import Labels
     from nsdata.store import Store
-    from nsdata.view import View
+    from nsdata.views.view import View
 
 __all__ = ["Labels", "NsdataError", "Store", "View"]
 __version__ = "0.1.0"
 
-_HOMES = {"Labels": "labels", "NsdataError": "errors", "Store": "store", "View": "view"}
+_HOMES = {"Labels": "labels.labels", "NsdataError": "errors", "Store": "store", "View": "views.view"}
 
 
 def __getattr__(name: str) -> Any:

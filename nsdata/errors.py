@@ -24,8 +24,6 @@ type next. Anything that is not an NsdataError is a defect of nsdata and keeps i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 
 class NsdataError(Exception):
     """Base of all errors of nsdata. ``str(error)`` is the message; ``error.hint`` may be empty."""
@@ -101,14 +99,3 @@ class GenerationError(NsdataError):
 
 class ModelError(NsdataError):
     """A checkpoint or model that does not fit the store."""
-
-
-def printable(text: str) -> str:
-    """Text that can be stored and shown: file names need not be UTF-8."""
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
-def listed(names: Sequence[str], most: int = 10) -> str:
-    """Names for a sentence: the first few, and how many more."""
-    more = len(names) - most
-    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")

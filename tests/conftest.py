@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nsdata import Store, generation
+from nsdata import Store
+from nsdata.labels import labelling
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: one thread each, set before torch is loaded
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -66,9 +67,9 @@ def soft_labels(rows: int, classes: int, seed: int) -> np.ndarray:
 
 def labelled_by_a_teacher(store: Store) -> Store:
     """The store with a sealed generation 1 of seeded soft labels, for stores that a whole module shares."""
-    run = generation.begin(store, 1, {"teacher_sha256": "a"})
+    run = labelling.begin(store, 1, {"teacher_sha256": "a"})
     for part in run.parts:
-        with generation.PartWriter(part) as writer:
+        with labelling.PartWriter(part) as writer:
             writer.write(soft_labels(part.rows, len(store.classes), part.start))
     run.seal({})
     return store.refresh()
@@ -79,10 +80,10 @@ def seal() -> Callable[..., np.ndarray]:
     """Write and seal a generation of seeded soft labels; returns what was written, (rows, K) float32."""
 
     def write(store: Store, gen: int, seed: int = 0, *, replace: bool = False) -> np.ndarray:
-        run = generation.begin(store, gen, {"teacher_sha256": f"{seed}"}, replace=replace)
+        run = labelling.begin(store, gen, {"teacher_sha256": f"{seed}"}, replace=replace)
         soft = soft_labels(run.rows, len(store.classes), 100 * gen + seed)
         for part in run.parts:
-            with generation.PartWriter(part) as writer:
+            with labelling.PartWriter(part) as writer:
                 for chunk in np.array_split(part.pending, max(1, len(part.pending) // 64)):
                     writer.write(soft[chunk])
         run.seal({})

@@ -308,7 +308,7 @@ def test_a_dry_run_writes_nothing(here: Path) -> None:
 
 
 def test_control_characters_are_shown_not_obeyed(tmp_path: Path) -> None:
-    from nsdata.decode import encode_array
+    from nsdata.images.identity import encode_array
     from nsdata.importers.item import Item
 
     store = Store.create(tmp_path / "lake", ["a", "b"])

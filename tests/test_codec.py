@@ -12,12 +12,13 @@ from conftest import CLASSES, digits, soft_labels
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nsdata import Store, engine
-from nsdata.codec import Codec
+from nsdata import Store
 from nsdata.errors import BadInput, BadLabels, GenerationError, StoreTooNew
-from nsdata.labels import Labels
-from nsdata.laws import check_columns, check_probabilities
-from nsdata.state import Generation, Part, Piece
+from nsdata.labels.codec import Codec
+from nsdata.labels.invariants import check_columns, check_probabilities
+from nsdata.labels.labels import Labels
+from nsdata.log.state import Generation, Part, Piece
+from nsdata.storage import writing
 
 
 def _labels(classes: int, seed: int) -> np.ndarray:
@@ -211,7 +212,7 @@ def _next_class(columns: dict[str, np.ndarray]) -> None:
 def test_a_broken_law_and_its_row_are_named(
     top: int | None, spoil: Callable[..., None], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nsdata.laws._BLOCK", 70)  # rows are counted on from block to block
+    monkeypatch.setattr("nsdata.labels.invariants._BLOCK", 70)  # rows are counted on from block to block
     codec, soft = Codec.of(top, 10), soft_labels(30, 10, 1)
     soft[17] = np.array([1, 1, 4, 1, 1, 8, 1, 1, 1, 1], np.float32) / 20
     columns = codec.encode(soft)
@@ -237,7 +238,7 @@ def test_labels_are_read_from_pieces_with_gaps_between_the_parts(top: int | None
     codec, soft = Codec.of(top, 10), soft_labels(100, 10, 5)
     columns = codec.encode(soft)
     for name, start, stop in (("a/0", 10, 30), ("a/1", 25, 45), ("a/2", 40, 50), ("b/0", 70, 90)):
-        with engine.Writer(f"{store.url}/labels/{name}", codec.schema(10)) as writer:
+        with writing.Writer(f"{store.url}/labels/{name}", codec.schema(10)) as writer:
             writer.append({column: values[start:stop] for column, values in columns.items()})
             writer.commit("labels")
     pieces = (Piece("labels/a/0", 15), Piece("labels/a/1", 15), Piece("labels/a/2", 10))

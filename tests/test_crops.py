@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nsdata.crops import centre, mirrored, named, random_resized, uniforms
 from nsdata.errors import BadInput
+from nsdata.images.crops import centre, mirrored, named, random_resized, uniforms
 
 SIDES = st.lists(st.tuples(st.integers(1, 5000), st.integers(1, 5000)), min_size=1, max_size=20).map(np.array)
 

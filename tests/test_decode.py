@@ -19,9 +19,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile, JpegImagePlugin
 
-from nsdata.containers import header, orientation, recognised
-from nsdata.decode import MAX_PIXELS, array_id, content_id, encode_array, inspect, picture, pixels
 from nsdata.errors import BadImage, BadInput
+from nsdata.images.headers import header, orientation, recognised
+from nsdata.images.identity import array_id, content_id, encode_array
+from nsdata.images.pillow import MAX_PIXELS, inspect, picture, pixels
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 MISSING = not DATA.is_dir() and not os.environ.get("NSDATA_REQUIRE_IMAGES")  # CI must have them

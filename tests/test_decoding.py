@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 from sklearn.datasets import load_sample_images
 
-from nsdata import decoding
-from nsdata.crops import RESAMPLE, Crop, centre, random_resized, whole
-from nsdata.decode import inspect, pixels, sampled
-from nsdata.decoding import cropped, decode_into, turbo
 from nsdata.errors import BadImage
+from nsdata.images import decoder
+from nsdata.images.crops import RESAMPLE, Crop, centre, random_resized, whole
+from nsdata.images.decoder import cropped, decode_into, turbo
+from nsdata.images.pillow import inspect, pixels, sampled
 
 PHOTO = Image.fromarray(load_sample_images().images[0])  # 640 x 427
 needs_turbo = pytest.mark.skipif(turbo() is None, reason="the decoder in C was not built")
@@ -187,7 +187,7 @@ def test_without_the_decoder_in_c_the_pixels_are_the_same(monkeypatch: pytest.Mo
     sizes = np.array([inspect(blob) for blob in blobs])
     results = []
     for native in (turbo(), None):
-        monkeypatch.setattr(decoding, "turbo", lambda native=native: native)
+        monkeypatch.setattr(decoder, "turbo", lambda native=native: native)
         out = np.empty((len(blobs), 60, 60, 3), np.uint8)
         decode_into(out, blobs, *sizes.T, np.arange(len(blobs), dtype=np.uint64), random_resized(60))
         results.append(out)

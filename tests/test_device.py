@@ -20,8 +20,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nsdata import Store, View
-from nsdata.crops import centre
 from nsdata.errors import BadInput
+from nsdata.images.crops import centre
 from training.data import Source, mixed_batches
 from training.device import _CudaCopy, as_tensor, copied_ahead, mapped, pinned, to_device
 from training.loader import Loader

@@ -19,13 +19,14 @@ import numpy as np
 import pytest
 from conftest import CLASSES
 
-from nsdata import Store, claims, disk, durable, engine, local
-from nsdata.disk import free, need, refused
+from nsdata import Store
 from nsdata.errors import NsdataError, StorageFailed, StoreDamaged
-from nsdata.export import ExportRow, export
-from nsdata.objects import Objects
-from nsdata.places import is_stray
+from nsdata.exporters.formats import ExportRow, export
+from nsdata.maintenance.disk import is_stray
 from nsdata.schema import PEOPLE
+from nsdata.storage import durable, engine, local, locks, space, writing
+from nsdata.storage.objects import Objects
+from nsdata.storage.space import free, need, refused
 
 Mount = Callable[..., Path]
 
@@ -125,7 +126,7 @@ def test_what_is_free_is_known_of_disks_alone(tmp_path: Path, monkeypatch: pytes
 
 def test_a_small_disk_is_found_too_small(mount: Mount) -> None:
     small = mount("tmpfs", "size=4m")
-    assert free(small) == 4 << 20 and disk.mounted_at(str(small / "a" / "b")) == str(small)
+    assert free(small) == 4 << 20 and space.mounted_at(str(small / "a" / "b")) == str(small)
     need(small, 2 << 20, "this")
     with pytest.raises(StorageFailed, match=rf"\(mounted at {small}\) has 4,194,304 bytes free; this needs about"):
         need(small, 3 << 20, "this")  # there is room for it, and none to spare
@@ -177,7 +178,7 @@ def test_each_refusal_says_what_it_is(code: int, said: str, hint: str, tmp_path:
 def test_what_a_folder_is_called_says_nothing(tmp_path: Path) -> None:
     lake = str(tmp_path / "Permission denied, too many open files")
     assert refused(lake, RuntimeError(f"cannot read {lake}")).message.startswith(f"The storage at {lake} failed")
-    assert not disk.failing(lake, RuntimeError(f"cannot read {lake}"))
+    assert not space.failing(lake, RuntimeError(f"cannot read {lake}"))
     assert refused("mem://No space left on device", RuntimeError("odd\nmore")).message.endswith("failed: odd")
 
 
@@ -197,7 +198,7 @@ def test_an_engine_at_a_loss_on_a_full_disk_is_understood(mount: Mount) -> None:
     small = mount("tmpfs", "size=256k")
     odd = RuntimeError("Invalid CAS counter: empty")  # as the engine says it there
     assert "is full: 262,144 bytes are free" in refused(small, odd).message
-    assert "CAS" in refused(small, odd, writing=False).message and not disk.failing(str(small), odd)
+    assert "CAS" in refused(small, odd, writing=False).message and not space.failing(str(small), odd)
     roomy = mount("tmpfs", "size=16m")
     assert "CAS" in refused(roomy, odd).message
     crowded = mount("tmpfs", "size=16m,nr_inodes=3")
@@ -206,7 +207,7 @@ def test_an_engine_at_a_loss_on_a_full_disk_is_understood(mount: Mount) -> None:
     for error in (odd, OSError(errno.ENOSPC, "No space left on device")):
         failed = refused(crowded, error)
         assert failed.message.endswith("is full: it takes no further file.") and failed.hint == f"df -i {crowded}"
-        assert disk.is_full(crowded, 0)
+        assert space.is_full(crowded, 0)
 
 
 @pytest.mark.parametrize(
@@ -230,7 +231,7 @@ def test_without_a_file_left_to_open_nothing_is_called_damaged() -> None:
     said = child(
         """
         import os, resource
-        from nsdata import disk, engine
+        from nsdata.storage import engine, space as disk
         from nsdata.errors import NsdataError
         resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
 
@@ -460,7 +461,7 @@ def test_a_limit_on_the_size_of_files_is_said(tmp_path: Path) -> None:
         """
         import resource, sys
         from nsdata.errors import StorageFailed
-        from nsdata.objects import Objects
+        from nsdata.storage.objects import Objects
         objects = Objects(sys.argv[1])
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
         for write in (objects.put_new, objects.put):
@@ -479,9 +480,9 @@ def test_what_ended_short_where_files_may_not_grow_is_said_to_be_that(tmp_path: 
     said = child(
         """
         import resource, sys
-        from nsdata import disk
+        from nsdata.storage import space
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
-        print(disk.refused(sys.argv[1], disk.short(sys.argv[1] + "/1", 1000, 1500)).message)
+        print(space.refused(sys.argv[1], space.short(sys.argv[1] + "/1", 1000, 1500)).message)
         """,
         tmp_path,
     )
@@ -498,7 +499,7 @@ def test_a_store_that_moves_while_it_is_written_is_said_to_have_moved(tmp_path: 
 
 
 def test_a_writer_that_is_killed_leaves_a_stray_at_most(tmp_path: Path) -> None:
-    code = "import sys; from nsdata.objects import Objects; o = Objects(sys.argv[1]); i = 0\n"
+    code = "import sys; from nsdata.storage.objects import Objects; o = Objects(sys.argv[1]); i = 0\n"
     code += "while True: i += 1; o.put_new(f'log/{i}', b'x' * 5000); o.put('log/HEAD', b'y' * 5000); print(flush=True)"
     objects = Objects(str(tmp_path))
     for turn in range(5):
@@ -527,7 +528,7 @@ def test_a_store_that_was_moved_away_is_said_to_be_gone(tmp_path: Path) -> None:
             act()
         assert f"{tmp_path}/lake is not there any more: the store was moved or deleted." in gone.value.message
         assert gone.value.hint == f"ls {tmp_path}"
-    assert not (tmp_path / "lake").exists()  # a store is not begun anew where one was
+    assert not (tmp_path / "lake").exists()  # a store is not begun again where one was
     failed = refused(f"{store.url}/images/x-1", RuntimeError("Dataset does not exist"))
     assert failed.message.startswith(f"{tmp_path}/lake is not there any more")
     shutil.rmtree(tmp_path / "sea" / "log")
@@ -551,8 +552,8 @@ def test_a_read_only_disk_is_said_to_be_one(mount: Mount) -> None:
         lambda: store.objects.put_new("log/0000000009.json", b""),
         lambda: store.objects.put("log/HEAD", b""),
         lambda: store.tag("now"),
-        lambda: engine.Writer(f"{store.url}/people/x", PEOPLE),
-        lambda: claims.held(store.url, "x").__enter__(),
+        lambda: writing.Writer(f"{store.url}/people/x", PEOPLE),
+        lambda: locks.lock(store.url, "x").__enter__(),
         lambda: export([], place / "out.csv"),
         lambda: run_folder().held(place / "run").__enter__(),
     ):
@@ -608,8 +609,8 @@ def test_what_is_no_file_is_neither_waited_for_nor_followed(tmp_path: Path, prom
     assert objects.list("nowhere") == [] and objects.list("log/file") == []
     for name in odd:
         assert not objects.put_new(f"log/{name}", b"mine")  # somebody was first, whatever he put there
-        objects.put(f"log/{name}", b"mended")
-        assert objects.get(f"log/{name}") == b"mended"
+        objects.put(f"log/{name}", b"repaired")
+        assert objects.get(f"log/{name}") == b"repaired"
     assert (tmp_path / "outside" / "secret").read_text() == "secret"
     durable.sync_path(str(tmp_path / "log" / "folder"))
     os.mkfifo(tmp_path / "pipe")
@@ -637,7 +638,7 @@ def test_a_file_of_a_terabyte_is_not_read(tmp_path: Path, promptly: None) -> Non
 
 
 def test_sizes_and_hashes_are_alike_everywhere(url: str) -> None:
-    from nsdata.files import blake
+    from nsdata.verify.files import blake
 
     objects, data = Objects(url), os.urandom((1 << 20) + 17)
     assert objects.stat("a/x") is None and objects.hashed("a/x") is None and objects.get("a/x", 5) is None
@@ -661,28 +662,28 @@ def test_a_claim_is_never_made_on_what_is_no_file(tmp_path: Path, promptly: None
     odd = [*_odd(tmp_path / "claims"), "folder"]
     os.symlink(tmp_path / "victim", tmp_path / "claims" / "creating")
     for name in [*odd, "creating"]:
-        with claims.held(str(tmp_path), name) as free_:
+        with locks.lock(str(tmp_path), name) as free_:
             assert free_ is None  # nobody can tell: as in a bucket, work goes on under a name of its own
-        with claims.claim(str(tmp_path), name) as own:
+        with locks.free_name(str(tmp_path), name) as own:
             assert own.startswith(f"{name}-")
     assert not (tmp_path / "victim").exists()
-    with claims.held(str(tmp_path), "file") as first, claims.held(str(tmp_path), "file") as second:
+    with locks.lock(str(tmp_path), "file") as first, locks.lock(str(tmp_path), "file") as second:
         assert first is True and second is False
 
 
 def test_claims_elsewhere_are_refused(tmp_path: Path) -> None:
     lake = tmp_path / "lake"
-    with pytest.raises(StorageFailed, match="lake is not there any more"), claims.held(str(lake), "x"):
+    with pytest.raises(StorageFailed, match="lake is not there any more"), locks.lock(str(lake), "x"):
         pass
     lake.mkdir()
     (tmp_path / "elsewhere").mkdir()
     for target in (tmp_path / "elsewhere", tmp_path / "nowhere", "claims"):
         os.symlink(target, lake / "claims")
-        with pytest.raises(StorageFailed, match="lake/claims is no folder"), claims.held(str(lake), "x"):
+        with pytest.raises(StorageFailed, match="lake/claims is no folder"), locks.lock(str(lake), "x"):
             pass
         (lake / "claims").unlink()
     (lake / "claims").touch()
-    with pytest.raises(StorageFailed, match="lake/claims is no folder") as no, claims.held(str(lake), "x"):
+    with pytest.raises(StorageFailed, match="lake/claims is no folder") as no, locks.lock(str(lake), "x"):
         pass
     assert no.value.hint == f"rm {lake}/claims" and names(tmp_path / "elsewhere") == []
 
@@ -690,11 +691,17 @@ def test_claims_elsewhere_are_refused(tmp_path: Path) -> None:
 def test_a_full_disk_can_be_emptied_though_nothing_can_be_claimed(mount: Mount) -> None:
     full = mount("tmpfs", "nr_inodes=2")
     (full / "last").touch()
-    with claims.held(str(full), "gc") as alone:
+    with locks.lock(str(full), "gc") as alone:
         assert alone is None
 
 
 # ---------------------------------------------------------------- run folders and exports
+
+
+def training_files():  # type: ignore[no-untyped-def]
+    from training import files  # loads torch
+
+    return files
 
 
 def run_folder():  # type: ignore[no-untyped-def]
@@ -711,11 +718,11 @@ def test_run_folders_and_exports_say_the_same_of_a_full_disk(mount: Mount) -> No
             export(rows, small / f"out-{format}", format)
     assert names(small) == []
     (small / "run").mkdir()
-    module, torch = run_folder(), pytest.importorskip("torch")
+    files, torch = training_files(), pytest.importorskip("torch")
     for content in ({"x": "y" * 400_000}, {"x": torch.zeros(100_000)}):
         said = rf"^The disk that holds {small}/run \(mounted at {small}\) is full: "
-        with pytest.raises(StorageFailed, match=said), module.writing(small / "run"):
-            module.write_tensors(small / "run" / "best.pt", content)
+        with pytest.raises(StorageFailed, match=said), files.writing(small / "run"):
+            files.write_tensors(small / "run" / "best.pt", content)
     assert names(small) == ["run"]
 
 
@@ -733,14 +740,14 @@ def test_what_torch_says_of_a_write_that_ended_short_is_told_as_the_disks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where there is room again when it is asked."""
-    module, torch = run_folder(), pytest.importorskip("torch")
+    files, torch = training_files(), pytest.importorskip("torch")
 
     def save(content: object, file: object) -> None:
         raise RuntimeError("[enforce fail at inline_container.cc:671] . unexpected pos 48704 vs 48600\nframe #0")
 
     monkeypatch.setattr(torch, "save", save)
     with pytest.raises(StorageFailed, match="ended short; was the disk full for a moment") as failed:
-        module.write_tensors(tmp_path / "best.pt", {})
+        files.write_tensors(tmp_path / "best.pt", {})
     assert "enforce" not in failed.value.message and names(tmp_path) == []
 
 
@@ -748,15 +755,15 @@ def test_a_demo_says_the_same_of_a_full_disk(mount: Mount) -> None:
     from cli.demo import run
 
     small = mount("tmpfs", "size=64k")
-    (small / "fill").write_bytes(bytes(disk.free(small) or 0))
+    (small / "fill").write_bytes(bytes(space.free(small) or 0))
     with pytest.raises(StorageFailed, match=rf"^The disk that holds {small}/demo .* is full: "):
         run(small / "demo", 1, False)
 
 
 def test_a_run_folder_that_was_moved_or_is_a_file_is_said_so(tmp_path: Path) -> None:
-    module = run_folder()
+    files, module = training_files(), run_folder()
     said = r"run is not there any more: the run folder was moved or deleted"
-    with pytest.raises(StorageFailed, match=said), module.writing(tmp_path / "run"):
+    with pytest.raises(StorageFailed, match=said), files.writing(tmp_path / "run"):
         module.write_metrics(tmp_path / "run", [])
     (tmp_path / "file").touch()
     with pytest.raises(NsdataError, match="file cannot be made: File exists"), module.held(tmp_path / "file"):
@@ -771,7 +778,7 @@ def test_a_file_of_a_run_that_ended_short_is_not_kept(tmp_path: Path) -> None:
         file.flush()  # type: ignore[attr-defined]
         os.truncate(file.name, 3)  # type: ignore[attr-defined]
 
-    module = run_folder()
-    with pytest.raises(StorageFailed, match=r"best.pt has 3 bytes; 14 were written"), module.writing(tmp_path):
-        module.write_whole(tmp_path / "best.pt", lying)
+    files = training_files()
+    with pytest.raises(StorageFailed, match=r"best.pt has 3 bytes; 14 were written"), files.writing(tmp_path):
+        files.write_whole(tmp_path / "best.pt", lying)
     assert (tmp_path / "best.pt").read_bytes() == b"old" and names(tmp_path) == ["best.pt"]

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from conftest import CLASSES, digits
 
-from nsdata import Store, commits, durable, engine
+from nsdata import Store
 from nsdata.errors import BadInput, NsdataError, StorageFailed, StoreDamaged
 from nsdata.schema import PEOPLE, SEGMENT, Column, part
+from nsdata.storage import commits, durable, engine, writing
 
 ENGINE_WORDS = ("deeplake", "deep lake", "deep_lake", "indra", "heimdall", "nd::", "obstore", "runtimeerror")
 
@@ -27,7 +28,7 @@ def _batch(rows: int) -> dict[str, object]:
 
 def test_what_is_not_committed_is_gone(tmp_path: Path) -> None:
     url = str(tmp_path / "set")
-    with pytest.raises(KeyError), engine.Writer(url, PEOPLE) as writer:
+    with pytest.raises(KeyError), writing.Writer(url, PEOPLE) as writer:
         writer.append(_batch(3))
         writer.commit("first")
         writer.append(_batch(5))
@@ -41,7 +42,7 @@ def test_what_is_not_committed_is_gone(tmp_path: Path) -> None:
 def test_a_dataset_goes_on_after_it_was_closed(tmp_path: Path) -> None:
     url = str(tmp_path / "set")
     for _ in range(3):
-        with engine.Writer(url, PEOPLE) as writer:
+        with writing.Writer(url, PEOPLE) as writer:
             writer.append(_batch(4))
             writer.commit("more")
     reader = engine.Reader(url, PEOPLE)
@@ -56,7 +57,7 @@ def test_vectors_survive_many_small_commits_and_a_large_one(tmp_path: Path) -> N
     written = []
     draw = np.random.default_rng(0)
     for rows in (3, 1, 2, 1, 4, 1, 1, 2, 500):
-        with engine.Writer(url, schema) as writer:
+        with writing.Writer(url, schema) as writer:
             soft = draw.random((rows, 7)).astype(np.float16)
             written.append(soft)
             writer.append(
@@ -68,7 +69,7 @@ def test_vectors_survive_many_small_commits_and_a_large_one(tmp_path: Path) -> N
 
 def test_ragged_vectors_are_noticed_where_they_are_read(tmp_path: Path) -> None:
     url = str(tmp_path / "set")
-    with engine.Writer(url, {"v": Column("float32", 3)}) as writer:
+    with writing.Writer(url, {"v": Column("float32", 3)}) as writer:
         ragged = {"v": [np.zeros(3, np.float32), np.zeros(2, np.float32)]}
         with pytest.raises(BadInput, match="vectors of 3 numbers"):
             writer.append(ragged)
@@ -80,7 +81,7 @@ def test_ragged_vectors_are_noticed_where_they_are_read(tmp_path: Path) -> None:
 
 def _wrong_counter(url: Path, wrong: bytes) -> None:
     """Five rows in five commits, and then a counter of commits that is wrong."""
-    with engine.Writer(str(url), PEOPLE) as writer:
+    with writing.Writer(str(url), PEOPLE) as writer:
         for start in range(5):
             writer.append({"id": np.zeros((1, 16), np.uint8), "label": np.asarray([start], np.int32)})
             writer.commit("row")
@@ -89,7 +90,7 @@ def _wrong_counter(url: Path, wrong: bytes) -> None:
 
 
 def _five_more(url: Path) -> list[int]:
-    with engine.Writer(str(url), PEOPLE) as writer:
+    with writing.Writer(str(url), PEOPLE) as writer:
         for start in range(5, 10):
             writer.append({"id": np.zeros((1, 16), np.uint8), "label": np.asarray([start], np.int32)})
             writer.commit("row")
@@ -109,7 +110,7 @@ def test_a_wrong_counter_of_commits_is_set_right(tmp_path: Path, wrong: bytes) -
 
 
 def test_a_counter_that_is_behind_would_lose_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The trap itself: should the engine mend it one day, we need not."""
+    """The trap itself: should the engine repair it one day, we need not."""
     monkeypatch.setattr(commits, "set_counters", lambda objects: None)
     _wrong_counter(tmp_path / "set", struct.pack("<Q", 2))
     assert _five_more(tmp_path / "set") != list(range(10))
@@ -119,7 +120,7 @@ def test_only_what_is_new_is_made_durable(tmp_path: Path, monkeypatch: pytest.Mo
     done: list[str] = []
     monkeypatch.setattr(durable, "sync_path", done.append)
     url = tmp_path / "set"
-    with engine.Writer(str(url), PEOPLE) as writer:
+    with writing.Writer(str(url), PEOPLE) as writer:
         for _ in range(20):
             writer.append(_batch(3))
             writer.commit("some")
@@ -138,7 +139,7 @@ def test_only_what_is_new_is_made_durable(tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_writer_whose_commit_failed_takes_no_more(tmp_path: Path) -> None:
     """Whether the rows of a failed commit were kept, a new writer tells by its length."""
     url = tmp_path / "set"
-    with engine.Writer(str(url), PEOPLE) as writer:
+    with writing.Writer(str(url), PEOPLE) as writer:
         writer.append(_batch(3))
         writer.commit("some")
         for counter in url.glob("_deeplake_log/*/next_base"):
@@ -148,7 +149,7 @@ def test_a_writer_whose_commit_failed_takes_no_more(tmp_path: Path) -> None:
             writer.commit("more")
         with pytest.raises(StorageFailed, match="cannot go on"):
             writer.append(_batch(3))
-    with engine.Writer(str(url), PEOPLE) as writer:
+    with writing.Writer(str(url), PEOPLE) as writer:
         assert len(writer) == 3
         writer.append(_batch(2))
         writer.commit("again")
@@ -184,12 +185,12 @@ def _emptied_dataset(tmp_path: Path) -> None:
 
 
 def _wrong_type(tmp_path: Path) -> None:
-    with engine.Writer(str(tmp_path / "set"), PEOPLE) as writer:
+    with writing.Writer(str(tmp_path / "set"), PEOPLE) as writer:
         writer.append({"id": [b"text"], "label": ["text"]})
 
 
 def _missing_column(tmp_path: Path) -> None:
-    with engine.Writer(str(tmp_path / "set"), PEOPLE) as writer:
+    with writing.Writer(str(tmp_path / "set"), PEOPLE) as writer:
         writer.append({"id": np.zeros((1, 16), np.uint8)})
 
 
@@ -221,7 +222,8 @@ def test_an_unwritable_folder_is_said_to_be_one(tmp_path: Path) -> None:
 
 def test_a_missing_temporary_folder_is_explained() -> None:
     program = (
-        "from nsdata import engine, errors\ntry: engine.exists('mem://x')\nexcept errors.StorageFailed as e: print(e)"
+        "from nsdata import errors\nfrom nsdata.storage import engine\n"
+        "try: engine.exists('mem://x')\nexcept errors.StorageFailed as e: print(e)"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], env={**os.environ, "TMPDIR": "/no/such/folder"}, capture_output=True, text=True
@@ -231,7 +233,9 @@ def test_a_missing_temporary_folder_is_explained() -> None:
 
 @pytest.mark.parametrize(("setting", "kept"), [("1", True), ("0", False), ("", False)])
 def test_offline_is_settled_before_the_engine_is_loaded(setting: str, kept: bool) -> None:
-    program = "import os; from nsdata import engine; engine.exists('mem://x'); print(os.environ.get('https_proxy'))"
+    program = (
+        "import os; from nsdata.storage import engine; engine.exists('mem://x'); print(os.environ.get('https_proxy'))"
+    )
     clean = {key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")}
     done = subprocess.run(
         [sys.executable, "-c", program],

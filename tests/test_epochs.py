@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nsdata.epochs import Blocks, Order, copies_of, plan
 from nsdata.errors import BadInput
+from nsdata.streaming.order import Blocks, Order, copies_of, plan
 
 ROWS = st.lists(st.integers(0, 40), min_size=1, max_size=60).map(lambda rows: np.array(rows, np.int64))
 BLOCKS = st.one_of(st.none(), st.builds(Blocks, st.integers(1, 9), st.integers(1, 5)))

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nsdata.decode import content_id
 from nsdata.errors import BadInput, Conflict, StorageFailed
-from nsdata.export import ExportRow, ending, export, format_of, formats
-from nsdata.importers import Item, classes_from, open_source
+from nsdata.exporters.formats import ExportRow, ending, export, format_of, formats
+from nsdata.images.identity import content_id
+from nsdata.importers import Item
+from nsdata.importers.detect import classes_from, open_source
 
 CLASSES = ["cat", "../dog", "unlabelled", "10", ".fox é"]
 FORMATS = ["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF"]

@@ -18,12 +18,12 @@ from stores.figures import figures
 
 import training
 from nsdata import NsdataError, Store
-from nsdata.decode import encode_array
-from nsdata.descent import descent
-from nsdata.fold import Fold
-from nsdata.history import read_checkpoint
+from nsdata.images.identity import encode_array
+from nsdata.labels.lineage import lineage
+from nsdata.log.history import read_checkpoint
+from nsdata.log.replay import Fold
 from nsdata.schema import FORMAT
-from nsdata.verify import verify
+from nsdata.verify.run import verify
 
 STORES = Path(__file__).parent / "stores"
 FORMATS = sorted(path.name for path in STORES.glob("format-*"))
@@ -90,7 +90,7 @@ def test_its_checkpoint_is_what_its_events_add_up_to(frozen: Path) -> None:
 
 
 def test_its_descent_goes_back_to_peoples_labels(frozen: Path) -> None:
-    line = descent(Store.open(frozen / "lake"), 2)
+    line = lineage(Store.open(frozen / "lake"), 2)
     found = [link.kind if link.number is None else f"{link.kind} {link.number}" for link in line]
     assert found == ["generation 2", "model 1", "labels", "view 1", "generation 1", "model 0", "labels"]
 

@@ -18,12 +18,15 @@ from test_undo import extend, items, seen
 from typer.testing import CliRunner
 
 from cli.app import app
-from nsdata import Store, claims, engine, generation, places, purge
+from nsdata import Store
+from nsdata.arithmetic.ids import hexes
 from nsdata.errors import Conflict, NotFound
-from nsdata.ids import hexes
-from nsdata.people import write_batch
+from nsdata.labels import labelling
+from nsdata.maintenance import disk, purge
+from nsdata.maintenance.edits import write_batch
+from nsdata.maintenance.undo import plan
 from nsdata.schema import SEGMENT, part
-from nsdata.undo import plan
+from nsdata.storage import engine, locks, writing
 
 Seal = Callable[..., np.ndarray]
 
@@ -35,9 +38,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store.add_items(items(40), source="first")
     store.add_items(items(20, first=40), source="second")
     for gen in (1, 2):
-        run = generation.begin(store, gen, {"teacher_sha256": "0"})
+        run = labelling.begin(store, gen, {"teacher_sha256": "0"})
         for one in run.parts:
-            with generation.PartWriter(one) as writer:
+            with labelling.PartWriter(one) as writer:
                 writer.write(soft_labels(one.rows, 10, gen))
         run.seal({})
         store.refresh()
@@ -59,11 +62,11 @@ def files(store: Store) -> dict[str, bytes]:
 
 def staged(store: Store) -> list[str]:
     """What killed runs leave: an import, a labelling run, a batch of people's labels, and half-written small files."""
-    run = generation.begin(store, 3, {"teacher_sha256": "killed"})
-    with generation.PartWriter(run.parts[0]) as writer:
+    run = labelling.begin(store, 3, {"teacher_sha256": "killed"})
+    with labelling.PartWriter(run.parts[0]) as writer:
         writer.write(soft_labels(run.parts[0].rows, 10, 0))
     batch = write_batch(store, store.table.ids[:20], [1] * 20)
-    with engine.Writer(f"{store.url}/images/0123456789abcdef-1", SEGMENT) as killed:
+    with writing.Writer(f"{store.url}/images/0123456789abcdef-1", SEGMENT) as killed:
         killed.commit("images")
     (Path(store.url) / "views" / "empty").mkdir(parents=True)
     stray = Path(store.url) / "log" / "0000000099.json#1"
@@ -108,22 +111,22 @@ def test_a_dry_run_writes_nothing(lake: Store) -> None:
 def test_the_young_and_what_somebody_works_on_are_left_alone(lake: Store) -> None:
     left = staged(lake)
     assert [waste.name for waste in lake.gc().found] == ["log/0000000099.json#1"]
-    with claims.held(lake.url, left[0]), claims.held(lake.url, f"{left[1]}/part-00000"):
+    with locks.lock(lake.url, left[0]), locks.lock(lake.url, f"{left[1]}/part-00000"):
         assert sorted(waste.name for waste in lake.gc(older_than_hours=0).found) == [left[3], "views/empty"]
     for folder, _, names in os.walk(Path(lake.url) / left[0]):
         for path in (folder, *(os.path.join(folder, name) for name in names)):
             os.utime(path, (0, 0))
     assert [waste.name for waste in lake.gc().found] == [left[0]]
-    with claims.held(lake.url, "gc"), pytest.raises(Conflict, match="Another gc"):
+    with locks.lock(lake.url, "gc"), pytest.raises(Conflict, match="Another gc"):
         lake.gc()
 
 
 def test_what_is_swept_can_never_be_published(lake: Store, seal: Seal) -> None:
     before = seen(lake)
     batch = write_batch(lake, lake.table.ids[:20], [1] * 20)
-    run = generation.begin(lake, 3, {"teacher_sha256": "stopped"})
+    run = labelling.begin(lake, 3, {"teacher_sha256": "stopped"})
     for piece in run.parts:
-        with generation.PartWriter(piece) as writer:
+        with labelling.PartWriter(piece) as writer:
             writer.write(soft_labels(piece.rows, 10, 0))
     with pytest.raises(Conflict, match=f"{run.name}.* taken away by gc"):
         run.seal({}, before=lambda summary: lake.gc(older_than_hours=0))  # stopped for days after it was verified
@@ -132,7 +135,7 @@ def test_what_is_swept_can_never_be_published(lake: Store, seal: Seal) -> None:
         lake.publish("relabelled", lambda _: batch)
     assert Store.open(lake.url).version == 7
     assert seen(lake) == before
-    again = generation.begin(lake, 3, {"teacher_sha256": "stopped"})
+    again = labelling.begin(lake, 3, {"teacher_sha256": "stopped"})
     assert again.name == f"{run.name}-2"  # the old name is nobody's any more
     seal(lake, 3)
 
@@ -144,7 +147,7 @@ def test_an_import_that_was_stopped_and_swept_is_refused_and_comes_in_when_asked
 
     def late(store: Store, kind: str, make: Any) -> Any:  # stopped here for days, on a disk that knows no locks
         monkeypatch.undo()
-        monkeypatch.setattr(claims, "held", lambda url, name: contextlib.nullcontext(True))
+        monkeypatch.setattr(locks, "lock", lambda url, name: contextlib.nullcontext(True))
         assert len(Store.open(lake.url).gc(older_than_hours=0).found) == 1
         return real(store, kind, make)
 
@@ -160,17 +163,17 @@ def test_an_import_that_was_stopped_and_swept_is_refused_and_comes_in_when_asked
 def test_pieces_that_were_not_sealed_go_and_the_sealed_stay(tmp_path: Path) -> None:
     store = Store.create(tmp_path / "lake", CLASSES)
     store.add_items(items(40), source="first")
-    run = generation.begin(store, 1, {"teacher_sha256": "a"})
+    run = labelling.begin(store, 1, {"teacher_sha256": "a"})
     soft = soft_labels(40, 10, 0)
     lost = [run.parts[0].begin_piece() for _ in range(2)]  # of workers that were killed before they committed anything
     for piece in lost:
-        with engine.Writer(f"{store.url}/{piece.name}", part(10)) as writer:
+        with writing.Writer(f"{store.url}/{piece.name}", part(10)) as writer:
             writer.commit("labels")
-    with claims.held(store.url, run.parts[0].name):
+    with locks.lock(store.url, run.parts[0].name):
         pass  # they worked on one part, as its claim tells
     for rows in (soft[:16], soft[16:]):
         run.look()
-        with generation.PartWriter(run.parts[0]) as writer:
+        with labelling.PartWriter(run.parts[0]) as writer:
             writer.write(rows)
     run.seal({})
     before = seen(store)
@@ -184,7 +187,7 @@ def test_a_part_that_is_one_dataset_is_not_taken_for_a_folder_of_pieces(tmp_path
     store.add_items(items(40), source="first")
     name = "labels/gen-1-old/part-00000"
     soft = soft_labels(40, 10, 0)
-    with engine.Writer(f"{store.url}/{name}", part(10)) as writer:
+    with writing.Writer(f"{store.url}/{name}", part(10)) as writer:
         named = {"pseudo_label": soft.argmax(1).astype(np.int32), "confidence": soft.max(1)}
         writer.append({"soft_label": soft.astype(np.float16), **named})
         writer.commit("labels")
@@ -382,7 +385,7 @@ def test_files_of_somebody_else_are_left_alone(lake: Store) -> None:
     (top / "images" / "README").write_text("mine")
     (top / "runs" / "gen-0").mkdir(parents=True)
     assert lake.gc(older_than_hours=0, purge=True).found == []
-    assert not any(places.is_ours(name) for name in ("runs/gen-0", "images/my notes", "log/0000000001.json"))
+    assert not any(disk.is_ours(name) for name in ("runs/gen-0", "images/my notes", "log/0000000001.json"))
 
 
 def test_the_terminal_tells_what_was_found_and_freed(lake: Store, seal: Seal) -> None:
@@ -419,8 +422,8 @@ def test_in_a_bucket_age_alone_decides_and_a_purge_is_a_purge(request: pytest.Fi
     seal(store, 1, seed=3, replace=True)
     store.remove(hexes(store.table.ids[:1]))
     before = seen(store)
-    run = generation.begin(store, 2, {"teacher_sha256": "killed"})
-    with generation.PartWriter(run.parts[0]) as writer:
+    run = labelling.begin(store, 2, {"teacher_sha256": "killed"})
+    with labelling.PartWriter(run.parts[0]) as writer:
         writer.write(soft_labels(20, 10, 0))
     assert store.gc().of("abandoned") == []
     found = store.gc(older_than_hours=0, purge=True)

@@ -13,11 +13,12 @@ from conftest import CLASSES, digits, soft_labels
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nsdata import Store, generation
-from nsdata.card import summary
-from nsdata.codec import derive
+from nsdata import Store
+from nsdata.analysis.summary import summary
 from nsdata.errors import BadLabels, Conflict, GenerationError
-from nsdata.laws import SUM_TOLERANCE, check_stored
+from nsdata.labels import labelling
+from nsdata.labels.codec import derive
+from nsdata.labels.invariants import SUM_TOLERANCE, check_stored
 
 
 def test_labels_come_back_as_they_were_written(store: Store, seal: Callable[..., np.ndarray]) -> None:
@@ -50,8 +51,8 @@ def test_frames_lose_nothing(store: Store, seal: Callable[..., np.ndarray]) -> N
 
 
 def test_nothing_of_a_generation_shows_before_it_is_sealed(store: Store) -> None:
-    run = generation.begin(store, 1, {"teacher_sha256": "a"})
-    with generation.PartWriter(run.parts[0]) as writer:
+    run = labelling.begin(store, 1, {"teacher_sha256": "a"})
+    with labelling.PartWriter(run.parts[0]) as writer:
         writer.write(soft_labels(run.parts[0].rows - 1, 10, 0))
     assert store.head().generations == {}
     with pytest.raises(GenerationError, match="no labels yet"):
@@ -69,34 +70,34 @@ def test_a_run_goes_on_at_the_last_committed_row(tmp_path: Path) -> None:
     identity = {"teacher_sha256": "a"}
     with (
         pytest.raises(RuntimeError),
-        generation.PartWriter(generation.begin(store, 1, identity).parts[0]) as writer,
+        labelling.PartWriter(labelling.begin(store, 1, identity).parts[0]) as writer,
     ):
         writer.write(soft[:40])
         writer.commit()
         writer.write(soft[40:60])  # never committed: an exception drops it
         raise RuntimeError
-    run = generation.begin(store, 1, identity)
+    run = labelling.begin(store, 1, identity)
     assert run.done == 40
     assert run.parts[0].pending.tolist() == list(range(40, 100))
-    with generation.PartWriter(run.parts[0]) as writer:
+    with labelling.PartWriter(run.parts[0]) as writer:
         writer.write(soft[40:])
     run.seal({})
     assert (store.refresh().labels(1).soft == soft.astype(np.float16)).all()
 
 
 def test_a_run_of_another_teacher_does_not_go_on_with_it(store: Store) -> None:
-    run = generation.begin(store, 1, {"teacher_sha256": "a"})
-    with generation.PartWriter(run.parts[0]) as writer:
+    run = labelling.begin(store, 1, {"teacher_sha256": "a"})
+    with labelling.PartWriter(run.parts[0]) as writer:
         writer.write(soft_labels(run.parts[0].rows, 10, 0))
-    assert generation.begin(store, 1, {"teacher_sha256": "b"}).done == 0
+    assert labelling.begin(store, 1, {"teacher_sha256": "b"}).done == 0
 
 
 def test_images_that_come_in_meanwhile_are_not_half_labelled(store: Store, seal: Callable[..., np.ndarray]) -> None:
-    run = generation.begin(store, 1, {"teacher_sha256": "a"})
+    run = labelling.begin(store, 1, {"teacher_sha256": "a"})
     images, labels = digits(260)
     store.add_arrays(images[200:], labels[200:], source="late")
     for part in run.parts:
-        with generation.PartWriter(part) as writer:
+        with labelling.PartWriter(part) as writer:
             writer.write(soft_labels(part.rows, 10, part.start))
     run.seal({})
     labelled = store.refresh().labels(1)
@@ -108,20 +109,20 @@ def test_images_that_come_in_meanwhile_are_not_half_labelled(store: Store, seal:
 
 def test_generations_come_in_order_and_once(store: Store, seal: Callable[..., np.ndarray]) -> None:
     with pytest.raises(GenerationError, match="soft labels begin at 1"):
-        generation.begin(store, 0, {})
+        labelling.begin(store, 0, {})
     with pytest.raises(GenerationError, match="cannot be labelled before generation 2") as refused:
-        generation.begin(store, 3, {})
+        labelling.begin(store, 3, {})
     assert refused.value.hint == "nsdata label --gen 1"
     seal(store, 1)
     with pytest.raises(GenerationError, match="sealed already"):
-        generation.begin(store, 1, {})
+        labelling.begin(store, 1, {})
 
 
 def test_of_two_runs_one_seals_and_the_other_is_told(store: Store) -> None:
-    runs = [generation.begin(store, 1, {"teacher_sha256": name}) for name in "ab"]
+    runs = [labelling.begin(store, 1, {"teacher_sha256": name}) for name in "ab"]
     for run in runs:
         for part in run.parts:
-            with generation.PartWriter(part) as writer:
+            with labelling.PartWriter(part) as writer:
                 writer.write(soft_labels(part.rows, 10, 0))
     runs[1].seal({})
     with pytest.raises(Conflict, match="another run"):
@@ -162,10 +163,10 @@ def test_the_past_never_shows_a_later_generation(store: Store, seal: Callable[..
     ],
 )
 def test_soft_labels_that_cannot_be_are_refused(store: Store, spoil: Callable[..., np.ndarray], said: str) -> None:
-    run = generation.begin(store, 1, {})
-    with pytest.raises(BadLabels, match=said), generation.PartWriter(run.parts[0]) as writer:
+    run = labelling.begin(store, 1, {})
+    with pytest.raises(BadLabels, match=said), labelling.PartWriter(run.parts[0]) as writer:
         writer.write(spoil(soft_labels(run.parts[0].rows, 10, 0)))
-    assert generation.begin(store, 1, {}).done == 0
+    assert labelling.begin(store, 1, {}).done == 0
 
 
 @given(st.integers(2, 50), st.integers(0, 10_000))
@@ -214,7 +215,7 @@ def test_a_tag_never_shows_a_later_generation_even_when_its_own_was_sealed_anew(
 
 
 def test_two_teachers_at_once_exactly_one_seals(store: Store) -> None:
-    runs = [generation.begin(store, 1, {"teacher_sha256": name}) for name in ("a" * 64, "b" * 64)]
+    runs = [labelling.begin(store, 1, {"teacher_sha256": name}) for name in ("a" * 64, "b" * 64)]
     for seed, run in enumerate(runs):
         _write(run, soft_labels(200, 10, seed))
     runs[1].seal({"host": "elsewhere"})
@@ -229,9 +230,9 @@ def test_workers_of_one_run_share_the_parts_and_it_is_sealed_once(store: Store) 
     versions: list[int] = []
 
     def work(rank: int, world: int) -> None:
-        run = generation.begin(Store.open(store.url), 1, identity)
+        run = labelling.begin(Store.open(store.url), 1, identity)
         for part in run.open_parts(rank, world):
-            with generation.PartWriter(part) as writer:
+            with labelling.PartWriter(part) as writer:
                 for rows in np.array_split(part.pending, max(1, len(part.pending) // 10)):
                     writer.write(soft[rows])
                     time.sleep(0.001)
@@ -248,7 +249,7 @@ def test_workers_of_one_run_share_the_parts_and_it_is_sealed_once(store: Store) 
     alone = Store.create(f"{store.url}-alone", CLASSES)
     images, _ = digits(200)
     alone.add_arrays(images)
-    run = generation.begin(alone, 1, identity)
+    run = labelling.begin(alone, 1, identity)
     _write(run, soft)
     run.seal({})
     digests = [[part.digests for part in s.refresh().generations[1].parts] for s in (store, alone)]
@@ -258,13 +259,13 @@ def test_workers_of_one_run_share_the_parts_and_it_is_sealed_once(store: Store) 
 def test_a_writer_that_was_taken_for_dead_shifts_nobodys_rows(store: Store) -> None:
     identity = {"teacher_sha256": "a", "batch_size": 50}
     soft = soft_labels(200, 10, 2)
-    stopped = generation.begin(store, 1, identity).parts[0]
-    writer = generation.PartWriter(stopped)
+    stopped = labelling.begin(store, 1, identity).parts[0]
+    writer = labelling.PartWriter(stopped)
     writer.write(soft[:50])
     writer.commit()
-    run = generation.begin(store, 1, identity)
+    run = labelling.begin(store, 1, identity)
     assert run.parts[0].pending[0] == 50
-    with generation.PartWriter(run.parts[0]) as other:
+    with labelling.PartWriter(run.parts[0]) as other:
         other.write(soft[50:100])
         writer.write(soft[50:100])  # it goes on after all, in its own piece
         writer.write(soft[100:150])
@@ -280,18 +281,18 @@ def test_a_writer_that_was_taken_for_dead_shifts_nobodys_rows(store: Store) -> N
 def test_images_that_came_later_are_added_by_the_same_teacher_only(store: Store) -> None:
     soft = soft_labels(230, 10, 4)
     identity = {"teacher_sha256": "a", "batch_size": 64}
-    run = generation.begin(store, 1, identity)
+    run = labelling.begin(store, 1, identity)
     _write(run, soft)
     run.seal({})
     with pytest.raises(GenerationError, match="labels every image"):
-        generation.begin(store, 1, identity, extend=True)
+        labelling.begin(store, 1, identity, extend=True)
     store.add_arrays(digits(230)[0][200:])
     with pytest.raises(GenerationError, match="30 images came in later"):
-        generation.begin(store, 1, identity)
+        labelling.begin(store, 1, identity)
     with pytest.raises(Conflict, match="teacher sha256 a, not b"):
-        generation.begin(store, 1, {**identity, "teacher_sha256": "b"}, extend=True)
+        labelling.begin(store, 1, {**identity, "teacher_sha256": "b"}, extend=True)
     first = store.version
-    more = generation.begin(store, 1, identity, extend=True)
+    more = labelling.begin(store, 1, identity, extend=True)
     assert [(part.start, part.rows) for part in more.parts] == [(200, 30)]
     _write(more, soft)
     more.seal({})
@@ -306,13 +307,13 @@ def test_an_extension_does_not_make_later_generations_stale(store: Store, seal: 
     seal(store, 1)
     seal(store, 2)
     store.add_arrays(digits(210)[0][200:])
-    run = generation.begin(store, 1, {"teacher_sha256": "0"}, extend=True)
+    run = labelling.begin(store, 1, {"teacher_sha256": "0"}, extend=True)
     _write(run, soft_labels(210, 10, 0))
     run.seal({})
     assert [g.stale for g in store.refresh().generations.values()] == [False, False]
 
 
-def _write(run: generation.Run, soft: np.ndarray) -> None:
+def _write(run: labelling.Run, soft: np.ndarray) -> None:
     for part in run.open_parts():
-        with generation.PartWriter(part) as writer:
+        with labelling.PartWriter(part) as writer:
             writer.write(soft[part.pending])

@@ -13,13 +13,14 @@ import pytest
 from conftest import CLASSES, labelled_by_a_teacher
 from PIL import Image
 
-from nsdata import Store, commits, engine, inventory
+from nsdata import Store
 from nsdata.errors import NsdataError, StoreDamaged
+from nsdata.exporters.rows import export_store
 from nsdata.importers import Item
-from nsdata.objects import Objects
-from nsdata.outbound import export_store
 from nsdata.schema import SEGMENT
-from nsdata.verify import verify
+from nsdata.storage import commits, inventory, writing
+from nsdata.storage.objects import Objects
+from nsdata.verify.run import verify
 
 ROWS = 1500
 
@@ -233,7 +234,7 @@ def test_numbers_that_lead_nowhere_are_refused(column: str, value: int, tmp_path
         "height": np.ones(5, np.int32),
     }  # fmt: skip
     rows[column] = np.asarray([0, 1, value, 1, 0], rows[column].dtype)  # type: ignore[attr-defined]
-    with engine.Writer(f"{store.url}/images/forged", SEGMENT) as writer:
+    with writing.Writer(f"{store.url}/images/forged", SEGMENT) as writer:
         writer.append(rows)
         writer.commit("images")
     files = inventory.finish(store.objects, "images/forged")

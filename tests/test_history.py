@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from conftest import CLASSES, digits
 
-from nsdata import Store, history
+from nsdata import Store
 from nsdata.errors import StoreDamaged
-from nsdata.fold import Fold
-from nsdata.history import checkpoint_path, checkpoints
-from nsdata.log import Anchor, Log
-from nsdata.objects import Objects
+from nsdata.log import history
+from nsdata.log.events import Anchor, Log
+from nsdata.log.history import checkpoint_path, checkpoints
+from nsdata.log.replay import Fold
+from nsdata.storage.objects import Objects
 
 
 @pytest.fixture

@@ -29,20 +29,25 @@ from conftest import CLASSES, digits
 from typer.testing import CliRunner
 
 from cli.app import app
-from cli.look import told
-from nsdata import NsdataError, Store, engine
-from nsdata.card import facts, generation_rows, summary
-from nsdata.decode import encode_array, inspect
-from nsdata.descent import descent
-from nsdata.errors import BadImage, BadInput, BadQuery, StoreDamaged
-from nsdata.files import look as look_at_files
-from nsdata.fold import Fold
-from nsdata.history import read_checkpoint
-from nsdata.importers import Item, classes_from, open_source, pages, parquet, tar
-from nsdata.importers.folder import read
+from nsdata import NsdataError, Store
+from nsdata.analysis.summary import facts, summary
+from nsdata.errors import BadImage, BadInput, BadQuery, StoreDamaged, StoreTooNew
+from nsdata.images.identity import encode_array
+from nsdata.images.pillow import inspect
+from nsdata.importers import Item
+from nsdata.importers.detect import classes_from, open_source
+from nsdata.importers.formats import pages, parquet, tar
+from nsdata.importers.formats.folder import read
+from nsdata.labels.labels import generation_rows
+from nsdata.labels.lineage import lineage
+from nsdata.log.history import read_checkpoint
+from nsdata.log.records import sentence
+from nsdata.log.replay import Fold
+from nsdata.maintenance.undo import plan
 from nsdata.schema import VIEW
-from nsdata.undo import plan
-from nsdata.verify import verify
+from nsdata.storage import writing
+from nsdata.verify.files import look as look_at_files
+from nsdata.verify.run import verify
 
 FROZEN = Path(__file__).parent / "stores" / "format-1"
 Event = dict[str, Any]
@@ -97,9 +102,9 @@ def look(url: str) -> None:
     summary(store), facts(store), repr(store), store._repr_html_()
     events = {event.number: event for event in store.events}
     for event in events.values():
-        told(event, events)
+        sentence(event, events)
     for gen in store.generations:
-        generation_rows(store.generations[gen]), descent(store, gen), store.labels(gen)._repr_html_()
+        generation_rows(store.generations[gen]), lineage(store, gen), store.labels(gen)._repr_html_()
     for name in store.views:
         str(store.load_view(name)), store.load_view(name)._repr_html_()
     for tag in store.tags:
@@ -150,6 +155,17 @@ def test_any_other_value_anywhere_in_the_log_is_refused_or_harmless(forger: Forg
 
 
 @pytest.mark.parametrize(
+    ("key", "value"), [("per_class", 10**15), ("per_class", "many"), ("kind", "unheard of"), ("seed", -1)]
+)
+def test_a_view_whose_steps_cannot_be_is_refused_where_it_is_used(forger: Forger, key: str, value: object) -> None:
+    store = Store.open(forger.changed(12, "recipe", "steps", 3, key, to=value))
+    with pytest.raises((StoreDamaged, StoreTooNew), match="A view has a step"):
+        store.load_view(next(iter(store.views)))
+    report = verify(store.url)
+    assert not report.sound or (key == "kind" and "does not know" in report.notes[0])
+
+
+@pytest.mark.parametrize(
     ("number", "path", "value"),
     [
         (1, ("classes",), ["zero", "zero", "one", "two"]),
@@ -172,7 +188,6 @@ def test_any_other_value_anywhere_in_the_log_is_refused_or_harmless(forger: Forg
         (8, ("summary", "confidence_mean"), "high"),
         (14, ("provenance", "codec"), "top-999999999 float16"),
         (14, ("provenance", "teacher_views"), [[]]),
-        (12, ("recipe", "steps", 3, "per_class"), 10**15),
         (12, ("counts",), []),
         (12, ("dataset",), "views/../../../tmp"),
         (18, ("event",), 18),
@@ -252,13 +267,13 @@ def test_a_checkpoint_with_the_right_sum_is_read_as_carefully(forger: Forger) ->
 
 def test_a_descent_that_goes_in_circles_or_never_ends_is_cut(forger: Forger) -> None:
     mine = {"version": 21, "gen": 1, "select_gen": 1, "steps": [], "rows": 1, "name": None}
-    line = descent(Store.open(forger.changed(11, "provenance", "teacher_views", to=[mine] * 100)), 1)
+    line = lineage(Store.open(forger.changed(11, "provenance", "teacher_views", to=[mine] * 100)), 1)
     assert [link.text for link in line if "another store" in link.text]
     before = {"version": 12, "gen": 1, "select_gen": 1, "steps": [], "name": None}
-    line = descent(Store.open(forger.changed(14, "provenance", "teacher_views", to=[before] * 100_000)), 2)
+    line = lineage(Store.open(forger.changed(14, "provenance", "teacher_views", to=[before] * 100_000)), 2)
     assert len(line) <= 1000
     gone = {**before, "gen": 7}
-    assert "has not" in descent(Store.open(forger.changed(14, "provenance", "teacher_views", to=[gone])), 2)[-1].text
+    assert "has not" in lineage(Store.open(forger.changed(14, "provenance", "teacher_views", to=[gone])), 2)[-1].text
 
 
 def test_a_saved_view_keeps_to_the_rows_of_its_version(forger: Forger) -> None:
@@ -266,7 +281,7 @@ def test_a_saved_view_keeps_to_the_rows_of_its_version(forger: Forger) -> None:
     for row in (-1, 10**9):
         rows = np.asarray([row, 1], np.int64)
         name = f"views/forged-{abs(row)}"
-        with engine.Writer(f"{forger.lake}/{name}", VIEW) as writer:
+        with writing.Writer(f"{forger.lake}/{name}", VIEW) as writer:
             writer.append({"row": rows})
             writer.commit("view")
         digest = hashlib.blake2b(rows.tobytes(), digest_size=16).hexdigest()
@@ -398,7 +413,7 @@ def test_sql_in_a_saved_view_is_not_run_by_looking_and_in_its_cage_by_verify(for
         url = forger.changed(12, *steps, to=sql)
         assert len(Store.open(url).load_view("student-1")) == 16
         report = verify(url)
-        assert any("not made anew" in note for note in report.notes)
+        assert any("not made again" in note for note in report.notes)
         assert not written.exists()
 
 

@@ -17,9 +17,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nsdata.decode import array_id, encode_array, pixels
 from nsdata.errors import BadInput
-from nsdata.importers import Item, Skipped, arrays, classes_from, detect, digits, formats, open_source
+from nsdata.images.identity import array_id, encode_array
+from nsdata.images.pillow import pixels
+from nsdata.importers import Item, Skipped
+from nsdata.importers.detect import classes_from, detect, formats, open_source
+from nsdata.importers.formats import arrays, digits
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 MISSING = not DATA.is_dir() and not os.environ.get("NSDATA_REQUIRE_IMAGES")  # CI must have them

@@ -17,9 +17,10 @@ from conftest import CLASSES, digits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nsdata import Store, ingest
-from nsdata.decode import array_id, content_id, encode_array
-from nsdata.idindex import IdIndex
+from nsdata import Store
+from nsdata.images.identity import array_id, content_id, encode_array
+from nsdata.importers import ingest
+from nsdata.importers.id_index import IdIndex
 from nsdata.importers.item import Item, Skipped
 
 
@@ -136,10 +137,11 @@ def test_a_killed_import_continues_and_ends_as_an_uninterrupted_one(tmp_path: Pa
         """
         import sys, time
         import numpy as np
-        from nsdata import Store, checking, ingest
-        from nsdata.decode import encode_array
+        from nsdata import Store
+        from nsdata.images.identity import encode_array
+        from nsdata.importers import checks, intake
         from nsdata.importers.item import Item
-        ingest._SECONDS, ingest._ROWS, checking.CHUNK = 0.0, 32, 32
+        intake._SECONDS, intake._ROWS, checks.CHUNK = 0.0, 32, 32
         def items():
             for i in range(600):
                 if "slow" in sys.argv: time.sleep(0.004)
@@ -267,7 +269,7 @@ def test_what_would_poison_a_store_is_refused_at_the_door(url: str, wrong: dict[
 def test_the_same_import_published_between_look_and_claim_is_not_harmed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from nsdata import claims
+    from nsdata.storage import locks
 
     images, _ = digits(10)
     Store.create(tmp_path / "lake", CLASSES)
@@ -275,7 +277,7 @@ def test_the_same_import_published_between_look_and_claim_is_not_harmed(
     def items() -> list[Item]:
         return [Item(str(i), encode_array(x), None, "train") for i, x in enumerate(images)]
 
-    real, raced = claims.claim, []
+    real, raced = locks.free_name, []
 
     def late(url: str, name: str) -> object:
         if not raced:
@@ -283,7 +285,7 @@ def test_the_same_import_published_between_look_and_claim_is_not_harmed(
             Store.open(tmp_path / "lake").add_items(items, source="x", key="same")
         return real(url, name)
 
-    monkeypatch.setattr(claims, "claim", late)
+    monkeypatch.setattr(locks, "free_name", late)
     done = Store.open(tmp_path / "lake").add_items(items, source="x", key="same")
     assert (done.added, done.present) == (0, 10)
     assert len(Store.open(tmp_path / "lake").table.blobs(np.arange(10))) == 10

@@ -20,9 +20,9 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader, RandomSampler, SubsetRandomSampler
 
 from nsdata import Store, View
-from nsdata.crops import centre, random_resized
-from nsdata.decode import pixels
 from nsdata.errors import BadInput, EmptyView, StoreDamaged
+from nsdata.images.crops import centre, random_resized
+from nsdata.images.pillow import pixels
 from training import loader as loader_module
 from training.loader import Batch, Loader
 from training.view_dataset import ViewDataset
@@ -187,7 +187,7 @@ def test_a_run_that_is_taken_up_sees_what_it_would_have_seen(
     assert after.state_dict() == state
     rest = []
     for epoch in range(state["epoch"], 3):
-        after.set_epoch(epoch)  # as many loops do; it must not begin the epoch anew
+        after.set_epoch(epoch)  # as many loops do; it must not begin the epoch again
         rest += list(after)
     assert len(rest) == len(straight) - cut
     assert all(same(one, two) for one, (_, two) in zip(rest, straight[cut:], strict=True))
@@ -305,7 +305,7 @@ def test_there_is_one_iteration_at_a_time(view: View) -> None:
         next(first)
         end(mine)
         assert no_threads()
-        with pytest.raises(BadInput, match="iterated anew"):
+        with pytest.raises(BadInput, match="iterated again"):
             next(first)
     assert len(list(mine)) == len(mine) - 1  # what the last one left: the rest after the state that was loaded
 

@@ -21,9 +21,9 @@ from nsdata.errors import (
     StoreNotFound,
     StoreTooNew,
 )
-from nsdata.history import History
-from nsdata.log import Anchor, Log
-from nsdata.objects import Objects
+from nsdata.log.events import Anchor, Log
+from nsdata.log.history import History
+from nsdata.storage.objects import Objects
 
 
 def test_of_many_racers_each_gets_a_number_of_its_own(url: str) -> None:

@@ -13,22 +13,25 @@ import numpy as np
 import pytest
 from conftest import CLASSES, digits, soft_labels
 
-from nsdata import Store, claims, generation, history, staging
+from nsdata import Store
 from nsdata.errors import Conflict, GenerationError, NsdataError
-from nsdata.history import History
-from nsdata.importers.arrays import items
-from nsdata.objects import Objects
+from nsdata.importers.formats.arrays import items
+from nsdata.labels import labelling, staging
+from nsdata.log import history
+from nsdata.log.history import History
+from nsdata.storage import locks
+from nsdata.storage.objects import Objects
 
 
-def _label(run: generation.Run) -> None:
+def _label(run: labelling.Run) -> None:
     for part in run.open_parts():
-        with generation.PartWriter(part) as writer:
+        with labelling.PartWriter(part) as writer:
             writer.write(soft_labels(len(part.pending), 10, part.number))
 
 
 def test_a_generation_is_not_sealed_without_the_one_before_it(store: Store, seal: Callable[..., np.ndarray]) -> None:
     seal(store, 1)
-    run = generation.begin(store, 2, {"teacher_sha256": "b"})
+    run = labelling.begin(store, 2, {"teacher_sha256": "b"})
     _label(run)
     store.undo(store.generations[1].event)
     with pytest.raises(GenerationError, match="Generation 1 was undone while generation 2 was labelled"):
@@ -42,7 +45,7 @@ def test_what_was_learnt_from_replaced_labels_is_stale_whenever_it_was_written(
     seal(store, 1)
     view = store.view(gen=1).confident(0.1).recipe
     seal(store, 1, seed=2, replace=True)
-    run = generation.begin(store, 2, {"teacher_sha256": "b"})
+    run = labelling.begin(store, 2, {"teacher_sha256": "b"})
     _label(run)
     run.seal({"teacher_views": [view]})
     assert [g.stale for g in store.refresh().generations.values()] == [False, True]
@@ -51,19 +54,19 @@ def test_what_was_learnt_from_replaced_labels_is_stale_whenever_it_was_written(
 def test_a_worker_that_opened_the_store_earlier_joins_the_run(store: Store) -> None:
     earlier = Store.open(store.url)
     store.tag("later")
-    run = generation.begin(store, 1, {"teacher_sha256": "a"})
-    joined = generation.join(earlier, run.name, {"teacher_sha256": "a"})
+    run = labelling.begin(store, 1, {"teacher_sha256": "a"})
+    joined = labelling.join(earlier, run.name, {"teacher_sha256": "a"})
     assert joined.store.version == run.store.version
     with pytest.raises(Conflict, match="teacher_sha256"):
-        generation.join(earlier, run.name, {"teacher_sha256": "b"})
+        labelling.join(earlier, run.name, {"teacher_sha256": "b"})
 
 
 def test_a_run_goes_on_in_the_parts_that_it_was_cut_into(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     identity = {"teacher_sha256": "a", "batch_size": 10}
-    before = [(part.start, part.rows) for part in generation.begin(store, 1, identity).parts]
+    before = [(part.start, part.rows) for part in labelling.begin(store, 1, identity).parts]
     monkeypatch.setattr(staging, "PARTS", 2)
-    assert [(part.start, part.rows) for part in generation.begin(store, 1, identity).parts] == before
-    assert len(generation.begin(store, 1, {**identity, "teacher_sha256": "b"}).parts) < len(before)
+    assert [(part.start, part.rows) for part in labelling.begin(store, 1, identity).parts] == before
+    assert len(labelling.begin(store, 1, {**identity, "teacher_sha256": "b"}).parts) < len(before)
 
 
 def test_a_disk_without_locks_hinders_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,29 +76,29 @@ def test_a_disk_without_locks_hinders_nobody(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(fcntl, "flock", refuse)
     store = Store.create(tmp_path / "lake", CLASSES)
     store.add_arrays(digits(30)[0])
-    with claims.held(store.url, "x") as free:
+    with locks.lock(store.url, "x") as free:
         assert free is None
-    run = generation.begin(store, 1, {"teacher_sha256": "a"})
+    run = labelling.begin(store, 1, {"teacher_sha256": "a"})
     _label(run)
     assert run.seal({}) == 3
 
 
 def test_a_sealer_that_is_stopped_is_not_waited_for_for_ever(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(generation, "STALLED_SECONDS", 0.3)
-    run = generation.begin(store, 1, {"teacher_sha256": "a"})
+    monkeypatch.setattr(labelling, "STALLED_SECONDS", 0.3)
+    run = labelling.begin(store, 1, {"teacher_sha256": "a"})
     _label(run)
-    with claims.held(store.url, f"{run.name}/seal") as free:
+    with locks.lock(store.url, f"{run.name}/seal") as free:
         assert free
         assert run.seal({}) == store.refresh().generations[1].event
 
 
 def test_a_run_is_sealed_once_and_after_an_undo_another_begins(store: Store) -> None:
-    run = generation.begin(store, 1, {"teacher_sha256": "a"})
+    run = labelling.begin(store, 1, {"teacher_sha256": "a"})
     _label(run)
     event = run.seal({})
     store.undo(event)
     assert run.sealed() == event and run.seal({}) == event  # a worker that comes late learns what became of it
-    again = generation.begin(store, 1, {"teacher_sha256": "a"})
+    again = labelling.begin(store, 1, {"teacher_sha256": "a"})
     assert again.name != run.name and again.done == 0
 
 
@@ -103,7 +106,7 @@ def test_nothing_is_labelled_where_every_import_was_undone(store: Store) -> None
     for segment in store.state.segments[::-1]:
         store.undo(segment.event)
     with pytest.raises(GenerationError, match="no images"):
-        generation.begin(store, 1, {"teacher_sha256": "a"})
+        labelling.begin(store, 1, {"teacher_sha256": "a"})
 
 
 def test_another_import_that_shares_nothing_does_not_hold_one_up(store: Store) -> None:

@@ -14,9 +14,9 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 from torch import Tensor
 
-from nsdata.crops import Crop, centre
-from nsdata.decoding import cropped
 from nsdata.errors import BadInput
+from nsdata.images.crops import Crop, centre
+from nsdata.images.decoder import cropped
 from training import TrainConfig, noise, randaugment
 from training.models import Preprocess
 from training.randaugment import OPERATIONS, RandAugment

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from nsdata import disk, patience
+from nsdata.storage import patience, space
 
 
 def test_what_does_not_end_on_a_full_disk_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "SECONDS", 0.01)
-    monkeypatch.setattr(disk, "is_full", lambda url, least: True)
+    monkeypatch.setattr(space, "is_full", lambda url, least: True)
     release = threading.Event()
     with pytest.raises(patience.Stuck, match="No space left"):
         patience.in_time(str(tmp_path), release.wait)
@@ -24,7 +24,7 @@ def test_what_takes_long_on_a_disk_with_room_is_waited_for(tmp_path: Path, monke
     monkeypatch.setattr(patience, "SECONDS", 0.01)
     assert patience.in_time(str(tmp_path), lambda: threading.Event().wait(0.2)) is False
     looks = iter([True, True, False] * 100)
-    monkeypatch.setattr(disk, "is_full", lambda url, least: next(looks))  # full for a moment, again and again
+    monkeypatch.setattr(space, "is_full", lambda url, least: next(looks))  # full for a moment, again and again
     assert patience.in_time(str(tmp_path), lambda: threading.Event().wait(0.2)) is False
 
 

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from nsdata import Store
-from nsdata.decode import pixels
+from nsdata.images.pillow import pixels
 
 
 @pytest.fixture(scope="module")

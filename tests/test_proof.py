@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nsdata import chunks, commits, disk, engine, proof
 from nsdata.errors import StorageFailed, StoreDamaged
-from nsdata.objects import Objects
 from nsdata.schema import PEOPLE, SEGMENT, VIEW, Schema, part
+from nsdata.storage import chunks, commits, engine, proof, space, writing
+from nsdata.storage.objects import Objects
 
 
 def _segment(count: int, seed: int = 0, sizes: tuple[int, int] = (40, 3000)) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def _segment(count: int, seed: int = 0, sizes: tuple[int, int] = (40, 3000)) -> 
 
 
 def _written(url: str, schema: Schema, *batches: dict[str, Any]) -> None:
-    with engine.Writer(url, schema) as writer:
+    with writing.Writer(url, schema) as writer:
         for batch in batches:
             writer.append(batch)
             writer.commit("some")
@@ -54,7 +54,7 @@ def test_a_file_that_ended_short_is_no_commit(tmp_path: Path, left: int, monkeyp
     """Each file that a second commit writes, in turn; the process lives, and what was committed before reads on."""
     for which in range(8):  # seven columns and the commit itself
         url = tmp_path / str(which)
-        with engine.Writer(str(url), SEGMENT) as writer:
+        with writing.Writer(str(url), SEGMENT) as writer:
             writer.append(_segment(9, 1))
             writer.commit("first")
             cut = _Cut(url, set(_files(url)), which, left)
@@ -88,7 +88,7 @@ def test_rows_that_read_back_as_others_are_no_commit(tmp_path: Path, monkeypatch
         def plain(rows: Any, schema: Schema, plain: Callable[..., Any] = proof.plain, other: Any = other) -> Any:
             return plain(other, schema)  # as if the engine had got these
 
-        with engine.Writer(str(tmp_path / column), SEGMENT) as writer:
+        with writing.Writer(str(tmp_path / column), SEGMENT) as writer:
             with monkeypatch.context() as patch:
                 patch.setattr(proof, "plain", plain)
                 writer.append(meant)
@@ -101,12 +101,12 @@ def test_where_there_is_no_room_nothing_is_handed_to_the_engine(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = tmp_path / "set"
-    with engine.Writer(str(url), SEGMENT) as writer:
+    with writing.Writer(str(url), SEGMENT) as writer:
         writer.append(_segment(9))
         writer.commit("first")
         before = {path: path.read_bytes() for path in _files(url)}
         with monkeypatch.context() as patch:
-            patch.setattr(disk, "free", lambda path: 10_000)
+            patch.setattr(space, "free", lambda path: 10_000)
             with pytest.raises(StorageFailed, match=r"has 10,000 bytes free; .* needs about"):
                 writer.append(_segment(9))
         assert {path: path.read_bytes() for path in _files(url)} == before
@@ -116,7 +116,7 @@ def test_where_there_is_no_room_nothing_is_handed_to_the_engine(
 
 
 def test_what_fails_half_way_leaves_no_dataset(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), engine.fresh(str(tmp_path / "set"), PEOPLE) as writer:
+    with pytest.raises(KeyboardInterrupt), writing.fresh(str(tmp_path / "set"), PEOPLE) as writer:
         writer.append({"id": np.zeros((1, 16), np.uint8), "label": np.zeros(1, np.int32)})
         writer.commit("some")
         raise KeyboardInterrupt

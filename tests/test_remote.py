@@ -22,10 +22,12 @@ import numpy as np
 import pytest
 from conftest import CLASSES, digits
 
-from nsdata import Store, engine, remote
+from nsdata import Store
 from nsdata.errors import BadInput, StorageFailed, StoreNotFound
-from nsdata.objects import Objects, absolute, canonical, is_local, relative
 from nsdata.schema import PEOPLE
+from nsdata.storage import buckets, engine, writing
+from nsdata.storage.address import absolute, canonical, is_local, relative
+from nsdata.storage.objects import Objects
 
 BUCKET = "lakes"
 _numbers = itertools.count()
@@ -170,7 +172,7 @@ def test_a_store_lives_in_a_bucket(bucket: str, seal: Callable[..., np.ndarray],
     assert len(Store.open(bucket).at("gen-1")) == 60
     assert len(next(iter(again.datasets().values()))) == 60
 
-    from nsdata.outbound import export_store
+    from nsdata.exporters.rows import export_store
 
     assert export_store(Store.open(bucket), tmp_path / "out", view="sure") == len(view)
     assert len(list((tmp_path / "out").rglob("*.png"))) == len(view)
@@ -303,7 +305,7 @@ def _write_files(home: Path, credentials: str, config: str) -> None:
 
 
 def _through_both_doors(bucket: str) -> None:
-    with engine.Writer(bucket, PEOPLE) as writer:
+    with writing.Writer(bucket, PEOPLE) as writer:
         writer.append(_batch(0, 1))
         writer.commit("row")
     Objects(bucket).put("x", b"")
@@ -331,7 +333,7 @@ def test_both_doors_take_the_keys_of_a_profile(
     _through_both_doors(bucket)
     assert set(front.keys) == {"AKIDLAB"}
     assert set(front.tokens) == {""}
-    assert remote.access(bucket).region == "eu-west-1"
+    assert buckets.access(bucket).region == "eu-west-1"
 
 
 def test_other_files_may_hold_the_keys_and_the_environment_wins(
@@ -387,8 +389,9 @@ def test_googles_buckets_need_a_key_file(bucket: str, monkeypatch: pytest.Monkey
 
 def test_offline_reaches_this_machine_and_nothing_else(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     program = (
-        "from nsdata import engine; from nsdata.objects import Objects; from nsdata.schema import VIEW\n"
-        f"with engine.Writer({bucket!r}, VIEW) as w: w.append({{'row': [5, 6]}}); w.commit('rows')\n"
+        "from nsdata.schema import VIEW; from nsdata.storage import engine, writing\n"
+        "from nsdata.storage.objects import Objects\n"
+        f"with writing.Writer({bucket!r}, VIEW) as w: w.append({{'row': [5, 6]}}); w.commit('rows')\n"
         f"Objects({bucket!r}).put('x', b'y'); print(engine.Reader({bucket!r}, VIEW).read('row'))"
     )
     done = subprocess.run(
@@ -438,7 +441,7 @@ def test_refusals_say_what_to_do(bucket: str, front: Front, status: int, code: s
 def test_a_server_that_cannot_decide_a_race_is_refused(
     bucket: str, front: Front, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(remote.RETRIES, "max_retries", 0)
+    monkeypatch.setitem(buckets.RETRIES, "max_retries", 0)
     front.rule = lambda method, path, number: (501, "NotImplemented") if method == "PUT" else "pass"
     with pytest.raises(StorageFailed, match="conditional put"):
         Store.create(bucket, CLASSES)
@@ -449,7 +452,7 @@ def test_a_bucket_that_is_not_there(server: str, bucket: str) -> None:
     attempts: list[Callable[[], object]] = [
         lambda: Store.open(nowhere),
         lambda: Store.create(nowhere, CLASSES),
-        lambda: engine.Writer(nowhere, PEOPLE),
+        lambda: writing.Writer(nowhere, PEOPLE),
         lambda: Objects(nowhere).list(""),
     ]
     for attempt in attempts:
@@ -470,8 +473,8 @@ def test_a_server_that_is_not_there(bucket: str, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_server_that_says_nothing_is_given_up(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(remote.TIMEOUTS, "read_timeout", "200ms")
-    monkeypatch.setitem(remote.RETRIES, "max_retries", 1)
+    monkeypatch.setitem(buckets.TIMEOUTS, "read_timeout", "200ms")
+    monkeypatch.setitem(buckets.RETRIES, "max_retries", 1)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
         with pytest.raises(StorageFailed, match="No answer from"):
@@ -521,7 +524,7 @@ def test_a_commit_that_fails_is_gone_on_with_by_a_new_writer(
     bucket: str, front: Front, request_: int, lost: bool, kept: int
 ) -> None:
     """The keys are taken away at the n-th request of a commit; with ``lost``, that request is served all the same."""
-    with engine.Writer(bucket, PEOPLE) as writer:
+    with writing.Writer(bucket, PEOPLE) as writer:
         writer.append(_batch(0, 4))
         writer.commit("first")
         writer.append(_batch(4, 4))
@@ -539,7 +542,7 @@ def test_a_commit_that_fails_is_gone_on_with_by_a_new_writer(
         with pytest.raises(StorageFailed, match="cannot go on"):
             writer.append(_batch(8, 4))
         front.rule = served
-    with engine.Writer(bucket, PEOPLE) as writer:
+    with writing.Writer(bucket, PEOPLE) as writer:
         assert len(writer) == kept
         began = time.monotonic()
         writer.append(_batch(len(writer), 12 - len(writer)))
@@ -554,21 +557,21 @@ def test_a_commit_that_fails_is_gone_on_with_by_a_new_writer(
 @pytest.mark.parametrize("wrong", [b"", b"garbage", struct.pack("<Q", 1), struct.pack("<Q", 6)])
 def test_a_wrong_counter_of_commits_is_set_right(bucket: str, wrong: bytes) -> None:
     for start in (0, 5):
-        with engine.Writer(bucket, PEOPLE) as writer:
+        with writing.Writer(bucket, PEOPLE) as writer:
             writer.append(_batch(start, 5))
             writer.commit("rows")
     objects = Objects(bucket)
     for path, _ in objects.list("_deeplake_log"):
         if path.endswith("next_base"):
             objects.put(path, wrong)
-    with engine.Writer(bucket, PEOPLE) as writer:
+    with writing.Writer(bucket, PEOPLE) as writer:
         writer.append(_batch(10, 5))
         writer.commit("more")
     assert engine.Reader(bucket, PEOPLE).read("label").tolist() == list(range(15))
 
 
 def test_a_dataset_is_removed_with_all_that_lies_there(bucket: str) -> None:
-    with engine.Writer(f"{bucket}/set", PEOPLE) as writer:
+    with writing.Writer(f"{bucket}/set", PEOPLE) as writer:
         writer.append(_batch(0, 5))
         writer.commit("rows")
     Objects(bucket).put("set/beside.json", b"{}")

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nsdata import Store, lots, ordering, select
-from nsdata.divergence import _above_nothing, divergence
+from nsdata import Store
+from nsdata.arithmetic import seeded, selection, sorting
+from nsdata.arithmetic.divergence import _above_nothing, divergence
 from nsdata.errors import GenerationError
-from nsdata.recipe import ids_at
+from nsdata.views.rows import ids_at
 
 quick = settings(max_examples=60, deadline=None)
 
@@ -46,10 +47,10 @@ many = st.builds(
 def by_lexsort(pseudo, confidence, ids, per_class: int, K: int, seed: int | None) -> np.ndarray:  # type: ignore[no-untyped-def]
     """The rule, written down with whole sorts: the most confident by (class, confidence, id), repeats by (lot, id)."""
     usable = np.flatnonzero((pseudo >= 0) & ~np.isnan(confidence))
-    high, low = select.id_halves(ids[usable])
+    high, low = sorting.id_halves(ids[usable])
     group = pseudo[usable]
     best = usable[np.lexsort((low, high, -confidence[usable], group))]
-    lots = usable[np.lexsort((low, high, select.mix(seed or 0, 0, high, low), group))]
+    lots = usable[np.lexsort((low, high, seeded.mix(seed or 0, 0, high, low), group))]
     found = []
     for k in range(K):
         mine = best[pseudo[best] == k]
@@ -65,42 +66,41 @@ def by_lexsort(pseudo, confidence, ids, per_class: int, K: int, seed: int | None
 @given(many, st.integers(1, 900), st.integers(0, 3))
 def test_the_rows_are_those_of_a_plain_sort(rows, per_class: int, seed: int) -> None:  # type: ignore[no-untyped-def]
     K = int(rows[0].max(initial=0)) + 3  # classes above have no row
-    assert np.array_equal(select.balanced(*rows, per_class, K, seed=seed), by_lexsort(*rows, per_class, K, seed))
-    assert np.array_equal(select.top_per_class(*rows, per_class, K), by_lexsort(*rows, per_class, K, None))
+    assert np.array_equal(selection.balanced(*rows, per_class, K, seed=seed), by_lexsort(*rows, per_class, K, seed))
+    assert np.array_equal(selection.top_per_class(*rows, per_class, K), by_lexsort(*rows, per_class, K, None))
 
 
 @pytest.mark.parametrize("highest", [0, 1 << 63, (1 << 64) - (1 << 20)])
 def test_lots_that_are_not_even_draw_the_same_rows(highest: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    even = lots.mix
+    even = seeded.mix
 
     def uneven(*args: object) -> np.ndarray:
         return even(*args) >> np.uint64(44) | np.uint64(highest)  # type: ignore[arg-type]
 
     rows = make(2000, 5, 16, 0.2, 1)
-    monkeypatch.setattr(lots, "mix", uneven)
-    monkeypatch.setattr(select, "mix", uneven)
+    monkeypatch.setattr(seeded, "mix", uneven)
     for per_class in (401, 777, 1201):
-        assert np.array_equal(select.balanced(*rows, per_class, 7, seed=4), by_lexsort(*rows, per_class, 7, 4))
+        assert np.array_equal(selection.balanced(*rows, per_class, 7, seed=4), by_lexsort(*rows, per_class, 7, 4))
 
 
 @quick
 @given(many, st.integers(1, 900), st.integers(0, 3))
 def test_ids_may_be_read_in_any_blocks(rows, per_class: int, seed: int) -> None:  # type: ignore[no-untyped-def]
     pseudo, confidence, ids = rows
-    K, block = int(pseudo.max(initial=0)) + 1, ordering.BLOCK
+    K, block = int(pseudo.max(initial=0)) + 1, sorting.BLOCK
 
     def read(positions: np.ndarray) -> np.ndarray:
-        assert (np.diff(positions) > 0).all() and len(positions) <= ordering.BLOCK
+        assert (np.diff(positions) > 0).all() and len(positions) <= sorting.BLOCK
         return ids[positions]
 
     try:
-        ordering.BLOCK = 64
-        few = select.balanced(pseudo, confidence, read, per_class, K, seed=seed)
-        drawn = select.sample(read, len(ids) // 2, seed=seed, rows=len(ids)) if len(ids) > 1 else None
+        sorting.BLOCK = 64
+        few = selection.balanced(pseudo, confidence, read, per_class, K, seed=seed)
+        drawn = selection.sample(read, len(ids) // 2, seed=seed, rows=len(ids)) if len(ids) > 1 else None
     finally:
-        ordering.BLOCK = block
-    assert np.array_equal(few, select.balanced(pseudo, confidence, ids, per_class, K, seed=seed))
-    assert drawn is None or np.array_equal(drawn, select.sample(ids, len(ids) // 2, seed=seed))
+        sorting.BLOCK = block
+    assert np.array_equal(few, selection.balanced(pseudo, confidence, ids, per_class, K, seed=seed))
+    assert drawn is None or np.array_equal(drawn, selection.sample(ids, len(ids) // 2, seed=seed))
 
 
 @quick
@@ -109,7 +109,7 @@ def test_packed_sorts_are_stable_and_whole_where_the_bits_do_not_fit(n: int, bit
     draw = np.random.default_rng(seed)
     heads = draw.integers(0, 1 << spread, n)
     tails = draw.choice(draw.integers(0, (1 << bits) - 1, 1 + n // 3, dtype=np.uint64, endpoint=True), n)
-    order, same = ordering.sort_packed(heads, tails)
+    order, same = sorting.sort_packed(heads, tails)
     assert order.tolist() == sorted(range(n), key=lambda i: (heads[i], tails[i], i))
     pairs = [(heads[i], tails[i]) for i in order]
     assert same.tolist() == [False, *(a == b for a, b in itertools.pairwise(pairs))]
@@ -128,11 +128,11 @@ def test_ids_are_read_only_of_rows_whose_order_they_decide() -> None:
         asked.extend(positions.tolist())
         return ids[positions]
 
-    got = select.balanced(pseudo, confidence, read, per_class, K)
-    assert np.array_equal(got, select.balanced(pseudo, confidence, ids, per_class, K)) and not asked
+    got = selection.balanced(pseudo, confidence, read, per_class, K)
+    assert np.array_equal(got, selection.balanced(pseudo, confidence, ids, per_class, K)) and not asked
     confidence[-4:] = 0.95
-    got = select.balanced(pseudo, confidence, read, per_class, K)
-    assert np.array_equal(got, select.balanced(pseudo, confidence, ids, per_class, K))
+    got = selection.balanced(pseudo, confidence, read, per_class, K)
+    assert np.array_equal(got, selection.balanced(pseudo, confidence, ids, per_class, K))
     assert set(asked) <= set(range(n - 4, n))
 
 
@@ -142,7 +142,7 @@ def test_balancing_needs_few_bytes_a_row(levels: int) -> None:
     pseudo, confidence, ids = make(n, K, levels, 0.0, 0)
     tracemalloc.start()
     try:
-        rows = select.balanced(pseudo, confidence, lambda positions: ids[positions], n // K, K)
+        rows = selection.balanced(pseudo, confidence, lambda positions: ids[positions], n // K, K)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -170,7 +170,7 @@ def test_steps_read_the_same_with_and_without_the_ids_in_memory(store: Store, se
 
 
 def test_ids_at_gives_the_ids_of_any_rows_across_segments(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nsdata.recipe._SLICE", 16)
+    monkeypatch.setattr("nsdata.views.rows._SLICE", 16)
     for rows in ([0], [199], [129, 130, 150], [150, 3, 3, 199, 0], list(range(200)), []):
         at = np.asarray(rows, np.int64)
         assert np.array_equal(ids_at(store.table, at), store.table.ids[at])
@@ -187,7 +187,7 @@ def test_called_columns_are_read_once_for_all_views_of_a_store(store: Store, sea
 def test_called_columns_have_gaps_where_images_came_in_later(
     store: Store, seal: Callable[..., np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nsdata.called._AT_ONCE", 2)
+    monkeypatch.setattr("nsdata.labels.predictions._AT_ONCE", 2)
     soft = seal(store, 1)
     store.add_arrays(np.random.default_rng(0).integers(256, size=(9, 8, 8), dtype=np.uint8), split="train", source="x")
     labels = store.labels(1)

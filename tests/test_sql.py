@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nsdata import sql, sql_reading
 from nsdata.errors import BadQuery
+from nsdata.sql import reading, sandbox
 
 N = 12
 NAMES = ["id", "label", "split", "gen1_confidence", "gen1_soft_label"]
@@ -46,11 +46,11 @@ class Table:
 
         return read
 
-    def run(self, query: str) -> sql.Result:
-        return sql.run(query, self.columns, self.n)
+    def run(self, query: str) -> sandbox.Result:
+        return sandbox.run(query, self.columns, self.n)
 
     def matching(self, where: str) -> list[int]:
-        found = sql.matching(where, self.columns, self.n)
+        found = sandbox.matching(where, self.columns, self.n)
         assert found.dtype == np.int64
         return found.tolist()
 
@@ -220,7 +220,7 @@ def test_errors_say_what_is_there() -> None:
 
 def test_a_failing_reader_is_not_a_bad_query() -> None:
     with pytest.raises(ZeroDivisionError):
-        sql.run("select id from images", {"id": lambda: 1 / 0}, 1)  # type: ignore[dict-item, return-value]
+        sandbox.run("select id from images", {"id": lambda: 1 / 0}, 1)  # type: ignore[dict-item, return-value]
 
 
 @pytest.mark.parametrize(
@@ -303,8 +303,8 @@ def test_matching_refuses_what_is_not_one_condition(where: str) -> None:
     ],
 )
 def test_volatile(expression: str, name: str | None) -> None:
-    assert sql_reading.volatile(expression) == name
-    assert sql_reading.volatile(f"select * from images where {expression}") == name
+    assert reading.volatile(expression) == name
+    assert reading.volatile(f"select * from images where {expression}") == name
     if name:
         with pytest.raises(BadQuery, match="A view cannot filter by"):
             Table().matching(expression)
@@ -314,7 +314,7 @@ def test_volatile(expression: str, name: str | None) -> None:
 @given(st.lists(st.floats(0, 1, width=32) | st.none(), max_size=20), st.integers(0, 100))
 def test_thresholds_equal_numpy(values: list[float | None], percent: int) -> None:
     array = pa.array(values, pa.float32())
-    found = sql.matching(f"c >= {percent / 100:.2f}", {"c": lambda: array}, len(values))
+    found = sandbox.matching(f"c >= {percent / 100:.2f}", {"c": lambda: array}, len(values))
     limit = np.float32(percent / 100)
     assert found.tolist() == [i for i, v in enumerate(values) if v is not None and np.float32(v) >= limit]
 
@@ -353,4 +353,4 @@ def test_duckdb_still_has_no_float16() -> None:
 def test_duckdb_still_sorts_nan_above_numbers() -> None:
     """Readers hand over NULL for a missing confidence for this reason."""
     nan = pa.array(np.array([np.nan, 0.1], np.float32))
-    assert sql.matching("c >= 0.3", {"c": lambda: nan}, 2).tolist() == [0]
+    assert sandbox.matching("c >= 0.3", {"c": lambda: nan}, 2).tolist() == [0]

@@ -25,8 +25,9 @@ from typer.testing import CliRunner
 
 from cli import render
 from cli.app import app
-from nsdata import Store, memory, sql, sql_process, sql_values
+from nsdata import Store
 from nsdata.errors import BadInput, BadQuery, NsdataError
+from nsdata.sql import client, limits, sandbox, values
 from tests.test_sql import Table
 
 RUNNER = CliRunner()
@@ -45,14 +46,14 @@ ENDLESS = [
 ]
 
 
-def ask(query: str, seconds: float | None = 60.0) -> sql.Result:
+def ask(query: str, seconds: float | None = 60.0) -> sandbox.Result:
     table = Table()
-    return sql.run(query, table.columns, table.n, seconds)
+    return sandbox.run(query, table.columns, table.n, seconds)
 
 
 @pytest.fixture
 def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "available", lambda: 1 << 20)
+    monkeypatch.setattr(limits, "available", lambda: 1 << 20)
 
 
 @pytest.fixture(scope="module")
@@ -74,25 +75,25 @@ def test_a_query_ends_with_its_time(query: str) -> None:
         ask(query, 0.3)
     assert caught.value.hint == "nsdata query --timeout 3 …, or ask for less"
     assert time.monotonic() - began < 20
-    assert sql_process._kept == []  # what took too long is not asked again
+    assert client._kept == []  # what took too long is not asked again
 
 
 def test_a_condition_ends_with_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sql, "SECONDS", 0.3)
+    monkeypatch.setattr(sandbox, "SECONDS", 0.3)
     many = ", ".join(f"images i{n}" for n in range(12))
     with pytest.raises(BadQuery, match=r"^This condition took longer than 0\.3 s: label < \(select"):
         Table().matching(f"label < (select sum(i1.label + i9.label) from {many})")
 
 
 def test_reading_columns_and_loading_duckdb_do_not_count() -> None:
-    sql_process.close()
+    client.close()
 
     def slow() -> Iterator[pa.Array]:
         for value in range(4):
             time.sleep(0.3)
             yield pa.array([value])
 
-    assert sql.run("select sum(a) s from images", {"a": slow}, 4, 1.0).to_pylist() == [{"s": 6}]
+    assert sandbox.run("select sum(a) s from images", {"a": slow}, 4, 1.0).to_pylist() == [{"s": 6}]
 
 
 @pytest.mark.parametrize("timeout", [None, 0, 0.0, 60, math.inf, np.float32(60), 10**400])
@@ -132,7 +133,7 @@ def test_ctrl_c_ends_a_query_at_once(query: str) -> None:
         raise KeyboardInterrupt
 
     ask("select 1")
-    process = sql_process._kept[0]
+    process = client._kept[0]
     before = signal.signal(signal.SIGALRM, interrupt)  # as SIGINT does, which a late one would end the tests with
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.3)
@@ -143,7 +144,7 @@ def test_ctrl_c_ends_a_query_at_once(query: str) -> None:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    assert process.code == -signal.SIGKILL and sql_process._kept == []
+    assert process.code == -signal.SIGKILL and client._kept == []
     assert ask("select 1 as a").to_pylist() == [{"a": 1}]
 
 
@@ -183,18 +184,18 @@ def _gone(pid: int) -> bool:
 
 LIVES = """
 import os, pyarrow as pa, sys
-from nsdata import sql, sql_process
+from nsdata.sql import client, sandbox as sql
 columns = {"a": lambda: pa.array([1, 2, 3])}
 answer = lambda: sql.run("select sum(a) s from images", columns, 3).to_pylist()
 assert answer() == [{"s": 6}]
-pid = sql_process._kept[0]._process.pid
+pid = client._kept[0]._process.pid
 if len(sys.argv) == 1 and (forked := os.fork()) == 0:  # it must not talk into what its parent hears
-    assert not sql_process._kept and answer() == [{"s": 6}] and sql_process._kept[0]._process.pid != pid
+    assert not client._kept and answer() == [{"s": 6}] and client._kept[0]._process.pid != pid
     sys.exit(0)
 print(pid, flush=True)
 if len(sys.argv) == 1:
     assert os.waitpid(forked, 0)[1] == 0
-    assert answer() == [{"s": 6}] and sql_process._kept[0]._process.pid == pid
+    assert answer() == [{"s": 6}] and client._kept[0]._process.pid == pid
 else:
     sql.run("select count(*) from range(1000000000000)", columns, 3, None)
 """
@@ -222,7 +223,7 @@ def test_the_answering_process_ends_with_the_asking_one(end: str) -> None:
 
 def test_one_that_ended_meanwhile_is_replaced() -> None:
     ask("select 1")
-    os.kill(sql_process._kept[0]._process.pid, signal.SIGKILL)
+    os.kill(client._kept[0]._process.pid, signal.SIGKILL)
     assert ask("select 2 as a").to_pylist() == [{"a": 2}]
 
 
@@ -236,9 +237,9 @@ def test_one_that_breaks_off_is_a_bad_query(number: int, words: str) -> None:
         return pa.array([1])
 
     ask("select 1")
-    process = sql_process._kept[0]
+    process = client._kept[0]
     with pytest.raises(BadQuery, match=words):
-        sql.run("select a from images", {"a": broken}, 1)
+        sandbox.run("select a from images", {"a": broken}, 1)
     assert ask("select 2 as a").to_pylist() == [{"a": 2}]
 
 
@@ -292,7 +293,7 @@ def test_columns_end_with_the_memory(little_memory: None) -> None:
     readers: list[Callable[[], Any]] = [large, none_left]
     for reader in readers:
         with pytest.raises(BadQuery, match="needs more memory than there is"):
-            sql.run("select sum(a) from images", {"a": reader}, 400 << 20)
+            sandbox.run("select sum(a) from images", {"a": reader}, 400 << 20)
         assert ask("select sum(label) n from images").to_pylist() == [{"n": 9}]
 
 
@@ -352,20 +353,20 @@ MEMINFO = {"proc/meminfo": "MemTotal: 9000 kB\nMemAvailable: 8000 kB\n"}
     ],
 )
 def test_free_memory_is_the_least_that_a_limit_leaves(tmp_path: Path, files: dict[str, str], kilobytes: int) -> None:
-    assert memory.available(**_system(tmp_path, {**MEMINFO, **files})) == kilobytes << 10
+    assert limits.available(**_system(tmp_path, {**MEMINFO, **files})) == kilobytes << 10
 
 
 def test_memory_is_known_without_linux_and_never_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert memory.available(**_system(tmp_path, {})) > 1 << 20
-    assert 256 << 20 <= memory.share() < 1 << 50
-    monkeypatch.setattr(memory, "available", lambda: 0)
-    assert memory.share() == 256 << 20
+    assert limits.available(**_system(tmp_path, {})) > 1 << 20
+    assert 256 << 20 <= limits.share() < 1 << 50
+    monkeypatch.setattr(limits, "available", lambda: 0)
+    assert limits.share() == 256 << 20
 
 
 # ------------------------------------------------------------------ values
 
 
-def shown(result: sql.Result, capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+def shown(result: sandbox.Result, capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     """A result in every form that it has; its rows from JSON."""
     rows = list(result)
     assert len(rows) == len(result) == len(list(result.rows())) == len(result.to_pandas()) == result.to_arrow().num_rows
@@ -481,9 +482,9 @@ def test_dates_in_lists_maps_and_structs_survive_nulls_and_slices(rows: list[Any
         [None if row is None else list(enumerate(row)) for row in days], pa.map_(pa.int32(), pa.int32())
     ).cast(pa.map_(pa.int32(), pa.date32()))
     structs = pa.StructArray.from_arrays([lists], ["a"])
-    assert sql_values._values(lists[first:]) == expected[first:]
-    assert sql_values._values(structs[first:]) == [{"a": row} for row in expected[first:]]
-    assert sql_values._values(maps[first:]) == [None if r is None else list(enumerate(r)) for r in expected[first:]]
+    assert values._values(lists[first:]) == expected[first:]
+    assert values._values(structs[first:]) == [{"a": row} for row in expected[first:]]
+    assert values._values(maps[first:]) == [None if r is None else list(enumerate(r)) for r in expected[first:]]
 
 
 def test_wide_long_and_empty_answers(capsys: pytest.CaptureFixture[str]) -> None:
@@ -577,9 +578,9 @@ def test_table_functions_reach_nothing(tmp_path: Path) -> None:
 
 def test_the_answering_process_knows_no_secret_and_writes_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "treasure")
-    sql_process.close()
+    client.close()
     ask("select 1")
-    status = Path(f"/proc/{sql_process._kept[0]._process.pid}")
+    status = Path(f"/proc/{client._kept[0]._process.pid}")
     if status.exists():
         assert b"treasure" not in (status / "environ").read_bytes()
         limits = {line[:26].strip(): line[26:].split()[0] for line in (status / "limits").read_text().splitlines()}
@@ -590,7 +591,7 @@ def test_no_module_comes_from_the_working_directory(tmp_path: Path, monkeypatch:
     for name in ("json.py", "pyarrow.py", "nsdata.py"):
         (tmp_path / name).write_text("open('ran', 'w')\nraise SystemExit(3)\n")
     monkeypatch.chdir(tmp_path)
-    sql_process.close()
+    client.close()
     assert ask("select 1 as a").to_pylist() == [{"a": 1}]
     assert not (tmp_path / "ran").exists()
 

@@ -13,16 +13,18 @@ import numpy as np
 import pytest
 from conftest import CLASSES, digits, soft_labels
 
-from nsdata import Store, checking, commits, disk, engine, generation, ingest, staging
+from nsdata import Store
 from nsdata.errors import Conflict, GenerationError, StorageFailed, StoreDamaged
-from nsdata.generation import PartWriter
-from nsdata.importers import Item
-from nsdata.objects import Objects
-from nsdata.verify import verify
+from nsdata.importers import Item, checks, ingest, intake
+from nsdata.labels import labelling, staging
+from nsdata.labels.labelling import PartWriter
+from nsdata.storage import commits, engine, space
+from nsdata.storage.objects import Objects
+from nsdata.verify.run import verify
 
 
 def _items() -> list[Item]:
-    from nsdata.decode import encode_array
+    from nsdata.images.identity import encode_array
 
     images, labels = digits(120)
     return [Item(f"{at}.png", encode_array(image), int(label), "train") for at, (image, label) in
@@ -37,10 +39,10 @@ def _interrupted(url: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Store, Pat
     """A store with 120 images staged and not published, and where they lie."""
     store = Store.create(url, CLASSES)
     with monkeypatch.context() as patch:
-        patch.setattr(checking, "CHUNK", 40)
-        patch.setattr(ingest, "_ROWS", 40)
-        patch.setattr(ingest, "_SECONDS", -1.0)
-        patch.setattr(ingest._Intake, "_publish", _raise)
+        patch.setattr(checks, "CHUNK", 40)
+        patch.setattr(intake, "_ROWS", 40)
+        patch.setattr(intake, "_SECONDS", -1.0)
+        patch.setattr(intake.Intake, "_publish", _raise)
         with pytest.raises(KeyboardInterrupt):
             _bring(store)
     return store, next((url / "images").iterdir())
@@ -110,9 +112,9 @@ def test_what_cannot_be_finished_for_want_of_room_is_finished_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = Store.create(tmp_path / "lake", CLASSES)
-    monkeypatch.setattr(checking, "CHUNK", 40)
-    monkeypatch.setattr(ingest, "_ROWS", 40)
-    monkeypatch.setattr(ingest, "_SECONDS", -1.0)
+    monkeypatch.setattr(checks, "CHUNK", 40)
+    monkeypatch.setattr(intake, "_ROWS", 40)
+    monkeypatch.setattr(intake, "_SECONDS", -1.0)
     calls = []
 
     def free(path: object) -> int:
@@ -120,7 +122,7 @@ def test_what_cannot_be_finished_for_want_of_room_is_finished_later(
         return 10**9 if len(calls) < 3 else 4096
 
     with monkeypatch.context() as patch:
-        patch.setattr(disk, "free", free)
+        patch.setattr(space, "free", free)
         with pytest.raises(StorageFailed, match="4,096 bytes free"):
             _bring(store)
     assert len(store.head()) == 0
@@ -140,7 +142,7 @@ def half(tmp_path: Path) -> Store:
     store = Store.create(tmp_path / "lake", CLASSES)
     images, labels = digits(120)
     store.add_arrays(images, labels)
-    run = generation.begin(store, 1, IDENTITY)
+    run = labelling.begin(store, 1, IDENTITY)
     for part in run.parts:
         with PartWriter(part) as writer:
             for start in range(0, part.rows // 2, 10):
@@ -152,7 +154,7 @@ def half(tmp_path: Path) -> Store:
 
 def _finish(store: Store, notes: list[str] | None = None) -> int:
     """Label the rest, as a new process would; rows that were there."""
-    run = generation.begin(store, 1, IDENTITY, on_note=[].append if notes is None else notes.append)
+    run = labelling.begin(store, 1, IDENTITY, on_note=[].append if notes is None else notes.append)
     resumed = run.done
     for part in run.open_parts():
         with PartWriter(part) as writer:
@@ -244,7 +246,7 @@ def test_a_run_whose_record_is_damaged_begins_again(change: Callable[[dict[str, 
     changed = change(json.loads(file.read_bytes()))
     file.write_bytes(changed if isinstance(changed, bytes) else json.dumps(changed).encode())
     with pytest.raises((StoreDamaged, Conflict)):
-        generation.join(half, f"labels/{file.parent.name}", IDENTITY)
+        labelling.join(half, f"labels/{file.parent.name}", IDENTITY)
     notes: list[str] = []
     assert _finish(half, notes) == 0
     assert notes == ["the record of the interrupted run is damaged; labelling begins again"]
@@ -296,16 +298,16 @@ def test_a_run_whose_record_is_no_file_begins_again(kind: str, half: Store, tmp_
 
 def test_a_run_asks_for_its_room_before_it_begins(half: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(disk, "free", lambda path: 0)
+        patch.setattr(space, "free", lambda path: 0)
         with pytest.raises(StorageFailed, match="labelling generation 1 needs about"):
-            generation.begin(half, 1, IDENTITY)
+            labelling.begin(half, 1, IDENTITY)
     with pytest.raises(GenerationError):
         half.labels(1)
     assert _finish(half) >= 40
 
 
 def test_a_commit_that_did_not_arrive_is_not_counted(half: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = generation.begin(half, 1, IDENTITY)
+    run = labelling.begin(half, 1, IDENTITY)
     part = next(part for part in run.parts if len(part.pending))
     before = run.done
 
@@ -319,5 +321,5 @@ def test_a_commit_that_did_not_arrive_is_not_counted(half: Store, monkeypatch: p
         patch.setattr(staging, "COMMIT_SECONDS", -1.0)
         with pytest.raises(StorageFailed), PartWriter(part) as writer:
             writer.write(SOFT[part.pending[:10]])
-    assert generation.begin(half, 1, IDENTITY).done == before
+    assert labelling.begin(half, 1, IDENTITY).done == before
     assert _finish(half) == before

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nsdata.staging import PART_ROWS, StagedPiece, chained, cut
+from nsdata.labels.staging import PART_ROWS, StagedPiece, chained, cut
 
 
 @given(

@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, assume, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from nsdata import Store, generation
+from nsdata import Store
 from nsdata.errors import Conflict, NsdataError
+from nsdata.labels import labelling
 
 PIXELS, TRUTH = digits(60)
 
@@ -129,7 +130,7 @@ class Machine(RuleBasedStateMachine):
         self.model.changes.append(Change("imported", {i: (labels_of[i], split) for i in ids}, said))
 
     def _ordered_ids(self, pixels: np.ndarray) -> list[str]:
-        from nsdata.importers.arrays import items
+        from nsdata.importers.formats.arrays import items
 
         return [item.id.hex() for item in items(pixels, None, split="train", source="s")]  # type: ignore[union-attr]
 
@@ -186,9 +187,9 @@ class Machine(RuleBasedStateMachine):
         every = self.model.rows(self.version)
         soft = soft_labels(len(every), 10, self.version)
         for kill in range(kills + 1):
-            run = generation.begin(Store.open(self.store.url), gen, dict(identity), **how)
+            run = labelling.begin(Store.open(self.store.url), gen, dict(identity), **how)
             for part in run.open_parts():
-                with generation.PartWriter(part) as writer:
+                with labelling.PartWriter(part) as writer:
                     rows = part.pending
                     if kill < kills:  # some batches are committed, the last one is lost
                         writer.write(soft[rows[:4]])
@@ -199,7 +200,7 @@ class Machine(RuleBasedStateMachine):
                         break
                     if kill == kills or len(rows) > 4:
                         writer.write(soft[rows[4 if kill < kills else 0 :]])
-        run = generation.begin(Store.open(self.store.url), gen, dict(identity), **how)
+        run = labelling.begin(Store.open(self.store.url), gen, dict(identity), **how)
         assert run.done == run.rows
         run.seal({})
         kept = self.model.generations(self.version)[gen].soft if how.get("extend") else {}
@@ -281,10 +282,10 @@ TestStore = Machine.TestCase
 
 def test_two_writers_cannot_both_seal(store: Store) -> None:
     """What the machine, which has one hand, cannot do."""
-    runs = [generation.begin(store, 1, {"teacher_sha256": name}) for name in "ab"]
+    runs = [labelling.begin(store, 1, {"teacher_sha256": name}) for name in "ab"]
     for run in runs:
         for part in run.open_parts():
-            with generation.PartWriter(part) as writer:
+            with labelling.PartWriter(part) as writer:
                 writer.write(soft_labels(len(part.pending), 10, 0))
     runs[0].seal({})
     with pytest.raises(Conflict):

@@ -22,12 +22,13 @@ from conftest import CLASSES, digits, labelled_by_a_teacher
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nsdata import Store, View, buffers, neighbours, stream
-from nsdata.crops import Crop, centre, mirrored, random_resized
-from nsdata.decode import pixels, sampled
-from nsdata.decoded import DecodedCache
+from nsdata import Store, View
 from nsdata.errors import BadInput, EmptyView, StoreDamaged
-from nsdata.soft import SoftLabels
+from nsdata.images.crops import Crop, centre, mirrored, random_resized
+from nsdata.images.pillow import pixels, sampled
+from nsdata.streaming import blocks, memory, stream
+from nsdata.streaming.cache import DecodedCache
+from nsdata.streaming.soft_labels import SoftLabels
 
 Seal = Callable[..., np.ndarray]
 
@@ -145,7 +146,7 @@ def test_memory_is_used_again_once_nobody_refers_to_it() -> None:
         made.append(shape)
         return np.empty(shape, np.uint8)
 
-    reused = buffers.Buffers(allocate)
+    reused = memory.Buffers(allocate)
     for _ in range(5):
         reused.get(4, 2, 2)
     assert made == [(4, 2, 2, 3)]
@@ -229,7 +230,7 @@ def test_a_program_that_ends_in_the_middle_ends(tmp_path: Path, how: str) -> Non
     program = f"""
 import os, signal, sys, threading
 from nsdata import Store
-from nsdata.decoded import DecodedCache
+from nsdata.streaming.cache import DecodedCache
 batches = Store.open({str(tmp_path / "lake")!r}).view().stream(
     4, epochs=None, cache=DecodedCache(1 << 20, {str(cache)!r}))
 def take():
@@ -261,7 +262,7 @@ if {how!r} == "kill":
 def test_no_more_is_read_ahead_than_the_memory_allows(view: View, monkeypatch: pytest.MonkeyPatch) -> None:
     reads: list[int] = []
     blobs = type(view.store.table).blobs
-    monkeypatch.setattr(neighbours, "_SMALL", 0)
+    monkeypatch.setattr(blocks, "_SMALL", 0)
     monkeypatch.setattr(
         type(view.store.table), "blobs", lambda self, rows: (reads.append(len(rows)), blobs(self, rows))[1]
     )
@@ -323,7 +324,7 @@ def test_a_picture_that_cannot_be_decoded_is_named(view: View, monkeypatch: pyte
     def damaged(self: Any, rows: np.ndarray) -> list[bytes]:
         return [b"\xff\xd8\xff" if row == lost else blob for row, blob in zip(rows, blobs(self, rows), strict=True)]
 
-    monkeypatch.setattr(neighbours, "_SMALL", 0)
+    monkeypatch.setattr(blocks, "_SMALL", 0)
     monkeypatch.setattr(type(table), "blobs", damaged)
     with pytest.raises(StoreDamaged, match=bytes(table.ids[lost]).hex()):
         list(view.stream(16, decode=centre(8)))
@@ -334,12 +335,12 @@ def test_a_picture_that_cannot_be_decoded_is_named(view: View, monkeypatch: pyte
 @pytest.mark.parametrize("most", [1, 3, 1000])
 def test_blocks_of_neighbours_hold_what_the_store_holds(view: View, block: int, most: int) -> None:
     table, rows = view.store.table, view.rows[view.rows % 50 < 13]  # some blocks are dense, some are not
-    near = neighbours.Neighbours(table, rows, block, most)
+    near = blocks.Neighbours(table, rows, block, most)
     with ThreadPoolExecutor(4) as pool:
         parts = np.array_split(np.random.default_rng(0).permutation(rows), 20)
         for part, blobs in zip(parts, pool.map(near.blobs, parts), strict=True):
             assert blobs == table.blobs(part)
-    kept = neighbours.Kept(table, block)
+    kept = blocks.Kept(table, block)
     assert all(kept.blobs(part) == table.blobs(part) for part in parts)
     assert table.blobs_between(90, 110) == table.blobs(np.arange(90, 110))  # over the edge of two imports
 
@@ -350,13 +351,13 @@ def test_small_pictures_first_do_not_hide_large_ones() -> None:
     store.add_arrays(draw.integers(0, 255, (5000, 4, 4, 3), np.uint8), None)
     store.add_arrays(draw.integers(0, 255, (40, 300, 300, 3), np.uint8), None)
     table, rows = store.table, store.view().rows
-    assert neighbours.typical(table, rows) > 300
-    monkeyed = neighbours._SMALL
+    assert blocks.typical(table, rows) > 300
+    monkeyed = blocks._SMALL
     try:
-        neighbours._SMALL = 40 * 300 * 300  # type: ignore[misc]
-        assert neighbours.reader_of(table, rows, None) is table
+        blocks._SMALL = 40 * 300 * 300  # type: ignore[misc]
+        assert blocks.reader_of(table, rows, None) is table
     finally:
-        neighbours._SMALL = monkeyed  # type: ignore[misc]
+        blocks._SMALL = monkeyed  # type: ignore[misc]
 
 
 @given(st.integers(0, 40_000), st.lists(st.integers(0, 179), min_size=1, max_size=50))

@@ -16,8 +16,8 @@ import pytest
 import torch
 
 from nsdata import Store, View
-from nsdata.crops import Crop
 from nsdata.errors import BadInput, EmptyView, ModelError
+from nsdata.images.crops import Crop
 from training import TrainConfig, data, evaluate, label, load, optimiser, train
 from training.data import held_out, prepare
 

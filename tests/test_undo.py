@@ -12,11 +12,12 @@ from conftest import CLASSES, digits, soft_labels
 from typer.testing import CliRunner
 
 from cli.app import app
-from nsdata import Store, generation
+from nsdata import Store
+from nsdata.arithmetic.ids import hexes
 from nsdata.errors import BadInput, Conflict, NotFound, ReadOnly
-from nsdata.ids import hexes
 from nsdata.importers.item import Item
-from nsdata.undo import plan
+from nsdata.labels import labelling
+from nsdata.maintenance.undo import plan
 
 Seal = Callable[..., np.ndarray]
 
@@ -44,9 +45,9 @@ def seen(store: Store) -> dict[str, Any]:
 
 def extend(store: Store, gen: int, seed: int) -> None:
     """Label what came in after a generation was sealed."""
-    run = generation.begin(store, gen, {"teacher_sha256": f"{seed}"}, extend=True)
+    run = labelling.begin(store, gen, {"teacher_sha256": f"{seed}"}, extend=True)
     for part in run.parts:
-        with generation.PartWriter(part) as writer:
+        with labelling.PartWriter(part) as writer:
             writer.write(soft_labels(part.rows, len(store.classes), 7))
     run.seal({})
     store.refresh()
@@ -198,7 +199,7 @@ def test_an_event_undone_by_two_is_not_undone_again(small: Store) -> None:
 
 
 def items(count: int, split: str = "train", first: int = 0) -> Callable[[], list[Item]]:
-    from nsdata.decode import encode_array
+    from nsdata.images.identity import encode_array
 
     images, labels = digits(200)
     return lambda: [Item(f"{i}", encode_array(images[i]), int(labels[i]), split) for i in range(first, first + count)]

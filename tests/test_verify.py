@@ -1,7 +1,8 @@
-"""verify: nothing is found in a sound store, whatever is damaged is found and named, and what can be mended is."""
+"""verify: nothing is found in a sound store, whatever is damaged is found and named, and what can be repaired is."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import random
@@ -16,15 +17,18 @@ from conftest import CLASSES, digits
 from typer.testing import CliRunner
 
 from cli.app import app
-from nsdata import Store, engine, examiner, history, named
-from nsdata import verify as verifying
+from nsdata import Store
 from nsdata.errors import BadInput, StoreDamaged, StoreNotFound
-from nsdata.examiner import Examiner
-from nsdata.findings import joined, ranges, told_rows
-from nsdata.log import Log, path
-from nsdata.objects import Objects
+from nsdata.log import history
+from nsdata.log.events import Log, path
 from nsdata.schema import VIEW
-from nsdata.verify import verify
+from nsdata.storage import child, engine, writing
+from nsdata.storage.child import Examiner
+from nsdata.storage.objects import Objects
+from nsdata.verify import datasets
+from nsdata.verify import run as verifying
+from nsdata.verify.report import joined, printed_rows, ranges
+from nsdata.verify.run import verify
 
 KINDS = ("flip", "truncate", "delete", "zero")
 
@@ -35,7 +39,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from conftest import soft_labels
     from PIL import Image
 
-    from nsdata import generation
+    from nsdata.labels import labelling
 
     root = tmp_path_factory.mktemp("verify")
     store = Store.create(root / "lake", CLASSES)
@@ -61,9 +65,9 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
             config={},
             views=[],
         )
-        run = generation.begin(store, gen, {"teacher_sha256": f"{gen}"})
+        run = labelling.begin(store, gen, {"teacher_sha256": f"{gen}"})
         for part in run.parts:
-            with generation.PartWriter(part) as writer:
+            with labelling.PartWriter(part) as writer:
                 writer.write(soft_labels(run.rows, len(CLASSES), gen)[part.pending])
         run.seal({})
         store.refresh()
@@ -241,16 +245,16 @@ def test_a_lost_last_event_is_found_restored_or_given_up(lake: Path, sound: Path
     report = verify(lake)
     assert _named(report, lake, file)
     assert "does not open" in report.findings[0].consequence
-    assert not verify(lake, repair=True).mended  # nothing to take it from
+    assert not verify(lake, repair=True).repaired  # nothing to take it from
     shutil.copytree(lake, lake.parent / "second")
     report = verify(lake, repair=True, copy=sound / "lake")
-    assert report.mended
-    assert not report.sound  # mended is found all the same
+    assert report.repaired
+    assert not report.sound  # repaired is found all the same
     assert file.read_bytes() == (sound / "lake" / path(last)).read_bytes()
     assert Store.open(lake).version == last
     report = verify(lake.parent / "second", repair=True, drop_lost_events=True)
-    assert report.mended
-    assert f"event {last} (" in report.findings[0].mended
+    assert report.repaired
+    assert f"event {last} (" in report.findings[0].repaired
     assert Store.open(lake.parent / "second").version == last - 1
     assert verify(lake.parent / "second").sound
     assert len(list((lake.parent / "second" / "log" / "lost").glob("*"))) == (missing == "damaged")
@@ -263,8 +267,8 @@ def test_an_empty_folder_in_the_next_events_place_is_found_and_put_aside(lake: P
     with pytest.raises(StoreDamaged):
         Store.open(lake)
     assert not verify(lake).sound
-    assert not verify(lake, repair=True).mended
-    assert verify(lake, repair=True, drop_lost_events=True).mended
+    assert not verify(lake, repair=True).repaired
+    assert verify(lake, repair=True, drop_lost_events=True).repaired
     assert Store.open(lake).version == last and verify(lake).sound
 
 
@@ -274,7 +278,7 @@ def test_a_folder_in_place_of_head_is_put_aside(lake: Path) -> None:
     (lake / "log" / "HEAD").mkdir()
     (lake / "log" / "HEAD" / "mine").touch()
     assert not verify(lake).sound
-    assert verify(lake, repair=True).mended
+    assert verify(lake, repair=True).repaired
     assert Store.open(lake).version == last and verify(lake).sound
     assert len(list((lake / "log" / "lost").glob("HEAD-*/mine"))) == 1
 
@@ -285,7 +289,7 @@ def test_a_damaged_event_in_the_middle_does_not_hide_the_rest(lake: Path, sound:
     report = verify(lake)
     assert [finding.kind for finding in report.findings] == ["log", "images"]
     assert any("lost" in note for note in report.notes)
-    assert verify(lake, repair=True, copy=sound / "lake").mended
+    assert verify(lake, repair=True, copy=sound / "lake").repaired
     assert verify(lake).sound
 
 
@@ -294,7 +298,7 @@ def test_everything_comes_back_byte_by_byte_from_a_copy(lake: Path, sound: Path)
     for place, file in enumerate(files[::4]):
         damage(lake / file, KINDS[place % 3])
     report = verify(lake, repair=True, copy=sound / "lake")
-    assert report.mended, str(report)
+    assert report.repaired, str(report)
     assert not [file for file in published(lake) if (lake / file).read_bytes() != (sound / "lake" / file).read_bytes()]
     assert verify(lake).sound
 
@@ -310,7 +314,7 @@ def test_without_a_copy_views_are_made_anew_and_bookkeeping_is_set_right(lake: P
         lock.unlink()  # empty, as its digest tells
     report = verify(lake, repair=True)
     assert [finding.kind for finding in report.findings] == ["images", "labels", "view"]
-    assert report.mended, str(report)
+    assert report.repaired, str(report)
     assert verify(lake).sound
     after = Store.open(lake)
     assert after.version == before.version + 1
@@ -324,20 +328,20 @@ def test_a_view_that_depends_on_damage_is_said_to_be_unverifiable(lake: Path) ->
     damage(_chunk(lake, "soft_label", str(part.relative_to(lake))), "zero")
     report = verify(lake)
     assert [finding.kind for finding in report.findings] == ["labels"]
-    assert any("not made anew from its recipe: view chosen: labels" in note for note in report.notes)
+    assert any("not made again from its recipe: view chosen: labels" in note for note in report.notes)
 
 
 def test_a_reader_that_hangs_or_dies_is_outlived(lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    thing = named.things(Store.open(lake).state)[0]
-    job = thing.job(str(lake), 10) | {"block": 16}
+    thing = datasets.things(Store.open(lake).state)[0]
+    job = dataclasses.replace(thing.job(str(lake), 10), block=16)
     deaths = [["width", 0, 16], ["width", 16, 32]]
 
-    class Dying(examiner._Child):
+    class Dying(child._Child):
         """Dies when it is about to read these places."""
 
         dead = False
 
-        def receive(self, seconds: float) -> examiner.Message | None:
+        def receive(self, seconds: float) -> child.Message | None:
             message = None if self.dead else super().receive(seconds)
             self.dead = message is not None and message.get("at") in deaths[:1]
             if self.dead:
@@ -349,7 +353,7 @@ def test_a_reader_that_hangs_or_dies_is_outlived(lake: Path, monkeypatch: pytest
         assert reading._child is not None
         reading._child._process.kill()  # between two jobs, as a full memory may
         assert reading.examine(job, 60).clean
-        monkeypatch.setattr(examiner, "_Child", Dying)
+        monkeypatch.setattr(child, "_Child", Dying)
         reading.close()
         outcome = reading.examine(job, 60)
         assert not deaths
@@ -377,7 +381,7 @@ def test_damaged_checkpoints_are_written_anew(lake: Path, monkeypatch: pytest.Mo
     file.write_bytes(raw.replace(b"sealed", b"sealef", 1))
     report = verify(lake)
     assert [finding.kind for finding in report.findings] == ["checkpoint"]
-    assert verify(lake, repair=True).mended
+    assert verify(lake, repair=True).repaired
     assert file.read_bytes() == raw
     body = raw.partition(b"\n")[2].replace(b'"t', b'"u', 1)  # whole, but another story
     file.write_bytes(hashlib.blake2b(body, digest_size=16).hexdigest().encode() + b"\n" + body)
@@ -390,7 +394,7 @@ def test_a_writer_that_goes_on_after_publication_is_no_damage(lake: Path) -> Non
     from nsdata import schema
 
     piece = Store.open(lake).state.sealed[1].parts[0].pieces[0].name
-    with engine.Writer(f"{lake}/{piece}", schema.part(10)) as writer:  # stopped before the seal, continued after it
+    with writing.Writer(f"{lake}/{piece}", schema.part(10)) as writer:  # stopped before the seal, continued after it
         soft = np.full((3, 10), 0.1, np.float16)
         rows = {"soft_label": soft, "pseudo_label": np.zeros(3, np.int32), "confidence": np.full(3, 0.1, np.float32)}
         writer.append(rows)
@@ -411,7 +415,7 @@ def test_what_was_purged_or_swept_is_no_damage(lake: Path) -> None:
     assert not (lake / segment.name).exists()
     report = verify(lake)
     assert report.sound, str(report)
-    assert any("not made anew from its recipe: view people: images" in note for note in report.notes)
+    assert any("not made again from its recipe: view people: images" in note for note in report.notes)
     moved = Store.open(lake).state.moved[segment.name].name
     damage(_chunk(lake, "width", moved), "zero")
     finding = verify(lake).findings[0]
@@ -421,5 +425,5 @@ def test_what_was_purged_or_swept_is_no_damage(lake: Path) -> None:
 def test_rows_are_told_as_runs() -> None:
     assert ranges([3, 1, 2, 9]) == ((1, 3), (9, 9))
     assert joined([(5, 9), (0, 4), (20, 20)]) == ((0, 9), (20, 20))
-    assert told_rows(((1000, 1200), (9, 9))) == "rows 1,000 to 1,200, 9"
-    assert told_rows(((9, 9),)) == "row 9"
+    assert printed_rows(((1000, 1200), (9, 9))) == "rows 1,000 to 1,200, 9"
+    assert printed_rows(((9, 9),)) == "row 9"

@@ -24,7 +24,7 @@ def sealed() -> Store:
     """A store with two generations."""
     from conftest import soft_labels
 
-    from nsdata import generation
+    from nsdata.labels import labelling
 
     store = Store.create(f"mem://views-{uuid.uuid4().hex}", CLASSES)  # it may be made more than once in a process
     images, labels = digits(200)
@@ -33,9 +33,9 @@ def sealed() -> Store:
     store.add_arrays(images[:130], known[:130])
     store.add_arrays(images[130:], labels[130:], split="test")
     for gen in (1, 2):
-        run = generation.begin(store, gen, {})
+        run = labelling.begin(store, gen, {})
         for part in run.parts:
-            with generation.PartWriter(part) as writer:
+            with labelling.PartWriter(part) as writer:
                 writer.write(soft_labels(part.rows, 10, gen))
         run.seal({})
     return store.refresh()

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import difflib
 import json
-import math
 import tomllib
-import types
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from nsdata.errors import BadInput
+from training.config_values import bad_value, coerced, parsed, to_toml
 
 SHOW = 'python -c "from training import TrainConfig; help(TrainConfig)"'
 
@@ -154,16 +153,16 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for name, kind in _KINDS.items():
-            object.__setattr__(self, name, _coerced(name, kind, getattr(self, name)))
+            object.__setattr__(self, name, coerced(name, kind, getattr(self, name)))
         for name, (low, high, text) in _RANGES.items():
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
-                raise _bad(name, value, text)
+                raise bad_value(name, value, text)
         low, high = self.crop_scale
         if not 0 < low <= high <= 1:
-            raise _bad("crop_scale", list(self.crop_scale), "two numbers with 0 < smallest ≤ largest ≤ 1")
+            raise bad_value("crop_scale", list(self.crop_scale), "two numbers with 0 < smallest ≤ largest ≤ 1")
         if not self.model:
-            raise _bad("model", self.model, "the name of a model")
+            raise bad_value("model", self.model, "the name of a model")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
@@ -197,7 +196,7 @@ class TrainConfig:
         if path.suffix == ".json":
             text = json.dumps(values, indent=2) + "\n"
         else:  # TOML has no null: an absent field is its default, and every None is one
-            text = "".join(f"{k} = {_toml(v)}\n" for k, v in values.items() if v is not None)
+            text = "".join(f"{k} = {to_toml(v)}\n" for k, v in values.items() if v is not None)
         path.write_text(text, encoding="utf-8")
 
     def to_dict(self) -> dict[str, Any]:
@@ -217,7 +216,7 @@ class TrainConfig:
             name, equals, text = setting.partition("=")
             if not equals:
                 raise BadInput(f"The setting '{setting}' has no '='.", f"--set {name or 'lr'}=VALUE")
-            changes[name.strip()] = _parsed(name.strip(), text.strip())
+            changes[name.strip()] = parsed(_KINDS.get(name.strip(), str), text.strip())
         return self.replace(**changes)
 
 
@@ -248,67 +247,3 @@ _RANGES: dict[str, tuple[float, float, str]] = {
     "seed": (0, 2**63 - 1, "0 or more"),
     "threads": (0, 4096, "0 or more"),
 }
-
-
-def _bad(name: str, value: Any, allowed: str) -> BadInput:
-    return BadInput(f"The training setting '{name}' is {value!r}; allowed: {allowed}.", f"--set {name}=VALUE")
-
-
-def _wanted(kind: Any) -> tuple[Any, bool]:
-    """(the type without None, whether None is allowed)."""
-    if isinstance(kind, types.UnionType):
-        return next(k for k in typing.get_args(kind) if k is not types.NoneType), True
-    return kind, False
-
-
-def _coerced(name: str, kind: Any, value: Any) -> Any:
-    """The value as its field's type, where nothing is lost by it (an int for a float, a list for a tuple)."""
-    kind, optional = _wanted(kind)
-    if value is None and optional:
-        return None
-    choices = typing.get_args(kind) if typing.get_origin(kind) is Literal else ()
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if choices:
-        if value in choices:
-            return value
-        raise _bad(name, value, ", ".join(choices))
-    if kind is bool and isinstance(value, bool):
-        return value
-    if kind is int and number and math.isfinite(value) and value == int(value):
-        return int(value)
-    if kind is float and number and math.isfinite(value):
-        return float(value)
-    if kind is str and isinstance(value, str):
-        return value
-    if typing.get_origin(kind) is dict and isinstance(value, Mapping):
-        return dict(value)
-    if typing.get_origin(kind) is tuple and isinstance(value, list | tuple) and len(value) == 2:
-        return tuple(_coerced(name, float, v) for v in value)
-    expected = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
-    text = expected.get(kind, "a table {key = value}" if name == "model_args" else "two numbers")
-    raise _bad(name, value, text + (" or none" if optional else ""))
-
-
-def _parsed(name: str, text: str) -> Any:
-    """A command line's text as the field's type; what does not fit is left for from_dict to name."""
-    kind, optional = _wanted(_KINDS.get(name, str))
-    if optional and text.lower() in ("none", "null", ""):
-        return None
-    if kind is str or typing.get_origin(kind) is Literal:
-        return text
-    if kind is bool:
-        words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False}
-        return {**words, "0": False}.get(text.lower(), text)
-    try:
-        return float(text) if kind in (int, float) else tomllib.loads(f"v = {text}")["v"]
-    except ValueError:
-        return text
-
-
-def _toml(value: Any) -> str:
-    """One value in TOML; JSON's strings, numbers and booleans are TOML's too."""
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{json.dumps(str(k))} = {_toml(v)}" for k, v in value.items()) + " }"
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(_toml(v) for v in value) + "]"
-    return json.dumps(value, ensure_ascii=False)

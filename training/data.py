@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsdata import View
-from nsdata.crops import Crop
-from nsdata.decoded import DecodedCache
 from nsdata.errors import BadInput, EmptyView
-from nsdata.stream import Stream
+from nsdata.images.crops import Crop
+from nsdata.streaming.cache import DecodedCache
+from nsdata.streaming.stream import Stream
 from training.device import pinned
 from training.noise import Decode
 

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nsdata.classes import whole_number
+from nsdata.arguments import whole_number
 from nsdata.errors import BadInput
 
 T = TypeVar("T")

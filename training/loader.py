@@ -1,7 +1,6 @@
 """nsdata in a training loop of your own: a view as PyTorch batches, decoded in threads, that can be taken up anywhere.
 
 For a sampler, a ``collate_fn`` and worker processes of your own see view_dataset.py.
-
 Legend: B images in a batch, H x W pixels, K classes.
 """
 
@@ -19,18 +18,18 @@ import torch.distributed
 from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
-from nsdata import View, stream
-from nsdata.classes import whole_number
-from nsdata.crops import Crop, named
-from nsdata.decoded import DecodedCache
-from nsdata.epochs import Order
+from nsdata import View
+from nsdata.arguments import whole_number
 from nsdata.errors import BadInput
-from nsdata.neighbours import blocks_of
+from nsdata.images.crops import Crop, named
+from nsdata.streaming import stream
+from nsdata.streaming.blocks import blocks_of
+from nsdata.streaming.cache import DecodedCache
+from nsdata.streaming.order import Order
 from training import workers
 from training.device import as_tensor, pinned, to_device
 
-FORMAT = 1
-"""Of a loader's state. A later one is refused."""
+FORMAT = 1  # of a loader's state; a later one is refused
 
 
 class Batch(NamedTuple):
@@ -52,10 +51,11 @@ class Loader(IterableDataset[Batch]):
 
     view:        what to show; its store stays open.
     batch_size:  B, 1 or more, on each rank; the last batch of an epoch is smaller, or left out by ``drop_last``.
-    size, crop, scale, flip, resample: as in ``View.batches``; or ``crop`` is an ``nsdata.crops.Crop`` without the rest.
-    shuffle, seed, order, threads: as in ``nsdata.stream.stream``.
+    size, crop, scale, flip, resample: as in ``View.batches``; or ``crop`` is an ``nsdata.images.crops.Crop`` without
+                 the rest.
+    shuffle, seed, order, threads: as in ``nsdata.streaming.stream.stream``.
     rank, world: this process and how many there are. None: as ``torch.distributed`` says if it is initialised, else
-                 the environment's RANK and WORLD_SIZE, else 0 of 1; asked anew at each iteration.
+                 the environment's RANK and WORLD_SIZE, else 0 of 1; asked again at each iteration.
     cache_bytes: keep so many bytes of decoded pictures for the next epochs; not for random crops.
     pin_memory:  batches lie in page-locked memory, from which a GPU copies by itself. None: if there is a GPU.
     device:      where batches are; on a GPU they are copied one batch ahead (training.device.to_device).
@@ -245,7 +245,7 @@ class Loader(IterableDataset[Batch]):
     def _check_turn(self, turn: int) -> None:
         if self._turn != turn:
             raise BadInput(
-                "This iteration ended when its loader was iterated anew, set to another place or closed.",
+                "This iteration ended when its loader was iterated again, set to another place or closed.",
                 "A second Loader over the same view",
             )
 

@@ -16,11 +16,12 @@ import torch
 from torch import Tensor, nn
 
 from nsdata import View
-from nsdata.classes import whole_number
+from nsdata.arguments import whole_number
 from nsdata.errors import ModelError
-from nsdata.objects import relative, sync_path
 from nsdata.progress import Progress, silent
-from training import data, losses, models, noise, resume, run_folder
+from nsdata.storage.address import relative
+from nsdata.storage.objects import sync_path
+from training import data, files, losses, models, noise, resume, run_folder, run_identity
 from training.config import TrainConfig
 from training.device import as_tensor, to_device
 from training.models import LoadedModel, Preprocess
@@ -93,7 +94,7 @@ def train(
         if on_warning is not None:
             on_warning(text)
 
-    with run_folder.held(folder), run_folder.writing(folder), _seeded(config.seed, config.threads, device):
+    with run_folder.held(folder), files.writing(folder), _seeded(config.seed, config.threads, device):
         if restart or not (folder / resume.NAME).exists():
             run_folder.refuse_finished(folder, replace)
         model = models.create(config, classes)
@@ -110,10 +111,10 @@ def train(
         steps = config.steps or max(1, math.ceil(config.epochs * per_epoch))
         every = config.eval_every or max(1, steps // 20)
 
-        same = resume.identity(config, steps, gen, classes, preprocess, split, device.type)
+        same = run_identity.identity(config, steps, gen, classes, preprocess, split, device.type)
         run_folder.need_room(folder, models.parameters(model))
         keeper = resume.Keeper(folder, same, model, ema.module, optimiser, config.checkpoint_seconds)
-        run = None if restart else keeper.take_up(replace=replace, warn=warn)
+        run = None if restart else keeper.restore(replace=replace, warn=warn)
         resumed = 0 if run is None else run.step
         if run is None:
             run_folder.refuse_finished(folder, replace)

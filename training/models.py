@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from nsdata.errors import BadInput, ModelError, NsdataError
 from training.config import TrainConfig
-from training.run_folder import write_tensors
+from training.files import write_tensors
 
 FORMAT = 1
 """Of checkpoints. A later one is refused."""

@@ -15,9 +15,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from nsdata.crops import RESAMPLE, Crop, random_resized
-from nsdata.decode import picture
 from nsdata.errors import BadInput
+from nsdata.images.crops import RESAMPLE, Crop, random_resized
+from nsdata.images.pillow import picture
 from training.config import TrainConfig
 from training.models import Preprocess, broken_import
 
@@ -89,8 +89,8 @@ def _middle(image: Image.Image) -> Image.Image:
 def train_crop(config: TrainConfig, preprocess: Preprocess) -> Decode:
     """The student's view before the batch's noise: for crop "resized" a random part, else ``clean``.
 
-    The part has ``crop_scale`` of the area and an aspect ratio of 3/4 to 4/3 (nsdata.crops.random_resized). Its key
-    decides it: the same key, the same crop, on any number of threads.
+    The part has ``crop_scale`` of the area and an aspect ratio of 3/4 to 4/3 (nsdata.images.crops.random_resized). Its
+    key decides it: the same key, the same crop, on any number of threads.
     """
     if not config.noise or config.crop != "resized":
         return clean(preprocess)

@@ -13,9 +13,9 @@ from contextlib import closing
 import numpy as np
 
 from nsdata import Store
+from nsdata.arithmetic.seeded import seeded_order
 from nsdata.errors import ModelError
-from nsdata.select import seeded_order
-from nsdata.stream import stream
+from nsdata.streaming.stream import stream
 from training import data, noise
 from training.models import LoadedModel
 

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 
 from nsdata import Store
-from nsdata.codec import Codec
-from nsdata.log import now
-from nsdata.objects import relative
+from nsdata.labels.codec import Codec
+from nsdata.log.events import now
+from nsdata.storage.address import relative
 from training.models import LoadedModel
 
 

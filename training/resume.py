@@ -8,8 +8,6 @@ runs no code.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import signal
 import threading
 import time
@@ -21,23 +19,18 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nsdata import View
 from nsdata.errors import BadInput
-from training.config import TrainConfig
-from training.data import Split
-from training.models import Preprocess
-from training.run_folder import FIELDS, Row, file_sha256, write_tensors
+from training.files import write_tensors
+from training.run_folder import FIELDS, Row, file_sha256
+from training.run_identity import difference
 
-FORMAT = 1
 """Of resume.pt and of what a step does: it rises when either changes, and older runs then begin again."""
 
 NAME = "resume.pt"
 
-FREE = {"checkpoint_seconds", "device"}
 """Settings that do not change a number; the kind of device does, and is part of the identity by itself."""
 
 
@@ -60,60 +53,6 @@ class Run:
     seconds: float = 0.0
     lap: float = 0.0
     sha256: str | None = None
-
-
-def identity(
-    config: TrainConfig,
-    steps: int,
-    gen: int,
-    classes: tuple[str, ...],
-    preprocess: Preprocess,
-    split: Split,
-    device: str,
-) -> dict[str, Any]:
-    """What must be equal for a run to go on: names as a person reads them, plain values."""
-    found: dict[str, Any] = {"format": FORMAT}
-    found |= {name: value for name, value in config.to_dict().items() if name not in FREE}
-    found |= {"generation": gen, "classes": list(classes), "number of steps": steps, "device": device}
-    found["preprocessing"] = preprocess.to_dict()
-    for name, view in (("labelled", split.labelled), ("validation", split.val), ("soft-labelled", split.unlabelled)):
-        found[f"{name} images"] = None if view is None else f"{len(view):,} (digest {_digest(view.rows, view.ids)})"
-        if name != "soft-labelled":  # an image may have been relabelled
-            found[f"labels of the {name} images"] = None if view is None else _digest(view.labels)
-    found["soft labels"] = None if split.unlabelled is None else _soft(split.unlabelled)
-    return found
-
-
-def _digest(*arrays: np.ndarray) -> str:
-    whole = hashlib.blake2b(digest_size=8)
-    for array in arrays:
-        whole.update(array.tobytes())
-    return whole.hexdigest()
-
-
-def _soft(view: View) -> str:
-    """Which soft labels, by content: the parts that hold the view's rows. Neither the store's version nor an event's
-    number: they move on with a tag, or when images that came later are labelled."""
-    assert view.gen is not None
-    rows = np.unique(view.rows)
-    parts = view.store.state.generations[view.gen].parts
-    ends = [np.searchsorted(rows, (part.start, part.start + part.rows)) for part in parts]
-    held = [[p.start, p.rows, p.digests] for p, (first, last) in zip(parts, ends, strict=True) if first < last]
-    digest = _digest(np.frombuffer(json.dumps(held, sort_keys=True).encode(), np.uint8))
-    return f"generation {view.gen} (digest {digest})"
-
-
-def difference(was: dict[str, Any], now: dict[str, Any]) -> str | None:
-    """The first thing that differs, in words; None if nothing does."""
-    for name in {**now, **was}:
-        if was.get(name) != now.get(name):
-            return f"{name} was {_shown(was.get(name))}, now {_shown(now.get(name))}"
-    return None
-
-
-def _shown(value: Any) -> str:
-    text = "none" if value is None else value if isinstance(value, str) else json.dumps(value, default=str)
-    return text if len(text) <= 200 else text[:199] + "…"
 
 
 class Keeper:
@@ -163,7 +102,7 @@ class Keeper:
 
     # ---------------------------------------------------------------- in
 
-    def take_up(self, *, replace: bool, warn: Callable[[str], None]) -> Run | None:
+    def restore(self, *, replace: bool, warn: Callable[[str], None]) -> Run | None:
         """Where the run in this folder stopped, its tensors put in place; None to begin at step 0.
 
         Raises BadInput if it is another run's and not to be replaced. A file that is damaged is told to ``warn``.

@@ -9,19 +9,18 @@ import io
 import json
 import os
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
-import torch
-
-from nsdata.disk import need, refused, short
-from nsdata.durable import sync_path, sync_way
-from nsdata.errors import BadInput, Conflict, NsdataError
-from nsdata.objects import replaced
+from nsdata.errors import BadInput, Conflict
+from nsdata.storage.address import replaced
+from nsdata.storage.durable import sync_way
+from nsdata.storage.space import need
 from training.config import TrainConfig
+from training.files import write_whole, writing
 
 if TYPE_CHECKING:
     from training.data import Split
@@ -73,17 +72,6 @@ def held(folder: Path) -> Iterator[None]:
         os.close(descriptor)  # the file stays: removing a lock file that another process has opened breaks the lock
 
 
-@contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """A run folder that cannot be written is the disk's failure, not a defect of ours."""
-    try:
-        yield
-    except OSError as error:
-        if isinstance(error, NsdataError):
-            raise
-        raise refused(folder, error, what="the run folder") from error
-
-
 def need_room(folder: Path, parameters: int) -> None:
     """Raises StorageFailed where the disk has no room for a run's files; those of an interrupted run are replaced.
 
@@ -100,39 +88,8 @@ def refuse_finished(folder: Path, replace: bool) -> None:
         raise BadInput(f"The folder {folder} holds a finished run.", f"nsdata train … --out {folder}-2, or --replace")
 
 
-def write_whole(path: Path, write: Callable[[IO[bytes]], None]) -> None:
-    """Writes a file whole or not at all: a temporary one, made durable, then renamed over ``path``."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with part.open("wb") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-            if (wrote := os.fstat(file.fileno()).st_size) != (meant := file.tell()):
-                raise short(path, wrote, meant)
-        os.replace(part, path)
-        sync_path(str(path.parent))  # the name is durable too, before the store's log tells of it
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def write_tensors(path: Path, content: dict[str, Any]) -> None:
-    """A file of tensors and plain values, whole or not at all; ``torch.load(weights_only=True)`` reads it."""
-
-    def write(file: IO[bytes]) -> None:
-        try:
-            torch.save(content, file)
-        except RuntimeError as error:  # how torch reports a full disk; asked now, while the file still takes its room
-            said = str(error).splitlines()[0]
-            if "enforce fail" in said or "unexpected pos" in said:
-                said = f"{path.name} ended short; was the disk full for a moment?"
-            raise refused(path.parent, OSError(said), what="the run folder") from error
-
-    write_whole(path, write)
-
-
 def write_metrics(folder: Path, rows: list[Row]) -> None:
-    """metrics.csv, anew."""
+    """metrics.csv, again."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, FIELDS)
     writer.writeheader()

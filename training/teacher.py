@@ -11,15 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from nsdata import Store, generation
-from nsdata.classes import whole_number
-from nsdata.codec import Codec
-from nsdata.coverage import to_label
+from nsdata import Store
+from nsdata.arguments import whole_number
 from nsdata.errors import BadInput, BadLabels, ModelError
-from nsdata.objects import checkpoint
+from nsdata.labels import labelling
+from nsdata.labels.codec import Codec
+from nsdata.labels.eligibility import to_label
 from nsdata.progress import Note, Progress, silent, unheard
-from nsdata.stream import stream
-from nsdata.table import Table
+from nsdata.storage.address import checkpoint
+from nsdata.streaming.stream import stream
+from nsdata.versions.table import Table
 from training import models, noise, probe, provenance, workers
 from training.models import LoadedModel
 
@@ -70,7 +71,7 @@ def label(
     teacher:     a model, the path of its checkpoint or run folder, or what ``train`` returned; None = model
                  gen - 1 of the store, whose checkpoint must be the one that was recorded.
     temperature: of the softmax: below 1 sharpens (official ``teacher_softmax_temp``).
-    top:         keep only the ``top`` largest probabilities and the mass of the rest (nsdata.codec); None = all.
+    top:         keep only the ``top`` largest probabilities and the mass of the rest (nsdata.labels.codec); None = all.
     max_kl:      with ``top``: refuse to seal above this mean KL divergence from the dense soft labels, in nats.
     replace:     write a sealed generation again, as a new version of it.
     extend:      label the images that came in after a generation was sealed, with the same teacher.
@@ -88,18 +89,18 @@ def label(
     _check_numbers(temperature, batch_size, max_kl)
     gen, codec, worker = whole_number("gen", gen), Codec.of(top, len(store.classes)), workers.here()
     if worker.rank == 0:
-        generation.check_order(store.refresh(), gen, replace, extend)
+        labelling.check_order(store.refresh(), gen, replace, extend)
     model = find_teacher(store, gen, teacher)
     model.check_classes(store.classes)
     target = models.pick_device(worker.device(device))
     identity = provenance.identity(model, temperature, batch_size, target, codec)
     if worker.rank == 0:
-        run = generation.begin(store, gen, identity, replace=replace, extend=extend, on_note=on_note)
+        run = labelling.begin(store, gen, identity, replace=replace, extend=extend, on_note=on_note)
         if not force:  # also where a run goes on: it may have begun with --force
             probe.check(store, model.to(target), run.rows)
-        worker.tell(run.name)
+        worker.broadcast(run.name)
     else:
-        run = generation.join(store, worker.hear(), identity)
+        run = labelling.join(store, worker.receive(), identity)
     began, resumed = time.monotonic(), run.done
     fresh = _work(run, worker, model.to(target), batch_size, temperature, max_kl, on_progress)
     if worker.rank == 0:
@@ -114,7 +115,7 @@ def label(
         images=run.rows,
         resumed=resumed,
         fresh=fresh,
-        later=generation.unlabelled_rows(store.state, sealed),
+        later=labelling.unlabelled_rows(store.state, sealed),
         seconds=time.monotonic() - began,
         summary=sealed.summary,
         teacher=model,
@@ -122,7 +123,7 @@ def label(
 
 
 def _work(
-    run: generation.Run,
+    run: labelling.Run,
     worker: workers.Worker,
     model: LoadedModel,
     batch_size: int,
@@ -133,7 +134,7 @@ def _work(
     """Label the parts that fall to this worker, until the run is whole. Returns how many images it labelled."""
     began, before, fresh, lost = time.monotonic(), run.done, 0, Loss(max_kl)
     for part in run.open_parts(worker.rank, worker.world):
-        with generation.PartWriter(part) as writer:
+        with labelling.PartWriter(part) as writer:
             for soft in _soft_labels(run.store.table, part.pending, batch_size, model, temperature):
                 lost.add(writer.write(soft))
                 fresh += len(soft)
@@ -205,10 +206,10 @@ def _too_lossy(mean: float, most: float, what: str) -> BadLabels:
     )
 
 
-def _await_seal(run: generation.Run) -> int:
+def _await_seal(run: labelling.Run) -> int:
     """Wait until the worker of rank 0 has sealed the run. Should it fail, the launcher ends this process too."""
     while (event := run.sealed()) is None:
-        time.sleep(generation.POLL_SECONDS)
+        time.sleep(labelling.POLL_SECONDS)
     return event
 
 
@@ -255,7 +256,7 @@ def estimate(
     Raises what ``label`` raises.
     """
     codec = Codec.of(top, len(store.classes))
-    generation.check_order(store, gen, replace, extend)
+    labelling.check_order(store, gen, replace, extend)
     model = find_teacher(store, gen, teacher)
     model.check_classes(store.classes)
     model.to(models.pick_device(device))

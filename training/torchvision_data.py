@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from nsdata import Store
-from nsdata.errors import BadInput, listed
-from nsdata.imported import Imported
+from nsdata.errors import BadInput
 from nsdata.importers.item import Item
+from nsdata.importers.result import Imported
+from nsdata.text import listed
 
 # how each data set names its parts: (our split, labelled, arguments)
 _PARTS: dict[str, list[tuple[str, bool, dict[str, Any]]]] = {
@@ -60,7 +61,7 @@ def import_dataset(
 def _items(
     store: Store, name: str, root: str | Path, split: str, labelled: bool, arguments: dict[str, Any]
 ) -> Iterator[Item]:
-    from nsdata.decode import array_id, encode_array
+    from nsdata.images.identity import array_id, encode_array
 
     data = _open(name, root, arguments)
     number = _numbers(data, name, store.classes) if labelled else {}

@@ -16,14 +16,15 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from nsdata import View
-from nsdata.crops import named
-from nsdata.decode import pixels
-from nsdata.decoding import decode_into
 from nsdata.errors import BadImage, BadInput
-from nsdata.labels import Labels
-from nsdata.pictures import undecodable
-from nsdata.remote import is_bucket
-from nsdata.table import Readers, Table
+from nsdata.images.crops import named
+from nsdata.images.decoder import decode_into
+from nsdata.images.pillow import pixels
+from nsdata.labels.labels import Labels
+from nsdata.storage.buckets import is_bucket
+from nsdata.streaming.assembly import undecodable
+from nsdata.versions.readers import Readers
+from nsdata.versions.table import Table
 from training.device import as_tensor
 
 

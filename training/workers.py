@@ -1,8 +1,8 @@
 """Which worker this process is, as PyTorch's launcher tells it: ``torchrun --no-python nsdata label --gen 2``.
 
 Nothing is launched, elected or counted here. Rank 0 tells the others, through the launcher's own key-value store, which
-run to join; from then on workers meet in the dataset store alone (see nsdata.generation), so no process group is needed
-and a rank that dies leaves nothing hanging: torchrun ends the others.
+run to join; from then on workers meet in the dataset store alone (see nsdata.labels.labelling), so no process group is
+needed and a rank that dies leaves nothing hanging: torchrun ends the others.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ class Worker:
     world: int = 1
     local: int = 0
 
-    def tell(self, run: str) -> None:
+    def broadcast(self, run: str) -> None:
         """Rank 0: which run the others should join."""
         if self.world > 1:
             self._meeting().set(_KEY, run)
 
-    def hear(self) -> str:
+    def receive(self) -> str:
         """The others: which run rank 0 began. Waits for it; should rank 0 fail, the launcher ends this process."""
         meeting = self._meeting()
         try:

@@ -1,5 +1,5 @@
 """FFCV: one file, a pipeline that numba compiles. Photographs keep their own JPEG bytes, which its stock field would
-encode anew; small pictures are stored as pixels, as its CIFAR example does.
+encode again; small pictures are stored as pixels, as its CIFAR example does.
 """
 
 from __future__ import annotations

@@ -17,15 +17,16 @@ from benchmarks.peers.workload import THRESHOLD, Array, Workload
 
 def convert(work: Workload, folder: Path) -> None:
     """A store of the pictures without people's labels, with the teacher's as generation 1, sealed."""
-    from nsdata import Store, generation
+    from nsdata import Store
     from nsdata.importers import Item
+    from nsdata.labels import labelling
 
     store = Store.create(folder / "lake", [f"{k:04d}" for k in range(work.classes)])
     store.add_items(lambda: [Item(p, Path(p).read_bytes(), None, "train") for p in work.paths], source="benchmark")
     assert len(store) == len(work.pseudo), "the store refused pictures of the workload"
-    run = generation.begin(store, 1, {"teacher_sha256": "synthetic"})
+    run = labelling.begin(store, 1, {"teacher_sha256": "synthetic"})
     for part in run.parts:
-        with generation.PartWriter(part) as writer:
+        with labelling.PartWriter(part) as writer:
             for rows in np.array_split(part.pending, -(-len(part.pending) // 256)):
                 writer.write(work.probabilities[rows])
     run.seal({})
@@ -69,9 +70,9 @@ def _cached(work: Workload, folder: Path) -> Epochs:
 
 def _decoder_alone(work: Workload, folder: Path) -> Epochs:
     """nsdata's own decoder on bytes in memory: the difference to ours is what store, soft labels and order cost."""
-    from nsdata.containers import header
-    from nsdata.crops import random_resized, whole
-    from nsdata.decoding import decode_into
+    from nsdata.images.crops import random_resized, whole
+    from nsdata.images.decoder import decode_into
+    from nsdata.images.headers import header
 
     blobs, soft = work.blobs(), work.soft
     heads = [header(data) for data in blobs]
@@ -92,5 +93,5 @@ ENTRIES = [
     Entry("nsdata", "ours", ("nsdata",), _photos, convert, "nsdata", "P"),
     Entry("nsdata", "ours", ("nsdata",), _small, convert, "nsdata", "C"),
     Entry("nsdata, decoded pictures kept", "ours", ("nsdata",), _cached, convert, "nsdata", "C"),
-    Entry("nsdata's decoder, bytes in memory", "limit", ("nsdata.decoding",), _decoder_alone),
+    Entry("nsdata's decoder, bytes in memory", "limit", ("nsdata.images.decoder",), _decoder_alone),
 ]

@@ -124,10 +124,11 @@ class Workload:
 
 def make(folder: Path, name: str, pictures: Iterable[tuple[str, bytes]], samples: int, seed: int = 0) -> Workload:
     """Write a workload whose epoch has about ``samples`` entries, without the pictures that nsdata would not import."""
-    from nsdata.containers import header
-    from nsdata.decode import content_id, picture
+    from nsdata.arithmetic.selection import balanced, confident
     from nsdata.errors import BadImage
-    from nsdata.select import balanced, confident
+    from nsdata.images.headers import header
+    from nsdata.images.identity import content_id
+    from nsdata.images.pillow import picture
 
     ids: dict[bytes, bytes] = {}
     colours: list[Array] = []

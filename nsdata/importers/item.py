@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nsdata.classes import whole_number
+from nsdata.arguments import whole_number
 from nsdata.errors import BadInput
 from nsdata.schema import ID_BYTES, NO_LABEL, SPLITS
 

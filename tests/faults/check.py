@@ -65,21 +65,21 @@ def signature(lake: str) -> Signature | None:
 
 def history(lake: str) -> list[str]:
     """The digests of the events, oldest first, the chain checked."""
-    from nsdata.log import Anchor, Log
-    from nsdata.objects import Objects
+    from nsdata.log.events import Anchor, Log
+    from nsdata.storage.objects import Objects
 
     return [event.digest for event in Log(Objects(lake)).after(Anchor())]
 
 
 def committed(lake: str) -> dict[str, int]:
     """Rows committed of each part of each labelling run that was begun, by the part's name."""
-    from nsdata import generation
+    from nsdata.labels import labelling
     from nsdata.store import Store
 
     done: dict[str, int] = {}
     for run in sorted(Path(lake).glob("labels/*/run.json")):
         record = json.loads(run.read_bytes())
-        opened = generation._opened(Store.open(lake), f"labels/{run.parent.name}", record)
+        opened = labelling._opened(Store.open(lake), f"labels/{run.parent.name}", record)
         done |= {part.name: part.done for part in opened.parts}
     return done
 
@@ -122,7 +122,7 @@ def look(
     if written:
         found["signature"]["written"] = beside(written)
     if verify:
-        from nsdata import verify as verifying
+        from nsdata.verify import run as verifying
 
         reader = verifying.Examiner  # for a store in memory it reads in this process: a kill is no damage
         verifying.Examiner = lambda url: reader("mem://")  # type: ignore[misc,assignment]

@@ -86,7 +86,7 @@ def mild(durable: Tree, now: Tree, draw: random.Random) -> Tree:
 
 
 def build(tree: Tree, target: Path) -> None:
-    """Make the folder anew."""
+    """Make the folder again."""
     _build(tree, tree.root, target)
 
 

@@ -23,8 +23,10 @@ SECONDS = 60.0  # after which a command hangs
 LEFT = [0, 0, 0, 4096, 16_384, 65_536]  # bytes that a moment leaves
 WRITES = {"put-new", "put", "publish", "open-writer", "append", "commit", "sync", "inventory", "begin-piece", "rewrite"}
 LIMIT = 2048  # bytes: a process that can write nothing at all cannot say so either
-MARGIN = 1 << 20  # that a command wants to see free beside what it will write (nsdata.disk.LEAST)
-UNAWARE = {"settings": {"nsdata.disk:LEAST": -(1 << 50)}}  # it sees room: another process takes it the moment after
+MARGIN = 1 << 20  # that a command wants to see free beside what it will write (nsdata.storage.space.LEAST)
+UNAWARE = {
+    "settings": {"nsdata.storage.space:LEAST": -(1 << 50)}
+}  # it sees room: another process takes it the moment after
 
 
 @dataclass

@@ -16,8 +16,9 @@ def race(url: str, rounds: int, tally: Tally, seed: int = 0) -> None:
     """
     import numpy as np
 
-    from nsdata import Store, generation
+    from nsdata import Store
     from nsdata.errors import Conflict
+    from nsdata.labels import labelling
 
     draw = random.Random(seed)
     store = Store.create(url, ["a", "b"])
@@ -25,15 +26,15 @@ def race(url: str, rounds: int, tally: Tally, seed: int = 0) -> None:
     for number in range(rounds):
         runs = []
         for who in "xy":
-            run = generation.begin(Store.open(url), 1, {"teacher_sha256": f"{who}{number:07d}"}, replace=number > 0)
+            run = labelling.begin(Store.open(url), 1, {"teacher_sha256": f"{who}{number:07d}"}, replace=number > 0)
             for part in run.parts:
-                with generation.PartWriter(part) as writer:
+                with labelling.PartWriter(part) as writer:
                     writer.write(np.asarray([[1, 0] if who == "x" else [0, 1]] * part.rows, np.float32))
             runs.append(run)
         draw.shuffle(runs)
         barrier, ended = threading.Barrier(2), {}
 
-        def seal(run: generation.Run, barrier: threading.Barrier = barrier, ended: dict[str, object] = ended) -> None:
+        def seal(run: labelling.Run, barrier: threading.Barrier = barrier, ended: dict[str, object] = ended) -> None:
             barrier.wait()
             try:
                 ended[run.name] = run.seal({})

@@ -45,7 +45,8 @@ def _warm() -> None:
     """Import what the commands import; not the engine, which starts threads when it is loaded."""
     for name in (
         "numpy", "PIL.Image", "torch", "timm", "torchvision", "cli.app", "cli.render",
-        "nsdata.store", "nsdata.verify", "nsdata.ingest", "nsdata.generation", "nsdata.view", "nsdata.select",
+        "nsdata.store", "nsdata.verify.run", "nsdata.importers.ingest", "nsdata.labels.labelling", "nsdata.views.view",
+        "nsdata.arithmetic.selection",
         "training.loop", "training.teacher", "training.probe", "training.selection",
     ):  # fmt: skip
         importlib.import_module(name)

@@ -32,34 +32,34 @@ from typing import Any
 from . import disks, durable
 
 STEPS = {
-    "put-new": "nsdata.objects:Objects.put_new",
-    "put": "nsdata.objects:Objects.put",
-    "delete-file": "nsdata.objects:Objects.delete",
-    "publish": "nsdata.log:Log.put",
-    "head": "nsdata.log:Log.put_head",
-    "checkpoint": "nsdata.history:History.write_checkpoint",
-    "open-writer": "nsdata.engine:Writer.__init__",
-    "append": "nsdata.engine:Writer.append",
-    "commit": "nsdata.engine:Writer.commit",
-    "sync": "nsdata.engine:sync",
-    "delete": "nsdata.engine:delete",
-    "inventory": "nsdata.inventory:finish",
-    "begin-piece": "nsdata.staging:StagedPart.begin_piece",
-    "drop-piece": "nsdata.staging:StagedPart.drop",
-    "seal": "nsdata.generation:Run.seal",
-    "rewrite": "nsdata.purge:rewrite",
-    "write-tensors": "training.run_folder:write_tensors",
+    "put-new": "nsdata.storage.objects:Objects.put_new",
+    "put": "nsdata.storage.objects:Objects.put",
+    "delete-file": "nsdata.storage.objects:Objects.delete",
+    "publish": "nsdata.log.events:Log.put",
+    "head": "nsdata.log.events:Log.put_head",
+    "checkpoint": "nsdata.log.history:History.write_checkpoint",
+    "open-writer": "nsdata.storage.writing:Writer.__init__",
+    "append": "nsdata.storage.writing:Writer.append",
+    "commit": "nsdata.storage.writing:Writer.commit",
+    "sync": "nsdata.storage.engine:sync",
+    "delete": "nsdata.storage.engine:delete",
+    "inventory": "nsdata.storage.inventory:finish",
+    "begin-piece": "nsdata.labels.staging:StagedPart.begin_piece",
+    "drop-piece": "nsdata.labels.staging:StagedPart.drop",
+    "seal": "nsdata.labels.labelling:Run.seal",
+    "rewrite": "nsdata.maintenance.purge:rewrite",
+    "write-tensors": "training.files:write_tensors",
     "rename": "os:replace",
     "unlink": "os:unlink",
 }
 
 SETTINGS = {  # so that a store of 150 images has many commits, parts and checkpoints
-    "nsdata.staging:COMMIT_SECONDS": -1.0,
-    "nsdata.ingest:_SECONDS": -1.0,
-    "nsdata.ingest:_ROWS": 16,
-    "nsdata.history:EVERY": 4,
-    "nsdata.generation:POLL_SECONDS": 0.05,
-    "nsdata.generation:STALLED_SECONDS": 3.0,
+    "nsdata.labels.staging:COMMIT_SECONDS": -1.0,
+    "nsdata.importers.intake:_SECONDS": -1.0,
+    "nsdata.importers.intake:_ROWS": 16,
+    "nsdata.log.history:EVERY": 4,
+    "nsdata.labels.labelling:POLL_SECONDS": 0.05,
+    "nsdata.labels.labelling:STALLED_SECONDS": 3.0,
 }
 
 _passed: Counter[str] = Counter()
@@ -85,7 +85,7 @@ def install(hook: dict[str, Any]) -> None:
             owner = getattr(owner, part)
         _wrap(owner, name, functools.partial(_pass, hook, step))
     for module in ("training.resume", "training.models"):  # took the name when they were imported
-        wrapped: Any = importlib.import_module("training.run_folder").write_tensors
+        wrapped: Any = importlib.import_module("training.files").write_tensors
         importlib.import_module(module).write_tensors = wrapped  # type: ignore[attr-defined]
     if "spy" in hook:
         _spy(hook["spy"])
@@ -155,7 +155,7 @@ def _pass(hook: dict[str, Any], step: str, phase: str) -> Path | None:
 
 def _spy(path: str) -> None:
     """Tell what is labelled before it is, and what is committed after it was."""
-    from nsdata.staging import PartWriter
+    from nsdata.labels.staging import PartWriter
 
     write, commit = PartWriter.write, PartWriter.commit
 
@@ -175,7 +175,7 @@ def _spy(path: str) -> None:
 
 def slow(seconds: float) -> None:
     """Let each batch that this process labels take so much longer."""
-    from nsdata.staging import PartWriter
+    from nsdata.labels.staging import PartWriter
 
     write = PartWriter.write
 

@@ -189,7 +189,7 @@ def _save(image: object, path: Path) -> None:
 
 
 def _damaged(workspace: Path) -> None:
-    """A backup, then damage of three kinds that a repair mends with its help."""
+    """A backup, then damage of three kinds that a repair repairs with its help."""
     lake = workspace / "lake"
     shutil.copytree(lake, workspace / "backup")
     (lake / "log" / "HEAD").unlink()

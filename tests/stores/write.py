@@ -29,11 +29,11 @@ import nsdata.log
 import training
 import training.provenance
 from nsdata import Store
-from nsdata.decode import encode_array
-from nsdata.fold import Fold
-from nsdata.history import History
-from nsdata.objects import Objects
+from nsdata.images.identity import encode_array
+from nsdata.log.history import History
+from nsdata.log.replay import Fold
 from nsdata.schema import FORMAT
+from nsdata.storage.objects import Objects
 from training import TrainConfig, models
 
 from .figures import figures
@@ -131,7 +131,7 @@ def config(steps: int) -> TrainConfig:
 
 @contextmanager
 def nobody() -> Iterator[None]:
-    """No user, machine or checkout, a clock that begins anew, and chance that is the same every time."""
+    """No user, machine or checkout, a clock that begins again, and chance that is the same every time."""
     draw, clock = random.Random(FORMAT), iter(range(10**9))
     begin, save = datetime(2026, 1, 1, tzinfo=UTC), models.save
 
@@ -153,7 +153,7 @@ def nobody() -> Iterator[None]:
             (socket, "gethostname", lambda: "example"),
             (platform, "processor", lambda: "cpu"),
             (uuid, "uuid4", lambda: uuid.UUID(int=draw.getrandbits(128), version=4)),
-            (nsdata.log, "datetime", Clock),
+            (nsdata.log.events, "datetime", Clock),
             (training.provenance, "_code_version", lambda: None),
             (models, "save", small),
         ):

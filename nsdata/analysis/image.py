@@ -1,0 +1,102 @@
+"""What is known of one image, one generation, one store: plain rows for the terminal, HTML for notebooks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nsdata.arithmetic.ids import hexes
+from nsdata.labels.labels import of_generation
+from nsdata.schema import SPLITS
+from nsdata.text import to_html
+
+if TYPE_CHECKING:
+    from nsdata.versions.handle import Handle
+
+
+@dataclass(frozen=True)
+class Said:
+    """What one generation's teacher said of an image. ``top``: (class, probability), most probable first."""
+
+    gen: int
+    pseudo: str
+    confidence: float
+    top: list[tuple[str, float]]
+
+
+@dataclass(frozen=True)
+class Card:
+    """One image: where it came from, what people said (oldest first), what each generation said."""
+
+    id: str
+    row: int
+    source: str
+    split: str
+    width: int
+    height: int
+    bytes: int
+    label: str | None
+    people: list[dict[str, Any]]
+    generations: list[Said]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON."""
+        said = [{"gen": s.gen, "pseudo": s.pseudo, "confidence": s.confidence, "top": s.top} for s in self.generations]
+        return {**{k: v for k, v in self.__dict__.items() if k != "generations"}, "generations": said}
+
+    def _repr_html_(self) -> str:
+        rows = [(key, str(getattr(self, key))) for key in ("id", "source", "split", "label")]
+        rows += [(f"generation {s.gen}", f"{s.pseudo} {s.confidence:.3f}") for s in self.generations]
+        return to_html(rows)
+
+
+def card(store: Handle, prefix: str) -> Card:
+    """See Store.image."""
+    table = store.table
+    row = table.row_of(prefix)
+    one = np.asarray([row])
+    label = int(table.label[row])
+    return Card(
+        id=hexes(table.ids[one])[0],
+        row=row,
+        source=table.sources([row])[0],
+        split=SPLITS[int(table.split[row])],
+        width=int(table.width[row]),
+        height=int(table.height[row]),
+        bytes=len(table.blobs(one)[0]),
+        label=store.classes[label] if label >= 0 else None,
+        people=_people(store, row),
+        generations=[said for gen in sorted(store.state.generations) if (said := _said(store, gen, row))],
+    )
+
+
+def _people(store: Handle, row: int) -> list[dict[str, Any]]:
+    """What people said of an image, oldest first: at import, then by relabelling."""
+    said: list[dict[str, Any]] = []
+    first = int(store.table.imported_label[row])
+    if first >= 0:
+        segment = next(s for s in store.state.segments if s.start <= row < s.start + s.rows)
+        said.append({"label": store.classes[first], "version": segment.event, "by": "import"})
+    by = {batch.event: batch.by for batch in store.state.people}
+    rows, labels, events = store.table.people
+    for place in np.flatnonzero(rows == row):
+        name = store.classes[labels[place]] if labels[place] >= 0 else None
+        said.append({"label": name, "version": int(events[place]), "by": by[int(events[place])]})
+    return said
+
+
+def _said(store: Handle, gen: int, row: int) -> Said | None:
+    labels = of_generation(store, gen)
+    pseudo = int(labels.all_pseudo[row])
+    if pseudo < 0:
+        return None
+    soft = labels.take(np.asarray([row]))[0].astype(np.float64)
+    best = np.argsort(-soft, kind="stable")[:5]
+    return Said(
+        gen,
+        store.classes[pseudo],
+        float(labels.all_confidence[row]),
+        [(store.classes[k], float(soft[k])) for k in best],
+    )

@@ -1,0 +1,47 @@
+"""The two sides of a diff, read from two versions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsdata.analysis.diff import Diff, Side, compare
+from nsdata.labels.labels import of_generation
+
+if TYPE_CHECKING:
+    from nsdata.versions.handle import Handle
+
+
+def diff(store: Handle, a: int | str, b: int | str) -> Diff:
+    """See Store.diff. Each side shows the newest generation that its version has."""
+    return compare(_side(store, a), _side(store, b), store.classes)
+
+
+def _side(store: Handle, version: int | str) -> Side:
+    at = store.at(version)
+    table = at.table
+    rows = None if bool(table.visible.all()) else np.flatnonzero(table.visible)  # None: all, and nothing is copied
+    gen = max(at.state.generations, default=None)
+    labels = None if gen is None else of_generation(at, gen)
+
+    def seen(values: NDArray[Any]) -> NDArray[Any]:
+        return values if rows is None else values[rows]
+
+    def soft(positions: NDArray[np.int64]) -> NDArray[Any]:
+        assert labels is not None
+        wanted = positions if rows is None else rows[positions]
+        first, stop = int(wanted[0]), int(wanted[-1]) + 1
+        if stop - first == len(wanted) and bool((wanted[1:] > wanted[:-1]).all()):  # not one is left out
+            return labels.between(first, stop)
+        return labels.take(wanted)
+
+    return Side(
+        name=str(version),
+        ids=seen(table.ids),
+        label=seen(table.label),
+        pseudo=None if labels is None else seen(labels.all_pseudo),
+        confidence=None if labels is None else seen(labels.all_confidence),
+        soft=None if labels is None else soft,
+    )

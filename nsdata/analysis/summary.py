@@ -1,0 +1,78 @@
+"""The store in a few lines, and as plain JSON."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from nsdata.labels.labels import _stale
+from nsdata.schema import SPLITS
+from nsdata.storage.address import checkpoint, near
+from nsdata.text import Rows
+
+if TYPE_CHECKING:
+    from nsdata.versions.handle import Handle
+
+
+def summary(store: Handle) -> Rows:
+    """The store in a few lines: what ``nsdata show`` prints."""
+    table = store.table
+    visible = table.visible
+    label, split = table.label[visible], table.split[visible]
+    hidden = [f"{count:,} {why}" for why, count in _hidden(store).items() if count]
+    rows: Rows = [
+        ("store", f"{store.url} at version {store.version}"),
+        ("classes", f"{len(store.classes)}: {', '.join(store.classes[:12])}{' …' if len(store.classes) > 12 else ''}"),
+        ("images", f"{int(visible.sum()):,}" + (f" ({', '.join(hidden)})" if hidden else "")),
+    ]
+    for code, name in enumerate(SPLITS):
+        inside = split == code
+        if inside.any():
+            known = int((label[inside] >= 0).sum())
+            rows.append((f"  {name}", f"{int(inside.sum()):,} · {known:,} labelled, {int(inside.sum()) - known:,} not"))
+    for gen, model in sorted(store.state.models.items()):
+        accuracy = "val not measured" if model.val_accuracy is None else f"val {100 * model.val_accuracy:.1f} %"
+        where = near(checkpoint(store.url, model.path, model.sha256))
+        rows.append((f"model {gen}", f"{model.name} · {accuracy} · sha256 {model.sha256[:8]} · {where}"))
+    for gen, generation in sorted(store.state.generations.items()):
+        s = generation.summary
+        rows.append(
+            (f"gen-{gen}", f"{generation.rows:,} images · confidence mean {s['confidence_mean'] or 0:.2f} · "
+             f"{s['at_least_0.9']:,} ≥ 0.9 · {s['below_0.3']:,} < 0.3" + _stale(generation))
+        )  # fmt: skip
+    for view in store.state.views.values():
+        gen = view.recipe["gen"]
+        of = "people's labels" if gen is None else f"generation {gen}"
+        rows.append((f"view {view.name}", f"{view.rows:,} rows of {of}"))
+    return rows
+
+
+def facts(store: Handle) -> dict[str, Any]:
+    """The store as plain JSON: what ``nsdata show --json`` prints."""
+    table = store.table
+    label, split = table.label[table.visible], table.split[table.visible]
+    return {
+        "store": store.url,
+        "version": store.version,
+        "classes": list(store.classes),
+        "images": len(store),
+        **_hidden(store),
+        "splits": {
+            name: {"images": int((split == code).sum()), "labelled": int(((split == code) & (label >= 0)).sum())}
+            for code, name in enumerate(SPLITS)
+        },
+        "models": {gen: asdict(model) for gen, model in store.models.items()},
+        "generations": {
+            gen: {"version": g.event, "images": g.rows, "stale": g.stale, **g.summary}
+            for gen, g in store.generations.items()
+        },
+        "views": {name: {"rows": view.rows, "recipe": view.recipe} for name, view in store.views.items()},
+        "tags": store.tags,
+    }
+
+
+def _hidden(store: Handle) -> dict[str, int]:
+    """Images that nobody sees: removed by a person, or undone with their import."""
+    state = store.state
+    undone = sum(segment.rows for segment in state.segments if segment.event in state.undone)
+    return {"removed": len(store.table) - len(store) - undone, "undone": undone}

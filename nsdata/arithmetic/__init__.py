@@ -1,0 +1,1 @@
+"""Pure numpy on ids and rows: no storage, no pictures, no words."""

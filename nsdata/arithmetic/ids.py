@@ -1,0 +1,49 @@
+"""Ids as people write them and as numpy compares them, and digests of columns.
+
+An id is 16 bytes; n ids are an (n, 16) uint8 array.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsdata.errors import BadInput
+
+Array = NDArray[Any]
+
+
+def hexes(ids: Array) -> list[str]:
+    """Ids as people write them: (n, 16) uint8 -> n lower-case hex strings."""
+    text = np.ascontiguousarray(ids, np.uint8).tobytes().hex()
+    return [text[i : i + 32] for i in range(0, len(text), 32)]
+
+
+def from_hex(ids: Sequence[str]) -> Array:
+    """Whole hex ids -> (n, 16) uint8. Raises BadInput for anything else."""
+    for text in ids:
+        if len(text) != 32 or any(c not in "0123456789abcdef" for c in text):
+            raise BadInput(f"{text!r} is not a whole image id: 32 lower-case hexadecimal digits are expected.")
+    return np.frombuffer(bytes.fromhex("".join(ids)), np.uint8).reshape(-1, 16)
+
+
+def whole(ids: Array) -> Array:
+    """(n, 16) uint8 as (n,) byte strings that compare as the ids do.
+
+    numpy drops trailing zero bytes when it compares "S16", which keeps both order and equality of fixed-length ids.
+    """
+    return np.ascontiguousarray(ids, np.uint8).view("S16").reshape(-1)
+
+
+def text_bytes(texts: Iterable[str | None]) -> bytes:
+    """Texts as their digest sees them: each with a zero byte behind it."""
+    return b"".join((text or "").encode() + b"\0" for text in texts)
+
+
+def digest(values: np.ndarray[Any, Any]) -> str:
+    """BLAKE2b-128 of an array's bytes, in hex."""
+    return hashlib.blake2b(np.ascontiguousarray(values).tobytes(), digest_size=16).hexdigest()

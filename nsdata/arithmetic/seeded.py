@@ -1,0 +1,126 @@
+"""Chance: 64 bits for every (seed, image), and the rows that are drawn by them, without a generator of any library.
+
+Legend: n rows given, m of them, K classes; pseudo_n, confidence_n and ids_n16 as in ``select``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsdata.arithmetic.sorting import Ids, Positions, blocks, by_id, id_halves, ids_at, sort_packed, spans
+from nsdata.errors import BadInput
+
+_MASK = (1 << 64) - 1
+_HIGHEST = 2.0**32  # above all high halves of lots
+_GOLDEN = 0x9E3779B97F4A7C15  # splitmix64's increment and its two multipliers
+_MULTIPLY_1 = 0xBF58476D1CE4E5B9
+_MULTIPLY_2 = 0x94D049BB133111EB
+
+
+def mix(seed: int, epoch: int, rows: NDArray[Any], copies: NDArray[Any] | int = 0) -> NDArray[np.uint64]:
+    """64 well-mixed bits per (seed, epoch, row, copy): the key of a shuffle, the seed of an image's noise.
+
+    seed, epoch: 0 … 2**64-1. rows: (n,) integers. copies: (n,) integers or one for all. Returns (n,) uint64.
+    Each of the four is absorbed in turn by splitmix64's finaliser (Steele, Lea & Flood 2014), written out
+    here so that no release of any library can change what a saved view or a resumed run means.
+    """
+    for name, value in (("seed", seed), ("epoch", epoch)):
+        if not 0 <= value <= _MASK:
+            raise BadInput(f"The {name} is {value}; it must be 0 or more and fit 64 bits.")
+    state = _finalise_int((_finalise_int(int(seed)) ^ int(epoch)) & _MASK)
+    rows_n = np.atleast_1d(rows).astype(np.uint64)
+    mixed_n = _finalise(rows_n ^ np.uint64(state))
+    if isinstance(copies, np.ndarray):
+        return _finalise(mixed_n ^ copies.astype(np.uint64))
+    return _finalise(mixed_n ^ np.uint64(copies & _MASK))
+
+
+def hashes_of(rows: Positions, ids_n16: Ids, seed: int) -> NDArray[np.uint64]:
+    """The lots (m,) uint64 that the ids at these m ascending positions draw for this seed."""
+    return mix(seed, 0, *id_halves(ids_at(ids_n16, rows)))
+
+
+def drawn(
+    pseudo_n: NDArray[np.int32],
+    confidence_n: NDArray[np.float32],
+    ids_n16: Ids,
+    counts_K: NDArray[np.int64],
+    sizes_K: NDArray[np.int64],
+    seed: int,
+) -> Positions:
+    """Positions of ``counts_K`` rows of each class: the first by (lot, id). No ids are read of classes with a 0.
+
+    Lots are even, so few lie below a bound that is a little above the one expected. Only those are put in order, of
+    a class that had too few, all: the same rows are drawn.
+    """
+    ample_K = (counts_K + 5 * np.sqrt(counts_K) + 20) / np.maximum(sizes_K, 1)
+    bounds_K = np.where(counts_K > 0, np.minimum(ample_K, 1) * _HIGHEST, 0)
+    while True:
+        rows, lots = _below(bounds_K.astype(np.uint64), pseudo_n, confidence_n, ids_n16, seed)
+        classes = pseudo_n[rows]
+        found_K = np.bincount(classes, minlength=len(counts_K))
+        if not bool((few_K := found_K < counts_K).any()):
+            break
+        bounds_K[few_K] = _HIGHEST
+    order, same = sort_packed(classes, lots)
+    order = by_id(rows[order], same, ids_n16)
+    firsts_K = np.cumsum(found_K) - found_K
+    return order[spans(firsts_K, firsts_K + counts_K, len(order))]
+
+
+def _below(
+    bounds_K: NDArray[np.uint64],
+    pseudo_n: NDArray[np.int32],
+    confidence_n: NDArray[np.float32],
+    ids_n16: Ids,
+    seed: int,
+) -> tuple[Positions, NDArray[np.uint64]]:
+    """Positions of the rows whose lot's high half is below their class's bound, at most 2**32, and these lots."""
+    rows, lots = [np.empty(0, np.int64)], [np.empty(0, np.uint64)]
+    for block in blocks(len(pseudo_n)):
+        classes, sure = pseudo_n[block], confidence_n[block]
+        bounds = bounds_K.take(classes, mode="clip")
+        at = np.flatnonzero((bounds > 0) & (classes >= 0) & (sure == sure))
+        some = hashes_of(at + block.start, ids_n16, seed)
+        kept = np.flatnonzero((some >> np.uint64(32)) < bounds.take(at))
+        rows.append(at[kept] + block.start)
+        lots.append(some[kept])
+    return np.concatenate(rows), np.concatenate(lots)
+
+
+def _finalise(value_n: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """splitmix64's step and finaliser on an array: array arithmetic wraps silently, as it should here."""
+    value_n = value_n + np.uint64(_GOLDEN)
+    value_n ^= value_n >> np.uint64(30)
+    value_n *= np.uint64(_MULTIPLY_1)
+    value_n ^= value_n >> np.uint64(27)
+    value_n *= np.uint64(_MULTIPLY_2)
+    value_n ^= value_n >> np.uint64(31)
+    return value_n
+
+
+def _finalise_int(value: int) -> int:
+    """The same on one Python integer (numpy scalars would warn of the overflow that is meant)."""
+    value = (value + _GOLDEN) & _MASK
+    value = ((value ^ (value >> 30)) * _MULTIPLY_1) & _MASK
+    value = ((value ^ (value >> 27)) * _MULTIPLY_2) & _MASK
+    return value ^ (value >> 31)
+
+
+def seeded_order(rows: NDArray[Any], copies: NDArray[Any] | None = None, *, seed: int, epoch: int = 0) -> Positions:
+    """The permutation that shuffles ``rows`` for this seed and epoch: (n,) int64 positions.
+
+    rows, copies: (n,) integers; a pair (row, copy) should occur once (copies None: all 0). A pair's place
+    depends on nothing but the pair, the seed, the epoch and which other pairs there are: not on input order.
+    Two pairs with the same hash go by (row, copy).
+    """
+    mixed_n = mix(seed, epoch, rows, 0 if copies is None else copies)
+    order = np.argsort(mixed_n)
+    ordered = mixed_n[order]
+    if bool(np.any(ordered[1:] == ordered[:-1])):  # once in 2**64 / n**2 shuffles, and in tests
+        copies_n = np.zeros(len(rows), np.int64) if copies is None else copies
+        order = np.lexsort((copies_n, rows, mixed_n))
+    return order.astype(np.int64, copy=False)

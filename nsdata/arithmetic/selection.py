@@ -1,0 +1,191 @@
+"""Which rows, in which amounts: thresholds, the most confident per class, repeats, seeded orders.
+
+Pure arithmetic on aligned arrays; every function returns *positions* into what it was given, and never looks
+at anything else. Nothing here depends on the random generator of a library, on the number of threads or on
+the order of the input: ties are broken by the image's id, chance is a hash of (seed, id).
+
+Shapes: n rows given, m rows chosen, K classes.
+
+    pseudo_n      (n,) int32    pseudo-label 0…K-1, -1 where the image has none
+    confidence_n  (n,) float32  0 to 1, NaN where the image has none
+    ids_n16       (n, 16) uint8 content hash, or a function that reads some: see ``ordering``
+    positions     (m,) int64    0…n-1, may repeat
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsdata.arithmetic.seeded import drawn, hashes_of
+from nsdata.arithmetic.sorting import Ids, Mask, Positions, blocks, by_id, sort_packed, spans
+from nsdata.arithmetic.sorting import id_halves as id_halves
+from nsdata.errors import BadInput
+
+
+def confident(confidence_n: NDArray[np.float32], minimum: float, maximum: float | None = None) -> Positions:
+    """Positions of the rows with minimum ≤ confidence (≤ maximum), in the order given; NaN never passes."""
+    return np.flatnonzero(is_confident(confidence_n, minimum, maximum)).astype(np.int64, copy=False)
+
+
+def is_confident(confidence_n: NDArray[np.float32], minimum: float, maximum: float | None = None) -> Mask:
+    """(n,) bool: the rows with minimum ≤ confidence (≤ maximum); NaN never passes.
+
+    Compared as float32, as it is stored: a confidence of 0.7 is 0.699999988 in float32 and passes 0.7, which
+    a comparison in float64 denies. ≥ as in the official code (the paper says "higher than").
+    """
+    kept: Mask = confidence_n >= np.float32(minimum)
+    if maximum is not None:
+        kept &= confidence_n <= np.float32(maximum)
+    return kept
+
+
+def top_per_class(
+    pseudo_n: NDArray[np.int32],
+    confidence_n: NDArray[np.float32],
+    ids_n16: Ids,
+    n: int,
+    K: int,
+) -> Positions:
+    """At most ``n`` rows of each class, the most confident; equal confidence goes by id, ascending.
+
+    Returned class by class, most confident first. Rows without a pseudo-label (-1) or confidence (NaN) are
+    never chosen. Raises BadInput for a pseudo-label above K-1 or n < 1.
+    """
+    _at_least_one(n, "the number of rows per class")
+    sizes_K = sizes(pseudo_n, K, confidence_n)
+    return _ranked(*_sorted(pseudo_n, confidence_n, sizes_K), ids_n16, n, sizes_K)
+
+
+def balanced(
+    pseudo_n: NDArray[np.int32],
+    confidence_n: NDArray[np.float32],
+    ids_n16: Ids,
+    per_class: int,
+    K: int,
+    *,
+    seed: int = 0,
+) -> Positions:
+    """Exactly ``per_class`` rows of each class that has any: (per_class × classes with a row,) int64.
+
+    A full class keeps its most confident rows, ties by id (Xie et al. 2020, section 3.2; the official code
+    drops some of them by chance). A short class of n rows is repeated: every row per_class // n times, and
+    per_class % n distinct rows, drawn by the seeded order of their ids, once more (the paper duplicates "at
+    random"; the official code does the same up to coin flips). A class with no row stays empty: the caller
+    says so. Class by class, most confident first, the copies of a row next to each other.
+
+    Which ids are chosen, and how often, depends on the ids and the seed, not on the order of the input.
+    Raises BadInput for a pseudo-label above K-1 or per_class < 1.
+    """
+    _at_least_one(per_class, "the number of rows per class")
+    sizes_K = sizes(pseudo_n, K, confidence_n)
+    whole_K, rest_K = np.divmod(per_class, np.maximum(sizes_K, 1))
+    short_K = (sizes_K > 0) & (sizes_K < per_class)
+    again = None
+    with ThreadPoolExecutor(1, thread_name_prefix="nsdata-select") as pool:  # ids are read by this thread alone
+        sorting = pool.submit(_sorted, pseudo_n, confidence_n, sizes_K)
+        if bool((short_K & (rest_K > 0)).any()):
+            again = np.zeros(len(pseudo_n), np.bool_)
+            again[drawn(pseudo_n, confidence_n, ids_n16, np.where(short_K, rest_K, 0), sizes_K, seed)] = True
+        ranked = _ranked(*sorting.result(), ids_n16, per_class, sizes_K)
+    if not bool(short_K.any()):
+        return ranked
+    times = np.repeat(np.where(short_K, whole_K, 1), np.minimum(sizes_K, per_class))
+    if again is not None:
+        times += again.take(ranked)
+    return np.repeat(ranked, times)
+
+
+def sample(ids_n16: Ids, n: int, *, seed: int, rows: int | None = None) -> Positions:
+    """``n`` distinct rows drawn by the seeded order of their ids, returned in the order of the input.
+
+    The view keeps its order, so that a sample can be taken before or after a sort. Which ids are drawn does
+    not depend on the order of the input. rows: how many there are, where ``ids_n16`` reads them. Raises BadInput
+    for n < 1 or n above the number of rows.
+    """
+    _at_least_one(n, "the size of a sample")
+    if rows is None:
+        assert not callable(ids_n16)
+        rows = len(ids_n16)
+    if n > rows:
+        raise BadInput(f"A sample of {n:,} was asked of {rows:,} rows.")
+    lots = np.empty(rows, np.uint64)
+    for block in blocks(rows):
+        lots[block] = hashes_of(np.arange(block.start, min(block.stop, rows)), ids_n16, seed)
+    order, same = sort_packed(None, lots)
+    return np.sort(by_id(order, same, ids_n16)[:n])
+
+
+def agreeing(pseudo_gn: Sequence[NDArray[np.int32]]) -> Mask:
+    """(n,) bool: the rows on which all these generations have the same pseudo-label (-1 never agrees)."""
+    if not pseudo_gn:
+        raise BadInput("No generation was given to agree.")
+    first = pseudo_gn[0]
+    same: Mask = first >= 0
+    for other in pseudo_gn[1:]:
+        same &= other == first
+    return same
+
+
+def sizes(pseudo_n: NDArray[np.int32], K: int, confidence_n: NDArray[np.float32] | None = None) -> NDArray[np.int64]:
+    """(K,) rows of each class, with ``confidence_n`` those that have one. Raises BadInput for one above K-1."""
+    if len(pseudo_n) and int(pseudo_n.max()) >= K:
+        raise BadInput(f"There is a pseudo-label {int(pseudo_n.max())}; the store has {K} classes, 0…{K - 1}.")
+    sizes_K = np.zeros(K + 1, np.int64)
+    for block in blocks(len(pseudo_n)):
+        classes = pseudo_n[block] + 1
+        if confidence_n is not None and bool((unknown := np.isnan(confidence_n[block])).any()):
+            classes[unknown] = 0
+        sizes_K += np.bincount(classes, minlength=K + 1)
+    return sizes_K[1:]
+
+
+def _sorted(
+    pseudo_n: NDArray[np.int32], confidence_n: NDArray[np.float32], sizes_K: NDArray[np.int64]
+) -> tuple[Positions, Mask]:
+    """Positions by (class, confidence descending), and where one equals the one before; ``sizes_K`` of ``sizes``."""
+    if int(sizes_K.sum()) == len(pseudo_n):
+        return sort_packed(pseudo_n, _descending(confidence_n))
+    rows = np.flatnonzero((pseudo_n >= 0) & (confidence_n == confidence_n))
+    order, same = sort_packed(pseudo_n[rows], _descending(confidence_n[rows]))
+    return rows[order], same
+
+
+def _ranked(order: Positions, same: Mask, ids_n16: Ids, n: int, sizes_K: NDArray[np.int64]) -> Positions:
+    """The first ``n`` of each class by (confidence descending, id), class by class, of what ``_sorted`` gave.
+
+    Below the cut no ties are settled, so no ids are read for what is left out.
+    """
+    ends_K = np.cumsum(sizes_K)
+    firsts_K = ends_K - sizes_K
+    stops_K = firsts_K + np.minimum(sizes_K, n)
+    for k in np.flatnonzero(stops_K < ends_K):  # of each class n, and all that tie with the last of these
+        below = same[stops_K[k] : ends_K[k]]
+        below[_length(below) :] = False
+    order = by_id(order, same, ids_n16)
+    return order[spans(firsts_K, stops_K, len(order))] if bool((stops_K < ends_K).any()) else order
+
+
+def _descending(confidence_n: NDArray[np.float32]) -> NDArray[np.uint32]:
+    """(n,) uint32 that sort from the highest confidence to the lowest."""
+    keys = np.empty(len(confidence_n), np.uint32)
+    for block in blocks(len(keys)):
+        bits = (confidence_n[block].astype(np.float32, copy=False) + np.float32(0)).view(np.uint32)  # -0.0 is 0.0
+        # the order of IEEE floats is that of their bits, once negative ones are flipped; inverted: high first
+        flip = np.where(bits < np.uint32(1 << 31), np.uint32(0x7FFF_FFFF), np.uint32(0))
+        np.bitwise_xor(bits, flip, out=keys[block])
+    return keys
+
+
+def _length(same: Mask) -> int:
+    """How many of the first are True without a gap."""
+    first = int(same.argmin())  # it stops at the first False
+    return len(same) if same[first] else first
+
+
+def _at_least_one(n: int, what: str) -> None:
+    if n < 1:
+        raise BadInput(f"{what[0].upper()}{what[1:]} is {n}; it must be 1 or more.")

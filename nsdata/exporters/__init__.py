@@ -1,0 +1,1 @@
+"""Rows written out, one format a module."""

@@ -1,0 +1,1 @@
+"""What is inside a picture file: recognised, decoded, cropped, hashed."""

@@ -1,0 +1,115 @@
+"""MNIST's files: ``train-images-idx3-ubyte[.gz]`` with ``train-labels-idx1-ubyte[.gz]``, t10k for test."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import struct
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, cast
+
+import numpy as np
+
+from nsdata.errors import BadInput
+from nsdata.images.identity import array_id, encode_array
+from nsdata.importers.formats.layout import SPLIT_OF, UNLABELLED, split_of_file
+from nsdata.importers.item import Item, Skipped
+from nsdata.text import listed
+
+_MOST = 1 << 28  # labels of one file
+IMAGES = re.compile(r"(.*?)images([-.])idx3-ubyte(\.gz)?$")
+
+
+def items(
+    path: Path, *, classes: Sequence[str], split: str | None = None, labelled: bool = True
+) -> Iterator[Item | Skipped]:
+    """The images of one images file, or of every one in a folder, as PNG; the id is of the pixels.
+
+    Labels come from the labels file beside it, where there is one. split: the argument, else "test" for t10k
+    and test files, else what the name begins with, else "train". Raises BadInput for files that are not idx,
+    labels that the store has no class for, or numbers of images and labels that differ.
+    """
+    files = image_files(path) if path.is_dir() else [path]
+    for file in sorted(files, key=lambda f: (_word(f) == "test", f.name)):
+        says = _word(file)
+        partner = _labels_file(file) if labelled and says not in UNLABELLED else None
+        yield from _pair(file, partner, classes, split or SPLIT_OF[says])
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The idx files of images in a folder, sorted; of x and x.gz only x."""
+    found = sorted(f for f in folder.iterdir() if IMAGES.match(f.name) and f.is_file())
+    return [f for f in found if f.suffix != ".gz" or f.with_suffix("") not in found]
+
+
+def _word(file: Path) -> str:
+    return "test" if file.name.startswith("t10k") else split_of_file(file.name) or "train"
+
+
+def _labels_file(images: Path) -> Path | None:
+    found = IMAGES.match(images.name)
+    stem = f"{found[1]}labels{found[2]}idx1-ubyte" if found else ""
+    return next((p for p in (images.with_name(stem), images.with_name(stem + ".gz")) if stem and p.is_file()), None)
+
+
+def _pair(images: Path, labels: Path | None, classes: Sequence[str], split: str) -> Iterator[Item | Skipped]:
+    told = _labels(labels, classes) if labels else None
+    with _open(images) as file:
+        number, height, width = _header(file, images, 3)
+        if told is not None and len(told) != number:
+            raise BadInput(f"{images} has {number:,} images, {labels} {len(told):,} labels.")
+        size = height * width
+        for i in range(number):
+            try:
+                data = file.read(size)
+            except (EOFError, OSError, zlib.error):
+                data = b""
+            if len(data) < size:
+                yield Skipped(images.name, f"truncated: its last {number - i:,} of {number:,} images are missing", True)
+                return
+            array = np.frombuffer(data, np.uint8).reshape(height, width)
+            label = None if told is None else int(told[i])
+            yield Item(f"{images.name}!{i:05d}", encode_array(array), label, split, array_id(array))
+
+
+def _labels(path: Path, classes: Sequence[str]) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+    with _open(path) as file:
+        (number,) = _header(file, path, 1)
+        if number > _MOST:
+            raise BadInput(f"{path} says that it has {number:,} labels; at most {_MOST:,} are read.", f"file {path}")
+        try:
+            labels = np.frombuffer(file.read(number + 1), np.uint8)  # a few KB may unpack to any size
+        except (EOFError, OSError, zlib.error) as e:
+            raise BadInput(f"{path} is damaged: {e}.") from e
+    if len(labels) != number:
+        have = f"{len(labels):,}" if len(labels) < number else "more"
+        raise BadInput(f"{path} should have {number:,} labels; it has {have}.")
+    if number and labels.max() >= len(classes):
+        raise BadInput(
+            f"{path} has the label {labels.max()}; this store has {listed(classes)}.",
+            f"nsdata init --classes-from {path.parent}",
+        )
+    return labels
+
+
+def _header(file: IO[bytes], path: Path, axes: int) -> tuple[int, ...]:
+    """The lengths of the axes. Raises BadInput unless these are unsigned bytes with so many axes."""
+    try:
+        start = file.read(4 + 4 * axes)
+    except (EOFError, OSError, zlib.error):
+        start = b""
+    if len(start) < 4 + 4 * axes or start[:4] != bytes((0, 0, 8, axes)):
+        raise BadInput(f"{path} is no idx file of bytes with {axes} axes.", f"file {path}")
+    lengths: tuple[int, ...] = struct.unpack(f">{axes}I", start[4:])
+    if axes == 3 and not 0 < lengths[1] * lengths[2] <= 1 << 26:
+        raise BadInput(f"{path} says its images have {lengths[1]} × {lengths[2]} pixels.")
+    return lengths
+
+
+def _open(path: Path) -> IO[bytes]:
+    try:
+        return cast("IO[bytes]", gzip.open(path)) if path.suffix == ".gz" else path.open("rb")
+    except OSError as e:
+        raise BadInput(f"{path} cannot be read: {e.strerror or e}.", f"ls -l {path}") from e

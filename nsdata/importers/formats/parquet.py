@@ -1,0 +1,201 @@
+"""Images inside parquet files, in the layout of Hugging Face datasets: image struct{bytes, path}, label, …"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from nsdata.errors import BadInput
+from nsdata.importers.formats.folder import read, regular
+from nsdata.importers.formats.layout import (
+    MAX_BYTES,
+    SPLIT_OF,
+    UNLABELLED,
+    label_of,
+    readable,
+    split_named,
+    split_of_file,
+)
+from nsdata.importers.formats.pages import largest
+from nsdata.importers.item import Item, Skipped
+
+_IMAGE = ("image", "img", "jpg", "png")
+LABELS = ("label", "labels", "fine_label", "class", "target")
+_MAGIC = b"PAR1"
+_BATCH = 256  # rows at a time
+_MOST = 1 << 26  # bytes that so many rows may become: a dictionary of one large value is a few KB in the file
+
+
+class DamagedParquet(BadInput):
+    """A file that begins as parquet and lacks a footer that can be read: nothing of it can be."""
+
+
+def items(
+    path: Path, *, classes: Sequence[str], split: str | None = None, labelled: bool = True
+) -> Iterator[Item | Skipped]:
+    """The images of one parquet file, in its order, some hundred in memory at a time.
+
+    label: an integer, by the file's own ClassLabel names where its metadata has them, else the class's index;
+    or a class name; null or -1 for none. split: the argument, else the column "split", else the beginning of
+    the file's name (``train-00000-of-00001.parquet``). Raises BadInput for other columns or unknown labels.
+    """
+    file_split = split_of_file(path.name)
+    index = {name: i for i, name in enumerate(classes)}
+    with opened(path) as file:
+        names = file.schema_arrow.names
+        image = image_column(file.schema_arrow)
+        if image is None:
+            raise BadInput(
+                f"{path} has no column of images; its columns are {', '.join(names[:10])}.",
+                "call the column image: struct{bytes, path}, or bytes",
+            )
+        label = next((n for n in LABELS if n in names), None)
+        own = own_classes(file.schema_arrow, label)
+        extra = [n for n in (label, "split" if "split" in names else None) if n]
+        leaves = [*_leaves(file.schema_arrow.field(image)), *extra]
+        places = [[image, *extra].index(n) if n in extra else -1 for n in (label, "split")]
+        for row, values in enumerate(_rows(file, path, leaves, [image, *extra]), 1):
+            if isinstance(values, Skipped):
+                yield values
+                return
+            value, where = ([*values, None][place] for place in places)  # -1: the None at the end
+            here = f"row {row} of {path.name}"
+            says = str(where).lower() if where else file_split
+            told = None
+            if labelled and says not in UNLABELLED:
+                if own and isinstance(value, int) and 0 <= value < len(own):
+                    value = own[value]
+                told = label_of(value, classes, index, here)
+            place = split or (split_named(where, here) if where else SPLIT_OF[file_split or "train"])
+            source, data = _bytes(values[0], f"{path.name}!{row}", path.parent)
+            yield Skipped(source, data) if isinstance(data, str) else Item(source, data, told, place)
+
+
+def _leaves(image: Any) -> list[str]:
+    """What is read of the column of images: its bytes and path, not whatever else is beside them."""
+    import pyarrow as pa
+
+    if not pa.types.is_struct(image.type):
+        return [image.name]
+    fields = [image.type.field(i) for i in range(image.type.num_fields)]
+    texts = [f.name for f in fields if f.name == "path" and not pa.types.is_nested(f.type)]
+    return [f"{image.name}.{name}" for name in ("bytes", *texts)]
+
+
+def _rows(file: Any, path: Path, leaves: list[str], names: list[str]) -> Iterator[list[Any] | Skipped]:
+    """The columns' values, row by row; a damaged page ends them with a Skipped."""
+    import pyarrow as pa
+
+    size = batch_rows(file, path, leaves, _BATCH)
+    try:
+        for batch in file.iter_batches(batch_size=size, columns=leaves):
+            yield from _values(batch, names)
+            del batch  # before there is another
+    except (OSError, ValueError, pa.ArrowException) as e:
+        yield Skipped(path.name, f"damaged parquet: {str(e).splitlines()[0][:80]}; the rest is lost", True)
+
+
+def _values(batch: Any, names: list[str]) -> Iterator[list[Any]]:
+    """Row by row, so that no image is in memory twice."""
+    for values in zip(*(batch.column(name) for name in names), strict=True):
+        yield [value.as_py() for value in values]
+
+
+def batch_rows(file: Any, path: Path, names: Sequence[str], most: int) -> int:
+    """Rows of these columns to read at a time: at most ``most``, and so few that _MOST bytes hold them, were each value
+    as large as the largest page. Raises BadInput for lists, of which a few bytes may be any number, and for pages that
+    are made to fill the memory.
+    """
+    wanted = [i for i in range(len(file.schema)) if _of(file.schema.column(i).path, names)]
+    for i in wanted:
+        if file.schema.column(i).max_repetition_level:
+            raise BadInput(f"{path} has lists in its column {file.schema.column(i).path}; one value was expected.")
+    groups = (file.metadata.row_group(i) for i in range(file.metadata.num_row_groups))
+    chunks = [group.column(i) for group in groups for i in wanted]
+    return max(1, min(most, _MOST // max(1, largest(path, chunks, _MOST))))
+
+
+def _of(path: str, names: Sequence[str]) -> bool:
+    return any(path == name or path.startswith(f"{name}.") for name in names)
+
+
+def _bytes(cell: Any, source: str, base: Path) -> tuple[str, bytes | str]:
+    """(source, the image's bytes or the reason why there are none).
+
+    A path instead of bytes may lead only into the table's folder, base: such tables are downloaded, and who
+    wrote one must not choose which of the reader's other files come in.
+    """
+    if isinstance(cell, dict):
+        data, name = cell.get("bytes"), cell.get("path")
+        if data is None and name:
+            folder = os.path.abspath(base)
+            file = os.path.normpath(os.path.join(folder, str(name)))
+            inside = file.startswith(folder.rstrip("/") + "/")
+            return readable(str(name)), read(file) if inside else "path outside of the table's folder"
+        return (f"{source}!{readable(name)}" if name else source), _small(data)
+    return source, _small(cell)
+
+
+def _small(data: bytes | None) -> bytes | str:
+    if data is None:
+        return "no image bytes"
+    return data if len(data) <= MAX_BYTES else f"{len(data) / 1e9:.1f} GB, too large for an image"
+
+
+def image_column(schema: Any) -> str | None:
+    """The column that holds encoded images: named image or img, else the only one of bytes."""
+    import pyarrow as pa
+
+    def holds(kind: Any) -> bool:
+        if pa.types.is_struct(kind):
+            fields = [kind.field(i) for i in range(kind.num_fields)]
+            return any(f.name == "bytes" and (encoded(f.type) or pa.types.is_null(f.type)) for f in fields)
+        return encoded(kind)
+
+    def encoded(kind: Any) -> bool:
+        return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+    found = [field.name for field in schema if holds(field.type)]
+    return next((n for n in _IMAGE if n in found), found[0] if len(found) == 1 else None)
+
+
+def own_classes(schema: Any, label: str | None = None) -> list[str]:
+    """The ClassLabel names that the ``datasets`` library left in the file; [] if it did not."""
+    label = label or next((n for n in LABELS if n in schema.names), None)
+    try:
+        features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
+        return [str(name) for name in features[label].get("names") or []]
+    except (KeyError, ValueError, TypeError, AttributeError):
+        return []
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """The file as pyarrow's ParquetFile. Raises BadInput if it is none, DamagedParquet if it was one."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    regular(path)
+    try:
+        file = pq.ParquetFile(path)
+        names = file.schema_arrow.names
+    except (OSError, ValueError, pa.ArrowException) as e:
+        error = DamagedParquet if _begins(path) else BadInput
+        raise error(f"{path} is no parquet file: {str(e).splitlines()[0]}", f"file {path}") from e
+    if len(set(names)) < len(names):
+        raise BadInput(f"{path} has two columns of one name; its columns are {', '.join(names[:10])}.")
+    with file:
+        yield file
+
+
+def _begins(path: Path) -> bool:
+    """Whether the file's first bytes are those of a parquet file."""
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_MAGIC)) == _MAGIC
+    except OSError:
+        return False

@@ -1,0 +1,92 @@
+"""Images in: check, drop what is here already, append to a segment of their own, publish one event.
+
+A segment is staged under a name that its source and options decide, and nobody sees it until the event names it.
+A killed import finds what it staged, checks that the source still says the same, and goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+import uuid
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nsdata.errors import BadInput
+from nsdata.importers.intake import Intake, Items, Moved
+from nsdata.importers.item import Item, Skipped
+from nsdata.importers.result import Imported
+from nsdata.parallel import cores
+from nsdata.progress import Note, Progress, silent, unheard
+from nsdata.storage import engine, locks, space
+from nsdata.text import printable
+
+if TYPE_CHECKING:
+    from nsdata.versions.handle import Handle
+
+
+def import_source(
+    store: Handle, path: str | Path, *, split: str | None = None, labelled: bool = True, **options: Any
+) -> Imported:
+    """Import a source by its path (see importers.open_source)."""
+    from nsdata.importers.detect import open_source
+    from nsdata.importers.weight import weight
+
+    format_ = options.pop("format", None)
+    source = str(path)
+    if not any(segment.source == printable(source) for segment in store.refresh().state.segments):
+        space.need(store.url, weight(source), f"importing {source}")  # what is here in part may not need it all
+
+    def items() -> Iterable[Item | Skipped]:
+        return open_source(source, classes=store.classes, split=split, labelled=labelled, format=format_)
+
+    where = str(Path(source).expanduser().absolute()) if Path(source).exists() else source
+    return ingest(store, items, source=source, key=[where, split, labelled, format_], **options)
+
+
+def ingest(
+    store: Handle,
+    items: Items,
+    *,
+    source: str,
+    key: object = None,
+    strict: bool = False,
+    threads: int | None = None,
+    on_progress: Progress = silent,
+    on_note: Note = unheard,
+) -> Imported:
+    """Import what ``items()`` yields, as one event, whole or not at all.
+
+    key:    what identifies this import when it is repeated after a kill; None = it cannot continue.
+    strict: a skipped file or a clash is an error and nothing is published.
+
+    Every image is decoded fully once. The same bytes are stored once; a label beats none; the same bytes with two
+    different labels, or in two splits, are listed in ``clashes`` and the later one is left out. Raises BadInput
+    under ``strict``; ReadOnly; StorageFailed.
+    """
+    store.writable()
+    began = time.monotonic()
+    while True:
+        store.refresh()
+        with locks.free_name(store.url, _staging_name(store, key)) as name:
+            if any(segment.name == name for segment in store.refresh().state.segments):
+                continue  # the same import was published between our look and our claim: its data is not ours
+            try:
+                result = Intake(store, name, source, on_progress, on_note).run(items, threads or cores(), strict)
+            except (Moved, BadInput) as error:
+                engine.delete(f"{store.url}/{name}")  # staged by us under a name that no event has
+                if isinstance(error, BadInput):
+                    raise
+                continue
+        result.seconds = time.monotonic() - began
+        return result
+
+
+def _staging_name(store: Handle, key: object) -> str:
+    """Where this import is staged: the same after a kill, another once it has been published."""
+    identity = json.dumps([store.state.id, key or uuid.uuid4().hex]).encode()
+    name = f"images/{hashlib.blake2b(identity, digest_size=8).hexdigest()}"
+    used = {segment.name for segment in store.state.segments} | store.state.swept
+    return f"{name}-{sum(other.startswith(name) for other in used) + 1}"

@@ -1,0 +1,264 @@
+"""One import at work: what is taken in, staged, read back, and published as one event."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from array import array
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nsdata.arithmetic.ids import digest
+from nsdata.importers.checks import Checked, checked
+from nsdata.importers.id_index import IdIndex
+from nsdata.importers.item import Item, Skipped, codes
+from nsdata.importers.result import Clash, Imported, strict_error
+from nsdata.labels import staged
+from nsdata.log.state import State
+from nsdata.maintenance.edits import write_batch
+from nsdata.maintenance.undo import redo, same_import
+from nsdata.progress import Note, Progress
+from nsdata.schema import NO_LABEL, SEGMENT, SPLITS
+from nsdata.storage import engine, inventory, writing
+from nsdata.text import printable
+from nsdata.versions.digests import of_segment
+from nsdata.versions.table import Table
+
+if TYPE_CHECKING:
+    from nsdata.versions.handle import Handle
+
+
+Items = Callable[[], Iterable[Item | Skipped]]
+
+
+_ROWS, _BYTES = 4096, 64 << 20  # append when this much has gathered
+
+
+_SECONDS = 2.0  # a killed import loses at most about this much work
+
+
+_HELD = 128 << 20  # bytes, and commit when so much was appended: until it is read back it lies in memory
+
+
+class Moved(Exception):
+    """The store or the source changed under a staged import: begin again on the newest state."""
+
+
+class Intake:
+    """One pass over a source, into one staged segment."""
+
+    def __init__(self, store: Handle, name: str, source: str, on_progress: Progress, on_note: Note) -> None:
+        self.store, self.name, self.on_progress, self.on_note = store, name, on_progress, on_note
+        self.url = f"{store.url}/{name}"
+        self.known, self.base = store.state, len(store.table)
+        self.index = IdIndex()
+        self.index.add_all(*_here(store))
+        self.staged: dict[bytes, int] = {}  # ids an interrupted run stored -> place in the segment
+        self.sources = array("q")  # hashes of their sources
+        self.confirmed = 0
+        self.label, self.split = array("i"), array("b")  # of this import's own rows, 5 bytes each
+        self.ids = hashlib.blake2b(digest_size=16)
+        self.gained: dict[bytes, int] = {}
+        self.batch: list[tuple[bytes, bytes, int, int, str, int, int]] = []
+        self.pending_bytes = 0
+        self.last_commit = time.monotonic()
+        self.result = Imported(source)
+        self.seen = 0
+
+    def run(self, items: Items, threads: int, strict: bool) -> Imported:
+        """Check, gather, publish. Raises Moved when it has to begin again."""
+        writer = self._resumed()
+        try:
+            for chunk in checked(items(), self._known, threads):
+                self._take(chunk)
+                if len(self.batch) >= _ROWS or self.pending_bytes >= _BYTES:
+                    writer = writer or writing.Writer(self.url, SEGMENT)
+                    self._flush(writer)
+            if self.batch:
+                writer = writer or writing.Writer(self.url, SEGMENT)
+                self._flush(writer, last=True)
+            elif writer is not None:
+                writer.commit("images")
+        finally:
+            if writer is not None:
+                writer.__exit__(None, None, None)
+        if self.confirmed != len(self.staged):  # the source changed since the interrupted run
+            raise Moved
+        if strict and (self.result.skipped or self.result.clashes):
+            raise strict_error(self.result)
+        self._publish()
+        return self.result
+
+    def _resumed(self) -> writing.Writer | None:
+        """What an interrupted run of this import stored, to go on with; None where there is nothing, or nothing good.
+
+        It was not published, so it may be anything: it is read by another process before it is opened here.
+        """
+        if not staged.anything(self.store.objects, self.name):
+            return None
+        rows = staged.images(self.store.objects, self.name)
+        if not rows:
+            if rows is None:
+                self.on_note("what an interrupted run of this import left cannot be read; the import begins again")
+            engine.delete(self.url)
+            return None
+        writer = writing.Writer(self.url, SEGMENT)
+        ids = writer.read("id")
+        self.staged = {bytes(row): place for place, row in enumerate(ids)}
+        self.label.extend(writer.read("label").tolist())
+        self.split.extend(writer.read("split").tolist())
+        self.sources.extend(hash(text) for text in writer.texts("source"))
+        self.ids.update(ids.tobytes())
+        self.result.continued = len(ids)
+        if len(ids) != rows or len(self.staged) != rows:
+            raise Moved
+        return writer
+
+    def _known(self, id_: bytes) -> bool:
+        """True where the picture needs no check any more. Called from the checking threads."""
+        return id_ in self.staged or self.index.find(id_) >= 0
+
+    def _take(self, chunk: list[Checked]) -> None:
+        for item, id_, size in chunk:
+            self.seen += 1
+            if isinstance(item, Skipped):
+                self.result.skipped.append(item)
+                continue
+            label, split = codes(item, id_, len(self.store.classes))
+            row = self.index.find(id_)
+            if row >= 0:
+                self._again(item, id_, row, label, split)
+            elif (place := self.staged.get(id_)) is not None:
+                found = (self.label[place], self.split[place], self.sources[place])
+                if found != (label, split, hash(printable(item.source))):
+                    raise Moved
+                self.confirmed += 1
+                self.index.add(id_, self.base + place)
+            else:
+                assert size is not None
+                self.index.add(id_, self.base + len(self.label))
+                self.label.append(label)
+                self.split.append(split)
+                self.ids.update(id_)
+                self.batch.append((id_, item.data, label, split, printable(item.source), *size))
+                self.pending_bytes += len(item.data)
+        self.on_progress(self.seen, None, stored=len(self.label), skipped=len(self.result.skipped))
+
+    def _again(self, item: Item, id_: bytes, row: int, label: int, split: int) -> None:
+        """The same bytes once more: nothing new, a label where there was none, or a clash."""
+        table = self.store.table
+        own = row - self.base
+        now_label = self.gained.get(id_, int(table.label[row]) if own < 0 else self.label[own])
+        now_split = int(table.split[row]) if own < 0 else self.split[own]
+        if split != now_split:
+            reason = f"is in split {SPLITS[now_split]!r} and came again for {SPLITS[split]!r}"
+            self.result.clashes.append(Clash(item.source, id_.hex(), reason))
+        elif label in (NO_LABEL, now_label) or (own < 0 and self._said_before(row, label)):
+            self.result.present += 1
+            self.result.hidden += own < 0 and not table.visible[row]
+        elif now_label == NO_LABEL:
+            self.gained[id_] = label
+            self.result.gained += 1
+        else:
+            names = self.store.classes
+            reason = f"is labelled {names[now_label]!r} and came again as {names[label]!r}"
+            self.result.clashes.append(Clash(item.source, id_.hex(), reason))
+
+    def _said_before(self, row: int, label: int) -> bool:
+        """True where the label came with the image already, or went with its picture in a purge."""
+        return label == self.store.table.imported_label[row] or self.store.table.width[row] == 0
+
+    def _flush(self, writer: writing.Writer, last: bool = False) -> None:
+        ids, images, labels, splits, sources, widths, heights = zip(*self.batch, strict=True)
+        writer.append(
+            {
+                "id": np.frombuffer(b"".join(ids), np.uint8).reshape(-1, 16),
+                "image": list(images),
+                "label": np.asarray(labels, np.int32),
+                "split": np.asarray(splits, np.int8),
+                "source": list(sources),
+                "width": np.asarray(widths, np.int32),
+                "height": np.asarray(heights, np.int32),
+            }
+        )
+        self.batch, self.pending_bytes = [], 0
+        if last or writer.held_bytes > _HELD or time.monotonic() - self.last_commit > _SECONDS:
+            writer.commit("images")
+            self.last_commit = time.monotonic()
+
+    def _publish(self) -> None:
+        rows, result = len(self.label), self.result
+        if not rows and not self.gained:
+            return
+        labels, splits = np.asarray(self.label), np.asarray(self.split)
+        result.labelled = int((labels >= 0).sum())
+        result.splits = {name: int((splits == code).sum()) for code, name in enumerate(SPLITS)}
+        digests = self._verified(rows) if rows else {}
+        if rows and (undone := same_import(self.store, rows, digests, self.gained)) is not None:
+            result.version, result.revived = redo(self.store, undone, self._agree), rows
+            engine.delete(self.url)  # the same is in the store already, and counts again
+            return
+        segment = None
+        if rows:
+            segment = {"name": self.name, "rows": rows, "digests": digests}
+            segment["files"] = inventory.finish(self.store.objects, self.name)
+        people = None
+        if self.gained:
+            ids = np.frombuffer(b"".join(self.gained), np.uint8).reshape(-1, 16)
+            people = write_batch(self.store, ids, list(self.gained.values()))
+        result.added = rows
+
+        def make(state: State) -> dict[str, Any]:
+            self._agree(state)
+            return {
+                "source": printable(result.source),
+                "segment": segment,
+                "people": people,
+                "counts": {
+                    "added": result.added,
+                    "labelled": result.labelled,
+                    "present": result.present,
+                    "gained": result.gained,
+                    "skipped": len(result.skipped),
+                    "clashes": len(result.clashes),
+                    **result.splits,
+                },
+            }
+
+        result.version = self.store.publish("imported", make).number
+
+    def _agree(self, state: State) -> None:
+        """Raise Moved where this import was decided on a state that is no more."""
+        known, readers = self.known, self.store.table.readers
+        if state.imports[: len(known.imports)] != known.imports:
+            raise Moved  # one was undone, or counts again
+        now, others = Table(state, readers), state.rows > known.rows  # another import was first
+        if others and self.label and (now.rows_of(engine.Reader(self.url, SEGMENT).read("id")) >= known.rows).any():
+            raise Moved  # and some of its images are among ours
+        if self.gained and state.people != known.people:  # a person spoke meanwhile: of what we bring labels for?
+            rows = [row for id_ in self.gained if (row := self.index.find(id_)) < self.base]
+            if (now.label[rows] != Table(known, readers).label[rows]).any():
+                raise Moved
+
+    def _verified(self, rows: int) -> dict[str, str]:
+        """Digests of the columns, read back. Of each picture the writer, or whoever looked at what was resumed, has
+        made sure that it is the one that its id is of."""
+        reader = engine.Reader(self.url, SEGMENT)
+        if len(reader) != rows:
+            raise Moved
+        digests = of_segment(reader, rows)
+        held = {"id": self.ids.hexdigest(), "label": digest(np.asarray(self.label, np.int32))}
+        held["split"] = digest(np.asarray(self.split, np.int8))
+        if any(digests[column] != sum_ for column, sum_ in held.items()):
+            raise Moved
+        return digests
+
+
+def _here(store: Handle) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Ids and rows of the images that were imported, without those whose import was undone: they may come again."""
+    state = store.state
+    rows = [np.arange(s.start, s.start + s.rows) for s in state.segments if s.event not in state.undone]
+    places = np.concatenate(rows) if rows else np.empty(0, np.int64)
+    return store.table.ids[places], places

@@ -1,0 +1,1 @@
+"""Soft labels of a generation: written, sealed, read and checked."""

@@ -1,0 +1,94 @@
+"""Which images a generation may and should label now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nsdata.errors import Conflict, GenerationError
+from nsdata.log.state import Generation, State
+
+if TYPE_CHECKING:
+    from nsdata.versions.handle import Handle
+
+
+def unlabelled_rows(state: State, generation: Generation) -> int:
+    """Images of a version that a generation does not label."""
+    return sum(stop - start for start, stop in to_label(state, generation))
+
+
+def check_order(store: Handle, gen: int, replace: bool = False, extend: bool = False) -> None:
+    """Raise GenerationError unless generation ``gen`` may be written now."""
+    have = store.state.generations
+    if gen < 1:
+        raise GenerationError(
+            f"Generation {gen} cannot be labelled: generation 0 is people's labels, soft labels begin at 1.",
+            "nsdata label --gen 1",
+        )
+    if gen > 1 and gen - 1 not in have:
+        nearest = next(g for g in range(1, gen) if g not in have)
+        raise GenerationError(
+            f"Generation {gen} cannot be labelled before generation {gen - 1}; "
+            + (f"this store has {', '.join(map(str, sorted(have)))}." if have else "this store has none yet."),
+            f"nsdata label --gen {nearest}",
+        )
+    if gen not in have and extend:
+        raise GenerationError(f"Generation {gen} has no labels to extend yet.", f"nsdata label --gen {gen}")
+    if extend and not unlabelled_rows(store.state, have[gen]):
+        raise GenerationError(f"Generation {gen} labels every image of the store already.", f"nsdata show --gen {gen}")
+    if gen in have and not replace and not extend:
+        later = unlabelled_rows(store.state, have[gen])
+        more = f"; {later:,} images came in later" if later else ""
+        raise GenerationError(
+            f"Generation {gen} is sealed already, at version {have[gen].event}{more}.",
+            f"nsdata label --gen {gen} --extend" if later else f"nsdata show --gen {gen}, or label … --replace",
+        )
+    if not to_label(store.state):
+        raise GenerationError("The store has no images to label.", "nsdata import FOLDER")
+
+
+def to_label(state: State, covered: Generation | None = None) -> list[tuple[int, int]]:
+    """(start, stop) of the runs of rows that are to be labelled: imports that count, without what is labelled."""
+    taken = [(part.start, part.start + part.rows) for part in covered.parts] if covered is not None else []
+    ranges: list[tuple[int, int]] = []
+    for segment in state.segments:
+        if segment.event in state.undone:
+            continue
+        at, stop = segment.start, segment.start + segment.rows
+        for low, high in [*(t for t in taken if t[0] < stop and t[1] > at), (stop, stop)]:
+            if low > at:
+                if ranges and ranges[-1][1] == at:
+                    ranges[-1] = (ranges[-1][0], min(low, stop))
+                else:
+                    ranges.append((at, min(low, stop)))
+            at = max(at, high)
+    return ranges
+
+
+def check_same_teacher(sealed: Generation, identity: dict[str, Any]) -> None:
+    """Raise Conflict where a generation was written by another teacher, or otherwise, than would extend it."""
+    for key, value in identity.items():
+        was = sealed.provenance.get(key, value)
+        if was != value and key != "batch_size":
+            raise Conflict(
+                f"Generation {sealed.number} was written with {key.replace('_', ' ')} {_short(was)}, not "
+                f"{_short(value)}: it cannot be extended with other labels.",
+                f"nsdata label --gen {sealed.number} --replace",
+            )
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:12]}…"
+
+
+def another_won(gen: int, sealed: Generation | None) -> Conflict:
+    """The words for a run that came too late."""
+    if sealed is None:
+        return Conflict(f"Generation {gen} was undone while it was labelled; nothing was published.", "nsdata log")
+    teacher = f"teacher {str(sealed.provenance.get('teacher_sha256', 'unknown'))[:8]}"
+    host = sealed.provenance.get("host")
+    return Conflict(
+        f"Generation {gen} was sealed meanwhile by another run, of {teacher}{f' on {host}' if host else ''} "
+        f"(version {sealed.event}); these labels are not published.",
+        f"nsdata show --gen {gen}; nsdata label --gen {gen} --replace",
+    )

@@ -1,0 +1,267 @@
+"""Labels of one generation: soft labels, confidences, pseudo-labels and the ids that they belong to.
+
+Legend: N rows of the version, n labelled images, K classes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsdata.arithmetic.ids import hexes
+from nsdata.errors import GenerationError
+from nsdata.labels.codec import Codec
+from nsdata.labels.predictions import pieces, predictions
+from nsdata.log.state import Generation
+from nsdata.text import Rows, to_html
+from nsdata.versions.table import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from nsdata.versions.handle import Handle
+
+Array = NDArray[Any]
+
+
+class Labels:
+    """What one teacher said of the images of one version. Nothing is read before it is asked for.
+
+    ``len(labels)`` = n, the visible images that the generation labels. Position i of every array is the same image.
+    """
+
+    def __init__(self, table: Table, generation: Generation) -> None:
+        self._table, self._generation = table, generation
+        self._width = len(table.state.classes)
+        self._codec = Codec.recorded(generation.provenance)
+        self._columns = self._codec.schema(self._width)
+
+    @property
+    def gen(self) -> int:
+        """The generation's number."""
+        return self._generation.number
+
+    @property
+    def event(self) -> int:
+        """The event that sealed it: another one after ``--replace``."""
+        return self._generation.event
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The K class names."""
+        return self._table.state.classes
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Who wrote these labels, from what, when."""
+        return dict(self._generation.provenance)
+
+    @cached_property
+    def rows(self) -> Array:
+        """(n,) int64: row numbers of the labelled, visible images, ascending."""
+        covered = np.zeros(len(self._table), bool)
+        for part in self._generation.parts:
+            covered[part.start : part.start + part.rows] = True
+        return np.flatnonzero(covered & self._table.visible)
+
+    @property
+    def ids(self) -> Array:
+        """(n,) str: image ids in hex."""
+        return np.asarray(hexes(self._table.ids[self.rows]))
+
+    @property
+    def confidence(self) -> Array:
+        """(n,) float32, 0 to 1: the largest probability, from the teacher's float32 output."""
+        return self.all_confidence[self.rows]
+
+    @property
+    def pseudo(self) -> Array:
+        """(n,) int32, 0 to K-1: its class."""
+        return self.all_pseudo[self.rows]
+
+    @property
+    def soft(self) -> Array:
+        """(n, K) float16, 0 to 1, rows sum to 1 within 1e-3: the soft labels."""
+        return self.take(self.rows)
+
+    @property
+    def all_confidence(self) -> Array:
+        """(N,) float32 by row number; NaN where the generation has no label."""
+        return self._predictions[0]
+
+    @property
+    def all_pseudo(self) -> Array:
+        """(N,) int32 by row number; -1 where the generation has no label."""
+        return self._predictions[1]
+
+    def take(self, rows: Array) -> Array:
+        """(m, K) float16: the soft labels of these row numbers, in this order, repeats included.
+
+        Raises GenerationError for a row that the generation does not label.
+        """
+        rows = np.asarray(rows, np.int64)
+        which, (names, starts, _) = self._located(rows), self._datasets
+        out = np.empty((len(rows), self._width), np.float16)
+        order = np.argsort(which, kind="stable")
+        present, begins = np.unique(which[order], return_index=True)
+        for index, places in zip(present, np.split(order, begins)[1:], strict=True):
+            out[places] = self._read(names[index], rows[places] - starts[index])
+        return out
+
+    @property
+    def bytes_per_row(self) -> int:
+        """Of a soft label as it is stored."""
+        specs = [self._columns[name] for name in self._codec.soft_columns]
+        return sum(np.dtype(spec.type).itemsize * max(1, spec.width) for spec in specs)
+
+    def stored(self, start: int, stop: int) -> dict[str, Array]:
+        """The soft labels of rows start..stop as they are stored, for ``decoded``; zeros for rows without any."""
+        out = {}
+        for name in self._codec.soft_columns:
+            spec = self._columns[name]
+            shape = (stop - start, spec.width) if spec.width else (stop - start,)
+            out[name] = np.zeros(shape, spec.type)
+        for dataset, first, end in zip(*self._datasets, strict=True):
+            low, high = max(start, int(first)), min(stop, int(end))
+            if low < high:
+                reader = self._table.readers.open(dataset, self._columns)
+                for name, values in out.items():
+                    values[low - start : high - start] = reader.read(name, low - int(first), high - int(first))
+        return out
+
+    def decoded(self, rows: Array, columns: Mapping[str, Array]) -> Array:
+        """(m, K) float16: the soft labels of these row numbers from what ``stored`` gave of them.
+
+        Raises GenerationError for a row that the generation does not label.
+        """
+        self._located(rows)
+        return self._codec.decode(columns, self._width)
+
+    def between(self, start: int, stop: int) -> Array:
+        """(stop - start, K) float16: the soft labels of neighbouring rows, at least one; read as one piece.
+
+        Raises GenerationError for a row that the generation does not label.
+        """
+        first, last = self._located(np.asarray([start, stop - 1], np.int64))
+        if first != last:
+            return self.decoded(np.arange(start, stop), self.stored(start, stop))
+        (names, starts, _), columns = self._datasets, self._codec.soft_columns
+        reader, skipped = self._table.readers.open(names[first], self._columns), int(starts[first])
+        return self._codec.decode({c: reader.read(c, start - skipped, stop - skipped) for c in columns}, self._width)
+
+    def take_known(self, rows: Array) -> Array:
+        """(m, K) float16: as ``take``, with zeros for the rows that the generation does not label."""
+        known = self.all_pseudo[rows] >= 0
+        soft = np.zeros((len(rows), self._width), np.float16)
+        soft[known] = self.take(np.asarray(rows)[known])
+        return soft
+
+    def to_arrow(self) -> pa.Table:
+        """id, label (people's, null = none), split, source, pseudo_label, confidence, soft_label: losing nothing."""
+        from nsdata.labels.arrow import of_rows
+
+        order = ["id", "label", "split", "source", "pseudo_label", "confidence", "soft_label"]
+        return of_rows(self._table, self.rows, self).select(order)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The columns of ``to_arrow`` as a data frame; soft_label holds one (K,) float16 array per image."""
+        import pandas as pd
+
+        table = self.to_arrow()
+        soft = table["soft_label"].combine_chunks().flatten().to_numpy().reshape(-1, self._width)
+        frame = table.drop_columns(["soft_label"]).to_pandas()
+        frame["label"] = pd.array(table["label"].to_pandas(), dtype="Int32")
+        frame["soft_label"] = list(soft)
+        return frame
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __repr__(self) -> str:
+        return f"<Labels of generation {self.gen}: {len(self):,} images, {self._width} classes>"
+
+    def _repr_html_(self) -> str:
+
+        return to_html(generation_rows(self._generation))
+
+    @cached_property
+    def _datasets(self) -> tuple[list[str], Array, Array]:
+        """Names of the datasets in the order of their rows; the first row of each, and the one after its last."""
+        found = list(pieces(self._generation))
+        starts = np.asarray([start for start, _, _ in found], np.int64)
+        return [name for _, _, name in found], starts, starts + np.asarray([rows for _, rows, _ in found], np.int64)
+
+    def _located(self, rows: Array) -> Array:
+        """(m,) which dataset each row's label is in. Raises GenerationError for a row that has none."""
+        _, starts, stops = self._datasets
+        which = np.searchsorted(starts, rows, side="right") - 1
+        lost = (which < 0) | (rows >= np.append(stops, 0)[which])
+        if lost.any():
+            row = int(rows[lost][0])
+            why = "came in later" if not len(stops) or row >= stops[-1] else "was left out"
+            raise GenerationError(
+                f"Generation {self.gen} labels no image at row {row:,}: it {why}.",
+                f"nsdata label --gen {self.gen} --replace",
+            )
+        return which
+
+    def _read(self, name: str, offsets: Array) -> Array:
+        """(m, K) float16: the soft labels at these offsets (m ≥ 1) of one dataset."""
+        reader = self._table.readers.open(name, self._columns)
+        if len(offsets) > 1 and bool((np.diff(offsets) == 1).all()):  # ten times faster than lists of rows
+            start, stop = int(offsets[0]), int(offsets[-1]) + 1
+            columns = {column: reader.read(column, start, stop) for column in self._codec.soft_columns}
+        else:
+            columns = {column: reader.take(column, offsets) for column in self._codec.soft_columns}
+        return self._codec.decode(columns, self._width)
+
+    @cached_property
+    def _predictions(self) -> tuple[Array, Array]:
+        """(N,) confidence and pseudo-label by row number."""
+        return predictions(self._table.readers, self._generation, self._columns, len(self._table))
+
+
+def of_generation(store: Handle, gen: int) -> Labels:
+    """See Store.labels."""
+    if gen not in store.state.generations:
+        raise missing(store, gen)
+    return Labels(store.table, store.state.generations[gen])
+
+
+def missing(store: Handle, gen: int) -> GenerationError:
+    """The words for a generation that this version does not have."""
+    have = sorted(store.state.generations)
+    if not have:
+        listed = "none"
+    else:
+        listed = " and ".join(filter(None, [", ".join(map(str, have[:-1])), str(have[-1])]))
+    if gen < 1:
+        return GenerationError(
+            f"Generation {gen} has no soft labels: generation 0 is people's labels, soft labels begin at 1.",
+        )
+    return GenerationError(
+        f"Generation {gen} has no labels yet; this store has {listed}.", f"nsdata label --gen {len(have) + 1}"
+    )
+
+
+def generation_rows(generation: Generation) -> Rows:
+    """One generation and where it comes from: what ``nsdata show --gen`` prints."""
+    rows: Rows = [
+        ("generation", f"{generation.number}, sealed at version {generation.event}{_stale(generation)}"),
+        ("images", f"{generation.rows:,} of version {generation.version}"),
+    ]
+    rows += [(key, str(value)) for key, value in generation.summary.items() if key != "images"]
+    for key, value in sorted(generation.provenance.items()):
+        text = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
+        rows.append((key, text))
+    return rows
+
+
+def _stale(generation: Generation) -> str:
+    return " · stale: an earlier generation was sealed again" if generation.stale else ""

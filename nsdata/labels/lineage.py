@@ -1,0 +1,105 @@
+"""The lineage of a generation: who wrote it, what that teacher learnt from, and so on back to people's labels."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from nsdata.labels.labels import of_generation
+from nsdata.log.state import Generation, State
+
+if TYPE_CHECKING:
+    from nsdata.versions.handle import Handle
+
+MOST, DEEPEST = 1000, 400  # links that are told, and how deep: four and two to a generation
+
+
+@dataclass(frozen=True, slots=True)
+class Ancestor:
+    """One link. ``depth`` 0 is the generation itself, 1 its teacher, 2 what that learnt from, …
+
+    kind: "generation", "model" or "labels" (people's); version: the event that published it, None where no event
+    tells of it (a teacher that came from elsewhere).
+    """
+
+    depth: int
+    kind: str
+    number: int | None
+    version: int | None
+    text: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return asdict(self)
+
+
+def lineage(store: Handle, gen: int) -> list[Ancestor]:
+    """The line of descent of a sealed generation, nearest first, ``MOST`` links of it. Raises GenerationError."""
+    of_generation(store, gen)  # raises with the right words
+    return _of_generation(store, store.generations[gen], 0)[:MOST]
+
+
+def lines(ancestors: list[Ancestor]) -> list[str]:
+    """As people read it, indented."""
+    return ["  " * ancestor.depth + ancestor.text for ancestor in ancestors]
+
+
+def _of_generation(store: Handle, generation: Generation, depth: int) -> list[Ancestor]:
+    facts = generation.provenance
+    now = store.state.generations.get(generation.number)
+    replaced = " (sealed again since)" if now is not None and now.origin != generation.origin else ""
+    text = (
+        f"generation {generation.number}, version {generation.event}{replaced}: {generation.rows:,} images, labelled by"
+    )
+    own = Ancestor(depth, "generation", generation.number, generation.event, text)
+    number, event = facts.get("teacher_generation"), facts.get("teacher_event")
+    sha = str(facts.get("teacher_sha256", "unknown"))[:8]
+    accuracy = facts.get("teacher_val_accuracy")
+    measured = "val not measured" if accuracy is None else f"val {100 * accuracy:.1f} %"
+    name = f"model {number}" if event is not None else "a model from elsewhere"
+    at = f", version {event}" if event is not None else f", {facts.get('teacher', 'path unknown')}"
+    views = facts.get("teacher_views")
+    learnt = "trained on" if views else "whose training this store does not know"
+    teacher = f"{name}{at}: {facts.get('model', 'unknown')}, {measured}, sha256 {sha}, {learnt}"
+    line = [own, Ancestor(depth + 1, "model", number, event, teacher)]
+    for recipe in views or []:
+        if len(line) >= MOST or depth >= DEEPEST:  # a store may say that a hundred views of each taught the next
+            break
+        line += _of_view(store, recipe, depth + 2, generation.event)
+    return line
+
+
+def _of_view(store: Handle, recipe: dict[str, Any], depth: int, before: int) -> list[Ancestor]:
+    """What a view gave to training: people's labels, or soft labels of an earlier generation."""
+    version, gen = int(recipe["version"]), recipe["gen"]
+    steps = " · ".join(_step(step) for step in recipe["steps"]) or "all images"
+    named = f"view {recipe['name']}, " if recipe.get("name") else ""
+    rows = f"{recipe['rows']:,} rows" if "rows" in recipe else "rows"
+    if not 1 <= version <= store.version or version >= before:  # nothing descends from itself
+        text = f"{rows} of version {version} of another store"
+        return [Ancestor(depth, "labels" if gen is None else "generation", gen, None, text)]
+    then = store.at(version).state
+    if gen is None:
+        text = f"people's labels: {rows} ({steps}) at version {version}; {_people(then)}"
+        return [Ancestor(depth, "labels", None, version, text)]
+    if gen not in then.generations:
+        return [Ancestor(depth, "view", gen, version, f"{rows} of generation {gen}, which version {version} has not")]
+    text = f"soft labels: {rows} ({named}{steps}) of"
+    own = Ancestor(depth, "view", gen, version, text)
+    return [own, *_of_generation(store, then.generations[gen], depth + 1)]
+
+
+def _people(then: State) -> str:
+    """Where people's labels come from."""
+    imports = [str(s.event) for s in then.segments if s.event not in then.undone]
+    batches = [str(batch.event) for batch in then.people]
+    text = f"imported by version {', '.join(imports[:6])}{' …' if len(imports) > 6 else ''}"
+    if batches:
+        text += f", relabelled by version {', '.join(batches[:6])}{' …' if len(batches) > 6 else ''}"
+    return text
+
+
+def _step(step: dict[str, Any]) -> str:
+    """A step of a recipe in a few words: its kind and what it was given."""
+    values = [", ".join(map(str, v)) if isinstance(v, list) else str(v) for k, v in step.items() if k != "kind" and v]
+    return " ".join([step["kind"], *values])

@@ -1,0 +1,110 @@
+"""What runs left behind that no event names: nobody vouches for it, so it is looked at before this process opens it.
+
+A full disk, a power cut or a kill may have left anything, and the engine crashes or hangs on some of it. So lengths are
+compared with what the commits say, and then another process reads all of it (storage/child.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from nsdata.errors import StorageFailed, StoreDamaged
+from nsdata.labels.codec import Codec
+from nsdata.labels.staging import StagedPart, StagedPiece
+from nsdata.schema import SEGMENT, Schema
+from nsdata.storage import commits, durable, engine, local, proof
+from nsdata.storage.address import is_local
+from nsdata.storage.child import Examiner, Job
+from nsdata.storage.objects import Objects, refused
+
+SECONDS = 10.0  # for a block of rows
+
+
+def anything(objects: Objects, name: str) -> bool:
+    """Whether a staged dataset, or a part of one, lies there."""
+    if objects.url.startswith("mem://"):
+        from nsdata.storage import engine
+
+        return engine.exists(f"{objects.url}/{name}")
+    return bool(objects.list(name))
+
+
+def images(objects: Objects, name: str) -> int | None:
+    """The rows of a staged segment, if all of it reads as it should and its pictures are those of their ids."""
+    url = f"{objects.url}/{name}"
+    try:
+        proof.complete(Objects(url), frozenset())
+        if not proof.followed(Objects(url), SEGMENT):
+            return None
+    except (StorageFailed, StoreDamaged):
+        return None
+    with Examiner(objects.url) as examiner:
+        count = examiner.examine(Job("count", 0, [(url, 0)], of="images"), SECONDS)
+        if not count.clean:
+            return None
+        if not count.rows:
+            return 0
+        job = Job("images", count.rows, [(url, count.rows)], new=True)
+        return count.rows if examiner.examine(job, SECONDS).clean else None
+
+
+def labels(
+    objects: Objects, pieces: Sequence[tuple[str, int, Mapping[str, str]]], codec: Codec, classes: int
+) -> list[bool]:
+    """Of each piece of labels (dataset, rows, digest of each column): whether it reads as what was written."""
+    found = []
+    with Examiner(objects.url) as examiner:
+        for name, rows, digests in pieces:
+            if not _labels_followed(objects, name, codec.schema(classes), rows):
+                found.append(False)
+                continue
+            there = [(f"{objects.url}/{name}", rows)]
+            job = Job("labels", rows, there, dict(digests), codec=codec.name, classes=classes)
+            outcome = examiner.examine(job, SECONDS)
+            found.append(outcome.clean and set(outcome.digests) >= set(digests))
+    return found
+
+
+def recovered(part: StagedPart, piece: StagedPiece) -> bool:
+    """Keep what a piece's writer had committed before it died within a commit, if all of that is whole."""
+    fresh = part.begin_piece(piece.offset)
+    there = [(fresh.name, piece.rows, piece.digests)]
+    whole = without_tail(part.objects, piece.name, piece.rows, fresh.name)
+    if whole and labels(part.objects, there, part.codec, part.classes) == [True]:
+        part.note(fresh, piece.rows, piece.digests)
+        return True
+    part.drop(fresh)
+    return False
+
+
+def without_tail(objects: Objects, name: str, rows: int, fresh: str) -> bool:
+    """Put the first ``rows`` rows of a piece of labels under a fresh name, durably; the same files, where disks can.
+
+    A writer that was killed within a commit leaves it half written behind them, and the engine opens no such dataset.
+    The piece itself stays as it is: its writer may only have been stopped. False where the rows are not whole.
+    """
+    if not is_local(objects.url):  # in a bucket nothing is half written
+        return False
+    old, new = f"{objects.url}/{name}", f"{objects.url}/{fresh}"
+    try:
+        paths = commits.holding(Objects(old), rows)
+        if any(Objects(old).stat(path) is None for path in paths):
+            return False
+    except StoreDamaged:
+        return False
+    try:
+        for path in paths:
+            local.copy(f"{old}/{path}", f"{new}/{path}")
+        durable.sync_tree(new)
+    except OSError as error:
+        engine.delete(new)
+        raise refused(objects.url, error) from error
+    return True
+
+
+def _labels_followed(objects: Objects, name: str, schema: Schema, rows: int) -> bool:
+    """Behind these rows may be what a full disk cut short: it does not count."""
+    try:
+        return proof.followed(Objects(f"{objects.url}/{name}"), schema, rows)
+    except (StorageFailed, StoreDamaged):
+        return False

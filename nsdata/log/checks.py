@@ -1,0 +1,76 @@
+"""What the entries of an event may say. All functions return the value, or raise ValueError."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from nsdata.untrusted import NAME, count, each, exactly, mapping, matched, maybe, number, short, text
+
+MOST_CLASSES = 1_000_000
+
+
+_TOP = re.compile(r"top-([1-9][0-9]{0,8}) float16")
+
+
+def name(value: Any) -> str:
+    """Of a view or tag."""
+    return matched(NAME, value, "a name")
+
+
+def classes(value: Any) -> list[str]:
+    """As checked_classes lets them through, in time that grows with their number alone."""
+    names = each(text)(value)
+    if not 2 <= len(names) <= MOST_CLASSES or len(set(names)) != len(names):
+        raise ValueError("the classes are too few, too many, or named twice")
+    for one in names:
+        if not one or len(one) > 200 or any(ord(c) < 32 or ord(c) == 127 for c in one):
+            raise ValueError(f"{short(one)} is not a class name")
+    return names
+
+
+def summary(value: Any) -> dict[str, Any]:
+    """Of a generation: the figures that are printed."""
+    found = mapping(value)
+    for key in ("images", "at_least_0.9", "below_0.3"):
+        count(found[key])
+    maybe(number)(found["confidence_mean"])
+    for key in ("kl_mean", "kl_p99"):
+        number(found.get(key, 0))
+    return found
+
+
+def provenance(value: Any, classes: int) -> dict[str, Any]:
+    """Of a generation: what nsdata goes on with; all else is only shown."""
+    found = mapping(value)
+    if (top := _TOP.fullmatch(text(found.get("codec", "")))) and int(top[1]) >= classes:
+        raise ValueError(f"the {top[1]} largest of {classes} probabilities cannot be kept")
+    for key in ("teacher_generation", "teacher_event", "teacher_parameters"):
+        maybe(count)(found.get(key))
+    maybe(number)(found.get("teacher_val_accuracy"))
+    maybe(each(recipe))(found.get("teacher_views"))
+    return found
+
+
+def recipe(value: Any) -> dict[str, Any]:
+    """Of a view."""
+    found = mapping(value)
+    maybe(text)(found.get("name"))
+    if count(found["version"]) < 1:
+        raise ValueError("there is no version 0")
+    maybe(count)(found["gen"])
+    maybe(count)(found.get("select_gen"))
+    count(found.get("rows", 0))
+    for step in each(mapping)(found["steps"]):  # what each kind takes is checked where it is known (views/step.py)
+        text(step["kind"])
+    return found
+
+
+def counts(value: Any, steps: int) -> list[Any]:
+    """What each step of a view left: text, rows, change, remark."""
+    found = exactly(list, value)
+    if len(found) != steps:
+        raise ValueError("a view has a count for each of its steps")
+    for said, rows, change, remark in found:
+        text(said), count(rows), maybe(number)(change), text(remark)
+    return found

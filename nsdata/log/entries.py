@@ -1,0 +1,164 @@
+"""The entries of a state, from the JSON of an event or of a checkpoint, every value of them checked (untrusted.py)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nsdata import untrusted
+from nsdata.log import checks
+from nsdata.log.events import Event
+from nsdata.log.state import Generation, Model, Moved, Part, People, Piece, SavedView, Segment, Tag
+
+
+def identity(value: dict[str, Any]) -> dict[str, Any]:
+    """What a store is from its first event on."""
+    names = checks.classes(value["classes"])
+    return {"id": untrusted.text(value["id"]), "classes": names, "created": untrusted.text(value["created"])}
+
+
+def people(event: Event, data: dict[str, Any], classes: int) -> People:
+    """A batch of people's labels, or of removals, that an event publishes."""
+    return read(People, {"by": event.by, **data, "event": event.number, "at": event.at}, classes)
+
+
+def to_columns(batches: list[People]) -> dict[str, Any]:
+    """Batches of people's labels by column: there may be 100,000, and JSON reads a few long lists much faster."""
+    return {
+        "name": [b.name for b in batches],
+        "rows": [b.rows for b in batches],
+        "event": [b.event for b in batches],
+        "by": [b.by for b in batches],
+        "at": [b.at for b in batches],
+        "ids": "".join(id_ for b in batches for id_, _ in b.said),
+        "labels": [label for b in batches for _, label in b.said],
+        "datasets": {str(b.event): [b.digests, b.files] for b in batches if b.name},
+    }
+
+
+def from_columns(value: dict[str, Any], classes: int) -> list[People]:
+    """The batches again."""
+    ids, labels = untrusted.text(value["ids"]), value["labels"]
+    if len(ids) != 32 * len(labels) or not set(ids) <= _HEX or not _all_labels(labels, classes):
+        raise ValueError("a batch of labels names what is not an image id, or not a label")
+    batches: list[People] = []
+    at = 0
+    keys = ("name", "rows", "event", "by", "at")
+    for key, kind in zip(keys, (str, int, int, str, str), strict=True):
+        if any(type(entry) is not kind for entry in value[key]):
+            raise ValueError(f"a batch of labels has a wrong {key}")
+    for name, rows, event, by, when in zip(*(value[key] for key in keys), strict=True):
+        if name:
+            digests, files = value["datasets"][str(event)]
+            sums = (untrusted.digests(digests), untrusted.text(files))
+            batches.append(People(untrusted.place(name), untrusted.count(rows), event, by, when, (), *sums))
+            continue
+        if not 0 <= rows <= len(labels) - at:
+            raise ValueError("the labels of the batches are fewer than they say")
+        said = tuple([(ids[32 * i : 32 * i + 32], labels[i]) for i in range(at, at + rows)])
+        batches.append(People(name, rows, event, by, when, said))
+        at += rows
+    return batches
+
+
+def _all_labels(labels: list[Any], classes: int) -> bool:
+    return all(type(label) is int and -1 <= label < classes for label in labels)
+
+
+def generation(event: Event, before: list[Generation], classes: int, segments: list[Segment]) -> Generation:
+    """The generation that an event seals."""
+    data = event.data
+    keys = ("number", "version", "run", "provenance", "summary", "extends")
+    values = {key: data.get(key) if key == "extends" else data[key] for key in keys}
+    values |= {"event": event.number, "parts": sorted(data["parts"], key=lambda part: part["start"])}
+    return _sealed(values, before, classes, segments)
+
+
+def _sealed(values: dict[str, Any], before: list[Generation], classes: int, segments: list[Segment]) -> Generation:
+    checks.provenance(values["provenance"], classes)
+    views = values["provenance"].get("teacher_views") or []
+    origin = values["event"]
+    since = min([values["version"], *(view["version"] for view in views if view["gen"] is not None)])
+    if values["extends"] is not None:
+        extended = {g.event: g for g in before}[values["extends"]]
+        origin, since = extended.origin, min(since, extended.since)
+    found: Generation = read(Generation, {**values, "origin": origin, "since": since}, classes)
+    _check_rows(found.parts, segments)
+    return found
+
+
+def read_all(kind: Any, entries: Any, classes: int, segments: list[Segment]) -> list[Any]:
+    """A checkpoint's entries of one kind, in their order."""
+    found: list[Any] = []
+    for entry in entries:
+        found.append(_sealed(entry, found, classes, segments) if kind is Generation else read(kind, entry, classes))
+        if kind is Segment and found[-1].start != (found[-2].start + found[-2].rows if len(found) > 1 else 0):
+            raise ValueError("the rows of the imports do not follow one another")
+    return found
+
+
+def _check_rows(parts: tuple[Part, ...], segments: list[Segment]) -> None:
+    """Parts label rows that there are, each once."""
+    stop = 0
+    for part in parts:
+        if part.start < stop:
+            raise ValueError("two parts label the same rows")
+        stop = part.start + part.rows
+    if stop > (segments[-1].start + segments[-1].rows if segments else 0):
+        raise ValueError("a part labels rows that no import has")
+
+
+def read(kind: Any, value: dict[str, Any], classes: int = 0) -> Any:
+    """A dataclass from JSON, every value of it checked: a store may come from anybody."""
+    value = {key: _SHAPES[kind][key](entry) for key, entry in value.items()}
+    if kind is Generation:
+        value["parts"] = tuple(read(Part, part) for part in value["parts"])
+    elif kind is Part:
+        pieces = value.get("pieces") or [{"name": value["name"], "rows": value["rows"]}]  # one dataset a part, before
+        value["pieces"] = tuple(read(Piece, piece) for piece in pieces)
+        if sum(piece.rows for piece in value["pieces"]) != value["rows"]:
+            raise ValueError("the pieces of a part do not make it up")
+    elif kind is People:
+        value["said"] = tuple((untrusted.id_(id_), label) for id_, label in value.get("said", []))
+        if not _all_labels([label for _, label in value["said"]], classes):
+            raise ValueError("a label is none of the classes")
+        if value["name"]:
+            untrusted.place(value["name"])
+        elif len(value["said"]) != value["rows"]:
+            raise ValueError("the labels of a batch are not as many as it says")
+    elif kind is SavedView:
+        checks.counts(value["counts"], len(value["recipe"]["steps"]))
+    return kind(**value)
+
+
+LISTS: dict[str, Any] = {  # of a state, in the order that a checkpoint has them
+    "segments": Segment,
+    "sealed": Generation,
+    "trained": Model,
+    "spoken": People,
+    "removals": People,
+    "saved": SavedView,
+    "tagged": Tag,
+}
+
+_HEX = set("0123456789abcdef")
+_TEXT, _COUNT, _PLACE = untrusted.text, untrusted.count, untrusted.place
+_SHAPES: dict[Any, dict[str, untrusted.Check]] = {
+    Segment: {"name": _PLACE, "start": _COUNT, "rows": _COUNT, "event": _COUNT, "source": _TEXT,
+              "digests": untrusted.digests, "files": _TEXT},
+    Piece: {"name": _PLACE, "rows": _COUNT, "files": _TEXT},
+    Part: {"name": _PLACE, "start": _COUNT, "rows": _COUNT, "digests": untrusted.digests,
+           "pieces": untrusted.each(untrusted.mapping)},
+    Generation: {"number": _COUNT, "event": _COUNT, "version": _COUNT, "run": _TEXT,
+                 "parts": untrusted.each(untrusted.mapping), "provenance": untrusted.mapping,
+                 "summary": checks.summary, "extends": untrusted.maybe(_COUNT),
+                 "origin": _COUNT, "since": _COUNT, "stale": untrusted.flag},
+    Model: {"gen": _COUNT, "event": _COUNT, "path": untrusted.path, "sha256": untrusted.hexadecimal, "name": _TEXT,
+            "parameters": _COUNT, "val_accuracy": untrusted.maybe(untrusted.number), "config": untrusted.mapping,
+            "views": untrusted.each(checks.recipe)},
+    People: {"name": _TEXT, "rows": _COUNT, "event": _COUNT, "by": _TEXT, "at": _TEXT,
+             "said": untrusted.each(list), "digests": untrusted.maybe(untrusted.digests), "files": _TEXT},
+    SavedView: {"name": checks.name, "dataset": _PLACE, "event": _COUNT, "rows": _COUNT, "digest": _TEXT,
+                "recipe": checks.recipe, "counts": untrusted.each(list), "at": _TEXT, "files": _TEXT},
+    Tag: {"name": checks.name, "version": _COUNT, "event": _COUNT},
+    Moved: {"name": _PLACE, "files": _TEXT, "digests": untrusted.digests},
+}  # fmt: skip

@@ -1,0 +1,273 @@
+"""The kinds of events, each declared once: its fields and their checks, what it adds, its sentence for people.
+
+A new kind is a class here. Old events are read as before, for ever: the log is the truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from nsdata.errors import StoreTooNew
+from nsdata.log.entries import generation, identity, people, read
+from nsdata.log.events import Event
+from nsdata.log.state import Model, SavedView, Segment, State, Tag
+from nsdata.log.sums import Sums
+from nsdata.schema import FORMAT
+from nsdata.untrusted import count, each, maybe, place, text
+
+UPGRADE = "pip install --upgrade nsdata"
+
+KINDS: dict[str, type[Kind]] = {}
+
+
+class Kind:
+    """A kind of event. ``add`` raises KeyError, TypeError, ValueError … for what is none."""
+
+    name: ClassVar[str]
+
+    def __init_subclass__(cls) -> None:
+        KINDS[cls.name] = cls
+
+    @staticmethod
+    def add(sums: Sums, event: Event) -> None:
+        """Check its fields, and add it to what the events before it add up to."""
+
+    @staticmethod
+    def sentence(event: Event, events: Mapping[int, Event]) -> str:
+        """It in a few words; ``events``: the log."""
+        return event.kind
+
+    @staticmethod
+    def final(event: Event) -> str:
+        """Why it cannot be undone; empty where it can be."""
+        return ""
+
+    @staticmethod
+    def datasets(event: Event, state: State) -> list[str]:
+        """Those that it makes visible, by the names that they were published under; ``state``: after it."""
+        segments = [s.name for s in state.segments if s.event == event.number]
+        people = [b.name for b in (*state.spoken, *state.removals) if b.event == event.number and b.name]
+        views = [v.dataset for v in state.saved if v.event == event.number]
+        parts = [p.name for g in state.sealed if g.event == event.number for p in g.pieces]
+        return segments + people + views + parts
+
+
+def kind(event: Event) -> type[Kind]:
+    """What an event is. Raises StoreTooNew for a kind that is not known here."""
+    if event.kind not in KINDS:
+        raise StoreTooNew(f"Event {event.number} is of a kind that this nsdata does not know: {event.kind!r}.", UPGRADE)
+    return KINDS[event.kind]
+
+
+def sentence(event: Event, events: Mapping[int, Event]) -> str:
+    """An event in a few words; ``events``: the log, of which an undo tells."""
+    return kind(event).sentence(event, events)
+
+
+def effect(events: Mapping[int, Event], target: Event) -> tuple[Event, bool]:
+    """The event that undoing ``target`` hides or brings back, and whether it comes back."""
+    back = False
+    while target.kind == Undone.name:
+        target, back = events[target.data["event"]], not back
+    return target, back
+
+
+def check_format(value: Any) -> None:
+    """Raise StoreTooNew for a format that is not known here."""
+    if count(value) > FORMAT:
+        raise StoreTooNew(f"This store has format {value}; this nsdata reads up to format {FORMAT}.", UPGRADE)
+
+
+class Created(Kind):
+    """The store, with its classes."""
+
+    name = "created"
+
+    @staticmethod
+    def add(sums: Sums, event: Event) -> None:
+        check_format(event.data["format"])
+        sums.identity = identity({"id": event.data["id"], "classes": event.data["classes"], "created": event.at})
+
+    @staticmethod
+    def sentence(event: Event, events: Mapping[int, Event]) -> str:
+        return f"created with {len(event.data['classes'])} classes"
+
+    @staticmethod
+    def final(event: Event) -> str:
+        return "the store's creation, which cannot be undone"
+
+
+class Imported(Kind):
+    """Images, and labels for images that were there before."""
+
+    name = "imported"
+
+    @staticmethod
+    def add(sums: Sums, event: Event) -> None:
+        data, segments = event.data, sums.lists["segments"]
+        for key in ("added", "gained"):
+            count(data["counts"][key])
+        if (segment := data["segment"]) is not None:
+            start = segments[-1].start + segments[-1].rows if segments else 0
+            segments.append(read(Segment, {**segment, "start": start, "source": data["source"], "event": event.number}))
+        if data["people"] is not None:
+            sums.lists["spoken"].append(people(event, data["people"], sums.classes))
+
+    @staticmethod
+    def sentence(event: Event, events: Mapping[int, Event]) -> str:
+        counts = event.data["counts"]
+        gained = f", {counts['gained']:,} labels gained" if counts["gained"] else ""
+        return f"imported {counts['added']:,} images from {event.data['source']}{gained}"
+
+
+class Relabelled(Kind):
+    """What a person said of images."""
+
+    name = "relabelled"
+    _list: ClassVar[str] = "spoken"
+
+    @classmethod
+    def add(cls, sums: Sums, event: Event) -> None:
+        sums.lists[cls._list].append(people(event, event.data, sums.classes))
+
+    @staticmethod
+    def sentence(event: Event, events: Mapping[int, Event]) -> str:
+        by = f" by {event.data['by']}" if event.data.get("by") else ""
+        return f"{event.kind} {event.data['rows']:,} images{by}"
+
+
+class Removed(Relabelled):
+    """Images that a person hid."""
+
+    name = "removed"
+    _list = "removals"
+
+
+class TrainedModel(Kind):
+    """A model, the teacher of the next generation."""
+
+    name = "trained"
+
+    @staticmethod
+    def add(sums: Sums, event: Event) -> None:
+        sums.lists["trained"].append(read(Model, {**event.data, "event": event.number}))
+
+    @staticmethod
+    def sentence(event: Event, events: Mapping[int, Event]) -> str:
+        return f"trained model {event.data['gen']} ({event.data['name']})"
+
+
+class Sealed(Kind):
+    """A generation of soft labels."""
+
+    name = "sealed"
+
+    @staticmethod
+    def add(sums: Sums, event: Event) -> None:
+        sealed = sums.lists["sealed"]
+        sealed.append(generation(event, sealed, sums.classes, sums.lists["segments"]))
+
+    @staticmethod
+    def sentence(event: Event, events: Mapping[int, Event]) -> str:
+        return f"sealed generation {event.data['number']}: {event.data['summary']['images']:,} images"
+
+
+class Viewed(Kind):
+    """A view kept by name."""
+
+    name = "viewed"
+
+    @staticmethod
+    def add(sums: Sums, event: Event) -> None:
+        sums.lists["saved"].append(read(SavedView, {**event.data, "event": event.number, "at": event.at}))
+
+    @staticmethod
+    def sentence(event: Event, events: Mapping[int, Event]) -> str:
+        return f"saved view {event.data['name']}: {event.data['rows']:,} rows"
+
+
+class Tagged(Kind):
+    """A version's name."""
+
+    name = "tagged"
+
+    @staticmethod
+    def add(sums: Sums, event: Event) -> None:
+        named = {"name": event.data["name"], "version": event.data["version"]}
+        sums.lists["tagged"].append(read(Tag, {**named, "event": event.number}))
+
+    @staticmethod
+    def sentence(event: Event, events: Mapping[int, Event]) -> str:
+        return f"tagged version {event.data['version']} as {event.data['name']}"
+
+
+class Undone(Kind):
+    """Another event counts no more; or again, where that one is an undo."""
+
+    name = "undone"
+
+    @staticmethod
+    def add(sums: Sums, event: Event) -> None:
+        target = count(event.data["event"])
+        if not 1 < target < event.number:
+            raise ValueError(f"event {target} cannot be undone by event {event.number}")
+        sums.undos.append((event.number, target))
+
+    @staticmethod
+    def sentence(event: Event, events: Mapping[int, Event]) -> str:
+        change, back = effect(events, event)
+        return f"{'undid' if back else 'brought back'} version {change.number}: {sentence(change, events)}"
+
+    @staticmethod
+    def datasets(event: Event, state: State) -> list[str]:
+        """All that counts: it may count again."""
+        parts = [p.name for g in state.generations.values() for p in g.pieces]
+        segments = [s.name for s in state.segments if s.event not in state.undone]
+        people = [b.name for b in (*state.people, *state.removed) if b.name]
+        return segments + people + [v.dataset for v in state.views.values()] + parts
+
+
+class Swept(Kind):
+    """Datasets that gc deleted: nothing can name them any more."""
+
+    name = "swept"
+
+    @staticmethod
+    def add(sums: Sums, event: Event) -> None:
+        _check_freed(event)
+        sums.swept += each(place)(event.data["names"])
+
+    @staticmethod
+    def sentence(event: Event, events: Mapping[int, Event]) -> str:
+        why = {"abandoned": "deleted what was abandoned", "mended": "repaired data"}
+        freed = f": {event.data['bytes']:,} bytes" if event.data.get("bytes") else ""
+        return why.get(event.data.get("why", ""), "purged data") + freed
+
+    @staticmethod
+    def final(event: Event) -> str:
+        what = {"purged": "a purge", "abandoned": "a gc"}.get(str(event.data.get("why")), "a move of data")
+        return f"{what}, which cannot be undone: it changed no image or label"
+
+
+class MovedData(Swept):
+    """Datasets that were written again elsewhere, without what was removed or damaged in them."""
+
+    name = "moved"
+
+    @staticmethod
+    def add(sums: Sums, event: Event) -> None:
+        _check_freed(event)
+        for old, new in event.data["datasets"].items():
+            sums.move(old, new)
+        sums.swept += each(place)(event.data.get("swept", []))
+
+    @staticmethod
+    def datasets(event: Event, state: State) -> list[str]:
+        """Where they lie now."""
+        return [new["name"] for new in event.data["datasets"].values()]
+
+
+def _check_freed(event: Event) -> None:
+    maybe(text)(event.data.get("why"))
+    count(event.data.get("bytes", 0))

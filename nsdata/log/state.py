@@ -1,0 +1,263 @@
+"""What a store holds at one version. Nothing changes a State; replay.py makes it from the log's events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, NamedTuple, TypeVar
+
+from nsdata.errors import NotFound
+
+Named = TypeVar("Named", "Model", "SavedView", "Tag", "Generation")
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """The images of one import. Row r of it is row ``start + r`` of the store, for ever."""
+
+    name: str  # folder below the store: images/<import>
+    start: int
+    rows: int
+    event: int
+    source: str
+    digests: dict[str, str]  # column -> BLAKE2b of its values
+    files: str = ""  # digest of the dataset's inventory; empty in stores that had none
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A dataset that one process wrote of a part: its first ``rows`` rows count."""
+
+    name: str  # labels/gen-2-<run>/part-00000/0000000000-<process>
+    rows: int
+    files: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A run of one generation's labels: row r of it labels row ``start + r`` of the store.
+
+    It lies in one piece, or in several where the run was interrupted; the digests are of all of it.
+    """
+
+    name: str  # labels/gen-2-<run>/part-00000
+    start: int
+    rows: int
+    digests: dict[str, str]  # column -> BLAKE2b of its values; "ids" -> of the ids that it labels
+    pieces: tuple[Piece, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One sealed generation. ``provenance`` says who wrote it, from what, when; ``summary`` what came out."""
+
+    number: int
+    event: int
+    version: int  # of the store whose images it labels
+    run: str
+    parts: tuple[Part, ...]  # in the order of their rows
+    provenance: dict[str, Any]
+    summary: dict[str, Any]
+    extends: int | None = None  # the event of the generation whose parts it took over
+    origin: int = 0  # the event of the first of these
+    since: int = 0  # the version that its labels, or what its teacher learnt from, go back to
+    stale: bool = False  # an earlier generation was sealed again after this one
+
+    @property
+    def rows(self) -> int:
+        """Images that it labels."""
+        return sum(part.rows for part in self.parts)
+
+    @property
+    def pieces(self) -> list[Piece]:
+        """The datasets that its labels lie in."""
+        return [piece for part in self.parts for piece in part.pieces]
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A trained model: generation g's, which will be the teacher of generation g + 1."""
+
+    gen: int
+    event: int
+    path: str  # of its checkpoint, relative to the store's folder where possible
+    sha256: str
+    name: str  # timm model name
+    parameters: int
+    val_accuracy: float | None
+    config: dict[str, Any]
+    views: list[Any]
+
+
+class People(NamedTuple):
+    """A batch of people's labels (or of removals) by image id: in a small dataset, or in the event where they are few.
+
+    said: (id in hex, label; -1 = none), where there is no dataset. A tuple, as there may be 100,000 of them.
+    """
+
+    name: str
+    rows: int
+    event: int
+    by: str
+    at: str
+    said: tuple[tuple[str, int], ...] = ()
+    digests: dict[str, str] | None = None  # column -> BLAKE2b of its values, where there is a dataset
+    files: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SavedView:
+    """A view kept by name: its recipe, and its exact rows in their own small dataset."""
+
+    name: str
+    dataset: str
+    event: int
+    rows: int
+    digest: str
+    recipe: dict[str, Any]
+    counts: list[Any]
+    at: str
+    files: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A person's name for a version."""
+
+    name: str
+    version: int
+    event: int
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Where a dataset's values are now, after a purge or a repair."""
+
+    name: str
+    files: str
+    digests: dict[str, str]
+
+
+@dataclass(frozen=True)
+class State:
+    """A store at one version: all that was published, in the order of the log, and what of it was undone since."""
+
+    version: int
+    id: str
+    classes: tuple[str, ...]
+    created: str
+    segments: tuple[Segment, ...] = ()
+    sealed: tuple[Generation, ...] = ()
+    trained: tuple[Model, ...] = ()
+    spoken: tuple[People, ...] = ()
+    removals: tuple[People, ...] = ()
+    saved: tuple[SavedView, ...] = ()
+    tagged: tuple[Tag, ...] = ()
+    undone: frozenset[int] = frozenset()  # events that count no more
+    swept: frozenset[str] = frozenset()  # datasets that gc took away
+    moved: dict[str, Moved] = field(default_factory=dict)
+    up_to: int | None = None  # no generation after this one is shown
+
+    @property
+    def rows(self) -> int:
+        """Rows of all segments, removed images included."""
+        return self.segments[-1].start + self.segments[-1].rows if self.segments else 0
+
+    @property
+    def imports(self) -> list[tuple[str, bool]]:
+        """The segments' names, and whether each import was undone."""
+        return [(segment.name, segment.event in self.undone) for segment in self.segments]
+
+    @cached_property
+    def generations(self) -> dict[int, Generation]:
+        """Sealed generations by number."""
+        newest = {g.number: g for g in self.counted(self.sealed) if self.up_to is None or g.number <= self.up_to}
+        return {
+            number: replace(g, stale=any(n < number and h.origin > g.since for n, h in newest.items()))
+            for number, g in sorted(newest.items())
+        }
+
+    @cached_property
+    def models(self) -> dict[int, Model]:
+        """Trained models by generation."""
+        return {model.gen: model for model in self.counted(self.trained)}
+
+    @cached_property
+    def views(self) -> dict[str, SavedView]:
+        """Saved views by name."""
+        return {view.name: view for view in self.counted(self.saved)}
+
+    @cached_property
+    def tags(self) -> dict[str, int]:
+        """Names of versions: people's, and gen-<g> of each sealed generation."""
+        named = {tag.name: tag.version for tag in self.counted(self.tagged)}
+        sealed = {g.event: g.number for g in self.counted(self.sealed)}
+        return {**named, **{f"gen-{number}": event for event, number in sealed.items()}}
+
+    @cached_property
+    def people(self) -> tuple[People, ...]:
+        """Batches of people's labels that count, oldest first."""
+        return tuple(batch for batch in self.spoken if batch.event not in self.undone)
+
+    @cached_property
+    def removed(self) -> tuple[People, ...]:
+        """Batches of removals that count, oldest first."""
+        return tuple(batch for batch in self.removals if batch.event not in self.undone)
+
+    @cached_property
+    def files(self) -> dict[str, str]:
+        """Dataset, where it lies or lay -> the digest of its list of files; empty for datasets without a list."""
+        listed = {segment.name: segment.files for segment in self.segments}
+        listed |= {piece.name: piece.files for g in self.sealed for piece in g.pieces}
+        listed |= {batch.name: batch.files for batch in (*self.spoken, *self.removals) if batch.name}
+        listed |= {view.dataset: view.files for view in self.saved}
+        return listed | {moved.name: moved.files for moved in self.moved.values()}
+
+    def place(self, name: str) -> str:
+        """Where the dataset that was published as ``name`` lies now."""
+        return self.today(name)[0]
+
+    def moves(self, name: str) -> Iterator[Moved]:
+        """Where a dataset was written again since it was published, one after the other."""
+        seen = {name}
+        while (moved := self.moved.get(name)) is not None and moved.name not in seen:
+            yield moved
+            name = moved.name
+            seen.add(name)
+
+    def today(
+        self, name: str, files: str = "", digests: Mapping[str, str] = MappingProxyType({})
+    ) -> tuple[str, str, dict[str, str]]:
+        """Where a published dataset lies now, the digest of its list of files, and those of its columns."""
+        sums = dict(digests)
+        for moved in self.moves(name):
+            name, files, sums = moved.name, moved.files, {**sums, **moved.digests}
+        return name, files, sums
+
+    def is_swept(self, name: str) -> bool:
+        """True if gc took this dataset away, or a folder that held it."""
+        steps = name.split("/")
+        return any("/".join(steps[:i]) in self.swept for i in range(2, len(steps) + 1))
+
+    def counted(self, things: Sequence[Named]) -> list[Named]:
+        """Those that were not undone, oldest first."""
+        return [thing for thing in things if thing.event not in self.undone]
+
+
+def bounded(state: State, up_to: int | None) -> State:
+    """The state without generations after ``up_to``; None = all of them."""
+    return state if up_to is None else replace(state, up_to=up_to)
+
+
+def resolve(state: State, version: int | str) -> int:
+    """The event number that a version number or a tag names. Raises NotFound."""
+    text = str(version)
+    number = int(text) if text.isascii() and text.isdigit() else state.tags.get(text)
+    if number is None:
+        known = ", ".join(state.tags) or "no tags yet"
+        raise NotFound(f"There is no version {text!r}; this store has {known} and 1 to {state.version}.", "nsdata log")
+    if not 1 <= number <= state.version:
+        raise NotFound(f"There is no version {number}; this store has 1 to {state.version}.", "nsdata log")
+    return number

@@ -1,0 +1,1 @@
+"""What changes or removes what a store holds: people's edits, undo, gc, purge."""

@@ -1,0 +1,124 @@
+"""What people do to a store by hand: relabel, remove, tag. Each is one event; people's labels beat every teacher."""
+
+from __future__ import annotations
+
+import csv
+import re
+import uuid
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nsdata.arguments import class_index
+from nsdata.arithmetic.ids import digest, from_hex, hexes
+from nsdata.errors import BadInput, Conflict
+from nsdata.log.state import State, resolve
+from nsdata.schema import NO_LABEL, PEOPLE
+from nsdata.storage import inventory, writing
+from nsdata.text import listed
+from nsdata.untrusted import NAME
+
+if TYPE_CHECKING:
+    from nsdata.versions.handle import Handle
+
+IN_EVENT = 16  # labels that an event holds itself
+
+
+def relabel(store: Handle, labels: Mapping[str, str | int | None], *, by: str = "") -> int:
+    """See Store.relabel."""
+    store.writable()
+    said = [_said(store, image, label) for image, label in labels.items()]
+    batch = write_batch(store, _whole_ids(store, list(labels)), said)
+    return store.publish("relabelled", lambda _: {**batch, **({"by": by} if by else {})}).number
+
+
+def remove(store: Handle, images: Sequence[str]) -> int:
+    """See Store.remove."""
+    store.writable()
+    batch = write_batch(store, _whole_ids(store, list(images)), [NO_LABEL] * len(images))
+    return store.publish("removed", lambda _: batch).number
+
+
+def tag(store: Handle, name: str, version: int | str | None = None) -> int:
+    """See Store.tag."""
+    if not NAME.fullmatch(name) or name.isdigit():
+        raise BadInput(f"{name!r} cannot be a tag: letters, digits, '.', '_' and '-' are allowed, not digits alone.")
+    if re.fullmatch(r"gen-\d+", name):
+        raise BadInput(f"The tag {name!r} is nsdata's own: it names a sealed generation.", "nsdata label --gen …")
+    asked = store.version if version is None else version
+
+    def make(state: State) -> dict[str, Any]:
+        if name in state.tags:
+            raise Conflict(f"There is a tag {name!r} already, at version {state.tags[name]}.", "Choose another name.")
+        return {"name": name, "version": resolve(state, asked)}
+
+    return store.publish("tagged", make).number
+
+
+def write_batch(store: Handle, ids: np.ndarray[Any, Any], labels: Sequence[int]) -> dict[str, Any]:
+    """People's labels (or removals) as the next event tells them: a few in the event itself, more in a dataset.
+
+    One person's clicks then cost a small file each, and a spreadsheet of a million labels one event.
+    """
+    if len(ids) <= IN_EVENT:
+        return {"name": "", "rows": len(ids), "said": [[i, int(k)] for i, k in zip(hexes(ids), labels, strict=True)]}
+    name = f"people/{uuid.uuid4().hex[:12]}"
+    codes = np.asarray(labels, np.int32)
+    with writing.fresh(f"{store.url}/{name}", PEOPLE) as writer:
+        writer.append({"id": ids, "label": codes})
+        writer.commit("people")
+        files = inventory.finish(store.objects, name)
+    return {"name": name, "rows": len(ids), "digests": {"id": digest(ids), "label": digest(codes)}, "files": files}
+
+
+def _said(store: Handle, image: str, label: str | int | None) -> int:
+    try:
+        return class_index(store.classes, label)
+    except BadInput as error:
+        raise BadInput(f"Image {image}: {error.message}", error.hint) from None
+
+
+def _whole_ids(store: Handle, prefixes: list[str]) -> np.ndarray[Any, Any]:
+    if not prefixes:
+        raise BadInput("No images given.")
+    full = [p for p in prefixes if len(p) == 32]
+    if len(full) == len(prefixes):  # the usual case, from a file: one pass over the ids
+        ids = from_hex([p.lower() for p in full])
+        rows = store.table.rows_of(ids)
+        missing = np.flatnonzero((rows < 0) | ~store.table.visible[rows]) if len(store.table) else np.arange(len(ids))
+        if len(missing):
+            store.table.row_of(full[int(missing[0])])  # raises NotFound with the right words
+    else:
+        ids = store.table.ids[[store.table.row_of(p) for p in prefixes]]
+    again = [id_ for id_, count in Counter(hexes(ids)).items() if count > 1]
+    if again:
+        raise BadInput(f"Images are named twice: {listed(again, 3)}.", "Name each once.")
+    return ids
+
+
+def read_labels(path: Path) -> dict[str, str | None]:
+    """{id: label} from a CSV with the columns ``id`` and ``label``; an empty label takes it away. Raises BadInput."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns = reader.fieldnames or []
+            if "id" not in columns or "label" not in columns:
+                raise BadInput(
+                    f"{path} has the columns {listed(list(columns)) or 'none'}; 'id' and 'label' are needed."
+                )
+            said: dict[str, str | None] = {}
+            for row in reader:
+                id_ = (row["id"] or "").strip().lower()
+                if id_ in said:
+                    raise BadInput(f"{path} names the image {id_} twice.", "Keep one line for each image.")
+                if row["label"] is None:
+                    raise BadInput(f"{path} ends line {reader.line_num} after the id; its label is missing.")
+                said[id_] = row["label"].strip() or None
+            return said
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror}.", f"ls -l {path}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BadInput(f"{path} cannot be read as CSV: {error}.") from error

@@ -1,0 +1,214 @@
+"""Undo: an event that makes another count no more. Nothing is deleted; undoing an undo brings its event back.
+
+What is visible afterwards is what would be visible if the undone event had never been. Rows never change: the images
+of an undone import keep their rows, which nobody sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nsdata.arithmetic.ids import digest, from_hex
+from nsdata.errors import BadInput, Conflict
+from nsdata.log.events import Event, now
+from nsdata.log.records import Imported, Removed, Undone, effect, kind
+from nsdata.log.replay import Fold
+from nsdata.log.state import People, State, resolve
+from nsdata.schema import SEGMENT
+from nsdata.versions.table import Table
+
+if TYPE_CHECKING:
+    from nsdata.versions.handle import Handle
+
+LOG = "nsdata log"
+
+
+@dataclass(frozen=True, slots=True)
+class Undoing:
+    """What an undo does. ``target``: the event that it names; ``event``: the one that it hides or brings back."""
+
+    target: Event
+    event: Event
+    back: bool  # the target is an undo itself, so ``event`` counts again
+
+
+def undo(store: Handle, version: int | str | None = None) -> int:
+    """See Store.undo."""
+
+    asked = _newest(store.refresh().state) if version is None else version  # not what others publish meanwhile
+
+    def make(_: State) -> dict[str, Any]:
+        found = plan(store.head(), asked)
+        return {"event": found.target.number, "kind": found.target.kind}
+
+    return store.publish(Undone.name, make).number
+
+
+def redo(store: Handle, number: int, agree: Callable[[State], None]) -> int:
+    """Bring an undone event back; ``agree`` sees the newest state and may raise to give up. Returns the new version."""
+
+    def make(_: State) -> dict[str, Any]:
+        head = store.head()
+        agree(head.state)
+        found = plan(head, _undone_by(head)[number])
+        return {"event": found.target.number, "kind": found.target.kind}
+
+    return store.publish(Undone.name, make).number
+
+
+def plan(store: Handle, version: int | str | None = None) -> Undoing:
+    """What undoing an event would do: a version or tag; None = the newest that counts, undo events left out.
+
+    Raises BadInput for an event that can never be undone, Conflict for one that cannot be undone now, NotFound.
+    """
+    state, events = store.state, {event.number: event for event in store.events}
+    target = events[_newest(state) if version is None else resolve(state, version)]
+    _check_kind(target)
+    if target.number in state.undone:
+        by = _undone_by(store)[target.number]
+        raise Conflict(f"Version {target.number} is undone already, by version {by}.", f"nsdata undo {by}")
+    after = _trial(list(events.values()), target)
+    event, back = effect(events, target)
+    if (event.number in after.undone) == (event.number in state.undone):  # undone twice, once by an undo redone
+        by = _undone_by(store).get(event.number, target.number)
+        raise Conflict(
+            f"Undoing version {target.number} changes nothing: version {event.number} is undone by {by}.", LOG
+        )
+    _check_generations(store, after, event, back)
+    _check_data(store, after, target)
+    if event.kind in (Imported.name, Removed.name):
+        _check_images(store, after, target)
+    return Undoing(target, event, back)
+
+
+def same_import(store: Handle, rows: int, digests: Mapping[str, str], gained: Mapping[bytes, int]) -> int | None:
+    """The newest undone import that said exactly this, as an event number; None where there is none.
+
+    digests: of the columns of its images. gained: labels that it brought for images that were there before, by id.
+    """
+    said = {batch.event: batch for batch in store.state.spoken}
+    for segment in reversed(store.state.segments):
+        if segment.event not in store.state.undone or segment.rows != rows:
+            continue
+        # one that was purged since says other things
+        _, _, now_there = store.state.today(segment.name, segment.files, segment.digests)
+        if now_there == digests and _same_labels(said.get(segment.event), gained):
+            return segment.event
+    return None
+
+
+def _same_labels(batch: People | None, gained: Mapping[bytes, int]) -> bool:
+    if batch is None or not gained:
+        return batch is None and not gained
+    if not batch.name:
+        return batch.said == tuple((id_.hex(), label) for id_, label in gained.items())
+    ids = from_hex([id_.hex() for id_ in gained])
+    said = {"id": digest(ids), "label": digest(np.asarray(list(gained.values()), np.int32))}
+    return batch.rows == len(gained) and batch.digests == said
+
+
+def _newest(state: State) -> int:
+    """The newest event that counts and can be undone, undo events left out: so that repeated undo walks back."""
+    lists = (state.segments, state.sealed, state.trained, state.spoken, state.removals, state.saved, state.tagged)
+    numbers = {thing.event for things in lists for thing in things} - state.undone
+    if not numbers:
+        raise Conflict("There is nothing to undo: no event of this store counts but its creation.", LOG)
+    return max(numbers)
+
+
+def _undone_by(store: Handle) -> dict[int, int]:
+    """The event that holds each undone one down."""
+    undone = store.state.undone
+    return {e.data["event"]: e.number for e in store.events if e.kind == Undone.name and e.number not in undone}
+
+
+def _trial(events: list[Event], target: Event) -> State:
+    """The state after undoing ``target``, by the very code that will read it."""
+    fold = Fold()
+    fold.add([*events, Event(len(events) + 1, Undone.name, now(), "", {"event": target.number}, "", "")])
+    return fold.state()
+
+
+def _check_kind(target: Event) -> None:
+    if why := kind(target).final(target):
+        raise BadInput(f"Version {target.number} is {why}.", LOG)
+
+
+def _check_generations(store: Handle, after: State, event: Event, back: bool) -> None:
+    """Generations stand on those before them."""
+    mine = next((g for g in after.sealed if g.event == event.number), None)
+    counted = after.counted(after.sealed)
+    if mine is not None and not back:
+        of = f"Version {event.number} sealed generation {mine.number} and cannot be undone"
+        later = [g for g in counted if g.event > event.number and g.number > mine.number]
+        later += [g for g in counted if g.extends == event.number]
+        if later:
+            last = max(later, key=lambda g: g.event)
+            how = "written after it" if last.number != mine.number else "extended from it"
+            raise Conflict(
+                f"{of}: generation {last.number} was {how}, at version {last.event}; undo it first.",
+                f"nsdata undo {last.event}",
+            )
+    gap = next((g for g in range(1, max(after.generations, default=0)) if g not in after.generations), None)
+    if gap is not None:
+        raise Conflict(f"Generation {gap + 1} would stand without generation {gap}.", *_way_back(store, number=gap))
+    if mine is not None and back and mine.extends in after.undone:
+        raise Conflict(
+            f"Version {event.number} extended version {mine.extends}, which is undone.",
+            *_way_back(store, event=mine.extends),
+        )
+
+
+def _way_back(store: Handle, *, number: int | None = None, event: int | None = None) -> list[str]:
+    """The hint that brings a generation back, by its number or its event."""
+    by = _undone_by(store)
+    found = [g.event for g in store.state.sealed if g.event in by and (g.number == number or g.event == event)]
+    return [f"nsdata undo {by[found[-1]]}   (brings it back)"] if found else []
+
+
+def _check_data(store: Handle, after: State, target: Event) -> None:
+    """What comes back must be there: gc --purge takes the data of what counts no more."""
+    gone = [name for name in _data(after) - _data(store.state) if after.is_swept(name)]
+    if gone:
+        raise Conflict(
+            f"Version {target.number} cannot be undone: gc --purge took away what would come back ({min(gone)}).", LOG
+        )
+
+
+def _data(state: State) -> set[str]:
+    """Datasets that a version shows, images left out."""
+    names = {piece.name for g in state.generations.values() for piece in g.pieces}
+    names |= {view.dataset for view in state.views.values()}
+    return names | {batch.name for batch in (*state.people, *state.removed) if batch.name}
+
+
+def _check_images(store: Handle, after: State, target: Event) -> None:
+    """Images that come back have their pictures still, and came in no second time."""
+    state, table = store.state, store.table
+    later = Table(after, table.readers)
+    purged = int((later.visible & ~table.visible & (table.width == 0)).sum())
+    if purged:
+        raise Conflict(
+            f"Version {target.number} cannot be undone: gc --purge took away the pictures of {purged:,} images "
+            "that would come back.",
+            LOG,
+        )
+    counts = np.asarray([s.event not in state.undone for s in state.segments])
+    starts = np.asarray([s.start for s in state.segments])
+    for segment in state.segments:
+        if segment.event not in state.undone or segment.event in after.undone:
+            continue
+        ids = table.readers.column(segment.name, SEGMENT, "id", segment.rows)
+        which = np.searchsorted(starts, table.rows_of(ids), side="right") - 1  # an import that counts, if there is one
+        again = which[counts[which]]
+        if len(again):
+            first = state.segments[again[0]].event
+            raise Conflict(
+                f"Version {segment.event} cannot come back: {len(again):,} of its images came in again meanwhile, the "
+                f"first by version {first}.",
+                f"nsdata undo {first}",
+            )

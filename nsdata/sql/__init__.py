@@ -1,0 +1,1 @@
+"""All that knows DuckDB: one table, read-only, in a process of its own."""

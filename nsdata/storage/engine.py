@@ -1,0 +1,223 @@
+"""The one door to Deep Lake. No other module imports it; no handle of its leaves here.
+
+What is done to every dataset, and why (tested facts: deeplake 4.7.4):
+
+* ``CompactionMode.Off`` on every handle: automatic compaction corrupts vectors and drops tags. It is not
+  persisted, so it is set at each open.
+* Datasets are only appended to. Appended columns read 30 to 100 times faster than updated ones.
+* A failing path rolls back explicitly: a handle collected with pending rows publishes them by itself.
+* Reads accept ints, slices and lists, not numpy arrays; a column dies with its dataset, so both are kept.
+* Its 83 exceptions share no base class and some are bare RuntimeErrors: all are translated here.
+* It numbers commits from a counter beside them: one that fell behind lets a commit overwrite an earlier one, garbage
+  refuses all. It is set right before a dataset is gone on with.
+* It commits although a write ended short, and crashes on what did: each commit is read back (proof.py), and published
+  files are looked at before it reads them (guard.py).
+* In a bucket it tries a dropped connection again by itself, for 42 s, and loses nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from itertools import repeat
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsdata.errors import StorageFailed, StoreDamaged
+from nsdata.schema import Column, Schema
+from nsdata.storage import buckets, offline
+from nsdata.storage.address import is_local
+from nsdata.storage.durable import sync_tree
+from nsdata.storage.engine_errors import translated as _translated
+from nsdata.storage.local import remove
+from nsdata.storage.objects import Objects
+
+if TYPE_CHECKING:
+    from nsdata.storage.guard import Guard
+
+_import_lock = threading.Lock()
+
+
+class Reader:
+    """A published dataset, read-only. Not safe to share between threads, nor to pickle or fork."""
+
+    def __init__(self, url: str, schema: Schema, opening: Any = None, guard: Guard | None = None) -> None:
+        """guard: of published data, looks at a column's files before the column is first read."""
+        self.url, self._schema, self._guard = url, schema, guard
+        self._looked = set[str]()  # columns: the engine reads a file when it is first asked for it
+        with _translated(url, "read"):
+            self._dataset: Any = native(url) if opening is None else opening.result()
+            self._columns = {name: self._dataset[name] for name in schema}
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def read(self, column: str, start: int = 0, stop: int | None = None) -> np.ndarray[Any, Any]:
+        """Rows start..stop of a numeric column: (n,) or (n, width), in the column's own dtype."""
+        stop = len(self) if stop is None else stop
+        if stop <= start:
+            return np.asarray(self._schema[column].empty)
+        with _translated(self.url, "read"):
+            return self._checked(column, self._column(column)[start:stop], stop - start)
+
+    def reading(self, column: str, start: int, stop: int) -> Callable[[], np.ndarray[Any, Any]]:
+        """As ``read``, of at least one row, begun at once; call what it returns for the values."""
+        with _translated(self.url, "read"):
+            begun = self._column(column).get_async(slice(start, stop))
+
+        def values() -> np.ndarray[Any, Any]:
+            with _translated(self.url, "read"):
+                return self._checked(column, begun.result(), stop - start)
+
+        return values
+
+    def take(self, column: str, rows: Sequence[int] | NDArray[Any]) -> np.ndarray[Any, Any]:
+        """These rows of a numeric column, in this order, repeats included."""
+        if not len(rows):
+            return np.asarray(self._schema[column].empty)
+        with _translated(self.url, "read"):
+            return self._checked(column, self._column(column)[_plain(rows)], len(rows))
+
+    def blobs(self, column: str, rows: Sequence[int] | NDArray[Any]) -> list[bytes]:
+        """These rows of a "bytes" column."""
+        if not len(rows):
+            return []
+        with _translated(self.url, "read"):
+            return list(self._column(column).get_bytes(_plain(rows)))
+
+    def blobs_between(self, column: str, start: int, stop: int) -> list[bytes]:
+        """Rows start..stop of a "bytes" column: of storage that is far away, whole files are read, not row by row."""
+        with _translated(self.url, "read"):
+            return [blob or b"" for blob in self._column(column)[start:stop]]  # it reads b"" as None
+
+    def texts(self, column: str, start: int = 0, stop: int | None = None) -> list[str]:
+        """Rows start..stop of a "text" column."""
+        stop = len(self) if stop is None else stop
+        if stop <= start:
+            return []
+        with _translated(self.url, "read"):
+            return [text or "" for text in self._column(column)[start:stop]]  # it reads "" as None
+
+    def texts_at(self, column: str, rows: Sequence[int] | NDArray[Any]) -> list[str]:
+        """These rows of a "text" column, in this order, repeats included."""
+        if not len(rows):
+            return []
+        with _translated(self.url, "read"):
+            return [text or "" for text in self._column(column)[_plain(rows)]]
+
+    def _column(self, column: str) -> Any:
+        if self._guard is not None and column not in self._looked:
+            self._guard.column(column, self._schema[column])
+            self._looked.add(column)
+        return self._columns[column]
+
+    def _checked(self, column: str, values: Any, rows: int) -> np.ndarray[Any, Any]:
+        """The engine does not enforce vector lengths: a ragged column reads as a list."""
+        spec = self._schema[column]
+        shape = (rows, spec.width) if spec.width else (rows,)
+        if not isinstance(values, np.ndarray) or values.shape != shape:
+            raise StoreDamaged(
+                f"Column {column!r} of {self.url} does not hold {rows:,} values of shape {shape[1:]}.",
+            )
+        values = values.astype(spec.type, copy=False)
+        if self._guard is not None and not spec.holds(values):
+            raise StoreDamaged(
+                f"Column {column!r} of {self.url} holds numbers outside of {spec.low:,} to {spec.high:,}.",
+                "nsdata verify",
+            )
+        return values
+
+
+def readers(urls: Sequence[str], schema: Schema, guards: Sequence[Guard]) -> list[Reader]:
+    """Published datasets of one kind in one store, all opened at the same time."""
+    with _translated(urls[0], "read"):
+        begun = [loaded().open_read_only_async(url, **buckets.engine_access(url)) for url in urls]
+    return [Reader(*each) for each in zip(urls, repeat(schema), begun, guards, strict=False)]
+
+
+def exists(url: str) -> bool:
+    """True if there is a dataset at this address."""
+    with _translated(url, "read"):
+        return bool(loaded().exists(url, **buckets.engine_access(url)))
+
+
+def delete(url: str) -> None:
+    """Remove a dataset that no event names, with whatever else lies below its address; of a link, the link.
+
+    Raises StorageFailed where something stays.
+    """
+    if is_local(url):
+        with _translated(url, "write"):
+            remove(url)
+        return
+    if buckets.is_bucket(url):
+        Objects(url).clear()
+        return
+    with _translated(url, "write"):
+        loaded().delete(url)
+
+
+def native(url: str) -> Any:
+    """The engine's own read-only dataset, for people who want to work with it directly."""
+    with _translated(url, "read"):
+        return loaded().open_read_only(url, **buckets.engine_access(url))
+
+
+def sync(url: str, synced: dict[str, tuple[int, int]] | None = None) -> None:
+    """fsync every file and folder of a dataset on a local disk; the engine itself never does.
+
+    synced: what was made durable before, which is skipped, and brought up to date (durable.sync_tree). Publishing syncs
+            all, without it.
+    """
+    if is_local(url):
+        with _translated(url, "write"):
+            sync_tree(url, synced)
+
+
+def loaded() -> Any:
+    """Import the engine when it is first needed; with NSDATA_OFFLINE=1, without its crash-report request."""
+    with _import_lock:
+        if "deeplake" not in sys.modules:
+            offline.stay()
+        try:
+            import deeplake
+        except ImportError as error:
+            cause: BaseException | None = error
+            while cause is not None:  # Ctrl-C while it loads arrives as an ImportError
+                if isinstance(cause, KeyboardInterrupt):
+                    raise cause from error
+                cause = cause.__cause__ or cause.__context__
+            if not os.path.isdir(os.environ.get("TMPDIR", "/tmp")):
+                raise StorageFailed(
+                    f"TMPDIR is {os.environ.get('TMPDIR')!r}, which is not a folder; the storage engine needs one.",
+                    "export TMPDIR=/tmp",
+                ) from error
+            raise
+    return deeplake
+
+
+def column_type(column: Column) -> Any:
+    """The engine's own type of a column."""
+    from deeplake import types
+
+    if column.type == "bytes":
+        return types.Bytes()
+    if column.type == "text":
+        return types.Text()
+    if column.width:
+        return types.Array(column.type, shape=[column.width])
+    scalars = {
+        "int8": types.Int8,
+        "int32": types.Int32,
+        "int64": types.Int64,
+        "float32": types.Float32,
+    }
+    return scalars[column.type]()
+
+
+def _plain(rows: Sequence[int] | NDArray[Any]) -> list[int]:
+    return rows.tolist() if isinstance(rows, np.ndarray) else list(rows)

@@ -1,0 +1,117 @@
+"""A published dataset's files, looked at before the engine sees them: it crashes, hangs or lies on damaged ones.
+
+What a file's name and size tell costs one look at each, and is asked when a dataset is opened; its commits are hashed
+then, too: they are small. Of a column's files, small ones and texts are hashed when the column is first read; of large
+ones the head is compared with the size, after which the engine can misread numbers and pictures but not lose its way.
+Numbers that lead somewhere are held against their range (schema.Column); pictures are decoded, and who wants to know
+hashes them. NSDATA_VERIFY_READS=1 hashes every file that is read.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+from nsdata.errors import StoreDamaged
+from nsdata.parallel import cores
+from nsdata.schema import Column
+from nsdata.storage import chunks, commits, inventory
+from nsdata.storage.address import is_local
+from nsdata.storage.buckets import is_bucket
+from nsdata.storage.objects import Objects
+
+VARIABLE = "NSDATA_VERIFY_READS"
+_SMALL, _SMALL_NUMBERS = 1 << 16, 1 << 20  # files up to so many bytes are hashed: a millisecond for a megabyte
+_MANY = 64  # files, of which a disk looks up several at once
+_COUNTERS = ("/next_base", ".lock")  # nobody reads them, and a writer that was stopped may go on with them
+
+HINT = "nsdata verify"
+
+Facts = tuple[int, int, int, int]  # inode, bytes, times of its content and of itself
+_FAR: Facts = (0, 0, 0, 0)  # of what cannot be looked at so cheaply
+
+
+class Guard:
+    """The look at one dataset. ``column`` may be called from several threads. Raises StoreDamaged."""
+
+    def __init__(self, objects: Objects, name: str, digest: str) -> None:
+        """digest: of its list of files, as the log names it."""
+        self._objects, self._name, self._lock = objects, name, threading.Lock()
+        self._seen: dict[str, list[Facts | None]] = {}  # column -> of its files, as they were when they were looked at
+        self._folders: dict[str, str] | None = None
+        self._inventory = inventory.read(objects, name, digest) if digest else {}
+        self._sizes()
+        self._thorough = os.environ.get(VARIABLE, "") not in ("", "0")
+        self._hash([path for path in self._inventory if path.startswith(commits.LOG) and not path.endswith(_COUNTERS)])
+
+    def column(self, column: str, spec: Column) -> None:
+        """Look at the files of a column; those that were looked at, and are as they were, are not looked at again."""
+        with self._lock:
+            if not self._inventory:
+                return
+            folder = self._folder(column)
+            here = [path for path in self._inventory if path.startswith(folder) and not path.startswith(commits.LOG)]
+            now = [self._facts(path) for path in here]
+            before = self._seen.get(column, [None] * len(here))
+            changed = [path for path, was, is_ in zip(here, before, now, strict=True) if was is None or was != is_]
+            self._hash([path for path, fine in zip(changed, self._all_fine(changed, spec), strict=True) if not fine])
+            self._seen[column] = now
+
+    def _facts(self, path: str) -> Facts | None:
+        """What shows that a file was written to; None where nothing does, and once is enough."""
+        if not is_local(self._objects.url):
+            return _FAR
+        try:
+            found = os.lstat(f"{self._objects.url}/{self._name}/{path}")
+        except OSError:
+            return None
+        return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+    def _all_fine(self, paths: list[str], spec: Column) -> list[bool]:
+        if len(paths) < _MANY:
+            return [self._fine(path, spec) for path in paths]
+        with ThreadPoolExecutor(min(8, cores()), thread_name_prefix="nsdata-guard") as pool:
+            return list(pool.map(lambda path: self._fine(path, spec), paths))
+
+    def _fine(self, path: str, spec: Column) -> bool:
+        """Whether a file need not be hashed."""
+        if self._thorough:
+            return False
+        if is_bucket(self._objects.url):  # its objects are whole or not there
+            return True
+        if self._inventory[path][0] <= (_SMALL if spec.width or spec.type == "bytes" else _SMALL_NUMBERS):
+            return False
+        try:
+            return chunks.follows(f"{self._objects.url}/{self._name}/{path}", spec)
+        except OSError:
+            return False  # and hashing it will say why
+
+    def _folder(self, column: str) -> str:
+        """Where a column's files lie; "" for anywhere."""
+        if self._folders is None:
+            self._folders = {}
+            for path in sorted(path for path in self._inventory if commits.is_commit(path)):
+                raw = self._objects.get(f"{self._name}/{path}", most=self._inventory[path][0])
+                if made := commits.folders(path, raw or b""):  # all columns are made at once
+                    self._folders = made
+                    break
+        return f"{self._folders[column]}/" if column in self._folders else ""
+
+    def _sizes(self) -> None:
+        far = {} if is_local(self._objects.url) else dict(self._objects.list(self._name))
+        for path, (size, _) in self._inventory.items():
+            whole = f"{self._name}/{path}"
+            found = self._objects.stat(whole) if is_local(self._objects.url) else far.get(whole)
+            if path.endswith(_COUNTERS):
+                continue
+            if found is None:
+                raise StoreDamaged(f"{self._objects.url}/{whole} is missing.", HINT)
+            if found != size:
+                raise StoreDamaged(f"{self._objects.url}/{whole} has {found:,} bytes; {size:,} were written.", HINT)
+
+    def _hash(self, paths: list[str]) -> None:
+        for path in paths:
+            size, sum_ = self._inventory[path]
+            if self._objects.hashed(f"{self._name}/{path}", most=size) != (size, sum_):
+                raise StoreDamaged(f"{self._objects.url}/{self._name}/{path} was changed.", HINT)

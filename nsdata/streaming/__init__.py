@@ -1,0 +1,1 @@
+"""Rows become batches: order, reading ahead, decoding, soft labels."""

@@ -1,0 +1,56 @@
+"""Text for people: lists in sentences, names from elsewhere escaped, small HTML tables."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+
+def printable(text: str) -> str:
+    """Text that can be stored and shown: file names need not be UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def listed(names: Sequence[str], most: int = 10) -> str:
+    """Names for a sentence: the first few, and how many more."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
+
+
+Rows = list[tuple[str, str]]
+
+
+def to_html(rows: Sequence[tuple[str, str]], caption: str = "") -> str:
+    """A two-column table; everything that came from outside is escaped."""
+    head = f"<caption>{_escaped(caption)}</caption>" if caption else ""
+    body = "".join(
+        f"<tr><th style='text-align:left'>{_escaped(key)}</th><td>{_escaped(value)}</td></tr>" for key, value in rows
+    )
+    return f"<table>{head}{body}</table>"
+
+
+def columns_html(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table under its columns' names; everything is escaped."""
+    names = "".join(f"<th>{_escaped(name)}</th>" for name in head)
+    body = "".join(f"<tr>{''.join(f'<td>{_escaped(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return f"<table><thead><tr>{names}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _escaped(text: str) -> str:
+    return html.escape(visible(text))
+
+
+def visible(text: str) -> str:
+    """Text within a line, as class names and paths are shown: what controls a terminal, or turns the direction of what
+    is read, is seen and not obeyed.
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() else _seen(c) for c in text)
+
+
+def visible_lines(text: str) -> str:
+    """As ``visible``, of text in lines: breaks and tabs stay."""
+    return "".join(c if c in "\n\t" or c.isprintable() else _seen(c) for c in text)
+
+
+def _seen(character: str) -> str:
+    return f"\\x{ord(character):02x}"

@@ -1,0 +1,1 @@
+"""What distrusts what was published: finds damage, says what it costs, repairs what can be repaired."""

@@ -1,0 +1,1 @@
+"""The store at one version: its state, and its images as aligned columns."""

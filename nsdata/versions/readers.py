@@ -1,0 +1,98 @@
+"""Open datasets of one store, shared by its versions and lent to threads."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from nsdata import schema
+from nsdata.errors import NotFound, StoreDamaged
+from nsdata.log.state import State
+from nsdata.storage import engine
+from nsdata.storage.guard import Guard
+from nsdata.storage.objects import Objects
+
+Array = NDArray[Any]
+Opened = dict[str, engine.Reader]  # by name; of one thread at a time
+
+
+class Readers:
+    """Open datasets of one store, shared by its versions; one set per thread, as engine handles demand."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.newest: State | None = None  # a past version reads what is there today
+        self._local = threading.local()
+        self._objects, self._guards = Objects(url), dict[str, Guard]()
+        self._spare: list[Opened] = []
+        self._columns: dict[tuple[str, str, int], Array] = {}
+
+    def place(self, name: str) -> str:
+        """Where the dataset that was published as ``name`` lies today."""
+        return name if self.newest is None else self.newest.place(name)
+
+    def open(self, name: str, columns: schema.Schema) -> engine.Reader:
+        """The dataset ``name`` of this store, opened once per thread."""
+        return self.open_all([name], columns)[0]
+
+    def open_all(self, names: Sequence[str], columns: schema.Schema) -> list[engine.Reader]:
+        """The datasets of these names; those that this thread has not opened yet, all at once."""
+        opened: Opened = self._local.__dict__.setdefault("opened", {})
+        places = [self._there(name) for name in names]
+        missing = [place for place in places if place not in opened]
+        guards = [self._guard(place) for place in missing]
+        if len(missing) == 1:
+            opened[missing[0]] = engine.Reader(f"{self.url}/{missing[0]}", columns, guard=guards[0])
+        elif missing:
+            urls = [f"{self.url}/{place}" for place in missing]
+            opened.update(zip(missing, engine.readers(urls, columns, guards), strict=True))
+        return [opened[place] for place in places]
+
+    def _guard(self, place: str) -> Guard:
+        """The look at a dataset's files, which one thread's is for all. Raises StoreDamaged."""
+        if (guard := self._guards.get(place)) is None:
+            digest = self.newest.files.get(place, "") if self.newest is not None else ""
+            guard = self._guards.setdefault(place, Guard(self._objects, place, digest))
+        return guard
+
+    def looked_at(self, name: str) -> str:
+        """Where a dataset lies today, for who opens it himself: its files are those that were published."""
+        place = self._there(name)
+        self._guard(place)
+        return place
+
+    def _there(self, name: str) -> str:
+        """Where a dataset lies today. Raises NotFound for one that was swept."""
+        name = self.place(name)
+        if self.newest is not None and self.newest.is_swept(name):
+            raise NotFound(
+                f"{name} was taken away by gc: it belonged to what was replaced, undone or removed.", "nsdata log"
+            )
+        return name
+
+    def lend(self) -> Opened:
+        """Open datasets for a thread that will read (``use``): opening them, and filling their caches, takes long."""
+        return self._spare.pop() if self._spare else {}
+
+    def use(self, lent: Opened) -> None:
+        """This thread reads with them from now on."""
+        self._local.opened = lent
+
+    def take_back(self, lent: Opened) -> None:
+        """That thread has ended."""
+        self._spare.append(lent)
+
+    def column(self, name: str, columns: schema.Schema, column: str, rows: int) -> Array:
+        """A whole numeric column of a published dataset, first ``rows`` rows, read once."""
+        key = (self.place(name), column, rows)
+        if key not in self._columns:
+            reader = self.open(name, columns)
+            if len(reader) < rows:
+                raise StoreDamaged(f"{self.url}/{name} holds {len(reader):,} rows; {rows:,} were published.")
+            values = reader.read(column, 0, rows)
+            values.setflags(write=False)
+            self._columns[key] = values
+        return self._columns[key]

@@ -1,0 +1,232 @@
+"""The images of one version as aligned columns: position = row number. Segments are immutable, so reads are kept.
+
+Legend: N rows of the version (removed ones included), n asked for, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsdata import schema
+from nsdata.arithmetic.ids import from_hex, hexes, whole
+from nsdata.errors import BadInput, NotFound, StoreDamaged
+from nsdata.log.state import People, State
+from nsdata.storage import engine
+from nsdata.storage.buckets import is_bucket
+from nsdata.versions.readers import Readers
+
+Array = NDArray[Any]
+T = TypeVar("T")
+
+
+class Table:
+    """All images of one version, by row number. Arrays are read-only, aligned, of length N."""
+
+    def __init__(self, state: State, readers: Readers) -> None:
+        self.state, self.readers = state, readers
+        self._kept: dict[type[Any], tuple[object, Any]] = {}
+
+    def __len__(self) -> int:
+        return self.state.rows
+
+    def kept(self, kind: type[T], key: object, make: Callable[[], T]) -> T:
+        """What somebody has read into memory, for the next one: one of each kind, and with ``key`` another."""
+        found = self._kept.get(kind)
+        if found is None or found[0] != key:
+            found = self._kept[kind] = (key, make())
+        value: T = found[1]
+        return value
+
+    @property
+    def is_far(self) -> bool:
+        """Whether each answer of the storage takes long: a bucket."""
+        return is_bucket(self.readers.url)
+
+    @cached_property
+    def ids(self) -> Array:
+        """(N, 16) uint8: content hashes."""
+        return self._column("id")
+
+    @cached_property
+    def label(self) -> Array:
+        """(N,) int32: what people said, newest first; -1 = nothing. 0..K-1."""
+        label = self._column("label")
+        rows, said, _ = self.people
+        if len(rows):
+            label = label.copy()
+            label[rows] = said  # in the order of the log: the last word holds
+            label.setflags(write=False)
+        return label
+
+    @cached_property
+    def people(self) -> tuple[Array, Array, Array]:
+        """What people said after the imports, oldest first: row (int64), label (int32; -1 = taken away), event."""
+        return self._by_people(self.state.people)
+
+    @cached_property
+    def imported_label(self) -> Array:
+        """(N,) int32: the label that came with the image; -1 = none."""
+        return self._column("label")
+
+    @cached_property
+    def split(self) -> Array:
+        """(N,) int8: code in schema.SPLITS."""
+        return self._column("split")
+
+    @cached_property
+    def width(self) -> Array:
+        """(N,) int32 pixels of the upright picture."""
+        return self._column("width")
+
+    @cached_property
+    def height(self) -> Array:
+        """(N,) int32 pixels of the upright picture."""
+        return self._column("height")
+
+    @cached_property
+    def visible(self) -> Array:
+        """(N,) bool: False for removed images, and for those whose import was undone."""
+        visible = np.ones(len(self), bool)
+        for segment in self.state.segments:
+            if segment.event in self.state.undone:
+                visible[segment.start : segment.start + segment.rows] = False
+        visible[self._by_people(self.state.removed)[0]] = False
+        visible.setflags(write=False)
+        return visible
+
+    def sources(self, rows: Sequence[int] | None = None) -> list[str]:
+        """Where images came from, relative to what was imported; all rows, or these (repeats allowed)."""
+        if rows is None:
+            return [text for s in self.state.segments for text in self._open(s.name).texts("source", 0, s.rows)]
+        return self._gathered(np.asarray(rows, np.int64), lambda reader, at: reader.texts_at("source", at), "")
+
+    def blobs(self, rows: Array) -> list[bytes]:
+        """The encoded bytes of these rows, in this order, repeats included. Raises NotFound for purged images."""
+        rows = np.asarray(rows, np.int64)
+        return self.present(rows, self._gathered(rows, lambda reader, at: reader.blobs("image", at), b""))
+
+    def blobs_between(self, start: int, stop: int) -> list[bytes]:
+        """The encoded bytes of neighbouring rows, up to the last there is, read as one piece; b"" for purged images."""
+        blobs: list[bytes] = []
+        for segment in self.state.segments:
+            low, high = max(start, segment.start), min(stop, segment.start + segment.rows)
+            if low < high:
+                reader = self._open(segment.name)
+                blobs += reader.blobs_between("image", low - segment.start, high - segment.start)
+        return blobs
+
+    def present(self, rows: Array, blobs: list[bytes]) -> list[bytes]:
+        """The encoded bytes of these rows, if none is missing. Raises NotFound for purged images."""
+        if b"" in blobs:
+            gone = hexes(self.ids[rows[blobs.index(b"")]])[0]
+            raise NotFound(f"Image {gone} was removed and purged: the store has no picture of it.", "nsdata log")
+        return blobs
+
+    def rows_of(self, ids: Array) -> Array:
+        """(n,) int64 row of each id of an (n, 16) uint8 array, -1 where the version has no such image.
+
+        An image whose import was undone, and that came in again, is found where it is now. Scans the ids segment by
+        segment: memory is bounded by the largest segment, not by the store.
+        """
+        if not len(ids):
+            return np.empty(0, np.int64)
+        wanted, asked = np.unique(whole(ids), return_inverse=True)
+        found = np.full(len(wanted), -1, np.int64)
+        for start, block in self._id_blocks():
+            keys = whole(block)
+            place = np.searchsorted(wanted, keys).clip(max=len(wanted) - 1)
+            hit = np.flatnonzero(wanted[place] == keys)
+            found[place[hit]] = start + hit
+        return found[asked]
+
+    def row_of(self, prefix: str) -> int:
+        """The row of the visible image whose hex id begins with ``prefix``. Raises NotFound, BadInput."""
+        text = prefix.strip().lower()
+        if not text or len(text) > 32 or any(c not in "0123456789abcdef" for c in text):
+            raise BadInput(
+                f"{prefix!r} is not an image id: ids are hexadecimal.", "nsdata query 'select id from images'"
+            )
+        low = bytes.fromhex(text.ljust(32, "0"))
+        high = bytes.fromhex(text.ljust(32, "f"))
+        found: list[int] = []
+        for start, block in self._id_blocks():
+            keys = whole(block)
+            inside = (keys >= np.frombuffer(low, "S16")[0]) & (keys <= np.frombuffer(high, "S16")[0])
+            found += [start + int(row) for row in np.flatnonzero(inside) if self.visible[start + row]]
+        if not found:
+            raise NotFound(f"No image has an id that begins with {text}.", "nsdata query 'select id from images'")
+        if len(found) > 1:
+            raise BadInput(f"{len(found):,} images have ids that begin with {text}.", "Give more digits.")
+        return found[0]
+
+    def _column(self, column: str) -> Array:
+        if not self.state.segments:
+            return np.asarray(schema.SEGMENT[column].empty)
+        parts = [self.readers.column(s.name, schema.SEGMENT, column, s.rows) for s in self.state.segments]
+        values = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        if column == "label":
+            self._check_labels(values)
+        values.setflags(write=False)
+        return values
+
+    def _by_people(self, batches: tuple[People, ...]) -> tuple[Array, Array, Array]:
+        """Rows, labels and events of batches of people's labels or removals, with one pass over the ids."""
+        if not batches:
+            return np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.int64)
+        batches_ids, batches_said = zip(*(self._said(batch) for batch in batches), strict=True)
+        ids, said = np.concatenate(batches_ids), np.concatenate(batches_said)
+        rows = self.rows_of(ids)
+        known = rows >= 0
+        return rows[known], said[known], np.repeat([b.event for b in batches], [b.rows for b in batches])[known]
+
+    def _said(self, batch: People) -> tuple[Array, Array]:
+        """(n, 16) ids and (n,) labels of one batch."""
+        if not batch.name:
+            ids = from_hex([id_ for id_, _ in batch.said])
+            return ids, np.asarray([label for _, label in batch.said], np.int32)
+        ids = self.readers.column(batch.name, schema.PEOPLE, "id", batch.rows)
+        labels = self.readers.column(batch.name, schema.PEOPLE, "label", batch.rows)
+        self._check_labels(labels)
+        return ids, labels
+
+    def _check_labels(self, labels: Array) -> None:
+        if len(labels) and labels.max() >= len(self.state.classes):
+            raise StoreDamaged(
+                f"A stored label is {labels.max()}; the store has {len(self.state.classes)} classes.", "nsdata verify"
+            )
+
+    def _gathered(self, rows: Array, read: Callable[[engine.Reader, Array], list[T]], empty: T) -> list[T]:
+        """One value for each row, read segment by segment."""
+        which = self._segments_of(rows)
+        found = np.unique(which)
+        if len(found) == 1:
+            segment = self.state.segments[found[0]]
+            return read(self._open(segment.name), rows - segment.start)
+        out = np.full(len(rows), empty, object)
+        for index in found:
+            segment = self.state.segments[index]
+            places = np.flatnonzero(which == index)
+            out[places] = read(self._open(segment.name), rows[places] - segment.start)
+        return out.tolist()
+
+    def _open(self, name: str) -> engine.Reader:
+        return self.readers.open(name, schema.SEGMENT)
+
+    def _segments_of(self, rows: Array) -> Array:
+        starts = np.asarray([s.start for s in self.state.segments], np.int64)
+        if len(rows) and (rows.min() < 0 or rows.max() >= len(self)):
+            raise BadInput(f"Row {int(rows.max()):,} is outside of this version's {len(self):,} rows.")
+        return np.searchsorted(starts, rows, side="right") - 1
+
+    def _id_blocks(self) -> Iterator[tuple[int, Array]]:
+        undone = self.state.undone
+        for segment in sorted(self.state.segments, key=lambda s: s.event not in undone):  # what counts comes last
+            reader = self._open(segment.name)
+            for start in range(0, segment.rows, 1 << 20):
+                stop = min(start + (1 << 20), segment.rows)
+                yield segment.start + start, reader.read("id", start, stop)

@@ -1,0 +1,1 @@
+"""Which rows, and how often: numbered steps, pinned to a version."""

@@ -1,0 +1,136 @@
+"""The rows that a step leaves, and what steps read: the store at the view's version, and the labels that select.
+
+Legend: N rows of the version, n rows at this step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsdata.arithmetic.sorting import blocks
+from nsdata.errors import BadInput
+from nsdata.schema import SEGMENT
+
+if TYPE_CHECKING:
+    from nsdata.labels.labels import Labels
+    from nsdata.versions.handle import Handle
+    from nsdata.versions.table import Table
+
+Array = NDArray[Any]
+
+_SLICE = 1 << 16  # stored rows read at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """What one step left: its text, the rows after it (repeats counted), the change, and a remark."""
+
+    text: str
+    rows: int
+    change: int | None
+    remark: str
+
+
+@dataclass(frozen=True)
+class Context:
+    """What steps read: the store at the view's version and the labels that select."""
+
+    store: Handle
+    selecting: Labels | None
+
+    def need(self, step: str) -> Labels:
+        """The labels that select. Raises BadInput for a view without a generation."""
+        if self.selecting is None:
+            raise BadInput(
+                f"'{step}' selects by a teacher's labels, and this view has no generation.",
+                "nsdata view NAME --gen 1 …, or store.view(gen=1)",
+            )
+        return self.selecting
+
+    def judged(self, step: str, rows: Array) -> tuple[Array, Array, Callable[[Array], Array]]:
+        """(n,) pseudo-labels and confidences of the rows, and what reads their ids."""
+        labels = self.need(step)
+        return labels.all_pseudo.take(rows), labels.all_confidence.take(rows), self.ids_of(rows)
+
+    def ids_of(self, rows: Array) -> Callable[[Array], Array]:
+        """What reads the (m, 16) uint8 ids of ascending positions among ``rows``; see ``arithmetic.sorting``."""
+        table = self.store.table
+        if "ids" in vars(table):  # somebody needed all of them
+            return lambda positions: table.ids[rows[positions]]
+        return lambda positions: ids_at(table, rows[positions])
+
+
+class Chosen:
+    """The rows that a step left: a byte for each row of the version, until they are asked for, or are in an order.
+
+    Made of a mask (N,) bool, or of rows (n,) int64, which may repeat.
+    """
+
+    def __init__(self, mask: Array | None = None, rows: Array | None = None) -> None:
+        self._mask = mask
+        if rows is not None:
+            rows.setflags(write=False)
+            self.rows = rows
+        self._count = len(rows) if rows is not None else 0 if mask is None else int(np.count_nonzero(mask))
+
+    def __len__(self) -> int:
+        return self._count
+
+    @cached_property
+    def rows(self) -> Array:
+        """(n,) int64: the row numbers, kept from now on."""
+        rows = self.passing()
+        rows.setflags(write=False)
+        return rows
+
+    def passing(self) -> Array:
+        """(n,) int64: the row numbers, for now."""
+        if self._mask is None or "rows" in vars(self):
+            return self.rows
+        return np.flatnonzero(self._mask) if self._count < len(self._mask) else np.arange(self._count)
+
+    def only(self, passes: Callable[[Any], Array]) -> Chosen:
+        """Those that pass. ``passes`` is asked for a block at a time, by a slice or by row numbers."""
+        if self._mask is None:
+            keep = np.empty(len(self), np.bool_)
+            for block in blocks(len(self)):
+                keep[block] = passes(self.rows[block])
+            return self if bool(keep.all()) else Chosen(rows=self.rows[keep])
+        mask = np.empty_like(self._mask)
+        for block in blocks(len(mask)):
+            np.logical_and(self._mask[block], passes(block), out=mask[block])
+        kept = Chosen(mask)
+        return self if len(kept) == len(self) else kept
+
+
+def ids_at(table: Table, rows: Array) -> Array:
+    """(m, 16) uint8: the ids of these rows, in this order, of which few blocks are held at a time.
+
+    A slice of rows reads hundreds of times faster than a list of as many, so whatever lies between is read as well.
+    """
+    order = None if bool((rows[1:] >= rows[:-1]).all()) else np.argsort(rows)
+    ascending = rows if order is None else rows[order]
+    found = np.empty((len(rows), 16), np.uint8)
+    begin = 0
+    while begin < len(rows):
+        first = int(ascending[begin])
+        segment = next(s for s in table.state.segments if first < s.start + s.rows)
+        stop = min(segment.start + segment.rows, first + _SLICE)
+        end = begin + int(np.searchsorted(ascending[begin:], stop))
+        some = ascending[begin:end] - first
+        read = table.readers.open(segment.name, SEGMENT).read(
+            "id", first - segment.start, first - segment.start + int(some[-1]) + 1
+        )
+        np.take(read, some, axis=0, out=found[begin:end], mode="clip")  # all are inside
+        begin = end
+    if order is None:
+        return found
+    out = np.empty_like(found)
+    out[order] = found
+    return out

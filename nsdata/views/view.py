@@ -1,0 +1,300 @@
+"""View: an immutable recipe, which rows in which amounts, pinned to a version. (version, steps, seed) -> same rows.
+
+Legend: n rows of the view (repeats included), B batch, S side in pixels, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsdata.errors import BadInput, EmptyView
+from nsdata.labels.labels import Labels, of_generation
+from nsdata.views import steps
+from nsdata.views.rows import Chosen, Context, Count
+from nsdata.views.step import Step
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    from nsdata.store import Store  # upwards: so that an editor knows what view.store can do
+    from nsdata.streaming.stream import Stream
+    from nsdata.versions.handle import Handle
+
+Array = NDArray[Any]
+
+
+class View:
+    """Rows of one version, chosen by numbered steps. Every method returns a new view; nothing is copied or written.
+
+    Steps run in the order written. ``len(view)`` and ``view.rows`` count repeats. Print a view to see its steps.
+    """
+
+    def __init__(
+        self,
+        store: Handle,
+        gen: int | None,
+        select_gen: int | None,
+        steps: tuple[Step, ...] = (),
+        *,
+        name: str | None = None,
+        before: View | None = None,
+        found: tuple[Array, list[Count]] | None = None,
+    ) -> None:
+        self.store = cast("Store", store)
+        self.gen, self.select_gen, self.steps, self.name = gen, select_gen, steps, name
+        self._before = before  # the view without the last step
+        if found is not None:
+            self.__dict__["_evaluated"] = found
+
+    @classmethod
+    def start(cls, store: Handle, gen: int | None, select_gen: int | None) -> View:
+        """All visible images of a store's version; see Store.view."""
+        if select_gen is not None and gen is None:
+            raise BadInput("select_gen is given without gen.", f"store.view(gen={select_gen})")
+        pinned = store.pinned()
+        for g in (gen, select_gen):
+            if g is not None:
+                of_generation(pinned, g)  # raises GenerationError with the right words
+        return cls(pinned, gen, gen if select_gen is None else select_gen)
+
+    # ---------------------------------------------------------------- filters
+
+    def split(self, *names: str) -> View:
+        """Keep "train", "val" and/or "test" images."""
+        return self.then(steps.Split(names))
+
+    def labelled(self) -> View:
+        """Keep images with a person's label."""
+        return self.then(steps.Labelled())
+
+    def unlabelled(self) -> View:
+        """Keep images without a person's label."""
+        return self.then(steps.Unlabelled())
+
+    def confident(self, minimum: float, maximum: float | None = None) -> View:
+        """Keep images with minimum ≤ confidence (≤ maximum) of the selecting generation, compared as float32.
+
+        The paper keeps confidence > 0.3; its code keeps ≥, and so do we.
+        """
+        return self.then(steps.Confident(minimum, maximum))
+
+    def agreeing(self, gens: Sequence[int]) -> View:
+        """Keep images to which all these generations give the same pseudo-label."""
+        return self.then(steps.Agreeing(gens))
+
+    def where(self, sql: str) -> View:
+        """Keep images for which this SQL condition over the table ``images`` is true; no volatile functions."""
+        return self.then(steps.Where(sql))
+
+    # ---------------------------------------------------------------- amounts
+
+    def top(self, n: int) -> View:
+        """Keep the n most confident of each pseudo-class, ties by id; ordered by class, then confidence."""
+        return self.then(steps.Top(n))
+
+    def balanced(self, per_class: int, *, seed: int = 0) -> View:
+        """Exactly ``per_class`` of each pseudo-class (an empty class stays empty).
+
+        A full class keeps its most confident images; in a short one every image is repeated equally often, the rest
+        drawn by ``seed`` without replacement (paper, section 2.1: "duplicate images at random").
+        """
+        return self.then(steps.Balanced(per_class, seed))
+
+    def sample(self, n: int, *, seed: int = 0) -> View:
+        """n distinct images, drawn by a hash of (seed, id); BadInput where there are fewer."""
+        return self.then(steps.Sample(n, seed))
+
+    def then(self, step: Step) -> View:
+        """This view and one more step. Raises BadInput for a filter behind what has set the amounts."""
+        step.check(self.store)
+        if done := [before.text() for before in self.steps if before.sets_amounts]:
+            raise BadInput(
+                f"'{step.text()}' comes after '{done[0]}', which has set the amounts already.",
+                "Put filters before balanced(…).",
+            )
+        return View(self.store, self.gen, self.select_gen, (*self.steps, step), before=self)
+
+    def only(self, mask: Array, why: str) -> View:
+        """Keep the rows where ``mask`` (n,) bool is true; ``why`` is what the printed step says.
+
+        The mask is not part of the recipe, so such a view cannot be saved.
+        """
+        mask = np.asarray(mask)
+        if mask.dtype != bool:
+            raise BadInput(f"The mask is {mask.dtype}; bool was expected, one for each of the view's rows.")
+        if mask.shape != (len(self),):
+            raise BadInput(f"The mask has shape {mask.shape}; the view has {len(self):,} rows.")
+        rows, counts = self._evaluated
+        kept = rows[mask]
+        count = Count(why, len(kept), len(kept) - len(rows), "")
+        every = (*self.steps, steps.Only(why))
+        return View(self.store, self.gen, self.select_gen, every, name=self.name, found=(kept, [*counts, count]))
+
+    def named(self, name: str | None) -> View:
+        """The same view under a name, not saved."""
+        return View(self.store, self.gen, self.select_gen, self.steps, name=name, found=self._evaluated)
+
+    # ---------------------------------------------------------------- what it holds
+
+    @property
+    def rows(self) -> Array:
+        """(n,) int64: row numbers in the view's order, repeats included."""
+        return self._evaluated[0]
+
+    @property
+    def counts(self) -> list[Count]:
+        """What each step left."""
+        return list(self._evaluated[1])
+
+    @property
+    def ids(self) -> Array:
+        """(n, 16) uint8: content hashes."""
+        return np.asarray(self.store.table.ids[self.rows])
+
+    @property
+    def labels(self) -> Array:
+        """(n,) int32: people's labels; -1 = none."""
+        return np.asarray(self.store.table.label[self.rows])
+
+    @property
+    def splits(self) -> Array:
+        """(n,) int8: 0 train, 1 val, 2 test."""
+        return np.asarray(self.store.table.split[self.rows])
+
+    @property
+    def soft_labels(self) -> Labels | None:
+        """The generation whose soft labels train, or None."""
+        return None if self.gen is None else of_generation(self.store, self.gen)
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """The view as plain JSON: version, generations, steps."""
+        return {
+            "format": 1,
+            "name": self.name,
+            "version": self.store.version,
+            "gen": self.gen,
+            "select_gen": self.select_gen,
+            "steps": [step.recipe() for step in self.steps],
+            "rows": len(self),
+        }
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def need_rows(self) -> View:
+        """This view, or EmptyView saying which step kept nothing."""
+        if len(self):
+            return self
+        from nsdata.views.printed import why_empty
+
+        raise EmptyView(why_empty(self))
+
+    def to_arrow(self) -> pa.Table:
+        """One row per entry, repeats included: id, source, split, label, and the generation's labels if there are."""
+        from nsdata.labels.arrow import of_rows
+
+        return of_rows(self.store.table, self.rows, self.soft_labels)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The columns of ``to_arrow`` as a data frame."""
+        return self.to_arrow().to_pandas()
+
+    # ---------------------------------------------------------------- streaming
+
+    def stream(self, batch_size: int, **options: Any) -> Stream:
+        """Decoded batches with rows, labels and soft labels; see ``stream.stream`` for the options."""
+        from nsdata.streaming.stream import stream
+
+        self.need_rows()
+        return stream(self.store.table, self.rows, batch_size, labels=self.soft_labels, **options)
+
+    def batches(
+        self,
+        batch_size: int,
+        *,
+        size: int | None = None,
+        crop: str = "centre",
+        scale: tuple[float, float] = (0.08, 1.0),
+        flip: bool = False,
+        resample: str = "bilinear",
+        cache_bytes: int = 0,
+        **options: Any,
+    ) -> Iterator[tuple[Array, Array]]:
+        """(images, soft) batches: (B, S, S, 3) uint8 and the generation's soft labels (B, K) float16.
+
+        Without a generation the second is people's labels, (B,) int32. Every row comes exactly as often as the view
+        says, per epoch.
+
+        size:        S in pixels; None = pixels as they are, which must be of one size.
+        crop:        "centre": the shorter side is resized to S; "random": a part with ``scale`` of the area and a ratio
+                     of 3/4 to 4/3 is, another in every epoch (nsdata.images.crops.random_resized).
+        flip:        mirror half of the random crops.
+        resample:    "bilinear", "bicubic", "lanczos" or "box", antialiased.
+        cache_bytes: keep so many bytes of decoded pictures for the next epochs; not with "random".
+        options:     shuffle, seed, epochs, drop_last, start, rank, world, order, threads, check
+                     (nsdata.streaming.stream.stream).
+
+        Raises EmptyView, BadInput, StoreDamaged.
+        """
+        from nsdata.images.crops import named
+        from nsdata.streaming.cache import DecodedCache
+
+        chosen = named(crop, size, scale=scale, flip=flip, resample=resample)
+        cache = DecodedCache(cache_bytes) if cache_bytes != 0 else None
+        for batch in self.stream(batch_size, decode=chosen, cache=cache, **options):
+            yield batch.images, batch.labels if batch.soft is None else batch.soft
+
+    # ---------------------------------------------------------------- keeping
+
+    def save(self, name: str, *, replace: bool = False) -> View:
+        """Keep this view by name: its recipe and its exact rows, as one event. Returns the named view.
+
+        Raises BadInput for a bad name or a view made by ``only``, EmptyView, Conflict when the name is taken.
+        """
+        from nsdata.views.saved import save
+
+        return save(self, name, replace=replace)
+
+    # ---------------------------------------------------------------- printing
+
+    def __str__(self) -> str:
+        from nsdata.views.printed import view_text
+
+        return view_text(self)
+
+    def __repr__(self) -> str:
+        return f"<View {self.name or ''}: {len(self.steps)} steps at version {self.store.version}>"
+
+    def _repr_html_(self) -> str:
+        from nsdata.views.printed import view_html
+
+        return view_html(self)
+
+    # ---------------------------------------------------------------- inside
+
+    @cached_property
+    def _evaluated(self) -> tuple[Array, list[Count]]:
+        """The recipe, run: rows and what each step left."""
+        chosen, counts = self._chosen
+        return chosen.rows, counts
+
+    @cached_property
+    def _chosen(self) -> tuple[Chosen, list[Count]]:
+        """The same, before its rows are asked for."""
+        if self._before is None:
+            if "_evaluated" in vars(self):
+                rows, counts = self._evaluated
+                return Chosen(rows=rows), counts
+            return Chosen(self.store.table.visible), []
+        selecting = None if self.select_gen is None else of_generation(self.store, self.select_gen)
+        chosen, counts = self._before._chosen
+        step = self.steps[-1]
+        kept, remark = step.apply(Context(self.store, selecting), chosen)
+        return kept, [*counts, Count(step.text(), len(kept), len(kept) - len(chosen), remark)]

@@ -1,0 +1,78 @@
+"""Values of a configuration: checked, and read from and written as text."""
+
+from __future__ import annotations
+
+import json
+import math
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from nsdata.errors import BadInput
+
+
+def bad_value(name: str, value: Any, allowed: str) -> BadInput:
+    """The error of a setting that cannot be."""
+    return BadInput(f"The training setting '{name}' is {value!r}; allowed: {allowed}.", f"--set {name}=VALUE")
+
+
+def _wanted(kind: Any) -> tuple[Any, bool]:
+    """(the type without None, whether None is allowed)."""
+    if isinstance(kind, types.UnionType):
+        return next(k for k in typing.get_args(kind) if k is not types.NoneType), True
+    return kind, False
+
+
+def coerced(name: str, kind: Any, value: Any) -> Any:
+    """The value as its field's type, where nothing is lost by it (an int for a float, a list for a tuple)."""
+    kind, optional = _wanted(kind)
+    if value is None and optional:
+        return None
+    choices = typing.get_args(kind) if typing.get_origin(kind) is Literal else ()
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if choices:
+        if value in choices:
+            return value
+        raise bad_value(name, value, ", ".join(choices))
+    if kind is bool and isinstance(value, bool):
+        return value
+    if kind is int and number and math.isfinite(value) and value == int(value):
+        return int(value)
+    if kind is float and number and math.isfinite(value):
+        return float(value)
+    if kind is str and isinstance(value, str):
+        return value
+    if typing.get_origin(kind) is dict and isinstance(value, Mapping):
+        return dict(value)
+    if typing.get_origin(kind) is tuple and isinstance(value, list | tuple) and len(value) == 2:
+        return tuple(coerced(name, float, v) for v in value)
+    expected = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+    text = expected.get(kind, "a table {key = value}" if name == "model_args" else "two numbers")
+    raise bad_value(name, value, text + (" or none" if optional else ""))
+
+
+def parsed(kind: Any, text: str) -> Any:
+    """A command line's text as a field's type; what does not fit is left for from_dict to name."""
+    kind, optional = _wanted(kind)
+    if optional and text.lower() in ("none", "null", ""):
+        return None
+    if kind is str or typing.get_origin(kind) is Literal:
+        return text
+    if kind is bool:
+        words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False}
+        return {**words, "0": False}.get(text.lower(), text)
+    try:
+        return float(text) if kind in (int, float) else tomllib.loads(f"v = {text}")["v"]
+    except ValueError:
+        return text
+
+
+def to_toml(value: Any) -> str:
+    """One value in TOML; JSON's strings, numbers and booleans are TOML's too."""
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{json.dumps(str(k))} = {to_toml(v)}" for k, v in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(to_toml(v) for v in value) + "]"
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,72 @@
+"""What makes two runs the same: a run is gone on with only where nothing of it differs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import numpy as np
+
+from nsdata import View
+from training.config import TrainConfig
+from training.data import Split
+from training.models import Preprocess
+
+FORMAT = 1  # of what is compared
+
+FREE = {"checkpoint_seconds", "device"}
+
+
+def identity(
+    config: TrainConfig,
+    steps: int,
+    gen: int,
+    classes: tuple[str, ...],
+    preprocess: Preprocess,
+    split: Split,
+    device: str,
+) -> dict[str, Any]:
+    """What must be equal for a run to go on: names as a person reads them, plain values."""
+    found: dict[str, Any] = {"format": FORMAT}
+    found |= {name: value for name, value in config.to_dict().items() if name not in FREE}
+    found |= {"generation": gen, "classes": list(classes), "number of steps": steps, "device": device}
+    found["preprocessing"] = preprocess.to_dict()
+    for name, view in (("labelled", split.labelled), ("validation", split.val), ("soft-labelled", split.unlabelled)):
+        found[f"{name} images"] = None if view is None else f"{len(view):,} (digest {_digest(view.rows, view.ids)})"
+        if name != "soft-labelled":  # an image may have been relabelled
+            found[f"labels of the {name} images"] = None if view is None else _digest(view.labels)
+    found["soft labels"] = None if split.unlabelled is None else _soft(split.unlabelled)
+    return found
+
+
+def _digest(*arrays: np.ndarray) -> str:
+    whole = hashlib.blake2b(digest_size=8)
+    for array in arrays:
+        whole.update(array.tobytes())
+    return whole.hexdigest()
+
+
+def _soft(view: View) -> str:
+    """Which soft labels, by content: the parts that hold the view's rows. Neither the store's version nor an event's
+    number: they move on with a tag, or when images that came later are labelled."""
+    assert view.gen is not None
+    rows = np.unique(view.rows)
+    parts = view.store.state.generations[view.gen].parts
+    ends = [np.searchsorted(rows, (part.start, part.start + part.rows)) for part in parts]
+    held = [[p.start, p.rows, p.digests] for p, (first, last) in zip(parts, ends, strict=True) if first < last]
+    digest = _digest(np.frombuffer(json.dumps(held, sort_keys=True).encode(), np.uint8))
+    return f"generation {view.gen} (digest {digest})"
+
+
+def difference(was: dict[str, Any], now: dict[str, Any]) -> str | None:
+    """The first thing that differs, in words; None if nothing does."""
+    for name in {**now, **was}:
+        if was.get(name) != now.get(name):
+            return f"{name} was {_shown(was.get(name))}, now {_shown(now.get(name))}"
+    return None
+
+
+def _shown(value: Any) -> str:
+    text = "none" if value is None else value if isinstance(value, str) else json.dumps(value, default=str)
+    return text if len(text) <= 200 else text[:199] + "…"
