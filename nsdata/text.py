@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 from collections.abc import Sequence
 
+Rows = list[tuple[str, str]]
+
 
 def printable(text: str) -> str:
     """Text that can be stored and shown: file names need not be UTF-8."""
@@ -15,9 +17,6 @@ def listed(names: Sequence[str], most: int = 10) -> str:
     """Names for a sentence: the first few, and how many more."""
     more = len(names) - most
     return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
-
-
-Rows = list[tuple[str, str]]
 
 
 def to_html(rows: Sequence[tuple[str, str]], caption: str = "") -> str:

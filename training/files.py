@@ -6,16 +6,13 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import torch
 
 from nsdata.errors import NsdataError
 from nsdata.storage.durable import sync_path
 from nsdata.storage.space import refused, short
-
-if TYPE_CHECKING:
-    pass
 
 
 @contextmanager

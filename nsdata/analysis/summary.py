@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from nsdata.labels.labels import _stale
+from nsdata.labels.labels import stale_remark
 from nsdata.schema import SPLITS
 from nsdata.storage.address import checkpoint, near
 from nsdata.text import Rows
@@ -38,7 +38,7 @@ def summary(store: Handle) -> Rows:
         s = generation.summary
         rows.append(
             (f"gen-{gen}", f"{generation.rows:,} images · confidence mean {s['confidence_mean'] or 0:.2f} · "
-             f"{s['at_least_0.9']:,} ≥ 0.9 · {s['below_0.3']:,} < 0.3" + _stale(generation))
+             f"{s['at_least_0.9']:,} ≥ 0.9 · {s['below_0.3']:,} < 0.3" + stale_remark(generation))
         )  # fmt: skip
     for view in store.state.views.values():
         gen = view.recipe["gen"]

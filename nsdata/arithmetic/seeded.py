@@ -1,6 +1,6 @@
 """Chance: 64 bits for every (seed, image), and the rows that are drawn by them, without a generator of any library.
 
-Legend: n rows given, m of them, K classes; pseudo_n, confidence_n and ids_n16 as in ``select``.
+Legend: n rows given, m of them, K classes; pseudo_n, confidence_n and ids_n16 as in ``selection``.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ Shapes: n rows given, m rows chosen, K classes.
 
     pseudo_n      (n,) int32    pseudo-label 0…K-1, -1 where the image has none
     confidence_n  (n,) float32  0 to 1, NaN where the image has none
-    ids_n16       (n, 16) uint8 content hash, or a function that reads some: see ``ordering``
+    ids_n16       (n, 16) uint8 content hash, or a function that reads some: see ``sorting``
     positions     (m,) int64    0…n-1, may repeat
 """
 

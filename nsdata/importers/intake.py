@@ -32,13 +32,8 @@ if TYPE_CHECKING:
 
 Items = Callable[[], Iterable[Item | Skipped]]
 
-
 _ROWS, _BYTES = 4096, 64 << 20  # append when this much has gathered
-
-
 _SECONDS = 2.0  # a killed import loses at most about this much work
-
-
 _HELD = 128 << 20  # bytes, and commit when so much was appended: until it is read back it lies in memory
 
 

@@ -94,7 +94,7 @@ class Codec:
         return sum(np.dtype(column.type).itemsize * (column.width or 1) for column in self.schema(classes).values())
 
     def encode(self, soft_NK: Array) -> dict[str, Array]:
-        """The columns of a part for (n, K) float32 probabilities that ``laws.check_probabilities`` let through.
+        """The columns of a part for (n, K) float32 probabilities that ``invariants.check_probabilities`` let through.
 
         Top-k adds ``kl``, (n,) float32: the nats that each label loses, 0 or more, right to about 1e-6.
         """

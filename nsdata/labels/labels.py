@@ -253,7 +253,7 @@ def missing(store: Handle, gen: int) -> GenerationError:
 def generation_rows(generation: Generation) -> Rows:
     """One generation and where it comes from: what ``nsdata show --gen`` prints."""
     rows: Rows = [
-        ("generation", f"{generation.number}, sealed at version {generation.event}{_stale(generation)}"),
+        ("generation", f"{generation.number}, sealed at version {generation.event}{stale_remark(generation)}"),
         ("images", f"{generation.rows:,} of version {generation.version}"),
     ]
     rows += [(key, str(value)) for key, value in generation.summary.items() if key != "images"]
@@ -263,5 +263,6 @@ def generation_rows(generation: Generation) -> Rows:
     return rows
 
 
-def _stale(generation: Generation) -> str:
+def stale_remark(generation: Generation) -> str:
+    """Behind the line of a generation that is stale."""
     return " · stale: an earlier generation was sealed again" if generation.stale else ""

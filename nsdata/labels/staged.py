@@ -23,8 +23,6 @@ SECONDS = 10.0  # for a block of rows
 def anything(objects: Objects, name: str) -> bool:
     """Whether a staged dataset, or a part of one, lies there."""
     if objects.url.startswith("mem://"):
-        from nsdata.storage import engine
-
         return engine.exists(f"{objects.url}/{name}")
     return bool(objects.list(name))
 
@@ -85,16 +83,16 @@ def without_tail(objects: Objects, name: str, rows: int, fresh: str) -> bool:
     """
     if not is_local(objects.url):  # in a bucket nothing is half written
         return False
-    old, new = f"{objects.url}/{name}", f"{objects.url}/{fresh}"
+    old, new = Objects(f"{objects.url}/{name}"), f"{objects.url}/{fresh}"
     try:
-        paths = commits.holding(Objects(old), rows)
-        if any(Objects(old).stat(path) is None for path in paths):
+        paths = commits.holding(old, rows)
+        if any(old.stat(path) is None for path in paths):
             return False
     except StoreDamaged:
         return False
     try:
         for path in paths:
-            local.copy(f"{old}/{path}", f"{new}/{path}")
+            local.copy(f"{old.url}/{path}", f"{new}/{path}")
         durable.sync_tree(new)
     except OSError as error:
         engine.delete(new)

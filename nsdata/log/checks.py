@@ -9,7 +9,6 @@ from nsdata.untrusted import NAME, count, each, exactly, mapping, matched, maybe
 
 MOST_CLASSES = 1_000_000
 
-
 _TOP = re.compile(r"top-([1-9][0-9]{0,8}) float16")
 
 

@@ -222,10 +222,7 @@ class Undone(Kind):
     @staticmethod
     def datasets(event: Event, state: State) -> list[str]:
         """All that counts: it may count again."""
-        parts = [p.name for g in state.generations.values() for p in g.pieces]
-        segments = [s.name for s in state.segments if s.event not in state.undone]
-        people = [b.name for b in (*state.people, *state.removed) if b.name]
-        return segments + people + [v.dataset for v in state.views.values()] + parts
+        return [segment.name for segment in state.counted(state.segments)] + state.shown
 
 
 class Swept(Kind):

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from nsdata.errors import NotFound
 
-Named = TypeVar("Named", "Model", "SavedView", "Tag", "Generation")
+Named = TypeVar("Named", "Segment", "Model", "SavedView", "Tag", "Generation", "People")
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,12 +199,12 @@ class State:
     @cached_property
     def people(self) -> tuple[People, ...]:
         """Batches of people's labels that count, oldest first."""
-        return tuple(batch for batch in self.spoken if batch.event not in self.undone)
+        return tuple(self.counted(self.spoken))
 
     @cached_property
     def removed(self) -> tuple[People, ...]:
         """Batches of removals that count, oldest first."""
-        return tuple(batch for batch in self.removals if batch.event not in self.undone)
+        return tuple(self.counted(self.removals))
 
     @cached_property
     def files(self) -> dict[str, str]:
@@ -214,6 +214,13 @@ class State:
         listed |= {batch.name: batch.files for batch in (*self.spoken, *self.removals) if batch.name}
         listed |= {view.dataset: view.files for view in self.saved}
         return listed | {moved.name: moved.files for moved in self.moved.values()}
+
+    @property
+    def shown(self) -> list[str]:
+        """Datasets that this version shows, images left out, by the names that they were published under."""
+        names = [piece.name for g in self.generations.values() for piece in g.pieces]
+        names += [view.dataset for view in self.views.values()]
+        return names + [batch.name for batch in (*self.people, *self.removed) if batch.name]
 
     def place(self, name: str) -> str:
         """Where the dataset that was published as ``name`` lies now."""

@@ -172,18 +172,11 @@ def _way_back(store: Handle, *, number: int | None = None, event: int | None = N
 
 def _check_data(store: Handle, after: State, target: Event) -> None:
     """What comes back must be there: gc --purge takes the data of what counts no more."""
-    gone = [name for name in _data(after) - _data(store.state) if after.is_swept(name)]
+    gone = [name for name in {*after.shown} - {*store.state.shown} if after.is_swept(name)]
     if gone:
         raise Conflict(
             f"Version {target.number} cannot be undone: gc --purge took away what would come back ({min(gone)}).", LOG
         )
-
-
-def _data(state: State) -> set[str]:
-    """Datasets that a version shows, images left out."""
-    names = {piece.name for g in state.generations.values() for piece in g.pieces}
-    names |= {view.dataset for view in state.views.values()}
-    return names | {batch.name for batch in (*state.people, *state.removed) if batch.name}
 
 
 def _check_images(store: Handle, after: State, target: Event) -> None:

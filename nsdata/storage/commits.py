@@ -58,13 +58,18 @@ def folders(path: str, raw: bytes) -> dict[str, str]:
     return dict(_read(_column, value) for value in made)
 
 
+def listed(objects: Objects) -> list[str]:
+    """The paths of a dataset's commits, those of a branch in their order."""
+    return sorted(path for path, _ in objects.list(LOG.rstrip("/")) if is_commit(path))
+
+
 def holding(objects: Objects, rows: int) -> list[str]:
     """The files that hold the first ``rows`` rows of a dataset on a disk, and the commits that name them.
 
     What stands behind them is not asked for, and may be half written. Raises StoreDamaged where one cannot be read.
     """
     reached, kept = Counter[str](), list[str]()
-    for path in sorted(path for path, _ in objects.list(LOG.rstrip("/")) if is_commit(path)):
+    for path in listed(objects):
         branches = path.startswith(f"{LOG}_meta/")
         if not branches and reached and min(reached.values()) >= rows:
             continue

@@ -38,7 +38,9 @@ class Guard:
     def __init__(self, objects: Objects, name: str, digest: str) -> None:
         """digest: of its list of files, as the log names it."""
         self._objects, self._name, self._lock = objects, name, threading.Lock()
-        self._seen: dict[str, list[Facts | None]] = {}  # column -> of its files, as they were when they were looked at
+        self._seen: dict[
+            str, dict[str, Facts | None]
+        ] = {}  # column -> its files, as they were when looked at
         self._folders: dict[str, str] | None = None
         self._inventory = inventory.read(objects, name, digest) if digest else {}
         self._sizes()
@@ -50,11 +52,9 @@ class Guard:
         with self._lock:
             if not self._inventory:
                 return
-            folder = self._folder(column)
-            here = [path for path in self._inventory if path.startswith(folder) and not path.startswith(commits.LOG)]
-            now = [self._facts(path) for path in here]
-            before = self._seen.get(column, [None] * len(here))
-            changed = [path for path, was, is_ in zip(here, before, now, strict=True) if was is None or was != is_]
+            before = self._seen.get(column) or dict.fromkeys(self._files(column))
+            now = {path: self._facts(path) for path in before}
+            changed = [path for path, was in before.items() if was is None or was != now[path]]
             self._hash([path for path, fine in zip(changed, self._all_fine(changed, spec), strict=True) if not fine])
             self._seen[column] = now
 
@@ -86,6 +86,10 @@ class Guard:
             return chunks.follows(f"{self._objects.url}/{self._name}/{path}", spec)
         except OSError:
             return False  # and hashing it will say why
+
+    def _files(self, column: str) -> list[str]:
+        folder = self._folder(column)
+        return [path for path in self._inventory if path.startswith(folder) and not path.startswith(commits.LOG)]
 
     def _folder(self, column: str) -> str:
         """Where a column's files lie; "" for anywhere."""

@@ -82,7 +82,7 @@ def followed(objects: Objects, schema: Schema, rows: int | None = None) -> bool:
     if not is_local(objects.url):
         return True  # in a bucket an object is whole, or not there
     specs, first = dict[str, Column](), Counter[str]()
-    for path in sorted(path for path, _ in objects.list(commits.LOG.rstrip("/")) if commits.is_commit(path)):
+    for path in commits.listed(objects):
         raw = objects.get(path) or b""
         made = commits.folders(path, raw)
         specs |= {folder: schema[column] for column, folder in made.items() if column in schema}

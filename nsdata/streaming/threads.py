@@ -6,13 +6,9 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nsdata.versions.table import Table
-
-if TYPE_CHECKING:
-    pass
-
 
 _FAR_READERS = 4  # requests under way where an answer takes long
 

@@ -72,16 +72,17 @@ def read(objects: Objects) -> Logbook:
     numbers = [int(m[1]) for p in listed if (m := re.fullmatch(r"log/(\d{10})\.json", p))]
     if not numbers and head is None and head_why == "is missing":
         raise StoreNotFound(f"There is no store at {objects.url}.", "nsdata --store URL verify")
-    numbers.append(max([*numbers, 0]) + 1)  # nothing has the next event's name, not even an empty folder
     with ThreadPoolExecutor(8, thread_name_prefix="nsdata-verify") as pool:
         for number, (raw, why) in zip(numbers, pool.map(lambda n: fetch(objects, path(n)), numbers), strict=True):
-            if number == numbers[-1] and (raw is not None or why == "is missing"):
-                continue
             if raw is None:
                 book.bad[number] = Bad(number, why, "", None)
             else:
                 book.raws[number] = raw
                 book.bytes += len(raw)
+    following = max(numbers, default=0) + 1
+    raw, why = fetch(objects, path(following))
+    if raw is None and why != "is missing":  # an empty folder has its name, which no listing shows
+        book.bad[following] = Bad(following, why, "", None)
     for number, raw in book.raws.items():
         if (event := _lenient(raw, number)) is not None:
             book.events[number] = event

@@ -18,7 +18,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,9 +33,6 @@ from nsdata.schema import PEOPLE, SEGMENT, VIEW, Schema
 from nsdata.storage import engine
 from nsdata.storage.child import Job, Message
 from nsdata.verify.recipes import repeated
-
-if TYPE_CHECKING:
-    pass
 
 Array = NDArray[Any]
 
