@@ -303,6 +303,18 @@ def test_everything_comes_back_byte_by_byte_from_a_copy(lake: Path, sound: Path)
     assert verify(lake).sound
 
 
+@pytest.mark.parametrize("with_copy", [False, True])
+def test_nothing_is_written_by_a_list_of_files_that_is_damaged(lake: Path, sound: Path, with_copy: bool) -> None:
+    segment = Store.open(lake).state.segments[0].name
+    listing = lake / segment / "nsdata-files.json"
+    lock = next(name for name in json.loads(listing.read_bytes())["files"] if name.endswith(".lock"))
+    elsewhere = "^" + lock[1:]  # one bit, and an empty file that nobody wrote
+    listing.write_bytes(listing.read_bytes().replace(lock.encode(), elsewhere.encode()))
+    report = verify(lake, repair=True, copy=sound / "lake" if with_copy else None)
+    assert report.repaired, str(report)
+    assert published(lake) == published(sound / "lake") and verify(lake).sound
+
+
 def test_without_a_copy_views_are_made_anew_and_bookkeeping_is_set_right(lake: Path) -> None:
     before = Store.open(lake)
     rows = before.load_view("chosen").rows

@@ -133,9 +133,12 @@ def _aside(objects: Objects, name: str) -> None:
 
 
 def repair_files(objects: Objects, copy: Objects | None, place: Place, files: Files) -> int:
-    """Put back the files of a dataset whose published bytes are known or in the copy. Returns how many."""
+    """Put back the files of a dataset whose published bytes are known or in the copy. Returns how many.
+
+    A list of files that is damaged itself is put back alone: what it tells of the others is not to be written.
+    """
     repaired = 0
-    for file in files.bad:
+    for file in [bad for bad in files.bad if files.listed or bad.path.endswith(f"/{inventory.NAME}")]:
         raw = _published(objects, copy, place, file)
         if raw is not None:
             objects.put(file.path, raw)
