@@ -50,8 +50,8 @@ class Process:
 
     @property
     def said(self) -> str:
-        """What it wrote to stdout and stderr."""
-        return self.output.read_text(errors="replace")
+        """What it wrote to stdout and stderr; nothing where it was killed before it could."""
+        return self.output.read_text(errors="replace") if self.output.exists() else ""
 
 
 class Server:
