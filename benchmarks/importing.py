@@ -21,7 +21,8 @@ from nsdata import Store
 from nsdata.images.identity import content_id
 from nsdata.images.pillow import inspect
 from nsdata.importers import checks
-from nsdata.importers.detect import classes_from, open_source
+from nsdata.importers.classes import classes_from
+from nsdata.importers.detect import open_source
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from typing import Any, cast
@@ -36,6 +37,21 @@ def _end(number: int, frame: object) -> None:
 class Commands(TyperGroup):
     """Ends every command alike: a person's mistake in two lines with exit code 1, Ctrl-C with a way on and 130."""
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """The command line, from its first word to its exit code."""
+        from cli import render, terminal
+        from nsdata.errors import NsdataError
+
+        with terminal.streams():
+            try:
+                try:
+                    return super().main(*args, **kwargs)
+                finally:
+                    sys.stdout.flush()
+            except NsdataError as error:  # help that could not be written; commands' own errors end in invoke()
+                render.error(error)
+                raise SystemExit(1) from error
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
         from cli import render
@@ -44,8 +60,9 @@ class Commands(TyperGroup):
         rank = os.environ.get("RANK", "0")
         try:
             signal.signal(signal.SIGTERM, _end)
-            with render.streams():
-                return super().invoke(ctx)
+            done = super().invoke(ctx)
+            sys.stdout.flush()
+            return done
         except NsdataError as error:
             if rank != "0":  # where all workers fail alike, the first one tells; the launcher then ends the others
                 with contextlib.suppress(Terminated):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cli import render
+from nsdata.progress import shown
 
 if TYPE_CHECKING:
     from nsdata import Store
@@ -74,14 +75,14 @@ def _loop(folder: Path, seed: int, told: bool) -> Outcome:
     def trained(gen: int, config: TrainConfig, pseudo: Any = None) -> Trained:
         config.save(folder / f"model-{gen}.toml")
         tell(f"train --gen {gen} --config {folder / f'model-{gen}.toml'} --out {folder / f'runs/gen-{gen}'}")
-        with render.progress(f"seed {seed}: training model {gen}", "steps") as report:
+        with shown(f"seed {seed}: training model {gen}", "steps") as report:
             return train(
                 store.view().split("train").labelled(), pseudo, config=config, out=folder / f"runs/gen-{gen}",
                 gen=gen, on_progress=report,
             )  # fmt: skip
 
     def labelled(gen: int, model: Trained) -> None:
-        with render.progress(f"seed {seed}: labelling generation {gen}") as report:
+        with shown(f"seed {seed}: labelling generation {gen}") as report:
             written = label(store, model, gen=gen, on_progress=report)
         s = written.summary
         say(f"labelled  {written.images:,} images · confidence mean {s['confidence_mean']:.2f} · "

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import sys
+import csv
+import tempfile
+import time
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -12,11 +14,12 @@ import typer
 
 from cli import render
 from cli.settings import JsonOption, StoreOption, address, open_store
+from nsdata.progress import shown
 
 if TYPE_CHECKING:
     from nsdata.importers.result import Imported
 
-SHOWN = 10  # skipped files and clashes that a terminal lists; the rest is counted
+SHOWN = 20  # skipped files, and clashes, that are printed; where there are more, all of them are written to a file
 
 
 def init(
@@ -31,7 +34,7 @@ def init(
     store: StoreOption = None,
 ) -> None:
     """Make an empty store for a fixed list of classes."""
-    from nsdata.importers.detect import classes_from as read_classes
+    from nsdata.importers.classes import classes_from as read_classes
     from nsdata.store import Store
 
     if (classes is None) == (classes_from is None):
@@ -67,7 +70,7 @@ def import_(
     if split is not None and split not in SPLITS:
         raise typer.BadParameter(f"--split is {split!r}; train, val or test was expected")
     opened = open_store(ctx, store)
-    with render.progress(f"importing {source}") as report:
+    with shown(f"importing {source}") as report:
         if source.startswith("torchvision:"):
             from training.torchvision_data import import_dataset
 
@@ -112,7 +115,7 @@ def export(
     from nsdata.exporters.rows import export_store
 
     opened = open_store(ctx, store)
-    with render.progress(f"exporting to {out}") as report:
+    with shown(f"exporting to {out}") as report:
         count = export_store(
             opened if at is None else opened.at(at),
             out, view=view, gen=gen, format=format, overwrite=overwrite, on_progress=report,
@@ -158,8 +161,14 @@ def _report(done: Imported) -> None:
                 render.out(f"          {count:,} {told}")
     if done.hidden:
         render.out(f"hidden    {done.hidden:,} of them were removed by a person, and stay so")
-    _list("skipped", [(entry.source, entry.reason) for entry in done.skipped])
-    _list("left out", [(entry.source, entry.reason) for entry in done.clashes])
+    left = {
+        "skipped": [(entry.source, entry.reason) for entry in done.skipped],
+        "left out": [(entry.source, entry.reason) for entry in done.clashes],
+    }
+    for what, entries in left.items():
+        _list(what, entries)
+    if any(len(entries) > SHOWN for entries in left.values()):
+        render.out(f"          all of them: {_written(left) or 'nsdata import --json (no file can be written here)'}")
 
 
 def _list(what: str, entries: list[tuple[str, str]]) -> None:
@@ -168,13 +177,25 @@ def _list(what: str, entries: list[tuple[str, str]]) -> None:
     reasons = Counter(reason for _, reason in entries).most_common(4)
     counted = " · ".join(f"{count:,} {reason}" for reason, count in reasons) if len(entries) > len(reasons) else ""
     render.out(f"{what:<8}  {len(entries):,}" + (f": {counted}" if counted else ""))
-    shown = entries[:SHOWN] if sys.stdout.isatty() else entries
-    for source, reason in shown:
+    for source, reason in entries[:SHOWN]:
         render.out(f"          {render.name(source)}: {reason}")
-    if len(entries) > len(shown):
-        render.out(
-            f"          … and {len(entries) - len(shown):,} more; all of them where the output is piped, or --json"
-        )
+    if len(entries) > SHOWN:
+        render.out(f"          … and {len(entries) - SHOWN:,} more")
+
+
+def _written(left: dict[str, list[tuple[str, str]]]) -> Path | None:
+    """A table of all that did not come in, in this folder; where nothing can be written, in that of temporary files."""
+    name = f"left-out-{time.strftime('%Y%m%d-%H%M%S')}.csv"
+    for folder in (Path(), Path(tempfile.gettempdir())):
+        try:
+            with (folder / name).open("x", encoding="utf-8", newline="") as file:
+                rows = csv.writer(file)
+                rows.writerow(["what", "source", "reason"])
+                rows.writerows([what, *entry] for what, entries in left.items() for entry in entries)
+            return folder / name
+        except OSError:
+            continue
+    return None
 
 
 COMMANDS = {"init": init, "import": import_, "export": export, "demo": demo}

@@ -10,6 +10,7 @@ import typer
 from cli import render
 from cli.label import Device, label
 from cli.settings import JsonOption, StoreOption, open_store
+from nsdata.progress import shown
 
 if TYPE_CHECKING:
     from nsdata import Store, View
@@ -49,7 +50,7 @@ def train(
     pseudo = _pseudo(opened, gen, view)
     if pseudo is not None:
         render.note(str(pseudo))
-    with render.progress(f"training {settings.model}", "steps") as report:
+    with shown(f"training {settings.model}", "steps") as report:
         trained = run(
             people, pseudo, config=settings, out=out or Path(f"runs/gen-{gen}"), gen=gen, replace=replace,
             restart=restart, on_progress=report, on_warning=render.warning,

@@ -9,6 +9,7 @@ import typer
 
 from cli import render
 from cli.settings import JsonOption, StoreOption, address, open_store
+from nsdata.progress import shown
 
 if TYPE_CHECKING:
     from nsdata.maintenance.gc import Collected
@@ -100,7 +101,7 @@ def verify(
     """Compare all that is published with what it was; 3 if anything differs, even if it was repaired."""
     from nsdata.verify.run import verify as check
 
-    with render.progress("verify", "datasets") as watch:
+    with shown("verify", "datasets") as watch:
         report = check(
             address(ctx, store),
             repair=repair,

@@ -8,6 +8,7 @@ import typer
 
 from cli import render
 from cli.settings import JsonOption, StoreOption, open_store
+from nsdata.progress import shown
 
 if TYPE_CHECKING:
     from training.teacher import Labelled
@@ -60,7 +61,7 @@ def label(
     model = teachers.find_teacher(opened, gen, teacher)
     if first:
         render.note(f"teacher   {render.name(_describe(model))}")
-    with render.progress(f"labelling generation {gen}", shown=first) as report:
+    with shown(f"labelling generation {gen}") as report:
         done = teachers.label(
             opened, model, gen=gen, temperature=temperature, batch_size=batch_size, device=device, top=top,
             max_kl=max_kl, replace=replace, extend=extend, force=force, on_progress=report,

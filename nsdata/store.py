@@ -47,7 +47,7 @@ class Store(Handle):
 
         split:    for all images; None = as the source says, "train" where it says nothing.
         labelled: False = labels in the source are not read.
-        options:  strict, threads, on_progress, format; see ``ingest.ingest``.
+        options:  strict, threads, format, on_progress (a bar by default); see ``ingest.ingest``.
 
         One event, whole or not at all; a killed import continues when it is called again. Raises BadInput.
         """
@@ -68,6 +68,7 @@ class Store(Handle):
         from nsdata.importers.formats.arrays import items
         from nsdata.importers.ingest import ingest
 
+        options = {"total": lambda: len(images), **options}
         return ingest(self, lambda: items(images, labels, split=split, source=source), source=source, **options)
 
     def add_items(self, items: Callable[[], Iterable[Any]], *, source: str, **options: Any) -> Imported:
@@ -148,11 +149,11 @@ class Store(Handle):
 
         return diff(self, a, b)
 
-    def image(self, prefix: str) -> Card:
-        """All that is known of one image, by id or unique prefix. Raises NotFound, BadInput."""
+    def image(self, image: str) -> Card:
+        """All that is known of one image, by id, unique prefix or unique file name. Raises NotFound, BadInput."""
         from nsdata.analysis.image import card
 
-        return card(self, prefix)
+        return card(self, image)
 
     def datasets(self, version: int | str | None = None) -> dict[str, Any]:
         """The read-only Deep Lake datasets behind a version, by name, for those who want them directly."""

@@ -19,6 +19,7 @@ FORBIDDEN = {
     "training": {"typer", "rich", "cli", "deeplake"},
     "cli": {"deeplake", "timm"},
 }
+BUT = {"nsdata/progress.py": {"rich"}}  # a bar where a person watches; imported when one does
 FLOORS = {  # of the packages of nsdata; its own files are on the ground, and may import each other
     "store": 9, "analysis": 7, "exporters": 7, "verify": 7, "views": 6, "importers": 5, "streaming": 5, "sql": 5,
     "labels": 4, "maintenance": 4, "versions": 3, "log": 2, "images": 2, "storage": 1, "arithmetic": 1,
@@ -40,8 +41,8 @@ def _imports(path: Path) -> set[str]:
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_point_inwards(path: Path) -> None:
     package = path.relative_to(ROOT).parts[0]
-    outward = {name for name in _imports(path) if name.split(".")[0] in FORBIDDEN[package]}
-    assert not outward
+    outward = {root for name in _imports(path) if (root := name.split(".")[0]) in FORBIDDEN[package]}
+    assert not outward - BUT.get(str(path.relative_to(ROOT)), set())
 
 
 def _floor(name: str) -> int | None:

@@ -17,7 +17,8 @@ from nsdata.errors import BadInput, Conflict, StorageFailed
 from nsdata.exporters.formats import ExportRow, ending, export, format_of, formats
 from nsdata.images.identity import content_id
 from nsdata.importers import Item
-from nsdata.importers.detect import classes_from, open_source
+from nsdata.importers.classes import classes_from
+from nsdata.importers.detect import open_source
 
 CLASSES = ["cat", "../dog", "unlabelled", "10", ".fox é"]
 FORMATS = ["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF"]

@@ -35,11 +35,12 @@ from nsdata.errors import BadImage, BadInput, BadQuery, StoreDamaged, StoreTooNe
 from nsdata.images.identity import encode_array
 from nsdata.images.pillow import inspect
 from nsdata.importers import Item
-from nsdata.importers.detect import classes_from, open_source
+from nsdata.importers.classes import classes_from
+from nsdata.importers.detect import open_source
 from nsdata.importers.formats import pages, parquet, tar
 from nsdata.importers.formats.folder import read
-from nsdata.labels.labels import generation_rows
 from nsdata.labels.lineage import lineage
+from nsdata.labels.sentences import generation_rows
 from nsdata.log.history import read_checkpoint
 from nsdata.log.records import sentence
 from nsdata.log.replay import Fold

@@ -21,7 +21,8 @@ from nsdata.errors import BadInput
 from nsdata.images.identity import array_id, encode_array
 from nsdata.images.pillow import pixels
 from nsdata.importers import Item, Skipped
-from nsdata.importers.detect import classes_from, detect, formats, open_source
+from nsdata.importers.classes import classes_from
+from nsdata.importers.detect import detect, formats, open_source
 from nsdata.importers.formats import arrays, digits
 
 DATA = Path(__file__).parents[2] / "shared" / "data"

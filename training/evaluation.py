@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from nsdata import View
 from nsdata.errors import BadInput, BadLabels, EmptyView
-from nsdata.progress import Progress, silent
+from nsdata.progress import Progress, watched
 
 if TYPE_CHECKING:
     from training.models import LoadedModel
@@ -86,7 +86,7 @@ def evaluate(
     *,
     batch_size: int = 256,
     device: str = "auto",
-    on_progress: Progress = silent,
+    on_progress: Progress | None = None,
 ) -> Scores:
     """Scores of a model (or of a checkpoint's path) on the images of a view that a person has labelled.
 
@@ -108,11 +108,11 @@ def evaluate(
     parts: list[NDArray[np.float32]] = []
     labels: list[NDArray[np.int32]] = []
     stream: Any = view.stream(batch_size, decode=noise.clean(loaded.preprocess), shuffle=False)
-    with closing(stream) as batches:
+    with closing(stream) as batches, watched(on_progress, "evaluating") as report:
         for batch in batches:
             parts.append(loaded.probabilities(batch.images))
             labels.append(batch.labels)
-            on_progress(sum(map(len, labels)), len(view))
+            report(sum(map(len, labels)), len(view))
     return score(np.concatenate(parts), np.concatenate(labels), classes=loaded.classes, ignored=ignored)
 
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from nsdata import View
 from nsdata.arguments import whole_number
 from nsdata.errors import ModelError
-from nsdata.progress import Progress, silent
+from nsdata.progress import Progress, watched
 from nsdata.storage.address import relative
 from nsdata.storage.objects import sync_path
 from training import data, files, losses, models, noise, resume, run_folder, run_identity
@@ -55,7 +55,7 @@ def train(
     publish: bool = True,
     replace: bool = False,
     restart: bool = False,
-    on_progress: Progress = silent,
+    on_progress: Progress | None = None,
     on_warning: Callable[[str], None] | None = None,
     on_resume: Callable[[int, int], None] | None = None,
 ) -> Trained:
@@ -67,15 +67,14 @@ def train(
     publish: record the model in the store, so that ``label`` finds it as the next generation's teacher.
     replace: train over a finished run in ``out``, or over an unfinished one that is of something else.
     restart: begin at step 0 even where this very run was interrupted and could go on.
-    on_warning: told each of ``Trained.warnings`` before the first step. on_resume: told (step, steps) of a run that
-        goes on.
+    on_progress: None: a bar in a terminal or notebook. on_warning: given each of ``Trained.warnings`` at the start.
+    on_resume: given (step, steps) of a run that is resumed.
 
     The EMA weights that are best on the validation images are kept (ties: the later), the last ones without
     validation. Test images are never looked at. Deterministic for a seed on one machine's CPU. A run that was
     interrupted or killed goes on when the same call is made again (training/resume.py), there to the same bits.
 
-    Raises BadInput, EmptyView, ModelError (unknown model, a loss that is not finite), Conflict (another process
-    trains into ``out``). Ctrl-C passes through.
+    Raises BadInput, EmptyView, ModelError (unknown, or a loss that is not finite), Conflict (another trains there).
     """
     config = config or TrainConfig()
     gen = (0 if pseudo is None else pseudo.gen) if gen is None else whole_number("gen", gen)
@@ -141,7 +140,12 @@ def train(
         mixed = data.mixed_batches(
             labelled, unlabelled, batch_size=config.batch_size, ratio=config.ratio, seed=config.seed, start=run.step
         )
-        with closing(to_device(mixed, device)) as batches, keeper.kept(run):
+        with (
+            closing(to_device(mixed, device)) as batches,
+            keeper.kept(run),
+            watched(on_progress, f"training {config.model}", "steps") as report,
+        ):
+            report(run.step, steps)
             for step, batch in zip(range(run.step, steps), batches, strict=False):
                 keeper.begin_step()
                 lr = learning_rate(config, step, steps, per_epoch)
@@ -197,7 +201,7 @@ def train(
                         figures["accuracy"] = accuracy
                     run.seconds = run.lap = time.perf_counter() - began
                 keeper.end_step()
-                on_progress(done, steps, **figures)
+                report(done, steps, **figures)
                 if validated:
                     keeper.write(run)
                 else:

@@ -17,7 +17,7 @@ from nsdata.errors import BadInput, BadLabels, ModelError
 from nsdata.labels import labelling
 from nsdata.labels.codec import Codec
 from nsdata.labels.eligibility import to_label
-from nsdata.progress import Note, Progress, silent, unheard
+from nsdata.progress import Note, Progress, unheard, watched
 from nsdata.storage.address import checkpoint
 from nsdata.streaming.stream import stream
 from nsdata.versions.table import Table
@@ -62,26 +62,25 @@ def label(
     replace: bool = False,
     extend: bool = False,
     force: bool = False,
-    on_progress: Progress = silent,
+    on_progress: Progress | None = None,
     on_summary: Callable[[dict[str, Any]], None] | None = None,
     on_note: Note = unheard,
 ) -> Labelled:
     """Write generation ``gen``: soft labels of every image of the store, sealed and tagged ``gen-<gen>``.
 
-    teacher:     a model, the path of its checkpoint or run folder, or what ``train`` returned; None = model
-                 gen - 1 of the store, whose checkpoint must be the one that was recorded.
+    teacher:     a model, its checkpoint's or run folder's path, or what ``train`` returned; None = model gen - 1.
     temperature: of the softmax: below 1 sharpens (official ``teacher_softmax_temp``).
     top:         keep only the ``top`` largest probabilities and the mass of the rest (nsdata.labels.codec); None = all.
     max_kl:      with ``top``: refuse to seal above this mean KL divergence from the dense soft labels, in nats.
     replace:     write a sealed generation again, as a new version of it.
     extend:      label the images that came in after a generation was sealed, with the same teacher.
     force:       label also with a teacher that is no better than chance on labelled images.
-    on_summary:  is told the figures before anything is sealed. on_note: what is labelled again, and why.
+    on_summary, on_note: are given the figures before anything is sealed, and what is labelled again, and why.
+    on_progress: None: a bar in a terminal or notebook; ``nsdata.progress.silent`` for none.
 
     Every image is labelled, val and test included, so that accuracy per generation is a query away; selection for
-    training takes unlabelled train images only. An interrupted run goes on where it stopped when it is called again.
-    Any number of processes may do so at once: under ``torchrun`` each rank labels its share, and all return when it is
-    sealed.
+    training takes unlabelled train images only. Called again, an interrupted run is resumed where it stopped. Many
+    processes may call it at once: under ``torchrun`` each rank labels its share. All return at the seal.
 
     Raises GenerationError (out of order, sealed already), ModelError (missing, altered, other classes, no better than
     chance), Conflict (another teacher's run was sealed meanwhile), BadLabels (``max_kl``), BadInput.
@@ -102,7 +101,8 @@ def label(
     else:
         run = labelling.join(store, worker.receive(), identity)
     began, resumed = time.monotonic(), run.done
-    fresh = _work(run, worker, model.to(target), batch_size, temperature, max_kl, on_progress)
+    with watched(on_progress, f"labelling generation {gen}") as show:
+        fresh = _work(run, worker, model.to(target), batch_size, temperature, max_kl, show)
     if worker.rank == 0:
         told = provenance.circumstances(store, gen, model, target)
         event = run.seal(told, before=lambda summary: _judge(summary, max_kl, on_summary))
@@ -129,18 +129,17 @@ def _work(
     batch_size: int,
     temperature: float,
     max_kl: float,
-    on_progress: Progress,
+    show: Progress,
 ) -> int:
     """Label the parts that fall to this worker, until the run is whole. Returns how many images it labelled."""
     began, before, fresh, lost = time.monotonic(), run.done, 0, Loss(max_kl)
+    show(before, run.rows)
     for part in run.open_parts(worker.rank, worker.world):
         with labelling.PartWriter(part) as writer:
             for soft in _soft_labels(run.store.table, part.pending, batch_size, model, temperature):
                 lost.add(writer.write(soft))
                 fresh += len(soft)
-                on_progress(
-                    max(run.done, before + fresh), run.rows, images_per_second=fresh / (time.monotonic() - began)
-                )
+                show(max(run.done, before + fresh), run.rows, images_per_second=fresh / (time.monotonic() - began))
     return fresh
 
 

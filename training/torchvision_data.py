@@ -14,22 +14,22 @@ from nsdata.importers.item import Item
 from nsdata.importers.result import Imported
 from nsdata.text import listed
 
-# how each data set names its parts: (our split, labelled, arguments)
-_PARTS: dict[str, list[tuple[str, bool, dict[str, Any]]]] = {
-    "CIFAR10": [("train", True, {"train": True}), ("test", True, {"train": False})],
-    "CIFAR100": [("train", True, {"train": True}), ("test", True, {"train": False})],
-    "MNIST": [("train", True, {"train": True}), ("test", True, {"train": False})],
-    "FashionMNIST": [("train", True, {"train": True}), ("test", True, {"train": False})],
-    "KMNIST": [("train", True, {"train": True}), ("test", True, {"train": False})],
+# how each data set names its parts: (our split, labelled, arguments, images)
+_PARTS: dict[str, list[tuple[str, bool, dict[str, Any], int]]] = {
+    "CIFAR10": [("train", True, {"train": True}, 50_000), ("test", True, {"train": False}, 10_000)],
+    "CIFAR100": [("train", True, {"train": True}, 50_000), ("test", True, {"train": False}, 10_000)],
+    "MNIST": [("train", True, {"train": True}, 60_000), ("test", True, {"train": False}, 10_000)],
+    "FashionMNIST": [("train", True, {"train": True}, 60_000), ("test", True, {"train": False}, 10_000)],
+    "KMNIST": [("train", True, {"train": True}, 60_000), ("test", True, {"train": False}, 10_000)],
     "SVHN": [
-        ("train", True, {"split": "train"}),
-        ("test", True, {"split": "test"}),
-        ("train", False, {"split": "extra"}),
+        ("train", True, {"split": "train"}, 73_257),
+        ("test", True, {"split": "test"}, 26_032),
+        ("train", False, {"split": "extra"}, 531_131),
     ],
     "STL10": [
-        ("train", True, {"split": "train"}),
-        ("test", True, {"split": "test"}),
-        ("train", False, {"split": "unlabeled"}),
+        ("train", True, {"split": "train"}, 5_000),
+        ("test", True, {"split": "test"}, 8_000),
+        ("train", False, {"split": "unlabeled"}, 100_000),
     ],
 }
 
@@ -52,9 +52,10 @@ def import_dataset(
         raise BadInput(f"torchvision:{name} has no {split!r} part.", f"nsdata import torchvision:{name}")
 
     def items() -> Iterator[Item]:
-        for part, has_labels, arguments in parts:
+        for part, has_labels, arguments, _ in parts:
             yield from _items(store, name, root, part, labelled and has_labels, arguments)
 
+    options = {"total": lambda: sum(images for *_, images in parts), **options}
     return store.add_items(items, source=source, key=[source, split, labelled], **options)
 
 

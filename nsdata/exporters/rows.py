@@ -14,7 +14,7 @@ from nsdata.errors import BadInput
 from nsdata.exporters.formats import ExportRow, export, format_of
 from nsdata.images import identity
 from nsdata.labels.labels import of_generation
-from nsdata.progress import Progress, silent
+from nsdata.progress import Progress, watched
 from nsdata.schema import SPLITS
 from nsdata.storage import space
 from nsdata.views.saved import load
@@ -34,7 +34,7 @@ def export_store(
     gen: int | None = None,
     format: str | None = None,
     overwrite: bool = False,
-    on_progress: Progress = silent,
+    on_progress: Progress | None = None,
 ) -> int:
     """Write a saved view (each row once, with its copies), what a generation labels, or all images; return the count.
 
@@ -55,13 +55,14 @@ def export_store(
     with_images = (format or format_of(out)) != "csv"
     space.need(out, _weight(store, rows, labels, with_images), f"exporting {len(rows):,} images")
 
-    def read() -> Iterator[ExportRow]:
+    def read(report: Progress) -> Iterator[ExportRow]:
         for start in range(0, len(rows), _BLOCK):
             block = slice(start, start + _BLOCK)
             yield from _block(table, labels, rows[block], copies[block], with_images)
-            on_progress(min(start + _BLOCK, len(rows)), len(rows))
+            report(min(start + _BLOCK, len(rows)), len(rows))
 
-    return export(read(), out, format, store.classes, overwrite=overwrite)
+    with watched(on_progress, f"exporting to {out}") as report:
+        return export(read(report), out, format, store.classes, overwrite=overwrite)
 
 
 def _weight(store: Handle, rows: NDArray[np.int64], labels: Labels | None, with_images: bool) -> int:

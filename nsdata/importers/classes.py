@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from nsdata.errors import BadInput
+from nsdata.importers.detect import detect
+from nsdata.importers.files import files_of, inside
 from nsdata.importers.formats import digits, folder, manifest, parquet, tar
 from nsdata.importers.formats.layout import SPLIT_OF, UNLABELLED
 from nsdata.importers.item import Skipped
@@ -19,11 +21,9 @@ def classes_from(path: str | Path) -> list[str]:
     file or folder of such: its ClassLabel names; MNIST's idx files or "digits": "0" to "9". Raises BadInput
     where there are none.
     """
-    from nsdata.importers.detect import _files, detect
-
     if str(path) == "digits" and not Path(path).exists():
         return list(digits.CLASSES)
-    where = _files(path)[0]
+    where = files_of(path)[0]
     if where.is_file() and where.suffix.lower() in (".txt", ".names", ".labels"):
         found = _lines(where)
     else:
@@ -31,9 +31,9 @@ def classes_from(path: str | Path) -> list[str]:
         if kind == "folder":
             found = _folders(where)
         elif kind == "tar":
-            found = sorted({n for file in _each(where, tar.ENDINGS) for n in _tar_folders(file)})
+            found = sorted({n for file in _each(where, "tar") for n in _tar_folders(file)})
         elif kind == "parquet":
-            found = _parquet(_each(where, (".parquet", ".pq"))[0])
+            found = _parquet(_each(where, "parquet")[0])
         elif kind == "manifest":
             found = _values(label for _, label, _ in manifest.rows(where / "labels.csv" if where.is_dir() else where))
         else:
@@ -55,15 +55,12 @@ def _folders(root: Path) -> list[str]:
     tops = folder.subfolders(root)
     splits = [n for n in tops if n in SPLIT_OF]
     if splits and len(splits) == len(tops):
-        inside = {n for s in splits if s not in UNLABELLED for n in folder.subfolders(root / s)}
-        return sorted(inside)
+        return sorted({n for s in splits if s not in UNLABELLED for n in folder.subfolders(root / s)})
     return [n for n in tops if n not in UNLABELLED]
 
 
-def _each(where: Path, endings: tuple[str, ...]) -> list[Path]:
-    from nsdata.importers.detect import _inside
-
-    return _inside(where, "tar" if ".tar" in endings else "parquet") if where.is_dir() else [where]
+def _each(where: Path, kind: str) -> list[Path]:
+    return inside(where, kind) if where.is_dir() else [where]
 
 
 def _tar_folders(path: Path) -> Iterable[str]:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from nsdata.errors import BadInput
 from nsdata.images.headers import recognised
-from nsdata.importers.classes import classes_from
+from nsdata.importers.files import files_of, inside
 from nsdata.importers.formats import digits, folder, idx, manifest, parquet, single, tar
 from nsdata.importers.formats.layout import IMAGE_ENDINGS
 from nsdata.importers.item import Item, Skipped
 from nsdata.schema import SPLITS
 
-__all__ = ["Item", "Skipped", "classes_from", "detect", "formats", "open_source"]
+__all__ = ["Item", "Skipped", "detect", "formats", "open_source"]
 
 
 class Importer(Protocol):
@@ -66,7 +64,7 @@ def open_source(
     if format == "digits" or (format is None and str(source) == "digits" and not Path(source).exists()):
         found: Iterator[Item] = digits.items(classes=classes, labelled=labelled)
         return found if split is None else (replace(item, split=split) for item in found)
-    files = _files(source)
+    files = files_of(source)
     opening: Callable[[Path], Iterator[Item | Skipped]] = partial(
         _open, classes=classes, split=split, labelled=labelled, format=format
     )
@@ -90,7 +88,7 @@ def _open(
     kind = format or detect(path)
     if path.is_dir() and kind in ("tar", "parquet"):
         one = partial(_IMPORTERS[kind], classes=classes, split=split, labelled=labelled)
-        yield from _several(_inside(path, kind), one)
+        yield from _several(inside(path, kind), one)
         return
     if path.is_dir() and kind == "manifest":
         path /= "labels.csv"
@@ -137,41 +135,10 @@ def _detect_folder(path: Path) -> str:
             return "manifest"  # what nsdata export writes
         for kind in ("tar", "parquet"):
             papers = [p for p in entries if p.suffix.lower() in _PAPERS and p.is_file()]
-            if len(entries) > len(papers) and len(_inside(path, kind)) == len(entries) - len(papers):
+            if len(entries) > len(papers) and len(inside(path, kind)) == len(entries) - len(papers):
                 return kind
         if entries and all(p.name == "data" or p in papers for p in entries) and (path / "data").is_dir():
-            return "parquet" if _inside(path, "parquet") else "folder"
+            return "parquet" if inside(path, "parquet") else "folder"
     except OSError as e:
         raise BadInput(f"{path} cannot be listed: {e.strerror or e}.", f"ls -ld {path}") from e
     return "folder"
-
-
-def _inside(path: Path, kind: str) -> list[Path]:
-    """The tars, or parquet files, of a folder, sorted; parquet also in its folder ``data``, as on the hub."""
-    endings = tar.ENDINGS if kind == "tar" else (".parquet", ".pq")
-    found = sorted(p for p in path.iterdir() if p.name.lower().endswith(endings) and not p.name.startswith("."))
-    if not found and kind == "parquet" and (path / "data").is_dir():
-        return _inside(path / "data", kind)
-    return found
-
-
-def _files(source: str | Path) -> list[Path]:
-    """The one path, or what a glob finds. Raises BadInput naming what is there instead."""
-    path = Path(source).expanduser()
-    if path.exists():
-        return [path]
-    if found := sorted(glob.glob(str(path), recursive=True)):
-        return [Path(name) for name in found]
-    place = path.parent if path.parent.is_dir() else Path()
-    names = sorted(p.name for p in place.iterdir() if not p.name.startswith("."))
-    near = get_close_matches(path.name, names, n=1, cutoff=0.5)
-    if not path.parent.is_dir():
-        raise BadInput(
-            f"There is no file or folder {path}: the folder {path.parent} does not exist.", f"ls {Path(path.anchor)}"
-        )
-    if near:
-        raise BadInput(
-            f"There is no file or folder {path}; the closest is {place / near[0]}.", f"nsdata import {place / near[0]}"
-        )
-    have = ", ".join(names[:8]) + (", …" if len(names) > 8 else "") if names else "nothing"
-    raise BadInput(f"There is no file or folder {path}; {place.absolute()} holds {have}.", f"ls {place}")

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nsdata.errors import BadInput
-from nsdata.importers.intake import Intake, Items, Moved
+from nsdata.importers.intake import Intake, Items, Moved, Total
 from nsdata.importers.item import Item, Skipped
 from nsdata.importers.result import Imported
 from nsdata.parallel import cores
-from nsdata.progress import Note, Progress, silent, unheard
+from nsdata.progress import Note, Progress, unheard, watched
 from nsdata.storage import engine, locks, space
 from nsdata.text import printable
 
@@ -31,6 +31,7 @@ def import_source(
     store: Handle, path: str | Path, *, split: str | None = None, labelled: bool = True, **options: Any
 ) -> Imported:
     """Import a source by its path (see importers.open_source)."""
+    from nsdata.importers.count import count
     from nsdata.importers.detect import open_source
     from nsdata.importers.weight import weight
 
@@ -43,6 +44,7 @@ def import_source(
         return open_source(source, classes=store.classes, split=split, labelled=labelled, format=format_)
 
     where = str(Path(source).expanduser().absolute()) if Path(source).exists() else source
+    options = {"total": lambda: count(source, format_), **options}
     return ingest(store, items, source=source, key=[where, split, labelled, format_], **options)
 
 
@@ -54,13 +56,16 @@ def ingest(
     key: object = None,
     strict: bool = False,
     threads: int | None = None,
-    on_progress: Progress = silent,
+    total: Total = None,
+    on_progress: Progress | None = None,
     on_note: Note = unheard,
 ) -> Imported:
     """Import what ``items()`` yields, as one event, whole or not at all.
 
     key:    what identifies this import when it is repeated after a kill; None = it cannot continue.
     strict: a skipped file or a clash is an error and nothing is published.
+    total:  tells how many ``items()`` yields (a float: about so many; None: not known). Asked if somebody watches.
+    on_progress: (None) a bar in a terminal or notebook; ``nsdata.progress.silent`` for none.
 
     Every image is decoded fully once. The same bytes are stored once; a label beats none; the same bytes with two
     different labels, or in two splits, are listed in ``clashes`` and the later one is left out. Raises BadInput
@@ -74,7 +79,9 @@ def ingest(
             if any(segment.name == name for segment in store.refresh().state.segments):
                 continue  # the same import was published between our look and our claim: its data is not ours
             try:
-                result = Intake(store, name, source, on_progress, on_note).run(items, threads or cores(), strict)
+                with watched(on_progress, f"importing {source}") as report:
+                    intake = Intake(store, name, source, total, report, on_note)
+                    result = intake.run(items, threads or cores(), strict)
             except (Moved, BadInput) as error:
                 engine.delete(f"{store.url}/{name}")  # staged by us under a name that no event has
                 if isinstance(error, BadInput):

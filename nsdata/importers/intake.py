@@ -19,7 +19,7 @@ from nsdata.labels import staged
 from nsdata.log.state import State
 from nsdata.maintenance.edits import write_batch
 from nsdata.maintenance.undo import redo, same_import
-from nsdata.progress import Note, Progress
+from nsdata.progress import Note, Progress, silent
 from nsdata.schema import NO_LABEL, SEGMENT, SPLITS
 from nsdata.storage import engine, inventory, writing
 from nsdata.text import printable
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 
 Items = Callable[[], Iterable[Item | Skipped]]
+Total = Callable[[], float | None] | None
 
 _ROWS, _BYTES = 4096, 64 << 20  # append when this much has gathered
 _SECONDS = 2.0  # a killed import loses at most about this much work
@@ -44,8 +45,10 @@ class Moved(Exception):
 class Intake:
     """One pass over a source, into one staged segment."""
 
-    def __init__(self, store: Handle, name: str, source: str, on_progress: Progress, on_note: Note) -> None:
-        self.store, self.name, self.on_progress, self.on_note = store, name, on_progress, on_note
+    def __init__(self, store: Handle, name: str, source: str, total: Total, report: Progress, on_note: Note) -> None:
+        self.store, self.name, self.report, self.on_note = store, name, report, on_note
+        self._ask_total = total if report is not silent else None
+        self.total: float | None = None
         self.url = f"{store.url}/{name}"
         self.known, self.base = store.state, len(store.table)
         self.index = IdIndex()
@@ -64,9 +67,11 @@ class Intake:
 
     def run(self, items: Items, threads: int, strict: bool) -> Imported:
         """Check, gather, publish. Raises Moved when it has to begin again."""
-        writer = self._resumed()
+        writer, found = self._resumed(), items()
+        self.total = self._ask_total() if self._ask_total is not None else None
+        self.report(0, self.total)
         try:
-            for chunk in checked(items(), self._known, threads):
+            for chunk in checked(found, self._known, threads):
                 self._take(chunk)
                 if len(self.batch) >= _ROWS or self.pending_bytes >= _BYTES:
                     writer = writer or writing.Writer(self.url, SEGMENT)
@@ -139,7 +144,8 @@ class Intake:
                 self.ids.update(id_)
                 self.batch.append((id_, item.data, label, split, printable(item.source), *size))
                 self.pending_bytes += len(item.data)
-        self.on_progress(self.seen, None, stored=len(self.label), skipped=len(self.result.skipped))
+        skipped = {"skipped": len(self.result.skipped)} if self.result.skipped else {}
+        self.report(self.seen, self.total, **skipped)
 
     def _again(self, item: Item, id_: bytes, row: int, label: int, split: int) -> None:
         """The same bytes once more: nothing new, a label where there was none, or a clash."""

@@ -16,7 +16,7 @@ from nsdata.errors import BadInput, NsdataError, StoreNotFound
 from nsdata.log.events import path
 from nsdata.log.history import History
 from nsdata.log.state import Model, State
-from nsdata.progress import Progress, silent
+from nsdata.progress import Progress, watched
 from nsdata.storage import engine
 from nsdata.storage.address import canonical, checkpoint
 from nsdata.storage.child import Examiner, Job, Outcome
@@ -42,7 +42,7 @@ def verify(
     seed: int | None = None,
     copy: str | Path | None = None,
     drop_lost_events: bool = False,
-    on_progress: Progress = silent,
+    on_progress: Progress | None = None,
 ) -> Report:
     """Compare all that is published at an address with what it was when it was published.
 
@@ -65,9 +65,9 @@ def verify(
         read(objects)  # raises StoreNotFound before anything is written
         objects.writable()
     drawn = (int(time.time() // 86_400) if seed is None else seed) if sample else None
-    with Examiner(objects.url) as examiner:
+    with Examiner(objects.url) as examiner, watched(on_progress, "verify", "datasets") as report:
         work = _Verification(objects, backup, repair, drawn, examiner)
-        return work.run(drop_lost_events, on_progress)
+        return work.run(drop_lost_events, report)
 
 
 class _Verification:

@@ -13,6 +13,7 @@ from nsdata.images.identity import array_id, encode_array
 from nsdata.importers.item import Item
 from nsdata.text import listed
 
+IMAGES = 1797
 CLASSES = [str(digit) for digit in range(10)]
 
 

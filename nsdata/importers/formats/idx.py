@@ -44,6 +44,12 @@ def image_files(folder: Path) -> list[Path]:
     return [f for f in found if f.suffix != ".gz" or f.with_suffix("") not in found]
 
 
+def number(file: Path) -> int:
+    """The images that an images file says it has. Raises BadInput where it is none."""
+    with _open(file) as opened:
+        return _header(opened, file, 3)[0]
+
+
 def _word(file: Path) -> str:
     return "test" if file.name.startswith("t10k") else split_of_file(file.name) or "train"
 
