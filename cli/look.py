@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def show(
     ctx: typer.Context,
-    image: Annotated[str | None, typer.Argument(help="An image: its id or the beginning of it.")] = None,
+    image: Annotated[str | None, typer.Argument(help="An image: its id, the start of it, or its file name.")] = None,
     gen: Annotated[int | None, typer.Option(help="A generation, with where it comes from.")] = None,
     at: AtOption = None,
     json: JsonOption = False,
@@ -24,8 +24,8 @@ def show(
 ) -> None:
     """The store, one image with its labels in every generation, or one generation with its provenance."""
     from nsdata.analysis.summary import facts, summary
-    from nsdata.labels.labels import generation_rows
     from nsdata.labels.lineage import lineage, lines
+    from nsdata.labels.sentences import generation_rows
 
     opened = open_store(ctx, store)
     opened = opened if at is None else opened.at(at)
@@ -43,10 +43,10 @@ def show(
     if json:
         render.emit({**asdict(opened.generations[gen]), "lineage": [ancestor.to_dict() for ancestor in ancestors]})
         return
-    render.pairs(generation_rows(opened.generations[gen]))
-    render.out("lineage")
     for line in lines(ancestors):
-        render.out(f"  {render.name(line)}")
+        render.out(render.name(line))
+    render.out()
+    render.pairs(generation_rows(opened.generations[gen]))
 
 
 def log(
@@ -172,16 +172,17 @@ def diff(
     store: StoreOption = None,
 ) -> None:
     """What changed between two versions: images, people's labels, pseudo-labels, confidence."""
-    from nsdata.sql.sandbox import Result
+    from nsdata.analysis.sides import flipped_images
 
-    change = open_store(ctx, store).diff(a, b)
-    listed = Result(change.to_arrow().slice(0, limit if flipped else 0))
+    opened = open_store(ctx, store)
+    change = opened.diff(a, b)
+    images = flipped_images(opened.at(b), change, limit) if flipped else []
     if json:
-        render.emit({**change.to_dict(), **({"flipped_images": listed.to_pylist()} if flipped else {})})
+        render.emit(change.to_dict() | ({"flipped_images": [asdict(image) for image in images]} if flipped else {}))
     elif flipped:
         render.table(
-            ["id", "old", "new", "confidence old", "confidence new"],
-            list(listed.rows()),
+            ["id", "file", "old", "new", "confidence"],
+            [[i.short, i.source, i.old, i.new, f"{i.confidence_old:.2f} → {i.confidence_new:.2f}"] for i in images],
         )
     else:
         render.out(str(change))

@@ -80,7 +80,85 @@ def test_looking_tells_what_was_done(here: Path) -> None:
     facts = json.loads(ok("show", "--json"))
     assert (facts["images"], facts["splits"]["test"]["labelled"]) == (1797, 500)
     assert json.loads(ok("show", "--gen", "2", "--json"))["provenance"]["parent_generation"] == 1
-    assert "teacher_sha256" in ok("show", "--gen", "2")
+
+
+def test_a_generation_is_shown_in_sentences_lineage_first(here: Path) -> None:
+    shown = ok("show", "--gen", "2")
+    facts = json.loads(ok("show", "--gen", "2", "--json"))["provenance"]
+    lines = shown.splitlines()
+    assert lines[0] == "generation 2, version 7: 1,797 images, labelled by"
+    assert lines[1].startswith("  model 1, version 6: wrn_10_1, val not measured, sha256 ")
+    assert not set('{}[]"_') & set(shown.replace("wrn_10_1", ""))  # neither JSON nor names of keys
+    for fact in (
+        facts["teacher_sha256"],
+        facts["host"],
+        "2 steps",
+        "at 8 pixels",
+        "RandAugment 2 × 15",
+        "learning rate",
+    ):
+        assert fact in shown
+
+
+def test_an_image_is_shown_by_its_file_name_where_that_is_unique(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nsdata.images.identity import encode_array
+
+    monkeypatch.chdir(tmp_path)
+    for number, name in enumerate(("cat/1.png", "dog/1.png", "dog/ab.png", "dog/deep/cat/1.png")):
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encode_array(np.full((5, 5), number, np.uint8)))
+    ok("init", "--classes", "cat,dog")
+    ok("import", "photos")
+    assert "dog/1.png" in ok("show", "dog/1.png")
+    assert json.loads(ok("show", "cat/1.png", "--json"))["source"] == "cat/1.png"  # whole before the end of a path
+    assert json.loads(ok("show", "deep/cat/1.png", "--json"))["source"] == "dog/deep/cat/1.png"
+    assert "dog/ab.png" in ok("show", "ab.png")
+    message, hint = refused("show", "1.png")
+    assert message.startswith("3 images come from a file called 1.png: cat/1.png (") and hint.startswith("nsdata show")
+    message, _ = refused("show", "2.png")
+    assert message == "No image has an id that begins with '2.png', and none comes from a file of that name."
+    ok("remove", json.loads(ok("show", "dog/1.png", "--json"))["id"])
+    refused("show", "dog/1.png")
+
+
+def test_flipped_images_have_file_names_short_ids_and_two_decimals(here: Path) -> None:
+    rows = [line.split() for line in ok("diff", "gen-1", "gen-2", "--flipped").splitlines()[1:]]
+    whole = json.loads(ok("diff", "gen-1", "gen-2", "--flipped", "--json"))["flipped_images"]
+    assert len(rows) == len(whole) > 0
+    for (short, source, old, new, before, _, after), image in zip(rows, whole, strict=True):
+        assert image["id"].startswith(short) and len(short) < 12
+        assert (source, old, new) == (image["source"], image["old"], image["new"])
+        assert (before, after) == (f"{image['confidence_old']:.2f}", f"{image['confidence_new']:.2f}")
+        assert json.loads(ok("show", short, "--json"))["source"] == source
+        break
+
+
+def test_a_long_list_of_images_left_out_is_cut_and_written_to_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import csv
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos" / "cat").mkdir(parents=True)
+    for number in range(25):
+        (tmp_path / "photos" / "cat" / f"{number:02d}, ü.jpg").write_bytes(b"no image" * number)
+    ok("init", "--classes", "cat,dog")
+    printed = ok("import", "photos")
+    listed = [line for line in printed.splitlines() if ".jpg" in line]
+    assert len(listed) == 20 and "… and 5 more" in printed
+    file = re.search(r"all of them: (left-out-\d+-\d+\.csv)$", printed, re.MULTILINE)
+    assert file
+    with Path(file[1]).open(encoding="utf-8", newline="") as opened:
+        rows = list(csv.DictReader(opened))
+    assert [row["source"] for row in rows] == [f"cat/{number:02d}, ü.jpg" for number in range(25)]
+    assert {row["what"] for row in rows} == {"skipped"} and all(row["reason"] for row in rows)
+    assert len(json.loads(ok("import", "photos", "--json"))["skipped"]) == 25
+    for number in range(5):
+        (tmp_path / "photos" / "cat" / f"{number:02d}, ü.jpg").unlink()
+    assert "left-out" not in ok("import", "photos")  # twenty are printed whole
 
 
 def test_one_image_shows_its_labels_in_every_generation(here: Path) -> None:
@@ -222,7 +300,7 @@ def test_settings_come_from_flags_then_environment_then_the_file(
         (["query", "select * from read_csv('/etc/passwd')"], "", ""),
         (["query", "selct 1"], "", ""),
         (["diff", "gen-1", "gen-9"], "no version 'gen-9'", "nsdata log"),
-        (["show", "zz"], "not an image id", ""),
+        (["show", "zz"], "No image has an id that begins with 'zz', and none", "nsdata query"),
         (["show", "00000000000000000000000000000000"], "No image", ""),
         (["eval", "--gen", "7"], "has no labels yet", ""),
         (["eval", "--model", "nowhere"], "no model", ""),

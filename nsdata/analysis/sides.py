@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nsdata.analysis.diff import Diff, Side, compare
+from nsdata.arithmetic.ids import hexes, shortest
 from nsdata.labels.labels import of_generation
 
 if TYPE_CHECKING:
@@ -17,6 +19,31 @@ if TYPE_CHECKING:
 def diff(store: Handle, a: int | str, b: int | str) -> Diff:
     """See Store.diff. Each side shows the newest generation that its version has."""
     return compare(_side(store, a), _side(store, b), store.classes)
+
+
+@dataclass(frozen=True, slots=True)
+class Flipped:
+    """An image whose pseudo-label flipped. short: as much of its id as no other image of the store begins with."""
+
+    id: str
+    short: str
+    source: str
+    old: str
+    new: str
+    confidence_old: float
+    confidence_new: float
+
+
+def flipped_images(store: Handle, change: Diff, limit: int | None = None) -> list[Flipped]:
+    """The flipped images of a diff, the first ``limit`` of them. store: as it was at the diff's later side."""
+    f, names = change.flipped, change.classes
+    ids = f.ids_f16[:limit]
+    rows = store.table.rows_of(ids)
+    sources = store.table.sources(rows.tolist()) if len(rows) else []
+    shorts = shortest(ids, store.table.ids)
+    old, new = ([names[c] for c in side[:limit]] for side in (f.old, f.new))
+    confidences = (side[:limit].tolist() for side in (f.confidence_old, f.confidence_new))
+    return list(map(Flipped, hexes(ids), shorts, sources, old, new, *confidences))
 
 
 def _side(store: Handle, version: int | str) -> Side:

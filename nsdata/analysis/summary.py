@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from nsdata.labels.labels import stale_remark
+from nsdata.labels.sentences import stale_remark
 from nsdata.schema import SPLITS
 from nsdata.storage.address import checkpoint, near
 from nsdata.text import Rows

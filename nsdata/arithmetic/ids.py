@@ -23,6 +23,22 @@ def hexes(ids: Array) -> list[str]:
     return [text[i : i + 32] for i in range(0, len(text), 32)]
 
 
+def shortest(ids: Array, among: Array, least: int = 4) -> list[str]:
+    """The beginnings of ids that no other of ``among`` has: (n, 16) and (m, 16) uint8 -> n hex strings of one length.
+
+    least: digits at least. Looks at the neighbours of each in order: among is sorted once.
+    """
+    if not len(ids):
+        return []
+    order = np.unique(whole(among))
+    digits = least
+    for text, place in zip(hexes(ids), np.searchsorted(order, whole(ids)).tolist(), strict=True):
+        for neighbour in (place - 1, place, place + 1):
+            if 0 <= neighbour < len(order) and (other := order[neighbour].ljust(16, b"\0").hex()) != text:
+                digits = max(digits, next(i for i in range(32) if text[i] != other[i]) + 1)
+    return [text[:digits] for text in hexes(ids)]
+
+
 def from_hex(ids: Sequence[str]) -> Array:
     """Whole hex ids -> (n, 16) uint8. Raises BadInput for anything else."""
     for text in ids:

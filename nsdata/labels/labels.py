@@ -5,7 +5,6 @@ Legend: N rows of the version, n labelled images, K classes.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -17,8 +16,9 @@ from nsdata.arithmetic.ids import hexes
 from nsdata.errors import GenerationError
 from nsdata.labels.codec import Codec
 from nsdata.labels.predictions import pieces, predictions
+from nsdata.labels.sentences import generation_rows
 from nsdata.log.state import Generation
-from nsdata.text import Rows, to_html
+from nsdata.text import to_html
 from nsdata.versions.table import Table
 
 if TYPE_CHECKING:
@@ -187,7 +187,6 @@ class Labels:
         return f"<Labels of generation {self.gen}: {len(self):,} images, {self._width} classes>"
 
     def _repr_html_(self) -> str:
-
         return to_html(generation_rows(self._generation))
 
     @cached_property
@@ -248,21 +247,3 @@ def missing(store: Handle, gen: int) -> GenerationError:
     return GenerationError(
         f"Generation {gen} has no labels yet; this store has {listed}.", f"nsdata label --gen {len(have) + 1}"
     )
-
-
-def generation_rows(generation: Generation) -> Rows:
-    """One generation and where it comes from: what ``nsdata show --gen`` prints."""
-    rows: Rows = [
-        ("generation", f"{generation.number}, sealed at version {generation.event}{stale_remark(generation)}"),
-        ("images", f"{generation.rows:,} of version {generation.version}"),
-    ]
-    rows += [(key, str(value)) for key, value in generation.summary.items() if key != "images"]
-    for key, value in sorted(generation.provenance.items()):
-        text = json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else str(value)
-        rows.append((key, text))
-    return rows
-
-
-def stale_remark(generation: Generation) -> str:
-    """Behind the line of a generation that is stale."""
-    return " · stale: an earlier generation was sealed again" if generation.stale else ""

@@ -38,9 +38,7 @@ class Guard:
     def __init__(self, objects: Objects, name: str, digest: str) -> None:
         """digest: of its list of files, as the log names it."""
         self._objects, self._name, self._lock = objects, name, threading.Lock()
-        self._seen: dict[
-            str, dict[str, Facts | None]
-        ] = {}  # column -> its files, as they were when looked at
+        self._seen: dict[str, dict[str, Facts | None]] = {}  # column -> its files, as they were when looked at
         self._folders: dict[str, str] | None = None
         self._inventory = inventory.read(objects, name, digest) if digest else {}
         self._sizes()

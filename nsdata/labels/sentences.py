@@ -1,0 +1,128 @@
+"""What people read of a generation: who wrote its labels, from what it was taught, how, when and by which code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from nsdata.log.state import Generation
+from nsdata.text import Rows, listed
+
+
+def generation_rows(generation: Generation) -> Rows:
+    """(subject, sentence) of one generation, as ``nsdata show --gen`` prints them; JSON has every value as it is.
+
+    Provenance comes from whoever wrote the log: what is missing, or of another shape, is left out.
+    """
+    facts, rows = generation.provenance, [("generation", _sealed(generation))]
+    rows += [
+        ("labels", _labels(generation)),
+        ("teacher", _teacher(facts)),
+        ("trained", _training(facts.get("teacher_config"))),
+        ("images", _seen(facts.get("preprocess"))),
+        ("computed", _computed(facts)),
+        ("written", _written(facts)),
+    ]
+    return [(subject, sentence) for subject, sentence in rows if sentence]
+
+
+def stale_remark(generation: Generation) -> str:
+    """Behind the line of a generation that is stale."""
+    return " · stale: an earlier generation was sealed again" if generation.stale else ""
+
+
+def _sealed(generation: Generation) -> str:
+    when = _time(generation.provenance.get("sealed"))
+    return (
+        f"{generation.number}, sealed as version {generation.event}{when and f' on {when}'}{stale_remark(generation)}"
+    )
+
+
+def _labels(generation: Generation) -> str:
+    s = generation.summary
+    parts = [f"{generation.rows:,} images of version {generation.version}"]
+    if _number(s.get("confidence_mean")):
+        parts.append(f"confidence mean {s['confidence_mean']:.2f}")
+    parts += [f"{s[key]:,} {sign}" for key, sign in (("at_least_0.9", "≥ 0.9"), ("below_0.3", "< 0.3")) if key in s]
+    if _number(s.get("kl_mean")):
+        parts.append(f"mean KL {s['kl_mean']:.4f} nats to what the teacher said")
+    return " · ".join(parts)
+
+
+def _teacher(facts: Mapping[str, Any]) -> str:
+    number, event = facts.get("teacher_generation"), facts.get("teacher_event")
+    who = f"model {number}, published as version {event}" if event is not None else "a model from elsewhere"
+    size = f" of {facts['teacher_parameters']:,} parameters" if isinstance(facts.get("teacher_parameters"), int) else ""
+    parts = [f"{who}: {facts.get('model', 'unknown')}{size}"]
+    if "teacher_val_accuracy" in facts:
+        accuracy = facts["teacher_val_accuracy"]
+        parts.append(f"val {100 * accuracy:.1f} %" if _number(accuracy) else "val not measured")
+    parts += [str(facts["teacher"])] if facts.get("teacher") else []
+    parts += [f"sha256 {facts['teacher_sha256']}"] if facts.get("teacher_sha256") else []
+    return " · ".join(parts)
+
+
+def _training(config: object) -> str:
+    """What of a training configuration decides most; the run folder's config.json has all of it."""
+    if not isinstance(config, Mapping):
+        return ""
+    c: dict[str, Any] = dict(config)
+    long = f"{c['steps']:,} steps" if isinstance(c.get("steps"), int) else f"{c.get('epochs', '?')} epochs"
+    parts = [
+        f"{long}, batches of {c.get('batch_size', '?')}, {c.get('optimiser', '?')}, learning rate {c.get('lr', '?')}"
+    ]
+    if c.get("noise") is False:
+        parts.append("no noise")
+    else:
+        augment = c.get("randaugment_ops")
+        strength = c.get("randaugment_magnitude")
+        noise = [f"RandAugment {augment} × {strength:g}" if augment and _number(strength) else ""]
+        noise += [f"{word} {c[key]:g}" for key, word in _NOISE.items() if _number(c.get(key)) and c[key]]
+        parts.append("noise: " + (", ".join(filter(None, noise)) or "flips and crops alone"))
+    if _number(c.get("ema_decay")) and c["ema_decay"]:
+        parts.append(f"weights averaged with decay {c['ema_decay']:g}")
+    return " · ".join([*parts, f"seed {c.get('seed', '?')}"])
+
+
+_NOISE = {"dropout": "dropout", "drop_path": "stochastic depth", "cutout": "cutout"}
+
+
+def _seen(preprocess: object) -> str:
+    if not isinstance(preprocess, Mapping):
+        return ""
+    p: dict[str, Any] = dict(preprocess)
+    crop = f"{p.get('crop_mode', '?')} crop of {p.get('crop_pct', '?')}"
+    return (
+        f"each image once, without noise, at {p.get('image_size', '?')} pixels: {p.get('interpolation', '?')}, {crop}"
+    )
+
+
+def _computed(facts: Mapping[str, Any]) -> str:
+    device, name = facts.get("device"), facts.get("device_name")
+    parts = [f"on {device}" + (f" ({name})" if name and name != device else "")] if device else []
+    parts += [f"in {facts['precision']}"] if facts.get("precision") else []
+    parts += [f"batches of {facts['batch_size']}"] if facts.get("batch_size") else []
+    parts += [f"softmax at temperature {facts['temperature']:g}"] if _number(facts.get("temperature")) else []
+    parts += [f"kept as {facts['codec']}"] if facts.get("codec") else []
+    return " · ".join(parts)
+
+
+def _written(facts: Mapping[str, Any]) -> str:
+    began, ended, libraries = _time(facts.get("began")), _time(facts.get("sealed")), facts.get("libraries")
+    parts = [f"{began} to {ended}"] if began and ended else []
+    parts += [f"on {facts['host']}"] if facts.get("host") else []
+    code = facts.get("code")
+    if isinstance(code, Mapping) and code.get("commit"):
+        parts.append(f"commit {str(code['commit'])[:12]}" + (" with changes" if code.get("dirty") else ""))
+    versions = [f"{name} {version}" for name, version in libraries.items()] if isinstance(libraries, Mapping) else []
+    versions += [f"Python {facts['python']}"] if facts.get("python") else []
+    return " · ".join([*parts, *([listed(versions, 12)] if versions else [])])
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _time(value: object) -> str:
+    """2026-11-28 19:37:19 UTC"""
+    return f"{value[:19].replace('T', ' ')} UTC" if isinstance(value, str) and len(value) >= 19 else ""
