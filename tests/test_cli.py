@@ -443,3 +443,21 @@ def test_help_lists_every_command_in_its_panel() -> None:
             assert command.__doc__
             ok(name, "--help")
     assert ok("--version").startswith("nsdata ")
+
+
+def test_python_m_nsdata_is_the_command(tmp_path: Path) -> None:
+    """Quick, under its own name, and whatever a person calls the modules of the folder that they stand in."""
+    (tmp_path / "training").mkdir()
+    for name in ("cli.py", "training/__init__.py"):
+        (tmp_path / name).write_text("raise SystemExit('not ours')")
+    root = str(Path(__file__).parents[1])
+    for safe in ([], ["-P"]):
+        done = subprocess.run(
+            [sys.executable, "-X", "importtime", *safe, "-m", "nsdata", "--help"],
+            capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": root},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-2000:]
+        assert "Usage: nsdata " in done.stdout
+        loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+        assert "cli.app" in loaded
+        assert not loaded & {"torch", "deeplake", "numpy", "duckdb"}
