@@ -222,6 +222,17 @@ def test_the_command_ends_with_3_and_prints_no_engine_words(lake: Path) -> None:
     assert CliRunner().invoke(app, ["--store", str(lake.parent / "no"), "verify"]).exit_code == 1
 
 
+def test_no_code_comes_from_the_folder_that_one_stands_in(
+    lake: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which may be somebody else's, with a store in it that is to be verified."""
+    for name in ("numpy.py", "random.py"):
+        (tmp_path / name).write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nraise SystemExit")
+    monkeypatch.chdir(tmp_path)
+    assert verify(lake).sound
+    assert not (tmp_path / "ran").exists()
+
+
 def test_an_altered_image_is_named_by_its_row(lake: Path) -> None:
     segment = Store.open(lake).state.segments[2]  # of JPEG files
     reader = engine.Reader(f"{lake}/{segment.name}", store_schema(Store.open(lake), segment.name))  # type: ignore[arg-type]

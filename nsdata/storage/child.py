@@ -219,7 +219,7 @@ class _Child:
         if offline:  # its crash report is nobody's business
             environment["NSDATA_OFFLINE"] = "1"
         self._process = subprocess.Popen(
-            [sys.executable, "-m", READER],
+            [sys.executable, "-P", "-m", READER],  # -P: no module comes from the working directory
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
