@@ -6,6 +6,7 @@ that Pillow brings. Without it everything works, at about half the speed.
 
 from __future__ import annotations
 
+import ctypes
 from functools import cache
 from importlib import import_module
 from types import ModuleType
@@ -19,6 +20,12 @@ from nsdata.images.crops import RESAMPLE, Crop, mirrored
 from nsdata.images.pillow import inspect, sampled
 
 Array = NDArray[Any]
+
+FUNCTIONS = (  # of libjpeg, in the order in which the C part takes them
+    "jpeg_std_error", "jpeg_CreateDecompress", "jpeg_destroy_decompress", "jpeg_abort_decompress", "jpeg_mem_src",
+    "jpeg_read_header", "jpeg_start_decompress", "jpeg_read_scanlines", "jpeg_has_multiple_scans",
+    "jpeg_skip_scanlines", "jpeg_crop_scanline",
+)  # fmt: skip
 
 
 def decode_into(out: Array, blobs: list[bytes], widths: Array, heights: Array, keys: Array, crop: Crop) -> None:
@@ -64,6 +71,8 @@ def turbo() -> ModuleType | None:
     """The decoder in C, or None where it was not built or Pillow's libjpeg is another than it knows."""
     try:
         native = import_module("nsdata.images._jpeg")
-    except ImportError:
+        pillow = ctypes.CDLL(_imaging.__file__)  # loaded already; its libjpeg's functions are found through it
+        found = [ctypes.cast(getattr(pillow, name), ctypes.c_void_p).value or 0 for name in FUNCTIONS]
+        return native if native.use(*found) else None
+    except (ImportError, OSError, AttributeError):
         return None
-    return native if native.find(_imaging.__file__) else None

@@ -9,7 +9,6 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include <dlfcn.h>
 #include <setjmp.h>
 #include <stdlib.h>
 
@@ -294,26 +293,24 @@ static int ask(worker *k, int version, size_t size, int *told) {
     return 0;
 }
 
-/* find(path): use the libjpeg that the extension module at this path is linked with. True if it can be used. */
-static PyObject *find(PyObject *self, PyObject *args) {
+/* use(eleven addresses): decode with the libjpeg whose functions these are, in FUNCTIONS' order. True if it can be used.
+ *
+ * Python looks them up: a dlopen here would bind the wheel to the C library (glibc 2.34) of the machine that built it. */
+static PyObject *use(PyObject *self, PyObject *args) {
     (void)self;
-    const char *path;
-    if (!PyArg_ParseTuple(args, "s", &path)) return NULL;
-    void *library = dlopen(path, RTLD_LAZY | RTLD_LOCAL);
-    if (!library) Py_RETURN_FALSE;
-    struct {
-        void **to;
-        const char *name;
-    } wanted[] = {
-        {(void **)&jpeg.std_error, "jpeg_std_error"},     {(void **)&jpeg.create, "jpeg_CreateDecompress"},
-        {(void **)&jpeg.destroy, "jpeg_destroy_decompress"}, {(void **)&jpeg.abort, "jpeg_abort_decompress"},
-        {(void **)&jpeg.mem_src, "jpeg_mem_src"},         {(void **)&jpeg.read_header, "jpeg_read_header"},
-        {(void **)&jpeg.start, "jpeg_start_decompress"},  {(void **)&jpeg.read_lines, "jpeg_read_scanlines"},
-        {(void **)&jpeg.has_many_scans, "jpeg_has_multiple_scans"}, {(void **)&jpeg.skip_lines, "jpeg_skip_scanlines"},
-        {(void **)&jpeg.crop_lines, "jpeg_crop_scanline"},
+    unsigned long long at[11];
+    void **to[11] = {
+        (void **)&jpeg.std_error,   (void **)&jpeg.create, (void **)&jpeg.destroy,    (void **)&jpeg.abort,
+        (void **)&jpeg.mem_src,     (void **)&jpeg.read_header, (void **)&jpeg.start, (void **)&jpeg.read_lines,
+        (void **)&jpeg.has_many_scans, (void **)&jpeg.skip_lines, (void **)&jpeg.crop_lines,
     };
-    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
-        if (!(*wanted[i].to = dlsym(library, wanted[i].name))) Py_RETURN_FALSE;
+    if (!PyArg_ParseTuple(args, "KKKKKKKKKKK", at, at + 1, at + 2, at + 3, at + 4, at + 5, at + 6, at + 7, at + 8, at + 9,
+                          at + 10))
+        return NULL;
+    for (int i = 0; i < 11; i++) {
+        if (!at[i]) Py_RETURN_FALSE;
+        *to[i] = (void *)(uintptr_t)at[i];
+    }
     worker *k = calloc(1, sizeof *k);
     if (!k) return PyErr_NoMemory();
     int version = 0, size = 0;
@@ -326,7 +323,7 @@ static PyObject *find(PyObject *self, PyObject *args) {
 
 static PyMethodDef methods[] = {
     {"decode", decode, METH_VARARGS, "Decode many JPEGs into one array; see nsdata.decoding."},
-    {"find", find, METH_VARARGS, "Use the libjpeg that the extension module at this path is linked with."},
+    {"use", use, METH_VARARGS, "Decode with the libjpeg whose functions lie at these addresses."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -1,6 +1,6 @@
 /* What is used of libjpeg's interface, so that no libjpeg headers are needed to build nsdata.
  *
- * The functions are not linked: they are looked up at run time in the libjpeg(-turbo) that Pillow has loaded, so both
+ * The functions are not linked: decoder.py looks them up in the libjpeg(-turbo) that Pillow has loaded, so both
  * decode with the same code. The structs below are the unchanging beginnings of libjpeg's own (ABI 62, 70 and 80 are
  * alike up to output_scanline); the library is asked for its true size, and one of another version is not used.
  */
