@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import email
+import email.message
 import os
 import re
 import shutil
@@ -11,6 +13,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+from nsdata import __version__
 
 ROOT = Path(__file__).parents[1]
 
@@ -38,6 +42,21 @@ def test_it_is_built_without_a_compiler(tmp_path: Path) -> None:
     assert "-cp311-abi3-" in name
     assert "nsdata/images/decoder.py" in files
     assert not [path for path in files if path.endswith(".so")]
+    _check_metadata(email.message_from_string(files[f"nsdata-{__version__}.dist-info/METADATA"].decode()))
+
+
+def _check_metadata(metadata: email.message.Message) -> None:
+    """What an index shows: every Python that is allowed is named, and no other; the page is README."""
+    classifiers = metadata.get_all("Classifier") or []
+    named = [c.rpartition(" ")[2] for c in classifiers if c.startswith("Programming Language :: Python :: 3.")]
+    first, end = (int(re.findall(rf"{sign}3\.(\d+)", metadata["Requires-Python"])[0]) for sign in (">=", "<"))
+    assert named == [f"3.{minor}" for minor in range(first, end)]
+    assert "Typing :: Typed" in classifiers
+    assert metadata["Keywords"]
+    assert metadata["Summary"]
+    assert metadata.get_all("Project-URL")
+    assert metadata["Description-Content-Type"] == "text/markdown"
+    assert metadata.get_payload() == (ROOT / "README.md").read_text()
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux") or not shutil.which("cc"), reason="no C compiler, or no glibc")
