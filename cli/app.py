@@ -13,7 +13,7 @@ from typing import Any, cast
 import typer
 from typer.core import TyperGroup
 
-from cli import fill, grow, keep, look, settings
+from cli import complete, fill, grow, keep, look, settings
 from cli.settings import StoreOption
 
 PANELS = {"Fill": fill.COMMANDS, "Grow": grow.COMMANDS, "Look": look.COMMANDS, "Keep": keep.COMMANDS}
@@ -52,6 +52,10 @@ class Commands(TyperGroup):
                 render.error(error)
                 raise SystemExit(1) from error
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take the arguments apart; a shell's name may be left out."""
+        return super().parse_args(ctx, complete.with_shell(args))
+
     def invoke(self, ctx: Any) -> Any:
         """Run the command that was asked for."""
         from cli import render
@@ -83,14 +87,15 @@ app = typer.Typer(
     name="nsdata",
     cls=Commands,
     no_args_is_help=True,
+    add_completion=False,  # ours take a shell's name
     pretty_exceptions_enable=False,  # a traceback is our defect: plain, complete, without locals
     context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="rich",
 )
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(ctx: typer.Context, asked: bool) -> None:
+    if asked and not ctx.resilient_parsing:
         from nsdata import __version__
 
         typer.echo(f"nsdata {__version__}")
@@ -104,13 +109,20 @@ def main(
     version: bool = typer.Option(
         False, "--version", help="Print the version and end.", is_eager=True, callback=_version
     ),
-) -> None:
+    install_completion: str | None = typer.Option(
+        None, "--install-completion", metavar="[SHELL]", help="Install completion for a shell (default: this one).",
+        is_eager=True, callback=complete.install, autocompletion=complete.shells, show_default=False,
+    ),
+    show_completion: str | None = typer.Option(
+        None, "--show-completion", metavar="[SHELL]", help="Print the completion for a shell (default: this one).",
+        is_eager=True, callback=complete.show, autocompletion=complete.shells, show_default=False,
+    ),
+) -> None:  # fmt: skip
     """Versioned soft labels, filtered and balanced views, and generation diffs for Noisy Student Training.
 
     Settings: flags, then the environment (NSDATA_STORE, NSDATA_LABEL_BATCH_SIZE), then ./nsdata.toml.
     """
-    group: Any = ctx.command
-    found = settings.read({name: {p.name for p in command.params} for name, command in group.commands.items()})
+    found = settings.found(ctx)
     ctx.obj = store or found.pop("store", None) or "lake"
     ctx.default_map = found
 
@@ -119,4 +131,5 @@ for panel, commands in PANELS.items():
     for name, command in commands.items():
         app.command(name, rich_help_panel=panel)(cast("Callable[..., None]", command))
 
+complete.listen()
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle torch threads must not starve the decoders

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import render
-from cli.settings import JsonOption, StoreOption, address, open_store
+from cli import complete, render
+from cli.settings import AtOption, JsonOption, StoreOption, address, open_store
 from nsdata.progress import shown
 
 if TYPE_CHECKING:
@@ -53,12 +53,20 @@ def import_(
         ),
     ],
     split: Annotated[
-        str | None, typer.Option(help="train, val or test, for all of it (default: as the source says, else train).")
+        str | None,
+        typer.Option(
+            help="train, val or test, for all of it (default: as the source says, else train).",
+            autocompletion=complete.splits,
+        ),
     ] = None,
     unlabelled: Annotated[bool, typer.Option("--unlabelled", help="Take the images without their labels.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Import nothing if any file cannot come in.")] = False,
     format: Annotated[
-        str | None, typer.Option(help="folder, tar, manifest, parquet, idx or image, if the name does not say.")
+        str | None,
+        typer.Option(
+            help="folder, tar, manifest, parquet, idx or image, if the name does not say.",
+            autocompletion=complete.imported,
+        ),
     ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads that check images (default: one a core).")] = None,
     json: JsonOption = False,
@@ -104,10 +112,19 @@ def import_(
 def export(
     ctx: typer.Context,
     out: Annotated[Path, typer.Argument(help="A folder, or a file ending in .csv, .parquet or .tar (WebDataset).")],
-    view: Annotated[str | None, typer.Option(help="A saved view: its rows, repeats included.")] = None,
-    gen: Annotated[int | None, typer.Option(help="A generation: every image that it labels.")] = None,
-    at: Annotated[str | None, typer.Option(metavar="VERSION", help="The store as it was at a version or tag.")] = None,
-    format: Annotated[str | None, typer.Option(help="folder, csv, parquet or wds (default: by the ending).")] = None,
+    view: Annotated[
+        str | None,
+        typer.Option(help="A saved view: its rows, repeats included.", autocompletion=complete.views),
+    ] = None,
+    gen: Annotated[
+        int | None,
+        typer.Option(help="A generation: every image that it labels.", autocompletion=complete.generations),
+    ] = None,
+    at: AtOption = None,
+    format: Annotated[
+        str | None,
+        typer.Option(help="folder, csv, parquet or wds (default: by the ending).", autocompletion=complete.exported),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
     store: StoreOption = None,
 ) -> None:

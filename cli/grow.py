@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import render
+from cli import complete, render
 from cli.label import Device, label
 from cli.settings import JsonOption, StoreOption, open_store
 from nsdata.progress import shown
@@ -18,16 +18,32 @@ if TYPE_CHECKING:
 
 def train(
     ctx: typer.Context,
-    gen: Annotated[int, typer.Option(min=0, help="0: the first teacher, from people's labels. g: student g.")],
+    gen: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="0: the first teacher, from people's labels. g: student g.",
+            autocompletion=complete.generations_to_train,
+        ),
+    ],
     view: Annotated[
         str | None,
-        typer.Option(help="Saved view of soft labels (default: student-GEN if saved, else ≥ 0.3 and balanced)."),
+        typer.Option(
+            help="Saved view of soft labels (default: student-GEN if saved, else ≥ 0.3 and balanced).",
+            autocompletion=complete.views,
+        ),
     ] = None,
     config: Annotated[Path | None, typer.Option(metavar="FILE", help="TrainConfig as TOML or JSON.")] = None,
     set_: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One field of the config; may repeat.")
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="One field of the config; may repeat.", autocompletion=complete.fields
+        ),
     ] = None,
-    model: Annotated[str | None, typer.Option(help="timm model; short for --set model=….")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="timm model; short for --set model=….", autocompletion=complete.architectures),
+    ] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Run folder (default: runs/gen-GEN).")] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Train over a finished run, or another unfinished one.")
@@ -64,10 +80,19 @@ def train(
 def evaluate(
     ctx: typer.Context,
     gen: Annotated[
-        int | None, typer.Option(help="Score generation GEN's stored soft labels (its teacher is model GEN - 1).")
+        int | None,
+        typer.Option(
+            help="Score generation GEN's stored soft labels (its teacher is model GEN - 1).",
+            autocompletion=complete.generations,
+        ),
     ] = None,
-    model: Annotated[str | None, typer.Option(metavar="PATH", help="Run this model: a run folder or best.pt.")] = None,
-    split: Annotated[str, typer.Option(help="train, val or test; only labelled images count.")] = "test",
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="PATH", help="Run this model: a run folder or best.pt.", autocompletion=complete.models),
+    ] = None,
+    split: Annotated[
+        str, typer.Option(help="train, val or test; only labelled images count.", autocompletion=complete.splits)
+    ] = "test",
     device: Device = "auto",
     json: JsonOption = False,
     store: StoreOption = None,

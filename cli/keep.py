@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import render
+from cli import complete, render
 from cli.settings import JsonOption, StoreOption, address, open_store
 from nsdata.progress import shown
 
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 def tag(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(help="The name.")],
-    version: Annotated[str | None, typer.Argument(help="A version or tag (default: the newest).")] = None,
+    version: Annotated[
+        str | None, typer.Argument(help="A version or tag (default: the newest).", autocompletion=complete.versions)
+    ] = None,
     store: StoreOption = None,
 ) -> None:
     """Name a version."""
@@ -30,7 +32,10 @@ def tag(
 def relabel(
     ctx: typer.Context,
     image: Annotated[str | None, typer.Argument(help="An image: its id or the beginning of it.")] = None,
-    label: Annotated[str | None, typer.Argument(help="A class name or index; '' takes the label away.")] = None,
+    label: Annotated[
+        str | None,
+        typer.Argument(help="A class name or index; '' takes the label away.", autocompletion=complete.classes),
+    ] = None,
     from_: Annotated[
         Path | None, typer.Option("--from", metavar="CSV", help="Many at once: a CSV with the columns id and label.")
     ] = None,
@@ -60,7 +65,11 @@ def remove(
 def undo(
     ctx: typer.Context,
     version: Annotated[
-        str | None, typer.Argument(help="The version, or a tag such as gen-2 (default: the newest that counts).")
+        str | None,
+        typer.Argument(
+            help="The version, or a tag such as gen-2 (default: the newest that counts).",
+            autocompletion=complete.versions,
+        ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be undone, change nothing.")] = False,
     json: JsonOption = False,

@@ -6,21 +6,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli import render
+from cli import complete, render
 from cli.settings import JsonOption, StoreOption, open_store
 from nsdata.progress import shown
 
 if TYPE_CHECKING:
     from training.teacher import Labelled
 
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …", autocompletion=complete.devices)]
 
 
 def label(
     ctx: typer.Context,
-    gen: Annotated[int, typer.Option(help="The generation to write; its teacher is model GEN - 1.")],
+    gen: Annotated[
+        int,
+        typer.Option(
+            help="The generation to write; its teacher is model GEN - 1.", autocompletion=complete.generations_to_label
+        ),
+    ],
     teacher: Annotated[
-        str | None, typer.Option(metavar="PATH", help="Another teacher: a run folder or best.pt.")
+        str | None,
+        typer.Option(metavar="PATH", help="Another teacher: a run folder or best.pt.", autocompletion=complete.models),
     ] = None,
     temperature: Annotated[float, typer.Option(help="Of the softmax: below 1 sharpens, above 1 softens.")] = 1.0,
     batch_size: Annotated[int, typer.Option(help="Images per forward pass.")] = 256,

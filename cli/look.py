@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli import render
+from cli import complete, render
 from cli.settings import AtOption, JsonOption, StoreOption, open_store
 
 if TYPE_CHECKING:
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 def show(
     ctx: typer.Context,
     image: Annotated[str | None, typer.Argument(help="An image: its id, the start of it, or its file name.")] = None,
-    gen: Annotated[int | None, typer.Option(help="A generation, with where it comes from.")] = None,
+    gen: Annotated[
+        int | None, typer.Option(help="A generation, with where it comes from.", autocompletion=complete.generations)
+    ] = None,
     at: AtOption = None,
     json: JsonOption = False,
     store: StoreOption = None,
@@ -107,10 +109,20 @@ def query(
 
 def view(
     ctx: typer.Context,
-    name: Annotated[str, typer.Argument(help="What to call the view; a saved one is shown if no option is given.")],
-    gen: Annotated[int | None, typer.Option(help="The generation whose soft labels train.")] = None,
-    select_gen: Annotated[int | None, typer.Option(help="The generation that selects (default: GEN).")] = None,
-    split: Annotated[str, typer.Option(help="train, val or test.")] = "train",
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="What to call the view; a saved one is shown if no option is given.", autocompletion=complete.views
+        ),
+    ],
+    gen: Annotated[
+        int | None, typer.Option(help="The generation whose soft labels train.", autocompletion=complete.generations)
+    ] = None,
+    select_gen: Annotated[
+        int | None,
+        typer.Option(help="The generation that selects (default: GEN).", autocompletion=complete.generations),
+    ] = None,
+    split: Annotated[str, typer.Option(help="train, val or test.", autocompletion=complete.splits)] = "train",
     labelled: Annotated[bool, typer.Option("--labelled", help="Labelled images in place of unlabelled ones.")] = False,
     min_confidence: Annotated[float | None, typer.Option(help="Keep confidence ≥ this (the paper: 0.3).")] = None,
     max_confidence: Annotated[float | None, typer.Option(help="Keep confidence ≤ this.")] = None,
@@ -162,8 +174,12 @@ def views(ctx: typer.Context, json: JsonOption = False, store: StoreOption = Non
 
 def diff(
     ctx: typer.Context,
-    a: Annotated[str, typer.Argument(help="The earlier version or tag, such as gen-1.")],
-    b: Annotated[str, typer.Argument(help="The later version or tag, such as gen-2.")],
+    a: Annotated[
+        str, typer.Argument(help="The earlier version or tag, such as gen-1.", autocompletion=complete.versions)
+    ],
+    b: Annotated[
+        str, typer.Argument(help="The later version or tag, such as gen-2.", autocompletion=complete.versions)
+    ],
     flipped: Annotated[bool, typer.Option("--flipped", help="List the images whose pseudo-label flipped.")] = False,
     matrix: Annotated[bool, typer.Option("--matrix", help="Print flips, old class by new class.")] = False,
     limit: Annotated[int | None, typer.Option(min=1, help="List at most this many.")] = None,

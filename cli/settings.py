@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from cli import complete
+
 if TYPE_CHECKING:
     from nsdata import Store
 
@@ -19,13 +21,29 @@ StoreOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="The answer as JSON.")]
 AtOption = Annotated[
-    str | None, typer.Option("--at", metavar="VERSION", help="The store as it was at a version or tag.")
+    str | None,
+    typer.Option(
+        "--at", metavar="VERSION", help="The store as it was at a version or tag.", autocompletion=complete.versions
+    ),
 ]
 
 
 def address(ctx: typer.Context, store: str | None) -> str:
     """The store's address: the command's own --store, or the one before the command, the environment, the file."""
     return store or str(ctx.find_root().obj)
+
+
+def found(ctx: typer.Context) -> dict[str, Any]:
+    """The settings of the file and the environment, for every command of the app."""
+    group: Any = ctx.find_root().command
+    return read({name: {p.name for p in command.params} for name, command in group.commands.items()})
+
+
+def asked_for(ctx: typer.Context) -> str:
+    """The store's address as it is before a command runs: while it is still being typed."""
+    settings, root = found(ctx), ctx.find_root().params.get("store")
+    own = ctx.params.get("store") or settings.get(ctx.info_name or "", {}).get("store")
+    return str(own or root or settings.get("store") or "lake")
 
 
 def open_store(ctx: typer.Context, store: str | None) -> Store:

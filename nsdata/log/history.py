@@ -86,6 +86,11 @@ class History:
             return [e for e in found if e.number >= first]
         return self.log.after(onto, last)
 
+    def recent(self, most: int) -> list[Event]:
+        """The last events, ``most`` at most, of those that the newest state was read from: nothing is read for it."""
+        with self._lock:
+            return self._tail[-most:]
+
     def publish(self, kind: str, make: Callable[[State | None], dict[str, Any]]) -> Event:
         """Write one event. ``make`` sees the newest state and returns the data, or raises to give up.
 
