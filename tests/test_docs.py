@@ -113,3 +113,18 @@ def test_pages_link_to_pages_that_exist() -> None:
     for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} -> {target}"
+
+
+def test_the_architecture_page_draws_the_house_as_it_is() -> None:
+    from test_architecture import FLOORS
+
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    drawing = page[page.index("```") : page.rindex("```")]
+    drawn, floor = {}, 0
+    for line in drawing.splitlines():
+        if found := re.match(r"( \d|  )  {2,3}(?:nsdata/)?(\w+)(?:/|\.py)  ", line):
+            floor = int(found[1]) if found[1].strip() else floor
+            drawn[found[2]] = floor
+    assert drawn == FLOORS
+    for path in re.findall(r"`([a-z_]+(?:/[a-z_]+)*\.py)`", page):
+        assert any((ROOT / below / path).is_file() for below in ("nsdata", "training", "cli", ".")), path
