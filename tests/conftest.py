@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
-from collections.abc import Callable
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +17,10 @@ from nsdata.labels import labelling
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: one thread each, set before torch is loaded
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-SHARED = Path(__file__).parents[2] / "shared" / "data"
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared" / "data"
 CLASSES = [str(digit) for digit in range(10)]
+BUCKET = "lakes"  # of the server that stands in for S3
 _numbers = itertools.count()
 
 
@@ -91,3 +95,29 @@ def seal() -> Callable[..., np.ndarray]:
         return soft
 
     return write
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    """The endpoint of a server that knows S3, with one bucket."""
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    moto.start()
+    endpoint = "http://{}:{}".format(*moto.get_host_and_port())
+    urllib.request.urlopen(urllib.request.Request(f"{endpoint}/{BUCKET}", method="PUT")).close()
+    yield endpoint
+    moto.stop()
+
+
+@pytest.fixture
+def bucket(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An address in the bucket without a store, and the keys for it."""
+    for name in [name for name in os.environ if name.startswith("AWS_") or name == "NSDATA_OFFLINE"]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDENV")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
+    return f"s3://{BUCKET}/lake-{next(_numbers)}"

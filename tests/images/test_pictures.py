@@ -11,10 +11,10 @@ import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import SHARED
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile, JpegImagePlugin
@@ -24,9 +24,8 @@ from nsdata.images.headers import header, orientation, recognised
 from nsdata.images.identity import array_id, content_id, encode_array
 from nsdata.images.pillow import MAX_PIXELS, inspect, picture, pixels
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
-MISSING = not DATA.is_dir() and not os.environ.get("NSDATA_REQUIRE_IMAGES")  # CI must have them
-real = pytest.mark.skipif(MISSING, reason=f"needs the shared images in {DATA}")
+MISSING = not SHARED.is_dir() and not os.environ.get("NSDATA_REQUIRE_IMAGES")  # CI must have them
+real = pytest.mark.skipif(MISSING, reason=f"needs the shared images in {SHARED}")
 rng = np.random.default_rng(0)
 SMOOTH = np.asarray(
     Image.fromarray(rng.integers(0, 256, (6, 9, 3), dtype=np.uint8)).resize((72, 48), Image.Resampling.BICUBIC)
@@ -41,7 +40,7 @@ def saved(image: Image.Image | np.ndarray, format: str, **options: object) -> by
 
 @cache
 def photos() -> list[bytes]:
-    with tarfile.open(DATA / "photos" / "photos.tar") as tar:
+    with tarfile.open(SHARED / "photos" / "photos.tar") as tar:
         return [tar.extractfile(m).read() for m in tar if m.isfile()]  # type: ignore[union-attr]
 
 

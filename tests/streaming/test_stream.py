@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import CLASSES, digits, labelled_by_a_teacher
+from conftest import CLASSES, ROOT, digits, labelled_by_a_teacher
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -251,7 +251,7 @@ if {how!r} == "exception":
 if {how!r} == "kill":
     os.kill(os.getpid(), signal.SIGKILL)
 """
-    environment = {**os.environ, "NSDATA_OFFLINE": "1", "PYTHONPATH": str(Path(__file__).parents[1])}
+    environment = {**os.environ, "NSDATA_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60, env=environment)
     assert done.stdout == b"taken\n"
     expected = {"exit": 3, "exception": 1, "global": 0, "thread": 0, "kill": -9}[how]

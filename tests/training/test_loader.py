@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import CLASSES, digits, labelled_by_a_teacher
+from conftest import CLASSES, ROOT, digits, labelled_by_a_teacher
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader, RandomSampler, SubsetRandomSampler
@@ -556,7 +556,7 @@ def test_a_picture_that_is_none_any_more_is_named(view: View, monkeypatch: pytes
 def test_the_python_that_the_guide_shows_runs(needs: tuple[str, ...], tmp_path: Path, monkeypatch: Any) -> None:
     for name in needs:
         pytest.importorskip(name)
-    guide = (Path(__file__).parents[1] / "docs" / "loaders.md").read_text()
+    guide = (ROOT / "docs" / "loaders.md").read_text()
     blocks = re.findall(r"^```python\n(.*?)^```", guide, re.MULTILINE | re.DOTALL)
     assert len(blocks) == 5
     _filled(tmp_path / "lake")

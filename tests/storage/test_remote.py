@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import itertools
-import logging
 import os
 import re
 import socket
@@ -20,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import CLASSES, digits
+from conftest import CLASSES, ROOT, digits
 
 from nsdata import Store
 from nsdata.errors import BadInput, StorageFailed, StoreNotFound
@@ -29,35 +28,7 @@ from nsdata.storage import buckets, engine, writing
 from nsdata.storage.address import absolute, canonical, is_local, relative
 from nsdata.storage.objects import Objects
 
-BUCKET = "lakes"
-_numbers = itertools.count()
 Rule = Callable[[str, str, int], str | tuple[int, str]]
-
-
-@pytest.fixture(scope="session")
-def server() -> Iterator[str]:
-    """The endpoint of a server that knows S3, with one bucket."""
-    from moto.server import ThreadedMotoServer
-
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    moto = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    moto.start()
-    endpoint = "http://{}:{}".format(*moto.get_host_and_port())
-    urllib.request.urlopen(urllib.request.Request(f"{endpoint}/{BUCKET}", method="PUT")).close()
-    yield endpoint
-    moto.stop()
-
-
-@pytest.fixture
-def bucket(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """An address in the bucket without a store, and the keys for it."""
-    for name in [name for name in os.environ if name.startswith("AWS_") or name == "NSDATA_OFFLINE"]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDENV")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    monkeypatch.setenv("AWS_ENDPOINT_URL", server)
-    return f"s3://{BUCKET}/lake-{next(_numbers)}"
 
 
 class Front:
@@ -397,7 +368,7 @@ def test_offline_reaches_this_machine_and_nothing_else(bucket: str, monkeypatch:
     done = subprocess.run(
         [sys.executable, "-c", program],
         env={**os.environ, "NSDATA_OFFLINE": "1"},
-        cwd=Path(__file__).parents[1],
+        cwd=ROOT,
         capture_output=True,
         text=True,
     )

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import SHARED
 
 from nsdata.errors import BadInput
 from nsdata.images.identity import array_id, encode_array
@@ -25,9 +26,8 @@ from nsdata.importers.classes import classes_from
 from nsdata.importers.detect import detect, formats, open_source
 from nsdata.importers.formats import arrays, digits
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
-MISSING = not DATA.is_dir() and not os.environ.get("NSDATA_REQUIRE_IMAGES")  # CI must have them
-real = pytest.mark.skipif(MISSING, reason=f"needs the shared images in {DATA}")
+MISSING = not SHARED.is_dir() and not os.environ.get("NSDATA_REQUIRE_IMAGES")  # CI must have them
+real = pytest.mark.skipif(MISSING, reason=f"needs the shared images in {SHARED}")
 CLASSES = ["cat", "dog"]
 
 
@@ -338,15 +338,15 @@ def test_no_tar_at_all(tmp_path: Path) -> None:
 
 @real
 def test_real_archives() -> None:
-    names = classes_from(DATA / "cifar10" / "test.tar.gz")
+    names = classes_from(SHARED / "cifar10" / "test.tar.gz")
     assert names == ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
-    found = list(open_source(DATA / "cifar10" / "test.tar.gz", classes=names))
+    found = list(open_source(SHARED / "cifar10" / "test.tar.gz", classes=names))
     assert all(isinstance(f, Item) and f.split == "test" for f in found)
-    with (DATA / "cifar10" / "manifest.csv").open() as file:
+    with (SHARED / "cifar10" / "manifest.csv").open() as file:
         told = {row["path"]: int(row["label"]) for row in csv.DictReader(file)}
     assert [told[f.source.partition("!")[2]] for f in found] == [f.label for f in found]  # type: ignore[union-attr]
     assert Counter(f.label for f in found) == dict.fromkeys(range(10), 500)  # type: ignore[union-attr]
-    extra = open_source(DATA / "cifar10" / "extra.tar.gz", classes=names)
+    extra = open_source(SHARED / "cifar10" / "extra.tar.gz", classes=names)
     assert next(extra).label is None  # type: ignore[union-attr]
 
 
@@ -507,7 +507,7 @@ def test_idx(tmp_path: Path) -> None:
 
 @real
 def test_fashion_mnist() -> None:
-    source = DATA / "fashion-mnist"
+    source = SHARED / "fashion-mnist"
     assert detect(source) == "idx"
     found = list(open_source(source / "t10k-images-idx3-ubyte.gz", classes=list("abcdefghij")))
     assert Counter(f.label for f in found) == dict.fromkeys(range(10), 1000)  # type: ignore[union-attr]

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import digits, labelled_by_a_teacher
+from conftest import ROOT, digits, labelled_by_a_teacher
 from typer.testing import CliRunner, Result
 
 from cli import complete
@@ -20,7 +20,6 @@ from nsdata.exporters import formats as exporting
 from nsdata.importers import detect
 from nsdata.schema import SPLITS
 
-ROOT = Path(__file__).parents[1]
 CLASSES = ["cat", "red fox", "$(touch ran)", "dog", "4", "5", "6", "7", "8", "9"]
 
 

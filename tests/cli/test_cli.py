@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from typer.testing import CliRunner, Result
 
 from cli.app import PANELS, app
@@ -415,7 +416,7 @@ def test_ctrl_c_says_how_to_go_on_and_leaves_the_store_whole(here: Path, tmp_pat
     child = subprocess.Popen(
         [sys.executable, "-c", "from cli.app import app; app(prog_name='nsdata')", *arguments],
         cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
-        env={**os.environ, "NSDATA_STORE": str(tmp_path / "lake"), "PYTHONPATH": str(Path(__file__).parents[1])},
+        env={**os.environ, "NSDATA_STORE": str(tmp_path / "lake"), "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert child.stderr is not None
     if command == "import":
@@ -450,7 +451,7 @@ def test_python_m_nsdata_is_the_command(tmp_path: Path) -> None:
     (tmp_path / "training").mkdir()
     for name in ("cli.py", "training/__init__.py"):
         (tmp_path / name).write_text("raise SystemExit('not ours')")
-    root = str(Path(__file__).parents[1])
+    root = str(ROOT)
     for safe in ([], ["-P"]):
         done = subprocess.run(
             [sys.executable, "-X", "importtime", *safe, "-m", "nsdata", "--help"],

@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import CLASSES, ROOT, digits
 from typer.testing import CliRunner
 
 from nsdata import Store, View
 from nsdata.errors import BadInput, Conflict
-from tests.conftest import CLASSES, digits
 from training import TrainConfig, Trained, loop, losses, resume, run_folder, train
 
 Seal = Callable[..., np.ndarray]
@@ -147,7 +147,7 @@ def test_a_run_killed_for_good_at_any_moment_goes_on(tmp_path: Path) -> None:
     with (tmp_path / "said").open("w") as said:
         child = subprocess.Popen(
             [sys.executable, "-c", "from cli.app import app; app()", *command],
-            stdout=said, stderr=said, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+            stdout=said, stderr=said, env={**os.environ, "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
         while not (tmp_path / "killed" / "resume.pt").exists() and child.poll() is None:
             time.sleep(0.01)

@@ -21,6 +21,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from test_sql import Table
 from typer.testing import CliRunner
 
 from cli import render
@@ -28,7 +29,6 @@ from cli.app import app
 from nsdata import Store
 from nsdata.errors import BadInput, BadQuery, NsdataError
 from nsdata.sql import client, limits, sandbox, values
-from tests.test_sql import Table
 
 RUNNER = CliRunner()
 outside = pa.table({"x": ["treasure"]})  # what a query must not see

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import timm
 import torch
+from conftest import ROOT
 
 from nsdata.errors import ModelError
 from training import TrainConfig, models
@@ -86,7 +87,7 @@ def test_a_broken_torchvision_is_explained(tmp_path: Path) -> None:
     )
     program = (
         "import sys\n"
-        f"sys.path[:0] = [{str(tmp_path)!r}, {str(Path(__file__).parents[1])!r}]\n"
+        f"sys.path[:0] = [{str(tmp_path)!r}, {str(ROOT)!r}]\n"
         "from nsdata.errors import ModelError\n"
         "try:\n"
         "    from training import train\n"

@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 
-ROOT = Path(__file__).parents[1]
 PACKAGES = ("nsdata", "training", "cli")
 FORBIDDEN = {
     "nsdata": {"torch", "torchvision", "timm", "typer", "rich", "training", "cli"},

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -21,7 +22,6 @@ from nsdata import Store, progress
 from nsdata.importers.count import count
 from nsdata.progress import Meter, duration, line
 
-ROOT = Path(__file__).parents[1]
 OLD = ["latin-1", "cp1252", "ascii"]
 NAME = "dóg→"  # of a class, which only some encodings have
 

@@ -9,14 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import digits
+from conftest import ROOT, digits
 from PIL import Image
 from typer.main import get_command
 from typer.testing import CliRunner
 
 from cli.app import app
 
-ROOT = Path(__file__).parents[1]
 NAMES = ("cat", "dog", "fox")
 
 

@@ -13,10 +13,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 
 from nsdata import __version__
-
-ROOT = Path(__file__).parents[1]
 
 
 def _build(folder: Path, compiler: str) -> tuple[str, dict[str, bytes]]:

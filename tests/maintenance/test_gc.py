@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import CLASSES, soft_labels
-from test_remote import bucket, server  # noqa: F401
 from test_undo import extend, items, seen
 from typer.testing import CliRunner
 
