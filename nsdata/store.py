@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from nsdata.arguments import whole_number
 from nsdata.maintenance import edits, gc, undo
-from nsdata.storage.address import relative
 from nsdata.versions.handle import Handle
 
 if TYPE_CHECKING:
@@ -64,7 +63,10 @@ class Store(Handle):
         source: str = "array",
         **options: Any,
     ) -> Imported:
-        """Import (N, H, W) or (N, H, W, 3) uint8 pixels, kept as PNG, with (N,) labels (-1 = none) or None."""
+        """Import (N, H, W) or (N, H, W, 3) uint8 pixels, kept as PNG, with (N,) labels (-1 = none) or None.
+
+        Raises BadInput; also for (H, W, 3), which may be one picture (``images[None]``) or H grey ones.
+        """
         from nsdata.importers.formats.arrays import items
         from nsdata.importers.ingest import ingest
 
@@ -82,12 +84,16 @@ class Store(Handle):
     def relabel(self, labels: Mapping[str, str | int | None], *, by: str = "") -> int:
         """Record what a person says of images: {id or unique prefix: class name, index, or None for no label}.
 
-        One event for all of them. Returns the new version. Raises NotFound, BadInput.
+        A column of pandas with ids as its index does too. One event for all of them. Returns the new version. Raises
+        NotFound, BadInput.
         """
         return edits.relabel(self, labels, by=by)
 
     def remove(self, images: Sequence[str]) -> int:
-        """Hide images (ids or unique prefixes) from every later version. Returns the new version."""
+        """Hide images (ids or unique prefixes) from every later version. Returns the new version.
+
+        Raises NotFound, BadInput; also for one id without a list around it.
+        """
         return edits.remove(self, images)
 
     def tag(self, name: str, version: int | str | None = None) -> int:
@@ -111,11 +117,11 @@ class Store(Handle):
         return of_generation(self, whole_number("gen", gen))
 
     def publish_model(self, **facts: Any) -> int:
-        """Record a trained model (see ``state.Model``): the teacher of the next generation. Returns the version."""
-        path = facts.pop("path")
-        facts["gen"] = whole_number("gen", facts.get("gen"))
-        data = {**facts, "path": relative(self.url, path)}
-        return self.publish("trained", lambda _: data).number
+        """Record a trained model (see ``state.Model``): the teacher of the next generation. Returns the version.
+
+        Raises BadInput where one of its facts is missing or cannot be.
+        """
+        return edits.record_model(self, facts)
 
     # ---------------------------------------------------------------- looking
 

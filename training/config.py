@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from nsdata.arguments import file_path, listing, wrong
+from nsdata.arguments import text as checked_text
 from nsdata.errors import BadInput
 from training.config_values import bad_value, coerced, parsed, to_toml
 
@@ -161,12 +163,14 @@ class TrainConfig:
         low, high = self.crop_scale
         if not 0 < low <= high <= 1:
             raise bad_value("crop_scale", list(self.crop_scale), "two numbers with 0 < smallest ≤ largest ≤ 1")
-        if not self.model:
+        if not self.model.strip():
             raise bad_value("model", self.model, "the name of a model")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:
         """From a dict such as to_dict() gives; absent fields take their defaults. Raises BadInput."""
+        if not isinstance(values, Mapping):
+            raise wrong("The configuration", values, "a mapping of settings", "TrainConfig.from_dict({'steps': 300})")
         for name in values:
             if name not in _KINDS:
                 close = difflib.get_close_matches(str(name), _KINDS, n=1, cutoff=0.4)
@@ -177,7 +181,7 @@ class TrainConfig:
     @classmethod
     def load(cls, path: str | Path) -> TrainConfig:
         """From a .toml or .json file; of a run's config.json its "config" is taken. Raises BadInput."""
-        path = Path(path)
+        path = file_path("path", path)
         try:
             text = path.read_text(encoding="utf-8")
             values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
@@ -192,7 +196,7 @@ class TrainConfig:
 
     def save(self, path: str | Path) -> None:
         """To a .toml or .json file that load() reads back as an equal config."""
-        path, values = Path(path), self.to_dict()
+        path, values = file_path("path", path), self.to_dict()
         if path.suffix == ".json":
             text = json.dumps(values, indent=2) + "\n"
         else:  # TOML has no null: an absent field is its default, and every None is one
@@ -212,8 +216,8 @@ class TrainConfig:
         """A copy with "key=value" texts applied, read by the field's type: "lr=0.1", "steps=none",
         "flip=false", "crop_scale=[0.3, 1]". Raises BadInput."""
         changes: dict[str, Any] = {}
-        for setting in settings:
-            name, equals, text = setting.partition("=")
+        for setting in listing("settings", settings, "texts", "config.with_settings(['lr=0.1'])"):
+            name, equals, text = checked_text("A setting", setting).partition("=")
             if not equals:
                 raise BadInput(f"The setting '{setting}' has no '='.", f"--set {name or 'lr'}=VALUE")
             changes[name.strip()] = parsed(_KINDS.get(name.strip(), str), text.strip())

@@ -10,12 +10,13 @@ import typing
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from nsdata.arguments import shown
 from nsdata.errors import BadInput
 
 
 def bad_value(name: str, value: Any, allowed: str) -> BadInput:
     """The error of a setting that cannot be."""
-    return BadInput(f"The training setting '{name}' is {value!r}; allowed: {allowed}.", f"--set {name}=VALUE")
+    return BadInput(f"The training setting '{name}' is {shown(value)}; allowed: {allowed}.", f"--set {name}=VALUE")
 
 
 def _wanted(kind: Any) -> tuple[Any, bool]:
@@ -31,10 +32,12 @@ def coerced(name: str, kind: Any, value: Any) -> Any:
     if value is None and optional:
         return None
     choices = typing.get_args(kind) if typing.get_origin(kind) is Literal else ()
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+        value = value.item()  # numpy's and torch's scalars
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if choices:
-        if value in choices:
-            return value
+        if isinstance(value, str) and value in choices:
+            return str(value)
         raise bad_value(name, value, ", ".join(choices))
     if kind is bool and isinstance(value, bool):
         return value
@@ -43,14 +46,22 @@ def coerced(name: str, kind: Any, value: Any) -> Any:
     if kind is float and number and math.isfinite(value):
         return float(value)
     if kind is str and isinstance(value, str):
-        return value
-    if typing.get_origin(kind) is dict and isinstance(value, Mapping):
+        return str(value)
+    if typing.get_origin(kind) is dict and isinstance(value, Mapping) and _is_plain(value):
         return dict(value)
     if typing.get_origin(kind) is tuple and isinstance(value, list | tuple) and len(value) == 2:
         return tuple(coerced(name, float, v) for v in value)
     expected = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
     text = expected.get(kind, "a table {key = value}" if name == "model_args" else "two numbers")
     raise bad_value(name, value, text + (" or none" if optional else ""))
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a run folder can hold it: a mapping of texts to what JSON has."""
+    try:
+        return all(isinstance(key, str) for key in value) and bool(json.dumps(dict(value)))
+    except (TypeError, ValueError):
+        return False
 
 
 def parsed(kind: Any, text: str) -> Any:

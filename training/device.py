@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from nsdata.arguments import whole_number
+from nsdata.arguments import whole_number, wrong
 from nsdata.errors import BadInput
 
 T = TypeVar("T")
@@ -51,6 +51,23 @@ def to_device(batches: Iterable[T], device: str | torch.device, ahead: int = 1) 
         stream = torch.cuda.Stream(place)  # type: ignore[no-untyped-call]
         return copied_ahead(batches, lambda batch: _CudaCopy(batch, place, stream), ahead)
     return copied_ahead(batches, lambda batch: _PlainCopy(batch, place), ahead)
+
+
+def pick_device(name: str | torch.device) -> torch.device:
+    """The device of that name; "auto" is a GPU if there is one. Raises BadInput for one that is not there."""
+    check_name(name)
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.zeros(1, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise BadInput(f"There is no device '{name}' here.", "--set device=auto") from error
+
+
+def check_name(device: object) -> None:
+    """Raise BadInput for what names no device; an index of a GPU does, as in PyTorch."""
+    if isinstance(device, bool) or not isinstance(device, str | int | torch.device):
+        raise wrong("device", device, "the name of one", "device='cpu' or 'cuda'")
 
 
 def pinned(shape: tuple[int, ...]) -> Array:
@@ -201,6 +218,7 @@ def _close(source: object) -> None:
 
 def _there(device: str | torch.device) -> torch.device:
     """The device, with a number if it is a GPU. Raises BadInput."""
+    check_name(device)
     try:
         place = torch.device(device)
         if place.type != "cuda":

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsdata import View
+from nsdata.arguments import array, listing, path, whole_number
 from nsdata.errors import BadInput, BadLabels, EmptyView
 from nsdata.progress import Progress, watched
 
@@ -93,9 +94,11 @@ def evaluate(
     Images are seen as the teacher sees them: clean, eval mode, the model's own resolution. Raises ModelError for
     other classes than the store's, EmptyView if no image of the view has a label.
     """
-    from training import models, noise  # torch, which score() does without
+    from training import arguments, models, noise  # torch, which score() does without
+    from training.device import pick_device
 
-    loaded = models.load(model) if isinstance(model, str | Path) else model
+    arguments.view("view", view)
+    loaded = model if isinstance(model, models.LoadedModel) else models.load(path("model", model))
     loaded.check_classes(view.store.classes)
     view.need_rows()
     labelled = view.labels >= 0
@@ -104,7 +107,7 @@ def evaluate(
         raise EmptyView(f"None of the view's {len(view):,} images has a person's label to compare with.")
     if ignored:
         view = view.only(labelled, "with a person's label")
-    loaded.to(models.pick_device(device))
+    loaded.to(pick_device(device))
     parts: list[NDArray[np.float32]] = []
     labels: list[NDArray[np.int32]] = []
     stream: Any = view.stream(batch_size, decode=noise.clean(loaded.preprocess), shuffle=False)
@@ -154,10 +157,20 @@ def score(
     counted. classes: K names for display. called: pseudo-labels and confidences, both (N,), where they are known more
     exactly than float16 probabilities tell. Raises BadLabels (shape, range, not finite), EmptyView.
     """
-    soft_NK, labels_N = np.asarray(probabilities), np.asarray(labels)
+    soft_NK, labels_N = array("probabilities", probabilities), array("labels", labels)
+    ignored = whole_number("ignored", ignored)
+    classes = None if classes is None else tuple(map(str, listing("classes", classes, "names")))
+    if called is not None:
+        pair = [array("called", values) for values in listing("called", called, "two arrays")]
+        if [values.shape for values in pair] != 2 * [labels_N.shape]:
+            raise BadLabels(f"What was called has shapes {[v.shape for v in pair]}; twice (N,) was expected.")
+        called = (pair[0], pair[1])
     if soft_NK.ndim != 2 or labels_N.shape != (len(soft_NK),):
         shapes = f"{soft_NK.shape} and {labels_N.shape}"
         raise BadLabels(f"Probabilities and labels have shapes {shapes}; (N, K) and (N,) were expected.")
+    if labels_N.dtype.kind not in "iu" or soft_NK.dtype.kind not in "fiu":
+        kinds = f"{soft_NK.dtype} and {labels_N.dtype}"
+        raise BadLabels(f"Probabilities and labels are {kinds}; floats and integers, -1 for none, were expected.")
     known = labels_N >= 0
     ignored += int((~known).sum())
     soft_NK, labels_N = soft_NK[known].astype(np.float64), labels_N[known].astype(np.int64)

@@ -8,38 +8,29 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import numbers
 from collections.abc import Generator, Mapping
 from functools import cached_property
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
 import torch.distributed
-from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from nsdata import View
-from nsdata.arguments import whole_number
+from nsdata.arguments import flag, whole_number
 from nsdata.errors import BadInput
 from nsdata.images.crops import Crop, named
 from nsdata.streaming import stream
 from nsdata.streaming.blocks import blocks_of
 from nsdata.streaming.cache import DecodedCache
 from nsdata.streaming.order import Order
-from training import workers
-from training.device import as_tensor, pinned, to_device
+from training import arguments, workers
+from training.batch import Batch, as_tensors
+from training.device import check_name, pinned, to_device
 
 FORMAT = 1  # of a loader's state; a later one is refused
-
-
-class Batch(NamedTuple):
-    """images: (B, 3, H, W) uint8, 0 to 255, in channels-last memory. labels: (B,) int64, 0 to K-1, -1 = none.
-    soft: (B, K) float16, 0 to 1, rows sum to 1; None for a view without a generation. rows: (B,) int64, the store's."""
-
-    images: Tensor
-    labels: Tensor
-    soft: Tensor | None
-    rows: Tensor
 
 
 class Loader(IterableDataset[Batch]):
@@ -86,28 +77,31 @@ class Loader(IterableDataset[Batch]):
         pin_memory: bool | None = None,
         device: str | torch.device = "cpu",
     ) -> None:
-        self.view, self.device = view.need_rows(), device
+        self.view, self.device = arguments.view("view", view).need_rows(), device
         self.batch_size, self.seed = whole_number("batch_size", batch_size), whole_number("seed", seed)
-        self.shuffle, self.drop_last = shuffle, drop_last
+        self.shuffle, self.drop_last = flag("shuffle", shuffle), flag("drop_last", drop_last)
         if (rank is None) != (world is None):
             raise BadInput("Of rank and world one is given.", "Loader(view, 256, rank=0, world=2), or neither")
         self._place = None if rank is None else (whole_number("rank", rank), whole_number("world", world))
         self.order = "exact" if blocks_of(view.store.table, view.rows, order) is None else "blocks"
         if isinstance(crop, Crop):
-            if size is not None or flip:
+            if size is not None or flag("flip", flip):
                 raise BadInput("A Crop says itself which size it gives and whether it mirrors.", "Leave out size, flip")
             chosen = crop
         else:
             chosen = named(crop, size, scale=scale, flip=flip, resample=resample) or stream.as_they_are(
                 view.store.table, view.rows
             )
-        cache = DecodedCache(whole_number("cache_bytes", cache_bytes)) if cache_bytes else None
+        cache = DecodedCache(cache_bytes) if whole_number("cache_bytes", cache_bytes) else None
         if cache is not None:
             cache.check(chosen)
-        pin = torch.cuda.is_available() if pin_memory is None else pin_memory
+        pin = torch.cuda.is_available() if pin_memory is None else flag("pin_memory", pin_memory)
+        check_name(device)
+        if threads is not None and whole_number("threads", threads) < 1:
+            raise BadInput(f"{threads} threads cannot decode; at least 1 is needed.")
         self._options: dict[str, Any] = {
-            "decode": chosen, "shuffle": shuffle, "seed": self.seed, "drop_last": drop_last, "order": self.order,
-            "cache": cache, "threads": threads, "allocate": pinned if pin else None,
+            "decode": chosen, "shuffle": self.shuffle, "seed": self.seed, "drop_last": self.drop_last,
+            "order": self.order, "cache": cache, "threads": threads, "allocate": pinned if pin else None,
         }  # fmt: skip
         self._epoch = self._batches = 0  # where the next batch lies
         self._begun = False  # whether the iteration under way, or the last one, gave a batch
@@ -171,15 +165,16 @@ class Loader(IterableDataset[Batch]):
         Raises BadInput for the state of another view, seed or, in the middle of an epoch, way to cut it into batches.
         """
         mine = self.state_dict()
-        if not isinstance(state, Mapping) or not set(mine) <= set(state):
+        kinds = (str, numbers.Integral)  # plain values, as they were given out
+        if not isinstance(state, Mapping) or not all(isinstance(state.get(name), kinds) for name in mine):
             raise BadInput("This is not the state of a Loader.", "loader.load_state_dict(other_loader.state_dict())")
-        if state["format"] > FORMAT:
+        if whole_number("The state's format", state["format"]) > FORMAT:
             text = f"The loader's state has format {state['format']}; this nsdata reads up to {FORMAT}."
             raise BadInput(text, "pip install --upgrade nsdata")
         if state["view"] != mine["view"]:
+            theirs, ours = whole_number("The state's rows", state["rows"]), len(self.view)
             raise BadInput(
-                f"The state belongs to another view, of {state['rows']:,} rows; this loader's view has "
-                f"{len(self.view):,}, and not the same.",
+                f"The state belongs to another view, of {theirs:,} rows; this loader's has {ours:,}, not the same.",
                 "view.save('NAME') when the run begins, store.load_view('NAME') when it goes on",
             )
         names = ["seed", *(self._cut() if state["batches"] else ())]
@@ -215,7 +210,7 @@ class Loader(IterableDataset[Batch]):
         try:
             for number in range(self._batches + 1, each + 1):
                 self._check_turn(turn)
-                taken = [_tensors(next(batches))]
+                taken = [as_tensors(next(batches))]
                 self._begun = True
                 self._epoch, self._batches = (epoch, number) if number < each else (epoch + 1, 0)
                 if number == each:
@@ -288,13 +283,3 @@ def _is_dispatched() -> bool:
             return True
         frame = frame.f_back
     return False
-
-
-def _tensors(batch: stream.Batch) -> Batch:
-    """Arrays, or tensors on a device, as a loader gives them: the images' memory is shared, its axes are renamed."""
-    return Batch(
-        images=as_tensor(batch.images).permute(0, 3, 1, 2),
-        labels=as_tensor(batch.labels).long(),
-        soft=None if batch.soft is None else as_tensor(batch.soft),
-        rows=as_tensor(batch.rows),
-    )

@@ -16,14 +16,14 @@ import torch
 from torch import Tensor, nn
 
 from nsdata import View
-from nsdata.arguments import whole_number
+from nsdata.arguments import file_path, flag
 from nsdata.errors import ModelError
 from nsdata.progress import Progress, watched
 from nsdata.storage.address import relative
 from nsdata.storage.objects import sync_path
-from training import data, files, losses, models, noise, resume, run_folder, run_identity
+from training import arguments, data, files, losses, models, noise, resume, run_folder, run_identity
 from training.config import TrainConfig
-from training.device import as_tensor, to_device
+from training.device import as_tensor, pick_device, to_device
 from training.models import LoadedModel, Preprocess
 from training.optimiser import learning_rate, make_optimiser, moving_average
 from training.run_folder import FIELDS, Row
@@ -76,14 +76,14 @@ def train(
 
     Raises BadInput, EmptyView, ModelError (unknown, or a loss that is not finite), Conflict (another trains there).
     """
-    config = config or TrainConfig()
-    gen = (0 if pseudo is None else pseudo.gen) if gen is None else whole_number("gen", gen)
+    config, folder = arguments.config(config), file_path("out", out)
+    publish, replace, restart = flag("publish", publish), flag("replace", replace), flag("restart", restart)
+    gen, teacher_parameters = arguments.of_run(people, pseudo, gen, teacher_parameters)
     split = data.prepare(people, pseudo, config.val_fraction, gen=gen, ratio=config.ratio)
     assert gen is not None  # prepare() refused a pseudo view without one
     if publish:
         people.store.head().writable()  # now, not after hours of training
-    folder = Path(out)
-    device = models.pick_device(config.device)
+    device = pick_device(config.device)
     on_gpu = device.type == "cuda"
     classes = people.store.classes
     warnings: list[str] = []

@@ -17,8 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nsdata.errors import BadInput, ModelError, NsdataError
+from nsdata.arguments import file_path
+from nsdata.errors import ModelError, NsdataError
+from training import arguments
 from training.config import TrainConfig
+from training.device import pick_device
 from training.files import write_tensors
 
 FORMAT = 1
@@ -187,8 +190,10 @@ class LoadedModel:
     def probabilities(self, images: np.ndarray, temperature: float = 1.0) -> np.ndarray:
         """Soft labels of clean images: (B, S, S, 3) uint8 to (B, K) float32, rows sum to 1.
 
-        Runs where the model is; on a GPU in bfloat16 if the config's ``amp`` says so, the softmax in float32.
+        Runs where the model is; on a GPU in bfloat16 if the config's ``amp`` says so, the softmax in float32. Raises
+        BadInput.
         """
+        images, temperature = arguments.clean_images(images), arguments.temperature(temperature)
         device = next(self.model.parameters()).device
         self.model.eval()  # whoever had it before us
         batch = torch.from_numpy(np.ascontiguousarray(images)).to(device, non_blocking=True)
@@ -201,8 +206,8 @@ class LoadedModel:
         return result
 
     def to(self, device: str | torch.device) -> Self:
-        """Moves the network; returns itself."""
-        self.model.to(device)
+        """Moves the network; returns itself. Raises BadInput."""
+        self.model.to(pick_device(device))
         return self
 
 
@@ -240,7 +245,7 @@ def save(
 
 def load(path: str | Path) -> LoadedModel:
     """Reads a checkpoint: a file, or a run folder with best.pt in it. Raises ModelError."""
-    path = Path(path)
+    path = file_path("path", path)
     path = path / "best.pt" if path.is_dir() else path
     if not path.exists():
         raise ModelError(f"There is no model at {path}.", "nsdata train, or give the path of a best.pt")
@@ -288,13 +293,3 @@ def load(path: str | Path) -> LoadedModel:
         generation=generation,
         parameters=parameters(model),
     )
-
-
-def pick_device(name: str) -> torch.device:
-    """The device of that name; "auto" is a GPU if there is one. Raises BadInput for one that is not there."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return torch.zeros(1, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        raise BadInput(f"There is no device '{name}' here.", "--set device=auto") from error

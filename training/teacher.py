@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from nsdata import Store
-from nsdata.arguments import whole_number
+from nsdata.arguments import flag, number, path, whole_number
 from nsdata.errors import BadInput, BadLabels, ModelError
 from nsdata.labels import labelling
 from nsdata.labels.codec import Codec
@@ -21,7 +21,8 @@ from nsdata.progress import Note, Progress, unheard, watched
 from nsdata.storage.address import checkpoint
 from nsdata.streaming.stream import stream
 from nsdata.versions.table import Table
-from training import models, noise, probe, provenance, workers
+from training import arguments, models, noise, probe, provenance, workers
+from training.device import pick_device
 from training.models import LoadedModel
 
 
@@ -85,13 +86,13 @@ def label(
     Raises GenerationError (out of order, sealed already), ModelError (missing, altered, other classes, no better than
     chance), Conflict (another teacher's run was sealed meanwhile), BadLabels (``max_kl``), BadInput.
     """
-    _check_numbers(temperature, batch_size, max_kl)
+    temperature, max_kl = _checked(store, temperature, batch_size, max_kl)
+    replace, extend, force = flag("replace", replace), flag("extend", extend), flag("force", force)
     gen, codec, worker = whole_number("gen", gen), Codec.of(top, len(store.classes)), workers.here()
     if worker.rank == 0:
         labelling.check_order(store.refresh(), gen, replace, extend)
-    model = find_teacher(store, gen, teacher)
-    model.check_classes(store.classes)
-    target = models.pick_device(worker.device(device))
+    (model := find_teacher(store, gen, teacher)).check_classes(store.classes)
+    target = pick_device(worker.device(device))
     identity = provenance.identity(model, temperature, batch_size, target, codec)
     if worker.rank == 0:
         run = labelling.begin(store, gen, identity, replace=replace, extend=extend, on_note=on_note)
@@ -104,8 +105,8 @@ def label(
     with watched(on_progress, f"labelling generation {gen}") as show:
         fresh = _work(run, worker, model.to(target), batch_size, temperature, max_kl, show)
     if worker.rank == 0:
-        told = provenance.circumstances(store, gen, model, target)
-        event = run.seal(told, before=lambda summary: _judge(summary, max_kl, on_summary))
+        facts = provenance.circumstances(store, gen, model, target)
+        event = run.seal(facts, before=lambda summary: _judge(summary, max_kl, on_summary))
     else:
         event = _await_seal(run)
     sealed = next(g for g in store.refresh().state.sealed if g.event == event)
@@ -143,13 +144,14 @@ def _work(
     return fresh
 
 
-def _check_numbers(temperature: float, batch_size: int, max_kl: float) -> None:
-    if not 0 < temperature < float("inf"):
-        raise BadInput(f"The temperature is {temperature:g}; a number above 0 was expected.", "--temperature 1")
+def _checked(store: Store, temperature: float, batch_size: int, max_kl: float) -> tuple[float, float]:
+    arguments.store(store)
+    temperature, max_kl = arguments.temperature(temperature), number("max_kl", max_kl)
     if whole_number("batch_size", batch_size) < 1:
         raise BadInput(f"The batch size is {batch_size}; at least 1 was expected.")
     if not max_kl >= 0:
         raise BadInput(f"The largest KL divergence is {max_kl:g}; 0 or more was expected.", "--max-kl 0.05")
+    return temperature, max_kl
 
 
 def _soft_labels(
@@ -217,25 +219,26 @@ def find_teacher(store: Store, gen: int, teacher: LoadedModel | str | Path | Any
     if isinstance(teacher, LoadedModel):
         return teacher
     if teacher is not None:
-        return models.load(getattr(teacher, "path", teacher))
+        place = getattr(teacher, "path", teacher)
+        return models.load(path("teacher", place, "a model that train returned, or the path of its folder"))
     recorded = store.models.get(gen - 1)
     if recorded is None:
         raise ModelError(
             f"Generation {gen} is written by model {gen - 1}, and this store has no such model yet.",
             f"nsdata train --gen {gen - 1}, or nsdata label --gen {gen} --teacher PATH",
         )
-    path = checkpoint(store.url, recorded.path, recorded.sha256)
-    if not path.exists():
+    found = checkpoint(store.url, recorded.path, recorded.sha256)
+    if not found.exists():
         raise ModelError(
-            f"Model {gen - 1} was trained into {path}, and nothing is there now.",
+            f"Model {gen - 1} was trained into {found}, and nothing is there now.",
             f"nsdata label --gen {gen} --teacher PATH",
         )
-    model = models.load(path)
+    model = models.load(found)
     if model.sha256 != recorded.sha256:
         raise ModelError(
-            f"{path} is not the file that was recorded for model {gen - 1}: sha256 {model.sha256[:8]}…, "
+            f"{found} is not the file that was recorded for model {gen - 1}: sha256 {model.sha256[:8]}…, "
             f"{recorded.sha256[:8]}… was expected.",
-            f"nsdata label --gen {gen} --teacher {path}   (if this is the teacher you want)",
+            f"nsdata label --gen {gen} --teacher {found}   (if this is the teacher you want)",
         )
     return model
 
@@ -258,7 +261,7 @@ def estimate(
     labelling.check_order(store, gen, replace, extend)
     model = find_teacher(store, gen, teacher)
     model.check_classes(store.classes)
-    model.to(models.pick_device(device))
+    model.to(pick_device(device))
     ranges = to_label(store.state, store.generations[gen] if extend else None)
     rows = np.concatenate([np.arange(start, stop) for start, stop in ranges])
     seen = rows[store.table.width[rows] > 0][: 4 * batch_size]

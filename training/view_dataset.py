@@ -25,6 +25,7 @@ from nsdata.storage.buckets import is_bucket
 from nsdata.streaming.assembly import undecodable
 from nsdata.versions.readers import Readers
 from nsdata.versions.table import Table
+from training import arguments
 from training.device import as_tensor
 
 
@@ -55,7 +56,7 @@ class ViewDataset(Dataset[tuple[Tensor, Tensor | int, int]]):
     ) -> None:
         self._crop = {"crop": crop, "size": size, "scale": scale, "flip": flip, "resample": resample}
         named(**self._crop)  # type: ignore[arg-type]  # refuses what cannot be
-        view.need_rows()
+        arguments.view("view", view).need_rows()
         table = view.store.table
         self.rows, self.gen = view.rows, view.gen
         self._url, self._state, self._newest = table.readers.url, table.state, table.readers.newest

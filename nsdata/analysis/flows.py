@@ -12,7 +12,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from nsdata.arguments import whole_number
 from nsdata.arithmetic.ids import hexes
+from nsdata.errors import BadInput
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class Changes:
 
     def top(self, n: int | None = None) -> list[Flow]:
         """The ``n`` largest flows (None: all), largest first; equal ones in the order of the classes."""
+        if n is not None and whole_number("n", n) < 0:
+            raise BadInput(f"n is {n}; 0 or more flows were expected.", "flipped.top(3)")
         width = len(self.classes) + 1  # one more, for "none" in front
         pairs, counts = np.unique((self.old + 1).astype(np.int64) * width + self.new + 1, return_counts=True)
         largest = np.argsort(-counts, kind="stable")[:n]

@@ -24,6 +24,7 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
+from nsdata.arguments import file_path, flag, listing, text, wrong
 from nsdata.errors import BadInput, Conflict, StorageFailed
 from nsdata.exporters import readback
 from nsdata.storage.durable import sync_disk, sync_path
@@ -82,27 +83,31 @@ def export(
 
     format: folder (``<class or unlabelled>/<id>.<ending>`` and labels.csv), csv (the table alone), parquet
     (Hugging Face's layout) or wds (a tar of key.jpg, key.json, key.npy); None: by out's ending. classes: the
-    store's. Everything is written beside out under another name, made durable and counted as it reads
-    back, and becomes out at the very end. Raises
-    Conflict if out exists without overwrite, BadInput for rows without data where a format needs them,
-    StorageFailed where the disk refuses.
+    store's. Everything is written beside out under another name, made durable and counted as it reads back, and becomes
+    out at the very end. Raises Conflict if out exists without overwrite, BadInput for rows without data where a format
+    needs them, StorageFailed where the disk refuses.
     """
-    out = Path(out).absolute()
-    kind = format or format_of(out)
+    out, overwrite = file_path("out", out).absolute(), flag("overwrite", overwrite)
+    kind = text("format", format) if format is not None else format_of(out)
     if kind not in _WRITERS:
         raise BadInput(f"Format '{kind}' is unknown; there are {', '.join(formats())}.")
+    names = listing("classes", classes, "names")
+    if not isinstance(rows, Iterable):
+        raise wrong("rows", rows, "a list or generator of ExportRow", "nsdata.exporters.rows.export_store(store, out)")
     _refuse(out, overwrite)
     number = size = 0
 
     def counted() -> Iterator[ExportRow]:
         nonlocal number, size
         for row in rows:
+            if not isinstance(row, ExportRow):
+                raise wrong("A row", row, "an ExportRow")
             number, size = number + 1, size + len(row.data or b"")
             yield row
 
     try:
         with _atomic(out, overwrite) as temporary:
-            _WRITERS[kind](counted(), temporary, list(classes))
+            _WRITERS[kind](counted(), temporary, names)
             sync_disk(str(temporary))
             readback.check(kind, temporary, number, size)
     except OSError as e:

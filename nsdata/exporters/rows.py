@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nsdata.arguments import file_path, flag, text, whole_number, wrong
 from nsdata.arithmetic.ids import hexes
 from nsdata.errors import BadInput
 from nsdata.exporters.formats import ExportRow, export, format_of
@@ -17,11 +18,11 @@ from nsdata.labels.labels import of_generation
 from nsdata.progress import Progress, watched
 from nsdata.schema import SPLITS
 from nsdata.storage import space
+from nsdata.versions.handle import Handle
 from nsdata.views.saved import load
 
 if TYPE_CHECKING:
     from nsdata.labels.labels import Labels
-    from nsdata.versions.handle import Handle
 
 _BLOCK = 512  # rows read at a time
 
@@ -42,7 +43,10 @@ def export_store(
     """
     if view is not None and gen is not None:
         raise BadInput("A view brings its own generation; give view or gen, not both.", "nsdata export OUT --view NAME")
-    out = Path(out)
+    if not isinstance(store, Handle):
+        raise wrong("store", store, "an open store", "Store.open('lake')")
+    out, overwrite = file_path("out", out), flag("overwrite", overwrite)
+    gen = None if gen is None else whole_number("gen", gen)
     labels: Labels | None
     if view is not None:
         chosen = load(store.refresh(), view).need_rows()
@@ -52,6 +56,7 @@ def export_store(
         table, labels = store.table, None if gen is None else of_generation(store, gen)
         rows = np.flatnonzero(table.visible) if labels is None else labels.rows
         copies = np.ones(len(rows), np.int64)
+    format = None if format is None else text("format", format)
     with_images = (format or format_of(out)) != "csv"
     space.need(out, _weight(store, rows, labels, with_images), f"exporting {len(rows):,} images")
 

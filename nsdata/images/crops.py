@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nsdata.arguments import whole_number
+from nsdata.arguments import flag, number, shown, whole_number
 from nsdata.arithmetic.seeded import mix
 from nsdata.errors import BadInput
 
@@ -53,7 +53,7 @@ class Crop:
 
 def centre(size: int, *, share: float = 1.0, resample: str = "bilinear", reduce: bool = False) -> Crop:
     """The middle square, ``share`` of the shorter side long. size: 1 to 8,192 pixels. Raises BadInput."""
-    side = _side(size)
+    side, share = _side(size), number("The share of the shorter side", share)
     if not 0 < share <= 1:
         raise BadInput(f"The share of the shorter side is {share:g}; more than 0 and at most 1 was expected.")
 
@@ -90,13 +90,8 @@ def random_resized(
     Sides are whole pixels, as is the place. Raises BadInput.
     """
     side = _side(size)
-    try:
-        (least, most), (narrow, wide) = scale, ratio
-        possible = 0 < least <= most <= 1 and 0 < narrow <= wide < math.inf
-    except (TypeError, ValueError):
-        possible = False
-    if not possible:
-        raise BadInput(f"A crop of {scale} of the area at ratios {ratio} cannot be drawn.", "scale=(0.08, 1)")
+    flip, reduce = flag("flip", flip), flag("reduce", reduce)
+    _check_ranges(scale, ratio)
 
     def boxes(widths: Array, heights: Array, keys: Array) -> Array:
         return _random_boxes(np.asarray(widths, float), np.asarray(heights, float), keys, scale, ratio)
@@ -106,13 +101,15 @@ def random_resized(
 
 def named(crop: str, size: int | None, *, scale: tuple[float, float], flip: bool, resample: str) -> Crop | None:
     """The crop that ``View.batches`` means; None for pictures as they are. Raises BadInput."""
-    if crop not in ("centre", "random"):
-        raise BadInput(f"There is no crop {crop!r}.", "crop='centre' or crop='random'")
+    if not isinstance(crop, str) or crop not in ("centre", "random"):
+        raise BadInput(f"There is no crop {shown(crop)}.", "crop='centre' or crop='random'")
+    _check_ranges(scale, (1, 1))
+    _filter(resample)
     if crop == "random":
         if size is None:
             raise BadInput("A random crop needs the size that it is resized to.", "size=224")
         return random_resized(size, scale=scale, flip=flip, resample=resample)
-    if flip:
+    if flag("flip", flip):
         raise BadInput("flip=True mirrors random crops only.", "crop='random'")
     return None if size is None else centre(size, resample=resample)
 
@@ -154,7 +151,18 @@ def _side(size: int) -> int:
     return int(size)
 
 
+def _check_ranges(scale: tuple[float, float], ratio: tuple[float, float]) -> None:
+    try:
+        (least, most), (narrow, wide) = scale, ratio
+        possible = bool(0 < least <= most <= 1 and 0 < narrow <= wide < math.inf)
+    except (TypeError, ValueError):
+        possible = False
+    if not possible:
+        what, of = (str(v) if isinstance(v, tuple | list) else shown(v) for v in (scale, ratio))
+        raise BadInput(f"A crop of {what[:60]} of the area at ratios {of[:60]} cannot be drawn.", "scale=(0.08, 1)")
+
+
 def _filter(resample: str) -> str:
-    if resample not in RESAMPLE:
-        raise BadInput(f"There is no filter {resample!r}.", f"one of {', '.join(RESAMPLE)}")
+    if not isinstance(resample, str) or resample not in RESAMPLE:
+        raise BadInput(f"There is no filter {shown(resample)}.", f"one of {', '.join(RESAMPLE)}")
     return resample

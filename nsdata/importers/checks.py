@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 
+from nsdata.arguments import wrong
 from nsdata.errors import BadImage
 from nsdata.images.identity import content_id
 from nsdata.images.pillow import inspect
 from nsdata.importers.item import Item, Skipped
+from nsdata.importers.item import checked as of_kind
 
 CHUNK = 256  # items per task of a checking thread
 
@@ -24,6 +26,8 @@ def checked(items: Iterable[Item | Skipped], known: Callable[[bytes], bool], thr
     def check(chunk: list[Item | Skipped]) -> list[Checked]:
         return [_check(item, known) for item in chunk]
 
+    if not isinstance(items, Iterable):
+        raise wrong("What the import's function gives", items, "a list or generator of nsdata.importers.Item")
     source = iter(items)
     threads = max(1, threads)
     pool = ThreadPoolExecutor(threads, thread_name_prefix="nsdata-check")
@@ -44,7 +48,7 @@ def _chunk(source: Iterator[Item | Skipped]) -> list[Item | Skipped]:
     chunk: list[Item | Skipped] = []
     size = 0
     for item in islice(source, CHUNK):
-        chunk.append(item)
+        chunk.append(of_kind(item))
         size += len(item.data) if isinstance(item, Item) else 0
         if size > 16 << 20:
             break

@@ -8,13 +8,13 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from nsdata.arguments import split_name
 from nsdata.errors import BadInput
 from nsdata.images.headers import recognised
 from nsdata.importers.files import files_of, inside
 from nsdata.importers.formats import digits, folder, idx, manifest, parquet, single, tar
 from nsdata.importers.formats.layout import IMAGE_ENDINGS
 from nsdata.importers.item import Item, Skipped
-from nsdata.schema import SPLITS
 
 __all__ = ["Item", "Skipped", "detect", "formats", "open_source"]
 
@@ -57,8 +57,8 @@ def open_source(
     labelled=False: labels are not read. format: one of formats(), None to find out. Raises BadInput (at the
     call for what is not there, while iterating for unknown classes); bad files are yielded as Skipped.
     """
-    if split is not None and split not in SPLITS:
-        raise BadInput(f"Split '{split}' is unknown; there are {', '.join(SPLITS)}.")
+    if split is not None:
+        split_name("Split", split)
     if format is not None and format not in formats():
         raise BadInput(f"Format '{format}' is unknown; there are {', '.join(formats())}.")
     if format == "digits" or (format is None and str(source) == "digits" and not Path(source).exists()):

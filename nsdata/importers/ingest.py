@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nsdata import arguments
 from nsdata.errors import BadInput
 from nsdata.importers.intake import Intake, Items, Moved, Total
 from nsdata.importers.item import Item, Skipped
@@ -36,7 +37,9 @@ def import_source(
     from nsdata.importers.weight import weight
 
     format_ = options.pop("format", None)
-    source = str(path)
+    source, labelled = arguments.path("path", path), arguments.flag("labelled", labelled)
+    split = None if split is None else arguments.split_name("Split", split)
+    format_ = None if format_ is None else arguments.text("format", format_)
     if not any(segment.source == printable(source) for segment in store.refresh().state.segments):
         space.need(store.url, weight(source), f"importing {source}")  # what is here in part may not need it all
 
@@ -71,6 +74,11 @@ def ingest(
     different labels, or in two splits, are listed in ``clashes`` and the later one is left out. Raises BadInput
     under ``strict``; ReadOnly; StorageFailed.
     """
+    if not callable(items):
+        raise arguments.wrong("items", items, "a function that gives them", "store.add_items(lambda: items, source=…)")
+    source, strict = arguments.text("source", source), arguments.flag("strict", strict)
+    if threads is not None and arguments.whole_number("threads", threads) < 1:
+        raise BadInput(f"{threads} threads cannot check images; at least 1 is needed.")
     store.writable()
     began = time.monotonic()
     while True:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nsdata.arguments import whole_number
+from nsdata.arguments import shown, text, whole_number, wrong
 from nsdata.errors import BadInput
 from nsdata.schema import ID_BYTES, NO_LABEL, SPLITS
 
@@ -39,6 +39,20 @@ class Skipped:
     damage: bool = False
 
 
+def checked(item: object) -> Item | Skipped:
+    """What a source yielded, if it is of the right kinds. Raises BadInput."""
+    if isinstance(item, Skipped):
+        return item
+    if not isinstance(item, Item):
+        raise wrong("What the import yields", item, "an nsdata.importers.Item", "Item(source, data, label, split)")
+    text("The source of an Item", item.source)
+    for what, value in (("data", item.data), ("id", item.id)):
+        if not isinstance(value, bytes) and (what == "data" or value is not None):
+            hint = "store.add_arrays(…) takes pixels" if what == "data" else "bytes.fromhex(id)"
+            raise wrong(f"The {what} of {item.source}", value, "bytes", hint)
+    return item
+
+
 def codes(item: Item, id_: bytes, classes: int) -> tuple[int, int]:
     """The label and split codes of an item of a store with so many classes.
 
@@ -47,8 +61,8 @@ def codes(item: Item, id_: bytes, classes: int) -> tuple[int, int]:
     label = NO_LABEL if item.label is None else whole_number(f"The label of {item.source}", item.label)
     if not (label == NO_LABEL and item.label is None) and not 0 <= label < classes:
         raise BadInput(f"{item.source} has the label {label}; the store has {classes} classes, 0 to {classes - 1}.")
-    if item.split not in SPLITS:
-        raise BadInput(f"{item.source} has the split {item.split!r}; train, val or test was expected.")
+    if not isinstance(item.split, str) or item.split not in SPLITS:
+        raise BadInput(f"{item.source} has the split {shown(item.split)}; train, val or test was expected.")
     if len(id_) != ID_BYTES:
         raise BadInput(f"The id of {item.source} has {len(id_)} bytes; {ID_BYTES} were expected.")
     return label, SPLITS.index(item.split)

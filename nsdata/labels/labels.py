@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nsdata.arguments import row_numbers
 from nsdata.arithmetic.ids import hexes
 from nsdata.errors import GenerationError
 from nsdata.labels.codec import Codec
@@ -105,7 +106,7 @@ class Labels:
 
         Raises GenerationError for a row that the generation does not label.
         """
-        rows = np.asarray(rows, np.int64)
+        rows = row_numbers("rows", rows)
         which, (names, starts, _) = self._located(rows), self._datasets
         out = np.empty((len(rows), self._width), np.float16)
         order = np.argsort(which, kind="stable")
@@ -157,9 +158,10 @@ class Labels:
 
     def take_known(self, rows: Array) -> Array:
         """(m, K) float16: as ``take``, with zeros for the rows that the generation does not label."""
+        rows = row_numbers("rows", rows)
         known = self.all_pseudo[rows] >= 0
         soft = np.zeros((len(rows), self._width), np.float16)
-        soft[known] = self.take(np.asarray(rows)[known])
+        soft[known] = self.take(rows[known])
         return soft
 
     def to_arrow(self) -> pa.Table:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import uuid
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nsdata.arguments import class_index
+from nsdata.arguments import class_index, image_id, listing, pairs, path, text, whole_number
 from nsdata.arithmetic.ids import digest, from_hex, hexes
 from nsdata.errors import BadInput, Conflict
-from nsdata.log.state import State, resolve
+from nsdata.log.entries import read
+from nsdata.log.state import Model, State, resolve
 from nsdata.schema import NO_LABEL, PEOPLE
 from nsdata.storage import inventory, writing
+from nsdata.storage.address import relative
 from nsdata.text import listed
 from nsdata.untrusted import NAME
 
@@ -29,21 +33,26 @@ IN_EVENT = 16  # labels that an event holds itself
 
 def relabel(store: Handle, labels: Mapping[str, str | int | None], *, by: str = "") -> int:
     """See Store.relabel."""
+    by = "" if by is None else text("by", by)
+    given = pairs("labels", labels, "{id: label}", "store.relabel({'5c0e': 'cat'})")
     store.writable()
-    said = [_said(store, image, label) for image, label in labels.items()]
-    batch = write_batch(store, _whole_ids(store, list(labels)), said)
+    said = [_said(store, image, label) for image, label in given]
+    batch = write_batch(store, _whole_ids(store, [image for image, _ in given]), said)
     return store.publish("relabelled", lambda _: {**batch, **({"by": by} if by else {})}).number
 
 
 def remove(store: Handle, images: Sequence[str]) -> int:
     """See Store.remove."""
+    hint = "[bytes(id_).hex() for id_ in view.ids]" if getattr(images, "ndim", 1) == 2 else "store.remove(['5c0e'])"
+    given = listing("images", images, "ids", hint, ordered=False)
     store.writable()
-    batch = write_batch(store, _whole_ids(store, list(images)), [NO_LABEL] * len(images))
+    batch = write_batch(store, _whole_ids(store, given), [NO_LABEL] * len(given))
     return store.publish("removed", lambda _: batch).number
 
 
 def tag(store: Handle, name: str, version: int | str | None = None) -> int:
     """See Store.tag."""
+    name = text("A tag", name)
     if not NAME.fullmatch(name) or name.isdigit():
         raise BadInput(f"{name!r} cannot be a tag: letters, digits, '.', '_' and '-' are allowed, not digits alone.")
     if re.fullmatch(r"gen-\d+", name):
@@ -56,6 +65,26 @@ def tag(store: Handle, name: str, version: int | str | None = None) -> int:
         return {"name": name, "version": resolve(state, asked)}
 
     return store.publish("tagged", make).number
+
+
+def record_model(store: Handle, facts: Mapping[str, Any]) -> int:
+    """See Store.publish_model."""
+    store.writable()
+    needed = [field.name for field in fields(Model) if field.name != "event"]
+    if missing := [name for name in needed if name not in facts]:
+        raise BadInput(
+            f"A model is recorded without {listed(missing)}.", "store.publish_model(gen=0, path=…, sha256=…, …)"
+        )
+    data = {name: value.item() if isinstance(value, np.generic) else value for name, value in facts.items()}
+    data |= {"gen": whole_number("gen", data["gen"]), "path": relative(store.url, path("path", data["path"]))}
+    try:
+        read(Model, {**data, "event": 1})
+        json.dumps(data, allow_nan=False)
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadInput(
+            f"A model with such facts cannot be recorded: {error}.", "help(nsdata.log.state.Model)"
+        ) from error
+    return store.publish("trained", lambda _: data).number
 
 
 def write_batch(store: Handle, ids: np.ndarray[Any, Any], labels: Sequence[int]) -> dict[str, Any]:
@@ -78,12 +107,13 @@ def _said(store: Handle, image: str, label: str | int | None) -> int:
     try:
         return class_index(store.classes, label)
     except BadInput as error:
-        raise BadInput(f"Image {image}: {error.message}", error.hint) from None
+        raise BadInput(f"Image {image_id(image)}: {error.message}", error.hint) from None
 
 
 def _whole_ids(store: Handle, prefixes: list[str]) -> np.ndarray[Any, Any]:
     if not prefixes:
         raise BadInput("No images given.")
+    prefixes = [image_id(prefix) for prefix in prefixes]
     full = [p for p in prefixes if len(p) == 32]
     if len(full) == len(prefixes):  # the usual case, from a file: one pass over the ids
         ids = from_hex([p.lower() for p in full])

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from nsdata.arguments import flag, number
 from nsdata.errors import BadInput, Conflict, NotFound, StorageFailed
 from nsdata.log.state import State
 from nsdata.maintenance import purge as purging
@@ -76,6 +77,8 @@ class _Nothing(Exception):
 
 def gc(store: Handle, *, purge: bool = False, dry_run: bool = False, older_than_hours: float = 24.0) -> Collected:
     """See Store.gc."""
+    purge, dry_run = flag("purge", purge), flag("dry_run", dry_run)
+    older_than_hours = number("older_than_hours", older_than_hours)
     if not older_than_hours >= 0:
         raise BadInput(f"The age is {older_than_hours:g} hours; 0 or more was expected.", "nsdata gc --older-than 24")
     if dry_run:

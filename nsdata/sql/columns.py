@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nsdata.arguments import shown
 from nsdata.arithmetic.ids import hexes
 from nsdata.errors import BadInput
 from nsdata.labels.labels import of_generation
@@ -82,7 +83,9 @@ def _seconds(timeout: float | None) -> float | None:
     if timeout is None:
         return None
     if isinstance(timeout, bool) or not isinstance(timeout, numbers.Real) or not timeout >= 0:
-        raise BadInput(f"timeout is {timeout!r}; seconds are expected, 0 or None for no limit.", "store.query(sql, 60)")
+        raise BadInput(
+            f"timeout is {shown(timeout)}; seconds are expected, 0 or None for no limit.", "store.query(sql, 60)"
+        )
     return float(min(timeout, 1e9)) if 0 < timeout < math.inf else None
 
 

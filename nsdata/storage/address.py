@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from nsdata import arguments
 from nsdata.errors import BadInput
 from nsdata.storage import buckets
 from nsdata.storage.durable import sync_path as sync_path
@@ -17,7 +18,7 @@ def canonical(url: str | Path) -> str:
 
     Raises BadInput for an ``@`` (the engine reads what follows it as a tag), an empty address, other schemes.
     """
-    text = os.fspath(url)
+    text = arguments.path("The store's address", url, "Store.open('lake')")
     if not text.strip():
         raise BadInput("The store's address is empty.", "nsdata --store lake …")
     if "@" in text:

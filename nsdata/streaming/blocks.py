@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nsdata.arguments import shown
 from nsdata.errors import BadInput
 from nsdata.images import identity
 from nsdata.streaming.order import Blocks
@@ -113,8 +114,8 @@ Source = Table | Neighbours | Kept | Checked
 
 def blocks_of(table: Table, rows: Array, order: str | None) -> Blocks | None:
     """How to shuffle: "exact", "blocks", or None for what suits the storage. Raises BadInput."""
-    if order not in (None, "exact", "blocks"):
-        raise BadInput(f"There is no order {order!r}.", "order='exact' or order='blocks'")
+    if not (order is None or (isinstance(order, str) and order in ("exact", "blocks"))):
+        raise BadInput(f"There is no order {shown(order)}.", "order='exact' or order='blocks'")
     if order == "exact" or (order is None and not table.is_far):
         return None
     return Blocks(max(1, _BLOCK // typical(table, rows)), _TOGETHER)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nsdata.arguments import whole_number
+from nsdata.arguments import path, whole_number
 from nsdata.errors import BadInput
 from nsdata.images.crops import Crop
 
@@ -30,6 +30,8 @@ class DecodedCache:
 
     def __init__(self, budget: int, folder: str | Path | None = None) -> None:
         self.budget, self.folder = whole_number("the cache's bytes", budget), folder
+        if folder is not None:
+            path("The cache's folder", folder)
         if self.budget < 0:
             raise BadInput(f"A cache of {budget:,} bytes cannot be.")
         self._made_for: Crop | None = None

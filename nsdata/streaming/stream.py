@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nsdata.arguments import whole_number
+from nsdata.arguments import flag, whole_number, wrong
 from nsdata.errors import BadInput, EmptyView
 from nsdata.images.crops import Crop, whole
 from nsdata.parallel import cores
@@ -106,8 +106,8 @@ def stream(
     ordered = Order(
         batch_size=whole_number("batch_size", batch_size),
         seed=whole_number("seed", seed),
-        shuffle=shuffle,
-        drop_last=drop_last,
+        shuffle=flag("shuffle", shuffle),
+        drop_last=flag("drop_last", drop_last),
         blocks=blocks_of(table, rows, order),
         rank=whole_number("rank", rank),
         world=whole_number("world", world),
@@ -119,6 +119,9 @@ def stream(
         if whole_number(name, number) < 0:
             raise BadInput(f"{name} is {number}; 0 or more was expected.")
     crop = as_they_are(table, rows) if decode is None else decode
+    if not isinstance(crop, Crop) and not callable(crop):
+        raise wrong("decode", crop, "an nsdata.images.crops.Crop or a function of a picture's bytes and key")
+    check = flag("check", check)
     soft = None if labels is None else soft_labels(table, labels, rows)
     pictures = _pictures(table, rows, crop, cache, allocate)
     batches = plan(rows, ordered, epochs=epochs, start=start)

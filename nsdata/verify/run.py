@@ -12,6 +12,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from nsdata.arguments import flag, whole_number
 from nsdata.errors import BadInput, NsdataError, StoreNotFound
 from nsdata.log.events import path
 from nsdata.log.history import History
@@ -50,11 +51,11 @@ def verify(
     drop_lost_events: where events are lost for good, set the log back to the last one before them.
     sample: sizes of all files, contents of a few files and rows of each dataset, drawn by ``seed`` (default: the day).
 
-    Damage is reported, never raised. Raises StoreNotFound; StoreTooNew; BadInput; StorageFailed when a repair cannot
-    write.
+    Damage is reported, never raised. Raises StoreNotFound, StoreTooNew, BadInput; StorageFailed: a repair cannot write.
     """
+    repair, sample, drop = flag("repair", repair), flag("sample", sample), flag("drop_lost_events", drop_lost_events)
     objects = Objects(canonical(url))
-    if (copy is not None or drop_lost_events) and not repair:
+    if (copy is not None or drop) and not repair:
         raise BadInput("Nothing is repaired unless it is asked for.", "nsdata verify --repair …")
     if seed is not None and not sample:
         raise BadInput("A seed draws the sample, and everything is read.", "nsdata verify --sample --seed …")
@@ -64,10 +65,9 @@ def verify(
     if repair:
         read(objects)  # raises StoreNotFound before anything is written
         objects.writable()
-    drawn = (int(time.time() // 86_400) if seed is None else seed) if sample else None
+    drawn = (int(time.time() // 86_400) if seed is None else whole_number("seed", seed)) if sample else None
     with Examiner(objects.url) as examiner, watched(on_progress, "verify", "datasets") as report:
-        work = _Verification(objects, backup, repair, drawn, examiner)
-        return work.run(drop_lost_events, report)
+        return _Verification(objects, backup, repair, drawn, examiner).run(drop, report)
 
 
 class _Verification:

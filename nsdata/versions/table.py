@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsdata import schema
+from nsdata.arguments import image_id
 from nsdata.arithmetic.ids import from_hex, hexes, whole
 from nsdata.errors import BadInput, NotFound, StoreDamaged
 from nsdata.log.state import People, State
@@ -146,7 +147,7 @@ class Table:
 
     def row_of(self, prefix: str) -> int:
         """The row of the visible image whose hex id begins with ``prefix``. Raises NotFound, BadInput."""
-        text = prefix.strip().lower()
+        text = image_id(prefix).strip().lower()
         if not text or len(text) > 32 or any(c not in "0123456789abcdef" for c in text):
             raise BadInput(
                 f"{prefix!r} is not an image id: ids are hexadecimal.", "nsdata query 'select id from images'"

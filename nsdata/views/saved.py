@@ -6,6 +6,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from nsdata import schema
+from nsdata.arguments import flag, text
 from nsdata.arithmetic.ids import digest
 from nsdata.errors import BadInput, Conflict, NotFound, StoreDamaged
 from nsdata.log.state import State
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 def save(view: View, name: str, *, replace: bool = False) -> View:
     """See View.save."""
+    name, replace = text("A view's name", name), flag("replace", replace)
     if not NAME.fullmatch(name):
         raise BadInput(f"{name!r} cannot name a view: letters, digits, '.', '_' and '-' are allowed.")
     if not all(step.repeatable for step in view.steps):
@@ -59,7 +61,7 @@ def save(view: View, name: str, *, replace: bool = False) -> View:
 
 def load(store: Handle, name: str) -> View:
     """See Store.load_view."""
-    saved = store.state.views.get(name)
+    saved = store.state.views.get(text("A view's name", name))
     if saved is None:
         known = listed(sorted(store.state.views)) or "none"
         raise NotFound(f"There is no view {name!r}; this store has {known}.", "nsdata views")
@@ -71,6 +73,6 @@ def load(store: Handle, name: str) -> View:
             f"The rows of view {name!r} are not those that were saved.", f"nsdata view {name} … --replace"
         )
     steps = tuple(map(from_recipe, saved.recipe["steps"]))
-    counts = [Count(one_line(text), rows, change, one_line(remark)) for text, rows, change, remark in saved.counts]
+    counts = [Count(one_line(words), rows, change, one_line(remark)) for words, rows, change, remark in saved.counts]
     rows.setflags(write=False)
     return View(pinned, saved.recipe["gen"], saved.recipe["select_gen"], steps, name=name, found=(rows, counts))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nsdata.arguments import whole_number
+from nsdata.arguments import array, listing, number, text, whole_number, wrong
 from nsdata.arithmetic import selection
 from nsdata.errors import BadInput
 from nsdata.labels.labels import of_generation
@@ -45,6 +45,8 @@ class Split(Step):
     names: Sequence[str]
 
     def __post_init__(self) -> None:
+        if others := [name for name in self.names if not isinstance(name, str)]:
+            raise wrong("A split", others[0], "a name", "view.split('train', 'val')")
         unknown = [name for name in self.names if name not in SPLITS]
         if unknown or not self.names:
             given = listed(unknown) or "nothing"
@@ -95,10 +97,12 @@ class Confident(Step):
     maximum: float | None = None
 
     def __post_init__(self) -> None:
-        for value in (self.minimum, self.maximum):
+        minimum = number("A confidence", self.minimum, "view.confident(0.3)")
+        maximum = None if self.maximum is None else number("A confidence", self.maximum, "view.confident(0.3, 0.9)")
+        for value in (minimum, maximum):
             if value is not None and not 0 <= value <= 1:
                 raise BadInput(f"A confidence of {value:g} cannot be; it lies between 0 and 1.")
-        self._set(minimum=float(self.minimum), maximum=None if self.maximum is None else float(self.maximum))
+        self._set(minimum=minimum, maximum=maximum)
 
     def text(self) -> str:
         return f"confidence ≥ {self.minimum:g}" + (f" and ≤ {self.maximum:g}" if self.maximum is not None else "")
@@ -123,11 +127,12 @@ class Agreeing(Step):
     gens: Sequence[int]
 
     def __post_init__(self) -> None:
-        if len(self.gens) < 2:
-            raise BadInput(
-                f"agreeing compares at least 2 generations; {len(self.gens)} given.", "view.agreeing([1, 2])"
-            )
-        self._set(gens=tuple(int(gen) for gen in self.gens))
+        hint = "view.agreeing([1, 2])"
+        given = listing("gens", self.gens, "generations", hint, ordered=False)
+        if len(given) < 2:
+            raise BadInput(f"agreeing compares at least 2 generations; {len(given)} given.", hint)
+        gens = [whole_number("A generation", gen) for gen in given]
+        self._set(gens=tuple(sorted(gens) if isinstance(self.gens, set | frozenset) else gens))
 
     def text(self) -> str:
         return f"generations {' and '.join(map(str, self.gens))} agree"
@@ -149,8 +154,7 @@ class Where(Step):
     sql: str
 
     def __post_init__(self) -> None:
-        if not isinstance(self.sql, str):
-            raise BadInput(f"The SQL is {self.sql!r}; a text was expected.")
+        self._set(sql=text("The SQL", self.sql))
 
     def text(self) -> str:
         return f"where {one_line(self.sql)}"
@@ -176,8 +180,21 @@ class Only(Step):
     repeatable = False
     why: str
 
+    def __post_init__(self) -> None:
+        self._set(why=text("why", self.why))
+
+    @staticmethod
+    def checked(mask: Array, rows: int) -> Array:
+        """(rows,) bool. Raises BadInput."""
+        mask = array("The mask", mask)
+        if mask.dtype != bool:
+            raise BadInput(f"The mask is {mask.dtype}; bool was expected, one for each of the view's rows.")
+        if mask.shape != (rows,):
+            raise BadInput(f"The mask has shape {mask.shape}; the view has {rows:,} rows.")
+        return mask
+
     def text(self) -> str:
-        return str(self.why)
+        return self.why
 
     def apply(self, context: Context, chosen: Chosen) -> Applied:
         raise BadInput("This view was cut by a mask, which a recipe cannot repeat.")

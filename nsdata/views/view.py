@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from nsdata.arguments import text, whole_number, wrong
 from nsdata.errors import BadInput, EmptyView
 from nsdata.labels.labels import Labels, of_generation
 from nsdata.views import steps
@@ -58,9 +59,8 @@ class View:
         if select_gen is not None and gen is None:
             raise BadInput("select_gen is given without gen.", f"store.view(gen={select_gen})")
         pinned = store.pinned()
-        for g in (gen, select_gen):
-            if g is not None:
-                of_generation(pinned, g)  # raises GenerationError with the right words
+        for g in [g for g in (gen, select_gen) if g is not None]:
+            of_generation(pinned, g)  # raises GenerationError with the right words
         return cls(pinned, gen, gen if select_gen is None else select_gen)
 
     # ---------------------------------------------------------------- filters
@@ -112,6 +112,8 @@ class View:
 
     def then(self, step: Step) -> View:
         """This view and one more step. Raises BadInput for a filter behind what has set the amounts."""
+        if not isinstance(step, Step):
+            raise wrong("The step", step, "one of nsdata.views.steps", "view.labelled(), view.confident(0.3), …")
         step.check(self.store)
         if done := [before.text() for before in self.steps if before.sets_amounts]:
             raise BadInput(
@@ -125,19 +127,15 @@ class View:
 
         The mask is not part of the recipe, so such a view cannot be saved.
         """
-        mask = np.asarray(mask)
-        if mask.dtype != bool:
-            raise BadInput(f"The mask is {mask.dtype}; bool was expected, one for each of the view's rows.")
-        if mask.shape != (len(self),):
-            raise BadInput(f"The mask has shape {mask.shape}; the view has {len(self):,} rows.")
-        rows, counts = self._evaluated
-        kept = rows[mask]
-        count = Count(why, len(kept), len(kept) - len(rows), "")
-        every = (*self.steps, steps.Only(why))
+        step, (rows, counts) = steps.Only(why), self._evaluated
+        kept = rows[step.checked(mask, len(rows))]
+        count = Count(step.why, len(kept), len(kept) - len(rows), "")
+        every = (*self.steps, step)
         return View(self.store, self.gen, self.select_gen, every, name=self.name, found=(kept, [*counts, count]))
 
     def named(self, name: str | None) -> View:
         """The same view under a name, not saved."""
+        name = None if name is None else text("A view's name", name)
         return View(self.store, self.gen, self.select_gen, self.steps, name=name, found=self._evaluated)
 
     # ---------------------------------------------------------------- what it holds
@@ -212,8 +210,7 @@ class View:
         """Decoded batches with rows, labels and soft labels; see ``stream.stream`` for the options."""
         from nsdata.streaming.stream import stream
 
-        self.need_rows()
-        return stream(self.store.table, self.rows, batch_size, labels=self.soft_labels, **options)
+        return stream(self.store.table, self.need_rows().rows, batch_size, labels=self.soft_labels, **options)
 
     def batches(
         self,
@@ -247,7 +244,7 @@ class View:
         from nsdata.streaming.cache import DecodedCache
 
         chosen = named(crop, size, scale=scale, flip=flip, resample=resample)
-        cache = DecodedCache(cache_bytes) if cache_bytes != 0 else None
+        cache = DecodedCache(cache_bytes) if whole_number("cache_bytes", cache_bytes) else None
         for batch in self.stream(batch_size, decode=chosen, cache=cache, **options):
             yield batch.images, batch.labels if batch.soft is None else batch.soft
 
@@ -290,8 +287,7 @@ class View:
         """The same, before its rows are asked for."""
         if self._before is None:
             if "_evaluated" in vars(self):
-                rows, counts = self._evaluated
-                return Chosen(rows=rows), counts
+                return Chosen(rows=self._evaluated[0]), self._evaluated[1]
             return Chosen(self.store.table.visible), []
         selecting = None if self.select_gen is None else of_generation(self.store, self.select_gen)
         chosen, counts = self._before._chosen

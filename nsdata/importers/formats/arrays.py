@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nsdata import arguments
 from nsdata.errors import BadInput
 from nsdata.images.identity import array_id, encode_array
 from nsdata.importers.item import Item
-from nsdata.schema import SPLITS
 
 
 def items(
@@ -25,14 +25,25 @@ def items(
 
     images: (N, H, W), (N, H, W, 1) or (N, H, W, 3) uint8, 0..255.
     labels: (N,) integers, -1 for none, or None.
-    Raises BadInput, before anything is yielded, for other shapes or types.
+    Raises BadInput, before anything is yielded, for other shapes or types; also for (H, W, 3), which may be one picture
+    as well as H grey ones.
     """
-    pixels = np.asarray(images)
-    told = None if labels is None else np.asarray(labels)
+    pixels = _pixels(images)
+    told = None if labels is None else arguments.array("The labels", labels)
     check(pixels, told)
-    if split not in SPLITS:
-        raise BadInput(f"Split '{split}' is unknown; there are {', '.join(SPLITS)}.")
-    return _items(pixels, told, split, source)
+    return _items(pixels, told, arguments.split_name("Split", split), arguments.text("source", source))
+
+
+def _pixels(images: object) -> NDArray[Any]:
+    """One array of what was given. Raises BadInput for pictures of several sizes."""
+    several = images if isinstance(images, list | tuple) else []
+    if len(shapes := {tuple(image.shape) for image in several if hasattr(image, "shape")}) > 1:
+        first, second = sorted(shapes)[:2]
+        raise BadInput(
+            f"The images differ in shape: {first} and {second} are among them. One import from arrays takes one shape.",
+            "store.add_arrays(…) for each size, or store.add_items(…) with encoded pictures",
+        )
+    return arguments.array("The images", images)
 
 
 def _items(images: NDArray[np.uint8], labels: NDArray[Any] | None, split: str, source: str) -> Iterator[Item]:
@@ -44,6 +55,8 @@ def _items(images: NDArray[np.uint8], labels: NDArray[Any] | None, split: str, s
 
 def check(images: NDArray[Any], labels: NDArray[Any] | None) -> None:
     """Raise BadInput unless images and labels are as ``items`` wants them."""
+    if images.dtype.kind not in "biuf":
+        raise BadInput(f"Images have dtype {images.dtype}; pixels in uint8 (0..255) were expected.")
     if images.dtype != np.uint8:
         raise BadInput(
             f"Images have dtype {images.dtype}; uint8 (0..255) was expected.",
@@ -52,13 +65,23 @@ def check(images: NDArray[Any], labels: NDArray[Any] | None) -> None:
     shape = images.shape
     if not (images.ndim == 3 or (images.ndim == 4 and shape[3] in (1, 3))) or 0 in shape[1:]:
         hint = "channels last: images.transpose(0, 2, 3, 1)" if images.ndim == 4 and shape[1] in (1, 3) else ""
+        hint = "images[None] for one picture" if images.ndim == 2 else hint
         raise BadInput(f"Images have shape {shape}; (N, H, W), (N, H, W, 1) or (N, H, W, 3) was expected.", hint)
+    if images.ndim == 3 and shape[2] in (1, 3, 4):
+        raise BadInput(
+            f"Images have shape {shape}: one picture of {shape[2]} channels, or {shape[0]} grey ones, {shape[2]} wide.",
+            "images[None] for one picture, images[..., None] for grey ones",
+        )
     if labels is None:
         return
     if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer):
+        hint = "pd.Series(labels).fillna(-1).astype(int)" if labels.dtype.kind in "fO" else ""
+        if labels.dtype.kind in "TU" or any(isinstance(label, str) for label in labels.flat[:1]):
+            hint = "[store.classes.index(name) for name in labels]"
         raise BadInput(
             f"Labels have shape {labels.shape} and dtype {labels.dtype}; "
-            f"({len(images)},) integers were expected, -1 for none."
+            f"({len(images)},) integers were expected, -1 for none.",
+            hint if labels.shape == (len(images),) else "",
         )
     if len(labels) and int(labels.min()) < -1:
         raise BadInput(f"Labels go down to {int(labels.min())}; 0 or more was expected, -1 for none.")
