@@ -12,7 +12,7 @@ import json
 import tomllib
 import typing
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +24,7 @@ from training.config_values import bad_value, coerced, parsed, to_toml
 SHOW = 'python -c "from training import TrainConfig; help(TrainConfig)"'
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class TrainConfig:
     """How one model is trained. Raises BadInput, naming the field, its value and what is allowed."""
 
@@ -165,6 +165,12 @@ class TrainConfig:
             raise bad_value("crop_scale", list(self.crop_scale), "two numbers with 0 < smallest ≤ largest ≤ 1")
         if not self.model.strip():
             raise bad_value("model", self.model, "the name of a model")
+
+    def __repr__(self) -> str:
+        """As it is written in Python: what differs from the defaults."""
+        given = {f.name: getattr(self, f.name) for f in fields(self)}
+        usual: dict[str, Any] = {f.name: {} if f.name == "model_args" else f.default for f in fields(self)}
+        return f"TrainConfig({', '.join(f'{name}={v!r}' for name, v in given.items() if v != usual[name])})"
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrainConfig:

@@ -22,7 +22,7 @@ CACHE_BYTES = 4 * 2**30
 """So many bytes of decoded images are kept in memory, of each view, if decoding them again would give the same."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Mixed:
     """One step's images, the labelled and the unlabelled ones.
 
@@ -37,6 +37,9 @@ class Mixed:
 
     def __len__(self) -> int:
         return len(self.labelled) + len(self.unlabelled)
+
+    def __repr__(self) -> str:
+        return f"<Mixed: {len(self.labelled)} labelled and {len(self.unlabelled)} unlabelled images>"
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ BINS = 15
 """Of the calibration error, equal in width, as in Guo et al. 2017 (arXiv 1706.04599)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class Scores:
     """Scores of N images with a person's label.
 
@@ -71,6 +71,9 @@ class Scores:
             f"{self.n:,} images · top-1 {100 * self.top1:.1f} %{top5}"
             f" · calibration error {self.ece:.3f} · nll {self.nll:.3f}{tail}"
         )
+
+    def __repr__(self) -> str:
+        return f"<Scores: {self}>"
 
     def _repr_html_(self) -> str:
         rows = ""

@@ -29,7 +29,7 @@ from training.optimiser import learning_rate, make_optimiser, moving_average
 from training.run_folder import FIELDS, Row
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, repr=False)
 class Trained(LoadedModel):
     """The model of a run as it lies in ``path``, and how the run went.
 

@@ -156,7 +156,7 @@ class Preprocess:
         return (images / 255).sub_(mean).div_(std)  # in torchvision's order, so that it rounds as timm does
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, repr=False)
 class LoadedModel:
     """A trained model with its identity, in eval mode on the CPU until moved."""
 
@@ -170,6 +170,11 @@ class LoadedModel:
     val_accuracy: float | None
     generation: int
     parameters: int
+
+    def __repr__(self) -> str:
+        val = "val not measured" if self.val_accuracy is None else f"val {100 * self.val_accuracy:.1f} %"
+        made = f"{self.name}, generation {self.generation}, {self.parameters:,} parameters, {len(self.classes)} classes"
+        return f"<{type(self).__name__} {made}, {val}, {self.path}>"
 
     def check_classes(self, classes: Sequence[str]) -> None:
         """Raises ModelError with the difference unless the classes are the model's, in its order."""

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -54,11 +54,11 @@ class Side:
     """
 
     name: str
-    ids: Ids
-    label: NDArray[np.int32]
-    pseudo: NDArray[np.int32] | None = None
-    confidence: NDArray[np.float32] | None = None
-    soft: ReadSoft | None = None
+    ids: Ids = field(repr=False)
+    label: NDArray[np.int32] = field(repr=False)
+    pseudo: NDArray[np.int32] | None = field(default=None, repr=False)
+    confidence: NDArray[np.float32] | None = field(default=None, repr=False)
+    soft: ReadSoft | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from nsdata.arguments import whole_number
 from nsdata.arithmetic.ids import hexes
 from nsdata.errors import BadInput
+from nsdata.text import visible
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Flow:
         return f"{self.old} → {self.new} {self.count:,}"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Changes:
     """Images whose class changed: ids_f16 (f, 16) uint8; old, new (f,) int32, -1 none; in ``a``'s order."""
 
@@ -67,8 +68,11 @@ class Changes:
         text = ", ".join(f"{f.old} -> {f.new} {f.count:,}" for f in flows[:3])
         return text + (", …" if len(flows) > 3 else "") if flows else "none"
 
+    def __repr__(self) -> str:
+        return visible(f"<{type(self).__name__}: {len(self):,} images, {self}>")
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Flows(Changes):
     """Flipped images: changes of the pseudo-label, with both confidences, (f,) float32, 0 to 1."""
 

@@ -11,7 +11,7 @@ from nsdata.arithmetic.ids import hexes
 from nsdata.errors import BadInput, NotFound, NsdataError
 from nsdata.labels.labels import of_generation
 from nsdata.schema import SPLITS
-from nsdata.text import to_html
+from nsdata.text import to_html, visible
 
 if TYPE_CHECKING:
     from nsdata.versions.handle import Handle
@@ -27,7 +27,7 @@ class Said:
     top: list[tuple[str, float]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Card:
     """One image: where it came from, what people said (oldest first), what each generation said."""
 
@@ -46,6 +46,13 @@ class Card:
         """Plain JSON."""
         said = [{"gen": s.gen, "pseudo": s.pseudo, "confidence": s.confidence, "top": s.top} for s in self.generations]
         return {**{k: v for k, v in self.__dict__.items() if k != "generations"}, "generations": said}
+
+    def __repr__(self) -> str:
+        label = f"label {self.label}" if self.label is not None else "no label"
+        said = [f"gen-{s.gen} {s.pseudo} {s.confidence:.3f}" for s in self.generations]
+        shown = said if len(said) <= 4 else ["…", *said[-4:]]
+        about = ", ".join([self.split, label, f"{self.width}x{self.height}", *shown])
+        return visible(f"<Image {self.id} from {self.source[:60]}: {about}>")
 
     def _repr_html_(self) -> str:
         rows = [(key, str(getattr(self, key))) for key in ("id", "source", "split", "label")]

@@ -15,7 +15,7 @@ import shutil
 import tarfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -44,13 +44,13 @@ class ExportRow:
     """
 
     id_hex: str
-    data: bytes | None
+    data: bytes | None = field(repr=False)
     label: int | None
     split: str
     source: str
     pseudo: int | None = None
     confidence: float | None = None
-    soft: NDArray[np.float16] | None = None
+    soft: NDArray[np.float16] | None = field(default=None, repr=False)
     copies: int = 1
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from nsdata.arguments import shown, text, whole_number, wrong
 from nsdata.errors import BadInput
@@ -21,7 +21,7 @@ class Item:
     """
 
     source: str
-    data: bytes
+    data: bytes = field(repr=False)
     label: int | None
     split: str
     id: bytes | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from nsdata.arguments import shown
 from nsdata.errors import BadInput
 from nsdata.importers.item import Skipped
 
@@ -17,7 +18,7 @@ class Clash:
     reason: str
 
 
-@dataclass
+@dataclass(repr=False)
 class Imported:
     """What one import did. ``version`` is None when nothing was new and so nothing was published."""
 
@@ -34,6 +35,13 @@ class Imported:
     clashes: list[Clash] = field(default_factory=list)
     version: int | None = None
     seconds: float = 0.0
+
+    def __repr__(self) -> str:
+        counts = {name: getattr(self, name) for name in ("added", "labelled", "present", "hidden", "gained", "revived")}
+        counts |= {"skipped": len(self.skipped), "clashes": len(self.clashes)}
+        told = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "nothing new"
+        where = "" if self.version is None else f", version {self.version}"
+        return f"<Imported {shown(self.source)}: {told}{where}>"
 
 
 def strict_error(result: Imported) -> BadInput:

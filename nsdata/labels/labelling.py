@@ -54,7 +54,7 @@ class Run:
     replaces: int | None  # event number of the sealed generation that this one replaces or extends
     extends: Generation | None
     began: str
-    parts: list[StagedPart] = field(default_factory=list)
+    parts: list[StagedPart] = field(default_factory=list, repr=False)
 
     @property
     def rows(self) -> int:

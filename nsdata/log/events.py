@@ -15,7 +15,7 @@ import hashlib
 import json
 import socket
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -37,7 +37,7 @@ class Event:
     kind: str
     at: str
     by: str
-    data: Data
+    data: Data = field(repr=False)
     previous: str
     digest: str
 

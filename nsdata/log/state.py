@@ -23,7 +23,7 @@ class Segment:
     rows: int
     event: int
     source: str
-    digests: dict[str, str]  # column -> BLAKE2b of its values
+    digests: dict[str, str] = field(repr=False)  # column -> BLAKE2b of its values
     files: str = ""  # digest of the dataset's inventory; empty in stores that had none
 
 
@@ -46,8 +46,8 @@ class Part:
     name: str  # labels/gen-2-<run>/part-00000
     start: int
     rows: int
-    digests: dict[str, str]  # column -> BLAKE2b of its values; "ids" -> of the ids that it labels
-    pieces: tuple[Piece, ...]
+    digests: dict[str, str] = field(repr=False)  # column -> BLAKE2b of its values; "ids" -> of the ids that it labels
+    pieces: tuple[Piece, ...] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,8 @@ class Generation:
     event: int
     version: int  # of the store whose images it labels
     run: str
-    parts: tuple[Part, ...]  # in the order of their rows
-    provenance: dict[str, Any]
+    parts: tuple[Part, ...] = field(repr=False)  # in the order of their rows
+    provenance: dict[str, Any] = field(repr=False)
     summary: dict[str, Any]
     extends: int | None = None  # the event of the generation whose parts it took over
     origin: int = 0  # the event of the first of these
@@ -88,8 +88,8 @@ class Model:
     name: str  # timm model name
     parameters: int
     val_accuracy: float | None
-    config: dict[str, Any]
-    views: list[Any]
+    config: dict[str, Any] = field(repr=False)
+    views: list[Any] = field(repr=False)
 
 
 class People(NamedTuple):
@@ -107,6 +107,9 @@ class People(NamedTuple):
     digests: dict[str, str] | None = None  # column -> BLAKE2b of its values, where there is a dataset
     files: str = ""
 
+    def __repr__(self) -> str:
+        return f"<People of version {self.event}: {self.rows:,} images by {self.by!r} at {self.at}>"
+
 
 @dataclass(frozen=True, slots=True)
 class SavedView:
@@ -117,8 +120,8 @@ class SavedView:
     event: int
     rows: int
     digest: str
-    recipe: dict[str, Any]
-    counts: list[Any]
+    recipe: dict[str, Any] = field(repr=False)
+    counts: list[Any] = field(repr=False)
     at: str
     files: str = ""
 
@@ -138,10 +141,10 @@ class Moved:
 
     name: str
     files: str
-    digests: dict[str, str]
+    digests: dict[str, str] = field(repr=False)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class State:
     """A store at one version: all that was published, in the order of the log, and what of it was undone since."""
 
@@ -160,6 +163,11 @@ class State:
     swept: frozenset[str] = frozenset()  # datasets that gc took away
     moved: dict[str, Moved] = field(default_factory=dict)
     up_to: int | None = None  # no generation after this one is shown
+
+    def __repr__(self) -> str:
+        return (
+            f"<State of store {self.id[:8]} at version {self.version}: {self.rows:,} rows, {len(self.sealed)} sealed>"
+        )
 
     @property
     def rows(self) -> int:

@@ -47,7 +47,7 @@ class Waste:
     settled: bool = False
 
 
-@dataclass
+@dataclass(repr=False)
 class Collected:
     """What gc found, and what it did. ``version`` is None where no event was needed.
 
@@ -61,6 +61,12 @@ class Collected:
     views: list[str] = field(default_factory=list)
     version: int | None = None
     unseen: bool = False
+
+    def __repr__(self) -> str:
+        kinds = {kind: len(self.of(kind)) for kind in ("abandoned", "superseded", "removed")}
+        found = ", ".join(f"{count:,} {kind}" for kind, count in kinds.items() if count) or "nothing"
+        freed = f", {sum(self.freed.values()) / 1e6:,.1f} MB freed" if self.freed else ""
+        return f"<Collected: {found} found{freed}>"
 
     def of(self, kind: str) -> list[Waste]:
         """What was found of one kind."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 4096  # rows that are made Python values together
 _PER_VALUE, _PER_BYTE = 400, 6  # bytes that Arrow's values and bytes take as Python's and then as text, about
-_WIDEST, _MOST_COLUMNS = 60, 100  # letters of a value and columns that are shown
+_WIDEST, _MOST_COLUMNS, _IN_REPR = 60, 100, 12  # letters of a value and columns that are shown
 
 
 class Result:
@@ -100,8 +100,8 @@ class Result:
         return "\n".join([*lines, *more])
 
     def __repr__(self) -> str:
-        names = [_shown(name) for name in self.columns[:_MOST_COLUMNS]]
-        more = ", …" if len(self.columns) > _MOST_COLUMNS else ""
+        names = [_shown(name) for name in self.columns[:_IN_REPR]]
+        more = f", … {len(self.columns):,} columns" if len(self.columns) > _IN_REPR else ""
         return f"Result({len(self):,} rows: {', '.join(names)}{more})"
 
     def _repr_html_(self) -> str:

@@ -46,7 +46,7 @@ _UNDECODED = 256 << 20  # bytes read and not yet decoded, at most
 _PATIENCE, _MOMENT = 2.0, 0.25  # seconds that threads have to end in, of a closed stream and of a forgotten one
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Batch:
     """images (B, h, w, 3) uint8; rows (B,) int64; labels (B,) int32, -1 = none; soft (B, K) float16, or None.
 
@@ -61,6 +61,10 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def __repr__(self) -> str:
+        soft = "" if self.soft is None else f", soft {self.soft.shape}"
+        return f"<Batch: images {self.images.shape}, rows, labels{soft}, keys>"
 
 
 def stream(

@@ -22,9 +22,9 @@ class Finding:
     what: str
     consequence: str
     hint: str = ""  # the command that helps
-    rows: tuple[tuple[int, int], ...] = ()
+    rows: tuple[tuple[int, int], ...] = field(default=(), repr=False)
     images: int = 0  # rows that are, or may be, affected
-    files: tuple[str, ...] = ()  # below the store
+    files: tuple[str, ...] = field(default=(), repr=False)  # below the store
     repaired: str = ""  # what --repair did, once it was looked at again and found whole
 
     def __str__(self) -> str:
@@ -36,7 +36,7 @@ class Finding:
         return "\n".join(lines)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, repr=False)
 class Report:
     """What was looked at, and what was found. ``sound`` if that is nothing; notes are no damage."""
 
@@ -65,6 +65,9 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
         return {**asdict(self), "sound": self.sound, "repaired": bool(self.findings) and self.repaired}
+
+    def __repr__(self) -> str:
+        return f"<Report of {self.url}: {self.summary}>"
 
     def __str__(self) -> str:
         return "\n".join([*map(str, self.findings), *(f"note: {note}" for note in self.notes), self.summary])

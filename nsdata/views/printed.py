@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nsdata.text import to_html
+from nsdata.errors import NsdataError
+from nsdata.text import to_html, visible
 from nsdata.views.rows import Count
+from nsdata.views.step import one_line
 
 if TYPE_CHECKING:
     from nsdata.versions.handle import Handle
     from nsdata.views.view import View
+
+_MOST, _WIDEST = 8, 80  # steps of a line, and letters of each
 
 
 def view_text(view: View) -> str:
@@ -20,6 +24,24 @@ def view_text(view: View) -> str:
         remark = f"   {count.remark}" if count.remark else ""
         lines.append(f"  {number}  {count.text:<26}  {count.rows:>10,}{change}{remark}")
     return "\n".join(lines)
+
+
+def view_line(view: View) -> str:
+    """What ``repr(view)`` shows: all in one line, which a store that cannot be read does not break."""
+    named = f"View {view.name}" if view.name else "View"
+    try:
+        steps = [_step(count) for count in merged_counts(view)]
+    except NsdataError:
+        steps = [step.text() for step in view.steps] or ["all images"]
+    cut = [one_line(text) if len(text) <= _WIDEST else f"{one_line(text)[: _WIDEST - 1]}…" for text in steps]
+    more = ["…"] if len(cut) > _MOST else []
+    return visible(f"<{named} at {_version_name(view.store)}{_generations(view)}: {' · '.join(cut[:_MOST] + more)}>")
+
+
+def _step(count: Count) -> str:
+    """A step, what it left, and how many fewer or more that is."""
+    notes = [f"{count.change:+,}".replace("-", "−")] if count.change else []
+    return f"{count.text} {count.rows:,}" + (f" ({', '.join(notes)})" if notes else "")
 
 
 def view_html(view: View) -> str:

@@ -267,7 +267,9 @@ class View:
         return view_text(self)
 
     def __repr__(self) -> str:
-        return f"<View {self.name or ''}: {len(self.steps)} steps at version {self.store.version}>"
+        from nsdata.views.printed import view_line
+
+        return view_line(self)
 
     def _repr_html_(self) -> str:
         from nsdata.views.printed import view_html
