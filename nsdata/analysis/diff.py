@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsdata.analysis.flows import Changes, Flow, Flows
+from nsdata.arguments import flag
 from nsdata.arithmetic.alignment import align
 from nsdata.arithmetic.divergence import divergence
 from nsdata.arithmetic.ids import hexes
@@ -154,9 +155,14 @@ class Diff:
         confidences = {"confidence_old": flipped.confidence_old, "confidence_new": flipped.confidence_new}
         return pa.table(columns | {word: pa.array(values) for word, values in confidences.items()})
 
-    def to_pandas(self) -> pd.DataFrame:
-        """The flipped images as a data frame, columns as ``to_arrow``."""
-        return self.to_arrow().to_pandas()
+    def to_pandas(self, *, class_names: bool = True) -> pd.DataFrame:
+        """The flipped images, columns as ``to_arrow``: old and new as a Categorical of all classes, or else int32."""
+        from nsdata.labels.arrow import categorical
+
+        named, frame = flag("class_names", class_names), self.to_arrow().drop_columns(["old", "new"]).to_pandas()
+        for place, (word, codes) in enumerate({"old": self.flipped.old, "new": self.flipped.new}.items(), 1):
+            frame.insert(place, word, categorical(codes, self.classes) if named else codes)
+        return frame
 
     def lines(self) -> list[tuple[str, str]]:
         """The rows of ``nsdata diff``: (word, text)."""

@@ -5,15 +5,18 @@ Legend: m rows asked for, repeats allowed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nsdata.arithmetic.ids import hexes
+from nsdata.errors import BadInput
 from nsdata.schema import SPLITS
 
 if TYPE_CHECKING:
+    import pandas as pd
     import pyarrow as pa
 
     from nsdata.labels.labels import Labels
@@ -46,3 +49,38 @@ def of_rows(table: Table, rows: NDArray[np.int64], labels: Labels | None) -> pa.
             ),
         }
     return pa.table(columns)
+
+
+def to_pandas(
+    table: pa.Table, classes: Sequence[str] | None, columns: Sequence[str] = ("label", "pseudo_label")
+) -> pd.DataFrame:
+    """A table as a data frame; with ``classes``, the class indices in these columns, where there are such, as names.
+
+    A Categorical, and no text: it has every class, in the store's order, also those that no row has, groups and counts
+    by them, takes a byte or two a row, and gives the index back (``.cat.codes``); null (-1) where there is no label.
+    Raises BadInput for a column that is none of class indices.
+    """
+    import pyarrow as pa
+
+    wanted = [name for name in columns if name in table.column_names] if classes is not None else []
+    frame = table.drop_columns(wanted).to_pandas()
+    for name in wanted:
+        column = table[name].combine_chunks()
+        if not pa.types.is_integer(column.type):
+            raise BadInput(f"Column '{name}' holds {column.type}; class indices were expected.", "class_names=False")
+        codes = column.fill_null(-1).to_numpy(zero_copy_only=False)
+        if len(codes) and not -1 <= codes.min() <= codes.max() < len(classes or ()):
+            last = len(classes or ()) - 1
+            raise BadInput(
+                f"Column '{name}' goes from {codes.min()} to {codes.max()}; classes from 0 to {last} were expected.",
+                "class_names=False",
+            )
+        frame.insert(table.column_names.index(name), name, categorical(codes, classes or ()))
+    return frame
+
+
+def categorical(codes: NDArray[Any], classes: Sequence[str]) -> pd.Categorical[Any]:
+    """The names of class indices, of which -1 is null."""
+    import pandas as pd
+
+    return pd.Categorical.from_codes(codes, pd.Index(list(classes)))

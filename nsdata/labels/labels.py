@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nsdata.arguments import row_numbers
+from nsdata.arguments import flag, row_numbers
 from nsdata.arithmetic.ids import hexes
 from nsdata.errors import GenerationError
 from nsdata.labels.codec import Codec
@@ -171,14 +171,21 @@ class Labels:
         order = ["id", "label", "split", "source", "pseudo_label", "confidence", "soft_label"]
         return of_rows(self._table, self.rows, self).select(order)
 
-    def to_pandas(self) -> pd.DataFrame:
-        """The columns of ``to_arrow`` as a data frame; soft_label holds one (K,) float16 array per image."""
+    def to_pandas(self, *, class_names: bool = False) -> pd.DataFrame:
+        """The columns of ``to_arrow`` as a data frame; soft_label holds one (K,) float16 array per image.
+
+        class_names: label and pseudo_label are the classes' names, as a Categorical of all K classes in the store's
+                     order, so that ``.cat.codes`` are the indices; where there is no label it is null (-1).
+        """
         import pandas as pd
 
-        table = self.to_arrow()
+        from nsdata.labels.arrow import to_pandas
+
+        class_names, table = flag("class_names", class_names), self.to_arrow()
         soft = table["soft_label"].combine_chunks().flatten().to_numpy().reshape(-1, self._width)
-        frame = table.drop_columns(["soft_label"]).to_pandas()
-        frame["label"] = pd.array(table["label"].to_pandas(), dtype="Int32")
+        frame = to_pandas(table.drop_columns(["soft_label"]), self.classes if class_names else None)
+        if not class_names:
+            frame["label"] = pd.array(table["label"].to_pandas(), dtype="Int32")
         frame["soft_label"] = list(soft)
         return frame
 

@@ -33,7 +33,7 @@ def query(store: Handle, sql: str, timeout: float | None) -> Result:
 
     seconds = _seconds(timeout)
     rows = np.flatnonzero(store.table.visible)
-    return run(sql, columns(store, rows), len(rows), seconds)
+    return run(sql, columns(store, rows), len(rows), seconds, store.classes)
 
 
 def matching(store: Handle, where: str) -> NDArray[np.int64]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from nsdata.arguments import flag
 from nsdata.errors import BadQuery
 from nsdata.sql import limits
 from nsdata.sql.values import Reader, reader
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 _AT_ONCE = 4096  # rows that are made Python values together
 _PER_VALUE, _PER_BYTE = 400, 6  # bytes that Arrow's values and bytes take as Python's and then as text, about
 _WIDEST, _MOST_COLUMNS, _IN_REPR = 60, 100, 12  # letters of a value and columns that are shown
+_INDICES = re.compile(r"(label|gen\d+_pseudo_label)(_\d+)?")  # columns of class indices, also where one comes twice
 
 
 class Result:
@@ -26,7 +29,7 @@ class Result:
     What Python has no value for comes as text: a column of dates of which one is beyond the year 9999, or infinity.
     """
 
-    def __init__(self, table: pa.Table) -> None:
+    def __init__(self, table: pa.Table, classes: Sequence[str] = ()) -> None:
         names: dict[str, None] = {}  # a row is a dict, so no name may come twice
         next_of: dict[str, int] = {}
         for name in table.column_names:
@@ -37,6 +40,7 @@ class Result:
             names[new] = None
         self._table = table.rename_columns(list(names))
         self._read: list[Reader] | None = None
+        self._classes = tuple(classes)
 
     def check_room(self) -> None:
         """Raise BadQuery where all rows together, as Python's values, would need more memory than there is."""
@@ -56,14 +60,26 @@ class Result:
         """The result as it is."""
         return self._table
 
-    def to_pandas(self) -> pd.DataFrame:
-        """The result as a data frame."""
+    def to_pandas(self, *, class_names: bool = False) -> pd.DataFrame:
+        """The result as a data frame.
+
+        class_names: the columns ``label`` and ``gen1_pseudo_label``, … hold the classes' names, as in
+                     ``Labels.to_pandas``. Raises BadInput where such a column holds something else.
+        """
         import pandas as pd
 
+        from nsdata.labels.arrow import to_pandas
+
+        named = [name for name in self.columns if _INDICES.fullmatch(name)] if flag("class_names", class_names) else []
+        rest = self._table.drop_columns(named)
         try:
-            return self._table.to_pandas()
+            frame = rest.to_pandas()
         except Exception:  # unions, years that Python has not: those columns hold what iterating gives
-            return pd.DataFrame({name: self._series(i) for i, name in enumerate(self.columns)})
+            places = [self.columns.index(name) for name in rest.column_names]
+            frame = pd.DataFrame({self.columns[i]: self._series(i) for i in places})
+        for name, column in to_pandas(self._table.select(named), self._classes, named).items():
+            frame.insert(self.columns.index(str(name)), str(name), column)
+        return frame
 
     def rows(self) -> Iterator[list[Any]]:
         """The rows as lists; float32 values stay numpy's, which print as the shortest text that means them."""

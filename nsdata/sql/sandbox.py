@@ -6,6 +6,8 @@ in a process of its own (server.py), with a limit of time and one of memory.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,16 +21,17 @@ __all__ = ["SECONDS", "TABLE", "Columns", "Result", "matching", "run"]
 SECONDS = 60.0  # that a query may take if nobody says otherwise, and a view's condition always
 
 
-def run(sql: str, columns: Columns, rows: int, seconds: float | None = SECONDS) -> Result:
+def run(sql: str, columns: Columns, rows: int, seconds: float | None = SECONDS, classes: Sequence[str] = ()) -> Result:
     """The answer to one SELECT (also WITH … SELECT, FROM …, DESCRIBE, SUMMARIZE) over the table ``images``.
 
     columns: the names that ``images`` has, in order, each with a reader of its ``rows`` values as an Arrow array, or
     as several that follow each other; only what the query needs is read, each once. seconds: None for no limit.
+    classes: the store's, for ``Result.to_pandas``.
     Raises BadQuery for anything else than one reading statement, for SQL that does not parse or bind, for files,
     network, settings, Python variables, and for what takes too long or too much memory.
     """
     _check_text(sql)
-    return Result(ask(sql, columns, rows, seconds=seconds))
+    return Result(ask(sql, columns, rows, seconds=seconds), classes)
 
 
 def matching(where: str, columns: Columns, rows: int) -> NDArray[np.int64]:

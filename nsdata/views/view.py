@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from nsdata.arguments import text, whole_number, wrong
+from nsdata.arguments import flag, text, whole_number, wrong
 from nsdata.errors import BadInput, EmptyView
 from nsdata.labels.labels import Labels, of_generation
 from nsdata.views import steps
@@ -200,9 +200,11 @@ class View:
 
         return of_rows(self.store.table, self.rows, self.soft_labels)
 
-    def to_pandas(self) -> pd.DataFrame:
-        """The columns of ``to_arrow`` as a data frame."""
-        return self.to_arrow().to_pandas()
+    def to_pandas(self, *, class_names: bool = False) -> pd.DataFrame:
+        """The columns of ``to_arrow`` as a data frame; ``class_names`` as in ``Labels.to_pandas``."""
+        from nsdata.labels.arrow import to_pandas
+
+        return to_pandas(self.to_arrow(), self.store.classes if flag("class_names", class_names) else None)
 
     # ---------------------------------------------------------------- streaming
 
