@@ -89,6 +89,8 @@ def row_of(store: Handle, image: str) -> int:
     try:
         return table.row_of(image)
     except NsdataError as error:
+        if not isinstance(image, str):
+            raise
         ends = (f"/{image}", f"!{image}")  # of a folder, of an archive
         named = [(row, text) for row, text in enumerate(table.sources()) if text == image or text.endswith(ends)]
         named = [(row, text) for row, text in named if table.visible[row]]

@@ -185,7 +185,7 @@ def test_the_python_api_shows_a_bar_where_a_person_watches(
     monkeypatch.setattr(progress, "_terminal", lambda: screen)
     monkeypatch.setenv("FORCE_COLOR", "1")
     store = Store.create(f"mem://watched-{screen}", ["cat", "dog"])
-    store.add_arrays(np.zeros((3, 4, 4), np.uint8) + np.arange(3, dtype=np.uint8)[:, None, None], source="thing")
+    store.add_arrays(np.zeros((3, 5, 5), np.uint8) + np.arange(3, dtype=np.uint8)[:, None, None], source="thing")
     error = re.sub(r"\x1b\[[^a-zA-Z]*[a-zA-Z]", "", capsys.readouterr().err)
     assert ("importing thing" in error) == screen
     with progress.watched(progress.silent, "x") as report:
