@@ -33,14 +33,26 @@ def init(
     ] = None,
     store: StoreOption = None,
 ) -> None:
-    """Make an empty store for a fixed list of classes."""
+    """Make an empty store for a fixed list of classes; nothing where there is one for these classes already."""
+    from nsdata.arguments import checked_classes
+    from nsdata.errors import StoreExists
     from nsdata.importers.classes import classes_from as read_classes
     from nsdata.store import Store
+    from nsdata.text import listed
 
     if (classes is None) == (classes_from is None):
         raise typer.BadParameter("give either --classes or --classes-from")
     names = classes.split(",") if classes is not None else read_classes(str(classes_from))
-    made = Store.create(address(ctx, store), names)
+    url = address(ctx, store)
+    try:
+        made = Store.create(url, names)
+    except StoreExists as exists:
+        made = Store.open(url)
+        if list(made.classes) != checked_classes(names):
+            others = f"{exists.message[:-1]}, with the classes {listed(made.classes)}."
+            raise StoreExists(others, exists.hint) from None
+        render.out(f"nothing new: there is a store at {made.url} with these {len(made.classes)} classes already")
+        return
     render.out(f"created  {made.url} with {len(made.classes)} classes: {', '.join(made.classes)}")
 
 

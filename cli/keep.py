@@ -25,8 +25,12 @@ def tag(
 ) -> None:
     """Name a version."""
     opened = open_store(ctx, store)
+    known = opened.tags.get(name)
     opened.tag(name, version)
-    render.out(f"tagged  version {opened.tags[name]} as {name}")
+    if known is None:
+        render.out(f"tagged  version {opened.tags[name]} as {name}")
+    else:
+        render.out(f"nothing new: version {known} is tagged {name} already")
 
 
 def relabel(
@@ -48,8 +52,13 @@ def relabel(
     if (from_ is None) == (image is None) or (image is None) != (label is None):
         raise typer.BadParameter("give an image and its label, or --from CSV")
     said = read_labels(from_) if from_ is not None else {str(image): label}
-    version = open_store(ctx, store).relabel(said, by=by)
-    render.out(f"relabelled  {len(said):,} images, version {version}")
+    opened = open_store(ctx, store)
+    before = opened.version
+    version = opened.relabel(said, by=by)
+    if version == before:
+        render.out(f"nothing new: {len(said):,} images are labelled so already")
+    else:
+        render.out(f"relabelled  {len(said):,} images, version {version}")
 
 
 def remove(
@@ -58,8 +67,15 @@ def remove(
     store: StoreOption = None,
 ) -> None:
     """Hide images from every later version; earlier versions keep showing them."""
-    version = open_store(ctx, store).remove(images)
-    render.out(f"removed  {len(images):,} images, version {version}")
+    opened = open_store(ctx, store)
+    before = opened.version
+    version = opened.remove(images)
+    if version == before:
+        render.out(f"nothing new: {len(images):,} images are removed already")
+    else:
+        count = int(opened.events[version - 1].data["rows"])
+        also = f"; {len(images) - count:,} were removed already" if count < len(images) else ""
+        render.out(f"removed  {count:,} images, version {version}{also}")
 
 
 def undo(

@@ -157,7 +157,13 @@ def view(
         chosen = chosen.sample(sample, seed=seed)
     if per_class is not None:
         chosen = chosen.balanced(per_class, seed=seed)
-    _print_view(chosen.named(name) if dry_run else chosen.save(name, replace=replace), json)
+    if dry_run:
+        _print_view(chosen.named(name), json)
+        return
+    known = opened.views.get(name)
+    _print_view(chosen.save(name, replace=replace), json)
+    if known is not None and known == opened.refresh().views[name]:
+        (render.note if json else render.out)(f"saved already, by version {known.event}")
 
 
 def views(ctx: typer.Context, json: JsonOption = False, store: StoreOption = None) -> None:

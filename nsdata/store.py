@@ -84,20 +84,26 @@ class Store(Handle):
     def relabel(self, labels: Mapping[str, str | int | None], *, by: str = "") -> int:
         """Record what a person says of images: {id or unique prefix: class name, index, or None for no label}.
 
-        A column of pandas with ids as its index does too. One event for all of them. Returns the new version. Raises
-        NotFound, BadInput.
+        A column of pandas with ids as its index does too. One event for all of them, none where every image is labelled
+        so already (and, with ``by``, by that person). Returns the version, which is then the one that the store has.
+        Raises NotFound, BadInput.
         """
         return edits.relabel(self, labels, by=by)
 
     def remove(self, images: Sequence[str]) -> int:
-        """Hide images (ids or unique prefixes) from every later version. Returns the new version.
+        """Hide images (ids or unique prefixes) from every later version. Returns the version.
 
+        One event for all that are not removed already; none, and the version that the store has, where all of them are.
         Raises NotFound, BadInput; also for one id without a list around it.
         """
         return edits.remove(self, images)
 
     def tag(self, name: str, version: int | str | None = None) -> int:
-        """Name a version (this one if none is given). Raises Conflict, BadInput, NotFound."""
+        """Name a version (this one if none is given). Returns the store's version.
+
+        Nothing is published where it has that name already, or where none is given and nothing but tags came after the
+        version that has it. Raises Conflict for a name that another version has, BadInput, NotFound.
+        """
         return edits.tag(self, name, version)
 
     def undo(self, version: int | str | None = None) -> int:

@@ -1,4 +1,7 @@
-"""What people do to a store by hand: relabel, remove, tag. Each is one event; people's labels beat every teacher."""
+"""What people do to a store by hand: relabel, remove, tag. Each is one event; people's labels beat every teacher.
+
+What is so already publishes nothing: a script that is begun again comes to the same store, with the same history.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,10 @@ def relabel(store: Handle, labels: Mapping[str, str | int | None], *, by: str = 
     given = pairs("labels", labels, "{id: label}", "store.relabel({'5c0e': 'cat'})")
     store.writable()
     said = [_said(store, image, label) for image, label in given]
-    batch = write_batch(store, _whole_ids(store, [image for image, _ in given]), said)
+    ids = _whole_ids(store, [image for image, _ in given])
+    if _labelled_so(store.refresh(), ids, said, by):
+        return store.version
+    batch = write_batch(store, ids, said)
     return store.publish("relabelled", lambda _: {**batch, **({"by": by} if by else {})}).number
 
 
@@ -46,7 +52,11 @@ def remove(store: Handle, images: Sequence[str]) -> int:
     hint = "[bytes(id_).hex() for id_ in view.ids]" if getattr(images, "ndim", 1) == 2 else "store.remove(['5c0e'])"
     given = listing("images", images, "ids", hint, ordered=False)
     store.writable()
-    batch = write_batch(store, _whole_ids(store, given), [NO_LABEL] * len(given))
+    ids = _whole_ids(store.refresh(), given, removed=True)
+    ids = ids[store.table.visible[store.table.rows_of(ids)]]
+    if not len(ids):
+        return store.version
+    batch = write_batch(store, ids, [NO_LABEL] * len(ids))
     return store.publish("removed", lambda _: batch).number
 
 
@@ -60,11 +70,28 @@ def tag(store: Handle, name: str, version: int | str | None = None) -> int:
     asked = store.version if version is None else version
 
     def make(state: State) -> dict[str, Any]:
-        if name in state.tags:
-            raise Conflict(f"There is a tag {name!r} already, at version {state.tags[name]}.", "Choose another name.")
-        return {"name": name, "version": resolve(state, asked)}
+        number, has = resolve(state, asked), state.tags.get(name)
+        if has is None:
+            return {"name": name, "version": number}
+        if has == number or (version is None and _only_tags(store, state, has, number)):
+            raise _SoAlready
+        now = f"; {number} was to be named" if version is not None else f", and the newest is {number}"
+        raise Conflict(f"There is a tag {name!r} already, at version {has}{now}.", "Choose another name.")
 
-    return store.publish("tagged", make).number
+    try:
+        return store.publish("tagged", make).number
+    except _SoAlready:
+        return store.refresh().version
+
+
+class _SoAlready(Exception):
+    """There is nothing to publish."""
+
+
+def _only_tags(store: Handle, state: State, first: int, last: int) -> bool:
+    """True where nothing but tags came between two versions: the newest is then the one that was tagged."""
+    tags = {tag.event for tag in state.tagged}
+    return first < last and all(number in tags for number in range(first + 1, last + 1))
 
 
 def record_model(store: Handle, facts: Mapping[str, Any]) -> int:
@@ -103,6 +130,20 @@ def write_batch(store: Handle, ids: np.ndarray[Any, Any], labels: Sequence[int])
     return {"name": name, "rows": len(ids), "digests": {"id": digest(ids), "label": digest(codes)}, "files": files}
 
 
+def _labelled_so(store: Handle, ids: np.ndarray[Any, Any], labels: Sequence[int], by: str) -> bool:
+    """True where every one of these images has its label already, and from this person where one is named."""
+    table = store.table
+    rows = table.rows_of(ids)
+    if (rows < 0).any() or (table.label[rows] != np.asarray(labels, np.int32)).any():
+        return False
+    if not by:
+        return True
+    people, _, events = table.people
+    names, mine = {batch.event: batch.by for batch in store.state.people}, np.isin(people, rows)
+    last = {int(row): names[int(event)] for row, event in zip(people[mine], events[mine], strict=True)}
+    return all(last.get(int(row)) == by for row in rows)
+
+
 def _said(store: Handle, image: str, label: str | int | None) -> int:
     try:
         return class_index(store.classes, label)
@@ -110,19 +151,22 @@ def _said(store: Handle, image: str, label: str | int | None) -> int:
         raise BadInput(f"Image {image_id(image)}: {error.message}", error.hint) from None
 
 
-def _whole_ids(store: Handle, prefixes: list[str]) -> np.ndarray[Any, Any]:
+def _whole_ids(store: Handle, prefixes: list[str], *, removed: bool = False) -> np.ndarray[Any, Any]:
+    """(n, 16) ids of images, all different. removed: also of those that were removed, if they are named in full."""
     if not prefixes:
         raise BadInput("No images given.")
-    prefixes = [image_id(prefix) for prefix in prefixes]
+    prefixes, table = [image_id(prefix) for prefix in prefixes], store.table
     full = [p for p in prefixes if len(p) == 32]
     if len(full) == len(prefixes):  # the usual case, from a file: one pass over the ids
         ids = from_hex([p.lower() for p in full])
-        rows = store.table.rows_of(ids)
-        missing = np.flatnonzero((rows < 0) | ~store.table.visible[rows]) if len(store.table) else np.arange(len(ids))
-        if len(missing):
-            store.table.row_of(full[int(missing[0])])  # raises NotFound with the right words
+        rows = table.rows_of(ids)
+        there = rows >= 0
+        if len(table):
+            there &= table.visible[rows] | (removed & np.isin(rows, table.removed))
+        if not there.all():
+            table.row_of(full[int(np.flatnonzero(~there)[0])])  # raises NotFound with the right words
     else:
-        ids = store.table.ids[[store.table.row_of(p) for p in prefixes]]
+        ids = table.ids[[table.row_of(p, removed=removed) for p in prefixes]]
     again = [id_ for id_, count in Counter(hexes(ids)).items() if count > 1]
     if again:
         raise BadInput(f"Images are named twice: {listed(again, 3)}.", "Name each once.")

@@ -96,9 +96,14 @@ class Table:
         for segment in self.state.segments:
             if segment.event in self.state.undone:
                 visible[segment.start : segment.start + segment.rows] = False
-        visible[self._by_people(self.state.removed)[0]] = False
+        visible[self.removed] = False
         visible.setflags(write=False)
         return visible
+
+    @cached_property
+    def removed(self) -> Array:
+        """(n,) int64: the rows that a person removed, each as often as somebody did."""
+        return self._by_people(self.state.removed)[0]
 
     def sources(self, rows: Sequence[int] | None = None) -> list[str]:
         """Where images came from, relative to what was imported; all rows, or these (repeats allowed)."""
@@ -145,8 +150,11 @@ class Table:
             found[place[hit]] = start + hit
         return found[asked]
 
-    def row_of(self, prefix: str) -> int:
-        """The row of the visible image whose hex id begins with ``prefix``. Raises NotFound, BadInput."""
+    def row_of(self, prefix: str, *, removed: bool = False) -> int:
+        """The row of the visible image whose hex id begins with ``prefix``. Raises NotFound, BadInput.
+
+        removed: where there is none, of the one that was removed.
+        """
         text = image_id(prefix).strip().lower()
         if not text or len(text) > 32 or any(c not in "0123456789abcdef" for c in text):
             raise BadInput(
@@ -154,11 +162,14 @@ class Table:
             )
         low = bytes.fromhex(text.ljust(32, "0"))
         high = bytes.fromhex(text.ljust(32, "f"))
-        found: list[int] = []
+        every: list[int] = []
         for start, block in self._id_blocks():
             keys = whole(block)
             inside = (keys >= np.frombuffer(low, "S16")[0]) & (keys <= np.frombuffer(high, "S16")[0])
-            found += [start + int(row) for row in np.flatnonzero(inside) if self.visible[start + row]]
+            every += [start + int(row) for row in np.flatnonzero(inside)]
+        found = [row for row in every if self.visible[row]]
+        if removed and not found:
+            found = sorted({*every} & {*self.removed.tolist()})
         if not found:
             raise NotFound(f"No image has an id that begins with {text}.", "nsdata query 'select id from images'")
         if len(found) > 1:

@@ -9,7 +9,7 @@ from nsdata import schema
 from nsdata.arguments import flag, text
 from nsdata.arithmetic.ids import digest
 from nsdata.errors import BadInput, Conflict, NotFound, StoreDamaged
-from nsdata.log.state import State
+from nsdata.log.state import SavedView, State
 from nsdata.storage import inventory, space, writing
 from nsdata.text import listed
 from nsdata.untrusted import NAME
@@ -42,21 +42,66 @@ def save(view: View, name: str, *, replace: bool = False) -> View:
     def make(state: State) -> dict[str, Any]:
         if name in state.views and not replace:
             taken = state.views[name]
+            if (other := _difference(head.refresh(), taken, named)) is None:
+                raise _SavedAlready
             raise Conflict(
-                f"There is a view {name!r} already, of {taken.rows:,} rows.", f"nsdata view {name} … --replace"
+                f"There is a view {name!r} already, of {taken.rows:,} rows, {other}.",
+                f"nsdata view {name} … --replace",
             )
         return data
 
     head = view.store.head()
     head.writable()
-    make(head.state)  # before anything is written
-    space.need(head.url, 8 * len(named), f"the view {name!r}")
-    with writing.fresh(f"{view.store.url}/{dataset}", schema.VIEW) as writer:
+    try:
+        make(head.state)  # before anything is written
+        _write(head, dataset, named, data)
+        head.publish("viewed", make)
+    except _SavedAlready:
+        return load(head.refresh(), name)
+    return named
+
+
+class _SavedAlready(Exception):
+    """The very same view, under this name."""
+
+
+def _difference(head: Handle, taken: SavedView, view: View) -> str | None:
+    """How a saved view differs from one that is to be saved, in words; None where it is the same.
+
+    It is the same if its steps are, its rows, and what they show at the versions that the two are pinned to: images,
+    what people said of them, soft labels. Tags, models, views and other generations that came between are no matter.
+    """
+    was, now = taken.recipe, view.recipe
+    for key, what in (
+        ("gen", "other soft labels"),
+        ("select_gen", "another generation to select"),
+        ("steps", "other steps"),
+    ):
+        if was[key] != now[key]:
+            return f"with {what}"
+    then, here = head.at(was["version"]).state, view.store.state
+    sealed = [[state.generations.get(gen) for gen in (was["gen"], was["select_gen"])] for state in (then, here)]
+    for old, new, what in (
+        (then.imports, here.imports, "images came in or went"),
+        (then.removed, here.removed, "images were removed"),
+        (then.people, here.people, "people labelled images"),
+        *(
+            (old and old.event, new and new.event, "its generation was sealed again")
+            for old, new in zip(*sealed, strict=True)
+        ),
+    ):
+        if old != new:
+            return f"saved at version {was['version']}; since then {what}"
+    return None if taken.digest == digest(view.rows) else "which are other rows"
+
+
+def _write(head: Handle, dataset: str, named: View, data: dict[str, Any]) -> None:
+    """The rows, durable; their list of files goes into the event's data."""
+    space.need(head.url, 8 * len(named), f"the view {named.name!r}")
+    with writing.fresh(f"{head.url}/{dataset}", schema.VIEW) as writer:
         writer.append({"row": named.rows})
         writer.commit("view")
         data["files"] = inventory.finish(head.objects, dataset)
-    head.publish("viewed", make)
-    return named
 
 
 def load(store: Handle, name: str) -> View:

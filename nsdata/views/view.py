@@ -253,9 +253,9 @@ class View:
     # ---------------------------------------------------------------- keeping
 
     def save(self, name: str, *, replace: bool = False) -> View:
-        """Keep this view by name: its recipe and its exact rows, as one event. Returns the named view.
-
-        Raises BadInput for a bad name or a view made by ``only``, EmptyView, Conflict when the name is taken.
+        """Keep this view by name: its recipe and its exact rows, as one event. Returns the named view, or without an
+        event the very same one that was saved before (``replace``: saves it again). Raises Conflict where another view
+        has the name, BadInput for a bad name or a view made by ``only``, EmptyView.
         """
         from nsdata.views.saved import save
 

@@ -1,0 +1,187 @@
+"""The same command twice: what is so already is said to be, ends well and publishes nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_cli import TINY, ok, refused
+
+from nsdata import Store
+from nsdata.arithmetic.ids import hexes
+from nsdata.errors import Conflict, NotFound
+
+LOOP = [
+    ["init", "--classes-from", "digits"],
+    ["import", "digits"],
+    ["train", "--gen", "0", *TINY],
+    ["label", "--gen", "1"],
+    ["view", "student-1", "--gen", "1", "--min-confidence", "0.1", "--per-class", "20"],
+    ["train", "--gen", "1", *TINY],
+    ["label", "--gen", "2"],
+    ["tag", "done"],
+]
+
+
+@pytest.fixture(scope="module")
+def typed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the loop was typed once."""
+    folder, before = tmp_path_factory.mktemp("typed"), Path.cwd()
+    os.chdir(folder)
+    try:
+        for command in LOOP:
+            ok(*command)
+    finally:
+        os.chdir(before)
+    return folder
+
+
+@pytest.fixture
+def here(typed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """A copy of that folder to stand in; its store."""
+    shutil.copytree(typed, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    return Store.open("lake")
+
+
+def nothing_new(store: Store, *arguments: str) -> str:
+    """What a command says that changes nothing: it ends well, and the store has no event more."""
+    before = store.refresh().version
+    said = ok(*arguments)
+    assert store.refresh().version == before, (arguments, said)
+    return said
+
+
+def change(store: Store, *arguments: str) -> None:
+    """A command that must publish."""
+    before = store.refresh().version
+    ok(*arguments)
+    assert store.refresh().version > before, arguments
+
+
+def test_init_for_the_same_classes_finds_the_store(here: Store) -> None:
+    assert "already" in nothing_new(here, "init", "--classes-from", "digits")
+    assert "already" in nothing_new(here, "init", "--classes", "0,1, 2,3,4,5,6,7,8,9")
+    for other in ("1,0,2,3,4,5,6,7,8,9", "0,1,2,3,4,5,6,7,8", "cat,dog"):
+        assert "with the classes 0, 1, 2" in refused("init", "--classes", other)[0]
+
+
+def test_an_import_of_what_is_here_is_nothing_new(here: Store) -> None:
+    assert "nothing new" in nothing_new(here, "import", "digits")
+
+
+def test_a_view_that_is_the_same_is_saved_already(here: Store) -> None:
+    command = LOOP[4]
+    dataset = here.views["student-1"].dataset
+    assert "saved already" in nothing_new(here, *command)  # though a generation, a model and a tag came since
+    assert json.loads(nothing_new(here, *command, "--json"))["version"] == here.views["student-1"].recipe["version"]
+    assert here.views["student-1"].dataset == dataset and len(list(Path("lake/views").iterdir())) == 1
+    change(here, *command, "--replace")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "difference"),
+    [
+        (["--gen", "1", "--min-confidence", "0.11", "--per-class", "20"], "other steps"),
+        (["--gen", "1", "--min-confidence", "0.1", "--per-class", "20", "--seed", "1"], "other steps"),
+        (["--gen", "2", "--min-confidence", "0.1", "--per-class", "20"], "other soft labels"),
+        (["--gen", "1", "--select-gen", "2", "--min-confidence", "0.1", "--per-class", "20"], "another generation"),
+    ],
+)
+def test_another_view_of_that_name_is_refused_and_says_what_differs(
+    here: Store, arguments: list[str], difference: str
+) -> None:
+    said, hint = refused("view", "student-1", *arguments)
+    assert "already" in said and difference in said and "--replace" in hint
+
+
+def test_a_view_of_a_store_that_changed_is_another(here: Store) -> None:
+    view = here.view(gen=1).split("train").unlabelled().confident(0.0)
+    assert view.save("sure").rows.tolist() == view.rows.tolist()
+    saved = here.refresh().version
+    again = here.view(gen=1).split("train").unlabelled().confident(0.0).save("sure")
+    assert (again.rows == view.rows).all() and again.recipe == here.load_view("sure").recipe
+    assert here.refresh().version == saved
+    ids = hexes(view.ids)
+
+    def differs(what: str) -> None:
+        with pytest.raises(Conflict, match=f"'sure' already, of .* rows, saved at version .*; since then {what}"):
+            here.refresh().view(gen=1).split("train").unlabelled().confident(0.0).save("sure")
+
+    here.relabel({ids[0]: 3})
+    differs("people labelled images")
+    here.undo()
+    here.remove(ids[:1])
+    differs("images were removed")
+    here.undo()
+    here.add_arrays(np.zeros((1, 8, 8), np.uint8), None)
+    differs("images came in")
+    here.undo()
+    differs("images came in or went")
+
+
+def test_a_view_by_an_older_version_is_compared_with_the_newest(here: Store) -> None:
+    old = here.at("gen-1").view(gen=1).split("train")
+    here.view(gen=1).split("train").save("train")
+    before = here.refresh().version
+    assert (old.save("train").rows == old.rows).all()
+    assert here.refresh().version == before
+
+
+def test_a_tag_that_names_the_version_already_stays(here: Store) -> None:
+    tagged = here.tags["done"]
+    assert f"version {tagged} is tagged done already" in nothing_new(here, "tag", "done")  # the newest is the tag's own
+    nothing_new(here, "tag", "done", str(tagged))
+    nothing_new(here, "tag", "done", "gen-2")
+    change(here, "tag", "other")
+    nothing_new(here, "tag", "done")
+    said, _ = refused("tag", "done", "gen-1")
+    assert f"already, at version {tagged}; {here.tags['gen-1']} was to be named" in said
+    here.relabel({hexes(here.table.ids[:1])[0]: 5})
+    assert "the newest is" in refused("tag", "done")[0]
+    assert here.tag("done", tagged) == here.version
+
+
+def test_relabelling_what_is_labelled_so_is_nothing_new(here: Store, tmp_path: Path) -> None:
+    ids = hexes(here.table.ids[here.table.label >= 0])
+    label = here.classes[int(here.table.label[here.table.label >= 0][0])]
+    assert "already" in nothing_new(here, "relabel", ids[0], label)  # as it was imported
+    change(here, "relabel", ids[0], label, "--by", "ann")  # which nobody of that name had said
+    nothing_new(here, "relabel", ids[0], label, "--by", "ann")
+    nothing_new(here, "relabel", ids[0], label)
+    change(here, "relabel", ids[0], label, "--by", "bob")
+    change(here, "relabel", ids[0], "")
+    nothing_new(here, "relabel", ids[0], "")
+    (tmp_path / "many.csv").write_text("id,label\n" + "".join(f"{id_},3\n" for id_ in ids[:40]))
+    change(here, "relabel", "--from", str(tmp_path / "many.csv"))
+    assert "40 images" in nothing_new(here, "relabel", "--from", str(tmp_path / "many.csv"))
+    change(here, "relabel", ids[0], "4")
+    change(here, "relabel", "--from", str(tmp_path / "many.csv"))  # one of them differs
+    assert here.relabel({ids[0]: 3}) == here.version
+
+
+def test_a_stale_store_relabels_what_another_has_changed_meanwhile(here: Store) -> None:
+    id_ = hexes(here.table.ids[:1])[0]
+    here.relabel({id_: 3})
+    Store.open("lake").relabel({id_: 4})
+    here.relabel({id_: 3})  # which this handle believed it to be
+    assert Store.open("lake").table.label[0] == 3
+
+
+def test_what_is_removed_already_is_nothing_new(here: Store) -> None:
+    ids = hexes(here.table.ids[:4])
+    change(here, "remove", *ids[:2])
+    assert "already" in nothing_new(here, "remove", *ids[:2])
+    assert "already" in nothing_new(here, "remove", ids[0][:20])
+    assert "removed  1 images" in (said := ok("remove", *ids[1:3])) and "1 were removed already" in said
+    change(here, "undo")
+    change(here, "remove", ids[2])
+    assert here.remove([ids[2]]) == here.version
+    with pytest.raises(NotFound):
+        here.remove(["f" * 32])
+    with pytest.raises(NotFound):
+        here.relabel({ids[2]: 3})
