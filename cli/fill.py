@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import complete, render
-from cli.settings import AtOption, JsonOption, StoreOption, address, open_store
+from cli.settings import AtOption, JsonOption, StoreOption, address, check_split, open_store
 from nsdata.progress import shown
 
 if TYPE_CHECKING:
@@ -85,10 +85,7 @@ def import_(
     store: StoreOption = None,
 ) -> None:
     """Import images. Each is decoded once to be sure of it and kept byte for byte; the same image is kept once."""
-    from nsdata.schema import SPLITS
-
-    if split is not None and split not in SPLITS:
-        raise typer.BadParameter(f"--split is {split!r}; train, val or test was expected")
+    check_split(split)
     opened = open_store(ctx, store)
     with shown(f"importing {source}") as report:
         if source.startswith("torchvision:"):

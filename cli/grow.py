@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli import complete, render
 from cli.label import Device, label
-from cli.settings import JsonOption, StoreOption, open_store
+from cli.settings import JsonOption, StoreOption, check_split, open_store
 from nsdata.progress import shown
 
 if TYPE_CHECKING:
     from nsdata import Store, View
+    from training.loop import Trained
+    from training.planned import Finished
 
 
 def train(
@@ -56,24 +58,32 @@ def train(
     A run that was interrupted goes on where it stopped when the same command is given again.
     """
     from training.config import TrainConfig
+    from training.planned import plan
 
     settings = TrainConfig.load(config) if config else TrainConfig()
     settings = settings.with_settings([*([f"model={model}"] if model else []), *(set_ or [])])
-    opened = open_store(ctx, store)
-    from training.loop import train as run  # torch takes seconds to load: after what may be mistyped
-
+    opened, folder = open_store(ctx, store), out or Path(f"runs/gen-{gen}")
     people = opened.view().split("train").labelled()
     pseudo = _pseudo(opened, gen, view)
+    options: dict[str, Any] = {"config": settings, "out": folder, "gen": gen, "replace": replace, "restart": restart}
+    if (done := plan(people, pseudo, **options).finished) is not None and done.published:
+        _print_trained(f"nothing new: {folder} holds this very run, finished", gen, settings.model, done)
+        return
     if pseudo is not None:
         render.note(str(pseudo))
+    from training.loop import train as run  # torch takes seconds to load: after what may be mistyped
+
     with shown(f"training {settings.model}", "steps") as report:
         trained = run(
-            people, pseudo, config=settings, out=out or Path(f"runs/gen-{gen}"), gen=gen, replace=replace,
-            restart=restart, on_progress=report, on_warning=render.warning,
+            people, pseudo, **options, on_progress=report, on_warning=render.warning,
             on_resume=lambda step, steps: render.note(f"goes on at step {step:,} of {steps:,}"),
         )  # fmt: skip
-    accuracy = "val not measured" if trained.val_accuracy is None else f"val {render.percent(trained.val_accuracy)}"
-    render.out(f"trained  model {gen} · {settings.model} · {accuracy} · {trained.path}")
+    _print_trained("published" if trained.already else "trained ", gen, settings.model, trained)
+
+
+def _print_trained(what: str, gen: int, name: str, model: Trained | Finished) -> None:
+    accuracy = "val not measured" if model.val_accuracy is None else f"val {render.percent(model.val_accuracy)}"
+    render.out(f"{what}  model {gen} · {name} · {accuracy} · {model.path}")
     render.out(f"next     nsdata label --gen {gen + 1}")
 
 
@@ -99,9 +109,14 @@ def evaluate(
 ) -> None:
     """Accuracy, per class and calibration, of a model or of stored soft labels against people's labels."""
     from training import evaluation
+    from training.early import check_device, model_file
 
     if (gen is None) == (model is None):
         raise typer.BadParameter("give either --gen or --model")
+    check_split(split)
+    if model is not None:
+        check_device(device)
+        model_file(model)
     opened = open_store(ctx, store)
     view = opened.view(gen=gen).split(split).labelled()
     if gen is not None:
@@ -133,7 +148,10 @@ def _pseudo(store: Store, gen: int, name: str | None) -> View | None:
 
     if gen == 0:
         if name is not None:
-            raise BadInput("Generation 0 is trained on people's labels alone; --view does not go with it.", "--gen 1")
+            raise BadInput(
+                "Generation 0 is trained on people's labels alone; --view does not go with it.",
+                "nsdata train --gen 1 --view NAME",
+            )
         return None
     if name is None and f"student-{gen}" in store.views:
         name = f"student-{gen}"

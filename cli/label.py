@@ -11,6 +11,7 @@ from cli.settings import JsonOption, StoreOption, open_store
 from nsdata.progress import shown
 
 if TYPE_CHECKING:
+    from nsdata.log.state import Generation
     from training.teacher import Labelled
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …", autocompletion=complete.devices)]
@@ -50,36 +51,58 @@ def label(
 
     Several workers share one run: torchrun --nproc-per-node 2 --no-python nsdata label --gen 2
     """
-    from training import teacher as teachers
-    from training import workers
+    from training import early, workers
 
-    opened = open_store(ctx, store)
+    opened, first = open_store(ctx, store), workers.here().rank == 0  # the others work in silence
+    options: dict[str, Any] = {
+        "temperature": temperature, "batch_size": batch_size, "device": device, "top": top, "max_kl": max_kl,
+        "replace": replace, "extend": extend,
+    }  # fmt: skip
+    sealed = early.check_label(opened, gen, teacher, **options, first=first or dry_run, dry_run=dry_run)
+    if sealed is not None and dry_run:
+        _print_estimate(early.nothing_to_label(opened, sealed), json)
+    elif sealed is not None and first:
+        _print_sealed(sealed, json)
+    if sealed is not None:
+        return
+    from training import teacher as teachers  # torch takes seconds to load: after what may be mistyped
+
     if dry_run:
         _print_estimate(
             teachers.estimate(opened, gen, teacher, batch_size, device, replace=replace, extend=extend, top=top), json
         )
         return
-    from nsdata.labels.labelling import check_order
-
-    first = workers.here().rank == 0  # the others work in silence
-    if first:
-        check_order(opened, gen, replace, extend)
     model = teachers.find_teacher(opened, gen, teacher)
     if first:
         render.note(f"teacher   {render.name(_describe(model))}")
     with shown(f"labelling generation {gen}") as report:
         done = teachers.label(
-            opened, model, gen=gen, temperature=temperature, batch_size=batch_size, device=device, top=top,
-            max_kl=max_kl, replace=replace, extend=extend, force=force, on_progress=report,
-            on_summary=_print_losses, on_note=render.note,
+            opened, model, gen=gen, **options, force=force, on_progress=report, on_summary=_print_losses,
+            on_note=render.note,
         )  # fmt: skip
-    if first and json:
+    if first and done.already:  # by another process, a moment ago
+        _print_sealed(opened.generations[gen], json)
+    elif first and json:
         render.emit(
             {"gen": gen, "version": done.version, "seconds": done.seconds, "resumed": done.resumed,
              "teacher_sha256": model.sha256, **done.summary}
         )  # fmt: skip
     elif first:
         _print_done(done)
+
+
+def _print_sealed(sealed: Generation, json: bool) -> None:
+    """The very same was labelled and sealed before."""
+    if json:
+        teacher = sealed.provenance.get("teacher_sha256")
+        render.emit(
+            {"gen": sealed.number, "version": sealed.event, "seconds": 0.0, "resumed": sealed.rows,
+             "teacher_sha256": teacher, **sealed.summary}
+        )  # fmt: skip
+    (render.note if json else render.out)(
+        f"nothing new: generation {sealed.number}, {sealed.rows:,} images by the same teacher, is sealed already, at "
+        f"version {sealed.event}"
+    )
 
 
 def _print_done(done: Labelled) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import complete, render
-from cli.settings import AtOption, JsonOption, StoreOption, open_store
+from cli.settings import AtOption, JsonOption, StoreOption, check_split, open_store
 
 if TYPE_CHECKING:
     from nsdata import View
@@ -138,6 +138,7 @@ def view(
     store: StoreOption = None,
 ) -> None:
     """Filter and balance a generation's labels; saved under a name, with its exact rows."""
+    check_split(split)
     opened = open_store(ctx, store)
     choices = (gen, select_gen, min_confidence, max_confidence, agree, where, top, sample, per_class)
     if all(choice is None for choice in choices) and not labelled and split == "train" and not seed:

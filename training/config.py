@@ -19,7 +19,7 @@ from typing import Any, Literal
 from nsdata.arguments import file_path, listing, wrong
 from nsdata.arguments import text as checked_text
 from nsdata.errors import BadInput
-from training.config_values import bad_value, coerced, parsed, to_toml
+from training.config_values import bad_value, coerced, is_device, parsed, to_toml
 
 SHOW = 'python -c "from training import TrainConfig; help(TrainConfig)"'
 
@@ -165,6 +165,8 @@ class TrainConfig:
             raise bad_value("crop_scale", list(self.crop_scale), "two numbers with 0 < smallest ≤ largest ≤ 1")
         if not self.model.strip():
             raise bad_value("model", self.model, "the name of a model")
+        if not is_device(self.device):
+            raise bad_value("device", self.device, "auto, cpu, cuda, cuda:1, mps")
 
     def __repr__(self) -> str:
         """As it is written in Python: what differs from the defaults."""

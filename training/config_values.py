@@ -13,10 +13,21 @@ from typing import Any, Literal
 from nsdata.arguments import shown
 from nsdata.errors import BadInput
 
+# as torch knows them; whether this machine has one is another question
+_DEVICES = frozenset(
+    ("cpu", "cuda", "hip", "hpu", "ipu", "maia", "meta", "mps", "mtia", "npu", "privateuseone", "vulkan", "xla", "xpu")
+)
+
 
 def bad_value(name: str, value: Any, allowed: str) -> BadInput:
     """The error of a setting that cannot be."""
     return BadInput(f"The training setting '{name}' is {shown(value)}; allowed: {allowed}.", f"--set {name}=VALUE")
+
+
+def is_device(name: str) -> bool:
+    """True for "auto" and for what PyTorch would take as a device's name, whether or not this machine has it."""
+    kind, colon, number = name.partition(":")
+    return name == "auto" or (kind in _DEVICES and (number.isdecimal() or not colon))
 
 
 def _wanted(kind: Any) -> tuple[Any, bool]:

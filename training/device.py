@@ -21,6 +21,7 @@ from torch import Tensor
 
 from nsdata.arguments import whole_number, wrong
 from nsdata.errors import BadInput
+from training.early import check_device
 
 T = TypeVar("T")
 Array = NDArray[Any]
@@ -53,15 +54,16 @@ def to_device(batches: Iterable[T], device: str | torch.device, ahead: int = 1) 
     return copied_ahead(batches, lambda batch: _PlainCopy(batch, place), ahead)
 
 
-def pick_device(name: str | torch.device) -> torch.device:
+def pick_device(name: str | torch.device, hint: str = "--device auto") -> torch.device:
     """The device of that name; "auto" is a GPU if there is one. Raises BadInput for one that is not there."""
     check_name(name)
+    check_device(name, hint)
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         return torch.zeros(1, device=name).device
     except (RuntimeError, AssertionError) as error:
-        raise BadInput(f"There is no device '{name}' here.", "--set device=auto") from error
+        raise BadInput(f"There is no device '{name}' here.", hint) from error
 
 
 def check_name(device: object) -> None:

@@ -97,12 +97,12 @@ def evaluate(
     Images are seen as the teacher sees them: clean, eval mode, the model's own resolution. Raises ModelError for
     other classes than the store's, EmptyView if no image of the view has a label.
     """
-    from training import arguments, models, noise  # torch, which score() does without
-    from training.device import pick_device
+    from training import arguments
+    from training.early import check_device, model_file  # which score() does without
 
     arguments.view("view", view)
-    loaded = model if isinstance(model, models.LoadedModel) else models.load(path("model", model))
-    loaded.check_classes(view.store.classes)
+    check_device(device)
+    place = model_file(model) if isinstance(model, str | Path) else None
     view.need_rows()
     labelled = view.labels >= 0
     ignored = int((~labelled).sum())
@@ -110,6 +110,11 @@ def evaluate(
         raise EmptyView(f"None of the view's {len(view):,} images has a person's label to compare with.")
     if ignored:
         view = view.only(labelled, "with a person's label")
+    from training import models, noise  # torch: after what can be wrong without it
+    from training.device import pick_device
+
+    loaded = model if isinstance(model, models.LoadedModel) else models.load(place or path("model", model))
+    loaded.check_classes(view.store.classes)
     loaded.to(pick_device(device))
     parts: list[NDArray[np.float32]] = []
     labels: list[NDArray[np.int32]] = []

@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-import torch
-
 from nsdata.errors import NsdataError
 from nsdata.storage.durable import sync_path
 from nsdata.storage.space import refused, short
@@ -44,6 +42,7 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], None]) -> None:
 
 def write_tensors(path: Path, content: dict[str, Any]) -> None:
     """A file of tensors and plain values, whole or not at all; ``torch.load(weights_only=True)`` reads it."""
+    import torch
 
     def write(file: IO[bytes]) -> None:
         try:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -21,12 +20,14 @@ from nsdata.errors import ModelError
 from nsdata.progress import Progress, watched
 from nsdata.storage.address import relative
 from nsdata.storage.objects import sync_path
-from training import arguments, data, files, losses, models, noise, resume, run_folder, run_identity
+from training import arguments, data, files, losses, models, noise, planned, resume, run_folder, run_identity
 from training.config import TrainConfig
 from training.device import as_tensor, pick_device, to_device
 from training.models import LoadedModel, Preprocess
 from training.optimiser import learning_rate, make_optimiser, moving_average
+from training.planned import Finished, Plan
 from training.run_folder import FIELDS, Row
+from training.seeds import generator, seeded
 
 
 @dataclass(slots=True, kw_only=True, repr=False)
@@ -34,7 +35,7 @@ class Trained(LoadedModel):
     """The model of a run as it lies in ``path``, and how the run went.
 
     metrics: the rows of metrics.csv. warnings: sentences for the person. resumed: the step from which this call went
-    on; 0 if it began. seconds: of training, an interrupted part of it included.
+    on; 0 if it began. seconds: of training, an interrupted part of it included. already: it was finished before.
     """
 
     metrics: list[Row]
@@ -42,6 +43,7 @@ class Trained(LoadedModel):
     steps: int
     resumed: int
     seconds: float
+    already: bool = False
 
 
 def train(
@@ -74,16 +76,20 @@ def train(
     validation. Test images are never looked at. Deterministic for a seed on one machine's CPU. A run that was
     interrupted or killed goes on when the same call is made again (training/resume.py), there to the same bits.
 
+    Where ``out`` holds this very run, finished, its model is returned and published if the store does not know it.
+
     Raises BadInput, EmptyView, ModelError (unknown, or a loss that is not finite), Conflict (another trains there).
     """
     config, folder = arguments.config(config), file_path("out", out)
     publish, replace, restart = flag("publish", publish), flag("replace", replace), flag("restart", restart)
     gen, teacher_parameters = arguments.of_run(people, pseudo, gen, teacher_parameters)
-    split = data.prepare(people, pseudo, config.val_fraction, gen=gen, ratio=config.ratio)
-    assert gen is not None  # prepare() refused a pseudo view without one
-    if publish:
-        people.store.head().writable()  # now, not after hours of training
-    device = pick_device(config.device)
+    plan = planned.plan(
+        people, pseudo, config=config, out=folder, gen=gen, publish=publish, replace=replace, restart=restart
+    )
+    if plan.finished is not None:
+        return _already(people, pseudo, plan, plan.finished, publish)
+    gen, split, steps, per_epoch = plan.gen, plan.split, plan.steps, plan.per_epoch
+    device = pick_device(config.device, "--set device=auto")
     on_gpu = device.type == "cuda"
     classes = people.store.classes
     warnings: list[str] = []
@@ -93,7 +99,7 @@ def train(
         if on_warning is not None:
             on_warning(text)
 
-    with run_folder.held(folder), files.writing(folder), _seeded(config.seed, config.threads, device):
+    with run_folder.held(folder), files.writing(folder), seeded(config.seed, config.threads, device):
         if restart or not (folder / resume.NAME).exists():
             run_folder.refuse_finished(folder, replace)
         model = models.create(config, classes)
@@ -106,8 +112,6 @@ def train(
         optimiser = make_optimiser(model, config)
         add_noise = noise.BatchNoise(config, preprocess)
 
-        per_epoch = len(split.labelled) / config.batch_size  # an epoch is a pass over the labelled images
-        steps = config.steps or max(1, math.ceil(config.epochs * per_epoch))
         every = config.eval_every or max(1, steps // 20)
 
         same = run_identity.identity(config, steps, gen, classes, preprocess, split, device.type)
@@ -122,7 +126,7 @@ def train(
             run = resume.Run()
         elif on_resume is not None:
             on_resume(resumed, steps)
-        run_folder.write_config(folder, config, steps, gen, classes, split, preprocess)
+        run_folder.write_config(folder, config, steps, gen, classes, split, preprocess, same)
         if run.rows:
             run_folder.write_metrics(folder, run.rows)
         keep: dict[str, Any] = {"config": config, "classes": classes, "preprocess": preprocess, "generation": gen}
@@ -154,7 +158,7 @@ def train(
 
                 # labelled and unlabelled images share one forward pass and so one set of batch norm statistics
                 images = torch.cat([_to(batch.labelled, device), _to(batch.unlabelled, device)])
-                images = add_noise(images, _generator(config.seed, step)).contiguous(memory_format=layout)
+                images = add_noise(images, generator(config.seed, step)).contiguous(memory_format=layout)
                 with torch.autocast("cuda", torch.bfloat16, enabled=config.amp and on_gpu):
                     logits = model(images).float()
                 n = len(batch.labels)
@@ -217,7 +221,7 @@ def train(
             unfinished.replace(best)
             sync_path(str(folder))
         saved = models.load(best)
-        run_folder.sign(folder, saved)
+        run_folder.sign(folder, saved, run.seconds)
         facts = {field.name: getattr(saved, field.name) for field in dataclasses.fields(LoadedModel)}
         trained = Trained(
             **facts, metrics=run.rows, warnings=warnings, steps=steps, resumed=resumed, seconds=run.seconds
@@ -225,6 +229,19 @@ def train(
         if publish:
             _publish(people, pseudo, trained)
         keeper.forget()
+    return trained
+
+
+def _already(people: View, pseudo: View | None, plan: Plan, finished: Finished, publish: bool) -> Trained:
+    """The model of this very run, which is finished; the store is told of it if it does not know it."""
+    saved = models.load(finished.path)
+    facts = {field.name: getattr(saved, field.name) for field in dataclasses.fields(LoadedModel)}
+    trained = Trained(
+        **facts, metrics=finished.metrics(), warnings=plan.split.warnings, steps=plan.steps, resumed=plan.steps,
+        seconds=float(finished.facts.get("seconds", 0.0)), already=True,
+    )  # fmt: skip
+    if publish and not finished.published:
+        _publish(people, pseudo, trained)
     return trained
 
 
@@ -270,25 +287,6 @@ def _size_warning(model: nn.Module, pseudo: View | None, teacher: int | None) ->
         f"The student has {mine:,} parameters, fewer than its teacher's {teacher:,}; "
         "Noisy Student asks for an equal or larger student."
     ]
-
-
-@contextmanager
-def _seeded(seed: int, threads: int, device: torch.device) -> Iterator[None]:
-    """Torch's global random state and thread count as the config wants them, and as they were afterwards."""
-    before = torch.get_num_threads()
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        torch.set_num_threads(threads or before)
-        try:
-            yield
-        finally:
-            torch.set_num_threads(before)
-
-
-def _generator(seed: int, step: int) -> torch.Generator:
-    """The noise of a step depends on nothing but the seed and the step."""
-    state = np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0]
-    return torch.Generator().manual_seed(int(state >> np.uint64(1)))
 
 
 def _to(values: Any, device: torch.device) -> Tensor:

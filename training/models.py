@@ -22,6 +22,7 @@ from nsdata.errors import ModelError, NsdataError
 from training import arguments
 from training.config import TrainConfig
 from training.device import pick_device
+from training.early import model_file
 from training.files import write_tensors
 
 FORMAT = 1
@@ -250,10 +251,7 @@ def save(
 
 def load(path: str | Path) -> LoadedModel:
     """Reads a checkpoint: a file, or a run folder with best.pt in it. Raises ModelError."""
-    path = file_path("path", path)
-    path = path / "best.pt" if path.is_dir() else path
-    if not path.exists():
-        raise ModelError(f"There is no model at {path}.", "nsdata train, or give the path of a best.pt")
+    path = model_file(file_path("path", path))
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         version, state, values = content["format"], content["state"], dict(content["config"])

@@ -24,12 +24,12 @@ from torch import Tensor, nn
 
 from nsdata.errors import BadInput
 from training.files import write_tensors
-from training.run_folder import FIELDS, Row, file_sha256
+from training.run_folder import FIELDS, RESUME, Row, file_sha256
 from training.run_identity import difference
 
 """Of resume.pt and of what a step does: it rises when either changes, and older runs then begin again."""
 
-NAME = "resume.pt"
+NAME = RESUME
 
 """Settings that do not change a number; the kind of device does, and is part of the identity by itself."""
 

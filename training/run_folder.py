@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from nsdata.errors import BadInput, Conflict
 from nsdata.storage.address import replaced
@@ -23,8 +23,8 @@ from training.config import TrainConfig
 from training.files import write_whole, writing
 
 if TYPE_CHECKING:
-    from training.data import Split
     from training.models import LoadedModel, Preprocess
+    from training.split import Split
 
 FIELDS = (
     "step",
@@ -37,6 +37,9 @@ FIELDS = (
     "images_per_second",
 )
 """Columns of metrics.csv; losses are means since the row before, val_accuracy is 0 to 1 or empty."""
+
+RESUME = "resume.pt"
+"""The whole state of an unfinished run."""
 
 Row = dict[str, float | None]
 """A row of metrics.csv: a value for each of FIELDS."""
@@ -82,10 +85,36 @@ def need_room(folder: Path, parameters: int) -> None:
     need(folder, max(9 * 4 * parameters - there, 3 * 4 * parameters), "training")
 
 
+def check_place(folder: Path) -> None:
+    """Raises BadInput where a run folder cannot be, as something else is there or on the way to it."""
+    for place in (folder, *folder.absolute().parents):
+        if place.is_dir():
+            return
+        if os.path.lexists(place):
+            raise BadInput(f"The folder {folder} cannot be made: {place} is a file.", "--out FOLDER")
+
+
 def refuse_finished(folder: Path, replace: bool) -> None:
     """Raises BadInput for a folder with a finished run, unless it is to be trained over."""
     if (folder / "best.pt").exists() and not replace:  # with it, the old model stays until the new one is complete
-        raise BadInput(f"The folder {folder} holds a finished run.", f"nsdata train … --out {folder}-2, or --replace")
+        raise holds_another(folder)
+
+
+def holds_another(folder: Path, difference: str = "") -> BadInput:
+    """The error of a folder that holds a finished run; ``difference``: from the one that is asked for."""
+    other = f": {difference}" if difference else ""
+    return BadInput(
+        f"The folder {folder} holds a finished run{other}.", f"nsdata train … --out {folder}-2, or --replace"
+    )
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """What config.json says; nothing where it cannot be read."""
+    try:
+        content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def write_metrics(folder: Path, rows: list[Row]) -> None:
@@ -105,8 +134,9 @@ def write_config(
     classes: tuple[str, ...],
     split: Split,
     preprocess: Preprocess,
+    identity: dict[str, Any],
 ) -> None:
-    """config.json: what this run is of."""
+    """config.json: what this run is of. identity: with what another run must agree to be the same."""
     views = {"labelled": split.labelled, "unlabelled": split.unlabelled, "val": split.val}
     content = {
         "config": config.to_dict(),
@@ -116,6 +146,7 @@ def write_config(
         "preprocess": preprocess.to_dict(),
         "views": {name: None if view is None else view.recipe for name, view in views.items()},
         "store": split.labelled.store.url,
+        "identity": identity,
         "python": platform.python_version(),
         "libraries": {name: version(name) for name in ("torch", "torchvision", "timm", "numpy", "pillow")},
     }
@@ -135,11 +166,12 @@ def keep_replaced(best: Path, sha256: str) -> None:
             os.link(best, replaced(best, old))
 
 
-def sign(folder: Path, model: LoadedModel) -> None:
-    """Put into config.json which best.pt this run ended in."""
+def sign(folder: Path, model: LoadedModel, seconds: float) -> None:
+    """Put into config.json which best.pt this run ended in, after how many seconds of training."""
     path = folder / "config.json"
     content = json.loads(path.read_text(encoding="utf-8"))
     content |= {"sha256": model.sha256, "val_accuracy": model.val_accuracy, "parameters": model.parameters}
+    content["seconds"] = seconds
     write_whole(path, lambda file: _text(file, json.dumps(content, indent=2) + "\n"))
 
 

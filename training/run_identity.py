@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nsdata import View
 from training.config import TrainConfig
-from training.data import Split
-from training.models import Preprocess
+from training.split import Split
+
+if TYPE_CHECKING:
+    from training.models import Preprocess
 
 FORMAT = 1  # of what is compared
 
@@ -23,15 +25,21 @@ def identity(
     steps: int,
     gen: int,
     classes: tuple[str, ...],
-    preprocess: Preprocess,
+    preprocess: Preprocess | None,
     split: Split,
-    device: str,
+    device: str | None,
 ) -> dict[str, Any]:
-    """What must be equal for a run to go on: names as a person reads them, plain values."""
+    """What must be equal for a run to go on: names as a person reads them, plain values.
+
+    preprocess, device: None leaves out what only torch can tell.
+    """
     found: dict[str, Any] = {"format": FORMAT}
     found |= {name: value for name, value in config.to_dict().items() if name not in FREE}
-    found |= {"generation": gen, "classes": list(classes), "number of steps": steps, "device": device}
-    found["preprocessing"] = preprocess.to_dict()
+    found |= {"generation": gen, "classes": list(classes), "number of steps": steps}
+    if device is not None:
+        found["device"] = device
+    if preprocess is not None:
+        found["preprocessing"] = preprocess.to_dict()
     for name, view in (("labelled", split.labelled), ("validation", split.val), ("soft-labelled", split.unlabelled)):
         found[f"{name} images"] = None if view is None else f"{len(view):,} (digest {_digest(view.rows, view.ids)})"
         if name != "soft-labelled":  # an image may have been relabelled

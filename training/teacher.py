@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 
 from nsdata import Store
-from nsdata.arguments import flag, number, path, whole_number
-from nsdata.errors import BadInput, BadLabels, ModelError
+from nsdata.arguments import flag
+from nsdata.errors import BadLabels, GenerationError
 from nsdata.labels import labelling
 from nsdata.labels.codec import Codec
 from nsdata.labels.eligibility import to_label
+from nsdata.log.state import Generation
 from nsdata.progress import Note, Progress, unheard, watched
-from nsdata.storage.address import checkpoint
 from nsdata.streaming.stream import stream
 from nsdata.versions.table import Table
-from training import arguments, models, noise, probe, provenance, workers
+from training import arguments, early, models, noise, probe, provenance, workers
 from training.device import pick_device
 from training.models import LoadedModel
 
@@ -31,7 +31,8 @@ class Labelled:
     """What a labelling run did.
 
     resumed: images whose labels were written when this process began. fresh: labelled by this process. later: images
-    that have no labels in this generation, as they came in after the run had begun.
+    that have no labels in this generation, as they came in after the run had begun. already: the generation was sealed
+    before this call, just as it was asked for, so nothing was done.
     """
 
     gen: int
@@ -43,6 +44,7 @@ class Labelled:
     seconds: float
     summary: dict[str, Any]
     teacher: LoadedModel
+    already: bool = False
 
     @property
     def images_per_second(self) -> float:
@@ -81,46 +83,78 @@ def label(
 
     Every image is labelled, val and test included, so that accuracy per generation is a query away; selection for
     training takes unlabelled train images only. Called again, an interrupted run is resumed where it stopped. Many
-    processes may call it at once: under ``torchrun`` each rank labels its share. All return at the seal.
+    processes may call it at once: under ``torchrun`` each rank labels its share. All return at the seal. A generation
+    that is sealed already just as it is asked for, and labels every image, is returned as it is: the same teacher
+    weights, temperature, codec, batch size and, unless it is "auto", kind of device.
 
-    Raises GenerationError (out of order, sealed already), ModelError (missing, altered, other classes, no better than
-    chance), Conflict (another teacher's run was sealed meanwhile), BadLabels (``max_kl``), BadInput.
+    Raises GenerationError (out of order, sealed already otherwise), ModelError (missing, altered, other classes, no
+    better than chance), Conflict (another teacher's run was sealed meanwhile), BadLabels (``max_kl``), BadInput.
     """
-    temperature, max_kl = _checked(store, temperature, batch_size, max_kl)
+    arguments.store(store)
     replace, extend, force = flag("replace", replace), flag("extend", extend), flag("force", force)
-    gen, codec, worker = whole_number("gen", gen), Codec.of(top, len(store.classes)), workers.here()
-    if worker.rank == 0:
-        labelling.check_order(store.refresh(), gen, replace, extend)
+    worker = workers.here()
+
+    def before() -> Generation | None:
+        return early.check_label(
+            store.refresh(), gen, teacher, temperature=temperature, batch_size=batch_size, device=device, top=top,
+            max_kl=max_kl, replace=replace, extend=extend, first=worker.rank == 0,
+        )  # fmt: skip
+
+    sealed = before()
     (model := find_teacher(store, gen, teacher)).check_classes(store.classes)
-    target = pick_device(worker.device(device))
+    if sealed is not None:
+        return _labelled(sealed, model)
+    target, codec = pick_device(worker.device(device)), Codec.of(top, len(store.classes))
     identity = provenance.identity(model, temperature, batch_size, target, codec)
+    run = _begin(store, worker, int(gen), identity, replace, extend, on_note, before)
+    if isinstance(run, Generation):
+        return _labelled(run, model)
     if worker.rank == 0:
-        run = labelling.begin(store, gen, identity, replace=replace, extend=extend, on_note=on_note)
         if not force:  # also where a run goes on: it may have begun with --force
             probe.check(store, model.to(target), run.rows)
         worker.broadcast(run.name)
-    else:
-        run = labelling.join(store, worker.receive(), identity)
     began, resumed = time.monotonic(), run.done
     with watched(on_progress, f"labelling generation {gen}") as show:
         fresh = _work(run, worker, model.to(target), batch_size, temperature, max_kl, show)
     if worker.rank == 0:
-        facts = provenance.circumstances(store, gen, model, target)
+        facts = provenance.circumstances(store, run.gen, model, target)
         event = run.seal(facts, before=lambda summary: _judge(summary, max_kl, on_summary))
     else:
         event = _await_seal(run)
     sealed = next(g for g in store.refresh().state.sealed if g.event == event)
-    return Labelled(
-        gen=gen,
-        version=sealed.event,
-        images=run.rows,
-        resumed=resumed,
-        fresh=fresh,
-        later=labelling.unlabelled_rows(store.state, sealed),
-        seconds=time.monotonic() - began,
-        summary=sealed.summary,
-        teacher=model,
-    )
+    later, took = labelling.unlabelled_rows(store.state, sealed), time.monotonic() - began
+    done = {"images": run.rows, "resumed": resumed, "fresh": fresh, "later": later, "seconds": took}
+    return _labelled(sealed, model, already=False, **done)
+
+
+def _labelled(sealed: Generation, model: LoadedModel, **done: Any) -> Labelled:
+    """The answer; where nothing was done, that of a generation that was sealed before."""
+    nothing = {"images": sealed.rows, "resumed": sealed.rows, "fresh": 0, "later": 0, "seconds": 0.0, "already": True}
+    facts: dict[str, Any] = {**nothing, **done}
+    return Labelled(gen=sealed.number, version=sealed.event, summary=sealed.summary, teacher=model, **facts)
+
+
+def _begin(
+    store: Store,
+    worker: workers.Worker,
+    gen: int,
+    identity: dict[str, Any],
+    replace: bool,
+    extend: bool,
+    on_note: Note,
+    sealed: Callable[[], Generation | None],
+) -> labelling.Run | Generation:
+    """The run that this worker begins, goes on with, or joins; what others sealed while this process loaded its model,
+    where that is all that was to be done."""
+    if worker.rank:
+        told = worker.receive(sealed)
+        return labelling.join(store, told, identity) if isinstance(told, str) else told
+    try:
+        return labelling.begin(store, gen, identity, replace=replace, extend=extend, on_note=on_note)
+    except GenerationError:
+        if (found := sealed()) is None:
+            raise
+        return found
 
 
 def _work(
@@ -142,16 +176,6 @@ def _work(
                 fresh += len(soft)
                 show(max(run.done, before + fresh), run.rows, images_per_second=fresh / (time.monotonic() - began))
     return fresh
-
-
-def _checked(store: Store, temperature: float, batch_size: int, max_kl: float) -> tuple[float, float]:
-    arguments.store(store)
-    temperature, max_kl = arguments.temperature(temperature), number("max_kl", max_kl)
-    if whole_number("batch_size", batch_size) < 1:
-        raise BadInput(f"The batch size is {batch_size}; at least 1 was expected.")
-    if not max_kl >= 0:
-        raise BadInput(f"The largest KL divergence is {max_kl:g}; 0 or more was expected.", "--max-kl 0.05")
-    return temperature, max_kl
 
 
 def _soft_labels(
@@ -218,29 +242,7 @@ def find_teacher(store: Store, gen: int, teacher: LoadedModel | str | Path | Any
     """The model that writes generation ``gen``: the one given, or the store's model gen - 1. Raises ModelError."""
     if isinstance(teacher, LoadedModel):
         return teacher
-    if teacher is not None:
-        place = getattr(teacher, "path", teacher)
-        return models.load(path("teacher", place, "a model that train returned, or the path of its folder"))
-    recorded = store.models.get(gen - 1)
-    if recorded is None:
-        raise ModelError(
-            f"Generation {gen} is written by model {gen - 1}, and this store has no such model yet.",
-            f"nsdata train --gen {gen - 1}, or nsdata label --gen {gen} --teacher PATH",
-        )
-    found = checkpoint(store.url, recorded.path, recorded.sha256)
-    if not found.exists():
-        raise ModelError(
-            f"Model {gen - 1} was trained into {found}, and nothing is there now.",
-            f"nsdata label --gen {gen} --teacher PATH",
-        )
-    model = models.load(found)
-    if model.sha256 != recorded.sha256:
-        raise ModelError(
-            f"{found} is not the file that was recorded for model {gen - 1}: sha256 {model.sha256[:8]}…, "
-            f"{recorded.sha256[:8]}… was expected.",
-            f"nsdata label --gen {gen} --teacher {found}   (if this is the teacher you want)",
-        )
-    return model
+    return models.load(early.teacher_file(store, gen, teacher))
 
 
 def estimate(
@@ -255,10 +257,13 @@ def estimate(
 ) -> dict[str, Any]:
     """What ``label`` would take, from a probe of at most four batches: images, bytes, seconds. Writes nothing.
 
-    Raises what ``label`` raises.
+    Raises what ``label`` raises; of a generation that is sealed just as it is asked for, there is nothing to do.
     """
     codec = Codec.of(top, len(store.classes))
-    labelling.check_order(store, gen, replace, extend)
+    options: dict[str, Any] = {"batch_size": batch_size, "device": device, "top": top}
+    sealed = early.check_label(store, gen, teacher, **options, replace=replace, extend=extend, dry_run=True)
+    if sealed is not None:
+        return early.nothing_to_label(store, sealed)
     model = find_teacher(store, gen, teacher)
     model.check_classes(store.classes)
     model.to(pick_device(device))

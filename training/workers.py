@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from nsdata.errors import BadInput
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +31,19 @@ class Worker:
         if self.world > 1:
             self._meeting().set(_KEY, run)
 
-    def receive(self) -> str:
-        """The others: which run rank 0 began. Waits for it; should rank 0 fail, the launcher ends this process."""
-        meeting = self._meeting()
+    def receive(self, instead: Callable[[], T | None]) -> str | T:
+        """The others: which run rank 0 began. Waits for it; should rank 0 fail, the launcher ends this process.
+
+        instead: asked now and then; what it has is returned, as rank 0 may have found it too, and begun nothing.
+        """
+        meeting, asked = self._meeting(), time.monotonic()
         try:
             while not meeting.check([_KEY]):
                 time.sleep(0.1)
+                if time.monotonic() - asked > 2:
+                    asked = time.monotonic()
+                    if (found := instead()) is not None:
+                        return found
             return str(meeting.get(_KEY).decode())
         except RuntimeError as error:
             raise BadInput(f"Worker {self.rank} lost the others: {error}.", "torchrun …") from error

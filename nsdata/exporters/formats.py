@@ -25,13 +25,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsdata.arguments import file_path, flag, listing, text, wrong
-from nsdata.errors import BadInput, Conflict, StorageFailed
+from nsdata.errors import BadInput, StorageFailed
 from nsdata.exporters import readback
+from nsdata.exporters.place import MARK, check_place, refuse
+from nsdata.exporters.place import format_of as format_of
+from nsdata.exporters.place import formats as formats
 from nsdata.storage.durable import sync_disk, sync_path
 from nsdata.storage.space import refused
 
 COLUMNS = ("id", "label", "split", "source", "pseudo_label", "confidence", "copies")
-MARK = ".nsdata-export"  # in a folder that an export wrote, and that a later one may replace
 _BATCH = 256  # rows of images in memory at a time
 
 
@@ -54,23 +56,6 @@ class ExportRow:
     copies: int = 1
 
 
-def formats() -> list[str]:
-    """The values that ``format`` may have."""
-    return sorted(_WRITERS)
-
-
-def format_of(out: Path) -> str:
-    """The format that a name's ending means; a name without an ending is a folder. Raises BadInput."""
-    ending = out.suffix.lower()
-    found = {"": "folder", ".csv": "csv", ".parquet": "parquet", ".pq": "parquet", ".tar": "wds"}.get(ending)
-    if found is None:
-        raise BadInput(
-            f"'{out.name}' ends in no format that nsdata writes; there are .csv, .parquet, .tar and folders.",
-            f"--format {'|'.join(formats())}",
-        )
-    return found
-
-
 def export(
     rows: Iterable[ExportRow],
     out: Path,
@@ -88,13 +73,10 @@ def export(
     needs them, StorageFailed where the disk refuses.
     """
     out, overwrite = file_path("out", out).absolute(), flag("overwrite", overwrite)
-    kind = text("format", format) if format is not None else format_of(out)
-    if kind not in _WRITERS:
-        raise BadInput(f"Format '{kind}' is unknown; there are {', '.join(formats())}.")
+    kind = check_place(out, None if format is None else text("format", format), overwrite)
     names = listing("classes", classes, "names")
     if not isinstance(rows, Iterable):
         raise wrong("rows", rows, "a list or generator of ExportRow", "nsdata.exporters.rows.export_store(store, out)")
-    _refuse(out, overwrite)
     number = size = 0
 
     def counted() -> Iterator[ExportRow]:
@@ -127,16 +109,6 @@ def ending(data: bytes) -> str:
     return next((name for start, name in starts.items() if data.startswith(start)), "bin")
 
 
-def _refuse(out: Path, overwrite: bool) -> None:
-    """Refuse to overwrite what is there; also, ever, a folder that no export wrote."""
-    if not os.path.lexists(out):
-        return
-    if not overwrite:
-        raise Conflict(f"{out} exists already.", f"nsdata export {out} --overwrite")
-    if out.is_dir() and not out.is_symlink() and any(out.iterdir()) and not (out / MARK).is_file():
-        raise Conflict(f"{out} is a folder that nsdata export did not write; it stays.", "Choose another name.")
-
-
 @contextmanager
 def _atomic(out: Path, overwrite: bool) -> Iterator[Path]:
     """A path beside out to write to, which takes out's name if all goes well and vanishes if not."""
@@ -145,7 +117,7 @@ def _atomic(out: Path, overwrite: bool) -> Iterator[Path]:
     old = temporary.with_suffix(".old")
     try:
         yield temporary
-        _refuse(out, overwrite)  # somebody may have written it meanwhile
+        refuse(out, overwrite)  # somebody may have written it meanwhile
         if out.is_dir() and not out.is_symlink():
             out.rename(old)
         try:

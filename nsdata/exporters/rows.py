@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from nsdata.arguments import file_path, flag, text, whole_number, wrong
 from nsdata.arithmetic.ids import hexes
 from nsdata.errors import BadInput
-from nsdata.exporters.formats import ExportRow, export, format_of
+from nsdata.exporters.formats import ExportRow, export
+from nsdata.exporters.place import check_place, format_of
 from nsdata.images import identity
 from nsdata.labels.labels import of_generation
 from nsdata.progress import Progress, watched
@@ -45,8 +46,9 @@ def export_store(
         raise BadInput("A view brings its own generation; give view or gen, not both.", "nsdata export OUT --view NAME")
     if not isinstance(store, Handle):
         raise wrong("store", store, "an open store", "Store.open('lake')")
-    out, overwrite = file_path("out", out), flag("overwrite", overwrite)
+    out, overwrite = file_path("out", out).absolute(), flag("overwrite", overwrite)
     gen = None if gen is None else whole_number("gen", gen)
+    check_place(out, None if format is None else text("format", format), overwrite)  # before anything is read
     labels: Labels | None
     if view is not None:
         chosen = load(store.refresh(), view).need_rows()

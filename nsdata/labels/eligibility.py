@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nsdata.errors import Conflict, GenerationError
+from nsdata.labels.codec import Codec
 from nsdata.log.state import Generation, State
 
 if TYPE_CHECKING:
@@ -40,10 +42,30 @@ def check_order(store: Handle, gen: int, replace: bool = False, extend: bool = F
         more = f"; {later:,} images came in later" if later else ""
         raise GenerationError(
             f"Generation {gen} is sealed already, at version {have[gen].event}{more}.",
-            f"nsdata label --gen {gen} --extend" if later else f"nsdata show --gen {gen}, or label … --replace",
+            f"nsdata label --gen {gen} --extend"
+            if later
+            else f"nsdata show --gen {gen}; the same command with --replace writes it again",
         )
     if not to_label(store.state):
         raise GenerationError("The store has no images to label.", "nsdata import FOLDER")
+
+
+def as_asked(store: Handle, gen: int, asked: Mapping[str, Any]) -> Generation:
+    """Generation ``gen``, which is sealed, if that is all that is asked for: it labels every image, and nothing that
+    decides its numbers differs. Raises GenerationError saying what does, or that images came in later."""
+    sealed = store.state.generations[gen]
+    if unlabelled_rows(store.state, sealed):
+        check_order(store, gen)
+    facts = {**sealed.provenance, "codec": Codec.recorded(sealed.provenance).name}
+    for key, value in asked.items():
+        was = facts.get(key, value)
+        if was != value:
+            raise GenerationError(
+                f"Generation {gen} is sealed already, at version {sealed.event}, with {key.replace('_', ' ')} "
+                f"{_short(was)}, not {_short(value)}.",
+                f"nsdata show --gen {gen}; the same command with --replace writes it again",
+            )
+    return sealed
 
 
 def to_label(state: State, covered: Generation | None = None) -> list[tuple[int, int]]:

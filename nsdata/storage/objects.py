@@ -10,12 +10,11 @@ import contextlib
 import errno
 import hashlib
 import os
-import stat
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from nsdata.errors import NsdataError, StoreDamaged
-from nsdata.storage import buckets, durable, local
+from nsdata.storage import buckets, durable, local, writable
 from nsdata.storage.address import is_local
 from nsdata.storage.durable import sync_path as sync_path
 from nsdata.storage.space import refused as refused
@@ -148,12 +147,7 @@ class Objects:
             return
         with translated(self.url):
             for folder in (self.url, os.path.join(self.url, "log")):
-                if not stat.S_ISDIR(os.stat(folder).st_mode):
-                    raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), folder)
-                if os.statvfs(folder).f_flag & os.ST_RDONLY:
-                    raise OSError(errno.EROFS, os.strerror(errno.EROFS), folder)
-                if not os.access(folder, os.W_OK):
-                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), folder)
+                writable.refuse(folder)
 
     def sync(self, path: str) -> None:
         """Make the file durable: on a disk, fsync it and its folder; a bucket is durable when it answers."""

@@ -275,7 +275,7 @@ def test_settings_come_from_flags_then_environment_then_the_file(
     ("arguments", "message", "hint"),
     [
         (["label", "--gen", "4"], "cannot be labelled before generation 3", "nsdata label --gen 3"),
-        (["label", "--gen", "2"], "sealed already", "--replace"),
+        (["label", "--gen", "2", "--temperature", "2"], "sealed already", "--replace"),
         (["label", "--gen", "0"], "soft labels begin at 1", "--gen 1"),
         (["label", "--gen", "3"], "no such model", "nsdata train --gen 2"),
         (["label", "--gen", "3", "--teacher", "nowhere.pt"], "no model at nowhere.pt", "nsdata train"),
@@ -329,7 +329,8 @@ def test_wrong_use_is_answered_and_changes_nothing(here: Path, arguments: list[s
 @pytest.mark.parametrize(
     "arguments",
     [["label"], ["init"], ["init", "--classes", "a,b", "--classes-from", "x"], ["eval"], ["nonsense"],
-     ["import", "digits", "--split", "dev"], ["view", "x", "--gen", "1", "--agree", "a,b"], ["diff", "gen-1"]],
+     ["import", "digits", "--split", "dev"], ["eval", "--gen", "1", "--split", "validation"],
+     ["view", "x", "--gen", "1", "--split", "dev"], ["view", "x", "--gen", "1", "--agree", "a,b"], ["diff", "gen-1"]],
 )  # fmt: skip
 def test_wrong_usage_ends_with_2(here: Path, arguments: list[str]) -> None:
     assert run(*arguments).exit_code == 2

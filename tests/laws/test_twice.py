@@ -185,3 +185,113 @@ def test_what_is_removed_already_is_nothing_new(here: Store) -> None:
         here.remove(["f" * 32])
     with pytest.raises(NotFound):
         here.relabel({ids[2]: 3})
+
+
+def test_the_whole_loop_typed_again_changes_nothing(here: Store) -> None:
+    for command in LOOP:
+        said = nothing_new(here, *command)
+        assert "nothing new" in said or "saved already" in said, said
+
+
+def test_a_generation_sealed_as_it_is_asked_for_is_done(here: Store) -> None:
+    version = here.generations[1].event
+    assert f"sealed already, at version {version}" in nothing_new(here, "label", "--gen", "1")
+    nothing_new(here, "label", "--gen", "1", "--device", "cpu", "--teacher", "runs/gen-0")
+    told = json.loads(nothing_new(here, "label", "--gen", "1", "--json"))
+    assert (told["gen"], told["version"], told["images"]) == (1, version, 1797)
+    assert json.loads(nothing_new(here, "label", "--gen", "1", "--dry-run", "--json"))["images"] == 0
+    for changed, difference in (
+        (["--temperature", "2"], "temperature 1.0, not 2.0"),
+        (["--batch-size", "100"], "batch size 256, not 100"),
+        (["--top", "3"], "codec"),
+        (["--device", "cuda"], "device cpu, not cuda"),
+        (["--teacher", "runs/gen-1"], "teacher sha256"),
+    ):
+        said, hint = refused("label", "--gen", "1", *changed)
+        assert f"sealed already, at version {version}, with {difference}" in said and "--replace" in hint
+    Path("runs/gen-0/best.pt").unlink()  # whose weights the store knows
+    nothing_new(here, "label", "--gen", "1")
+    here.add_arrays(np.zeros((1, 8, 8), np.uint8), None)
+    said, hint = refused("label", "--gen", "1")
+    assert "1 images came in later" in said and hint == "nsdata label --gen 1 --extend"
+
+
+def test_a_worker_of_a_launch_that_comes_late_ends_well(here: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank in ("0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        assert bool(nothing_new(here, "label", "--gen", "2")) == (rank == "0")
+
+
+def test_label_returns_the_generation_that_is_there(here: Store) -> None:
+    from training import label, load
+
+    for teacher in (None, "runs/gen-0", load("runs/gen-0")):
+        done = label(here, teacher, gen=1)
+        assert done.already and (done.version, done.images) == (here.generations[1].event, 1797)
+        assert (done.fresh, done.resumed, done.teacher.name) == (0, 1797, "wrn_10_1")
+        assert done.summary == here.generations[1].summary
+
+
+def test_a_generation_that_another_process_seals_meanwhile_is_taken(
+    here: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was not sealed when it was looked for, and is when this process has loaded its model."""
+    from training import label, teacher
+
+    here.undo(here.generations[2].event)
+    found, sealed = teacher.find_teacher, []
+
+    def loads(*arguments: object) -> object:
+        if not sealed:
+            sealed.append(None)
+            ok("label", "--gen", "2")
+        return found(*arguments)
+
+    monkeypatch.setattr(teacher, "find_teacher", loads)
+    done = label(here, gen=2)
+    assert done.already and done.version == Store.open("lake").generations[2].event
+
+
+def test_a_finished_run_of_the_same_is_done(here: Store) -> None:
+    best = Path("runs/gen-0/best.pt").read_bytes()
+    command = LOOP[2]
+    assert "nothing new: runs/gen-0 holds this very run" in nothing_new(here, *command)
+    nothing_new(here, *command, "--set=device=cpu", "--set=checkpoint_seconds=9")
+    assert Path("runs/gen-0/best.pt").read_bytes() == best
+    for changed, difference in (
+        (["--set=lr=0.07"], "lr was 0.05, now 0.07"),
+        (["--set=steps=3"], "steps was 2, now 3"),
+        (["--set=device=cuda"], "device was cpu, now cuda"),
+        (["--out", "runs/gen-1"], "generation was 1, now 0"),
+    ):
+        said, hint = refused(*command, *changed)
+        assert "holds a finished run: " in said and difference in said and "--replace" in hint, said
+    here.relabel({hexes(here.table.ids[here.table.label < 0])[0]: 3})
+    assert "labelled images was" in refused(*command)[0]
+    here.undo()
+    here.undo(here.models[0].event)
+    change(here, *command)  # the store knows of no model 0
+    nothing_new(here, *command)
+    with Path("runs/gen-0/best.pt").open("ab") as file:
+        file.write(b"x")
+    assert "best.pt is not the file that it ended in" in refused(*command)[0]
+
+
+def test_train_returns_the_model_that_is_there(here: Store) -> None:
+    from training import TrainConfig, train
+
+    config = TrainConfig(model="wrn_10_1", image_size=8, steps=2, batch_size=8, val_fraction=0)
+    people = here.view().split("train").labelled()
+    before = here.version
+    for _ in range(2):
+        first = train(people, config=config, out="runs/a")
+        again = train(people, config=config, out="runs/a")
+        assert again.already and again.sha256 == first.sha256 and again.seconds == first.seconds
+        assert (again.metrics, again.warnings, again.steps) == (first.metrics, first.warnings, first.steps)
+    assert here.refresh().version == before + 1
+    train(people, config=config, out="runs/b", publish=False)
+    assert here.refresh().version == before + 1
+    assert train(people, config=config, out="runs/b").already
+    assert here.refresh().version == before + 2  # which the store had not known
+    assert not train(people, config=config, out="runs/b", replace=True).already

@@ -213,8 +213,9 @@ def test_a_finished_run_is_not_overwritten(bare: Store, tmp_path: Path) -> None:
     config = TINY.replace(steps=1)
     train(_people(bare), config=config, out=tmp_path, publish=False)
     before = (tmp_path / "best.pt").read_bytes()
-    with pytest.raises(BadInput, match="holds a finished run"):
-        train(_people(bare), config=config, out=tmp_path, publish=False)
+    with pytest.raises(BadInput, match="holds a finished run: seed was 0, now 9"):
+        train(_people(bare), config=config.replace(seed=9), out=tmp_path, publish=False)
+    assert train(_people(bare), config=config, out=tmp_path, publish=False).already
     assert (tmp_path / "best.pt").read_bytes() == before
     train(_people(bare), config=config.replace(seed=9), out=tmp_path, publish=False, replace=True)
     assert (tmp_path / "best.pt").read_bytes() != before

@@ -242,8 +242,7 @@ def test_a_run_killed_at_its_end_is_only_finished(
     assert kinds.count("trained") == 1 and store.models[0].sha256 == done.sha256
     assert TrainConfig.load(tmp_path / "run" / "config.json") == config
     assert f'"sha256": "{done.sha256}"' in (tmp_path / "run" / "config.json").read_text()
-    with pytest.raises(BadInput, match="holds a finished run"):
-        train(_people(store), **again)
+    assert train(_people(store), **again).already
 
 
 def test_training_over_a_finished_run_goes_on_too(store: Store, tmp_path: Path) -> None:

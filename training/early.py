@@ -1,0 +1,131 @@
+"""What can be told before a model is loaded, and is told first: a mistake is not to wait for torch. Needs no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from nsdata import Store
+from nsdata.arguments import number, path, whole_number
+from nsdata.errors import BadInput, GenerationError, ModelError
+from nsdata.labels.codec import Codec
+from nsdata.labels.eligibility import as_asked, check_order
+from nsdata.log.state import Generation
+from nsdata.storage.address import absolute, checkpoint
+from training import arguments
+from training.config_values import is_device
+from training.run_folder import file_sha256
+
+
+def check_label(
+    store: Store,
+    gen: int,
+    teacher: Any | None = None,
+    *,
+    temperature: float = 1.0,
+    batch_size: int = 256,
+    device: str = "auto",
+    top: int | None = None,
+    max_kl: float = 0.05,
+    replace: bool = False,
+    extend: bool = False,
+    first: bool = True,
+    dry_run: bool = False,
+) -> Generation | None:
+    """Raise what ``label`` raises of these arguments, as far as no model is needed to know it.
+
+    Returns the sealed generation where it is the very one that is asked for, so that there is nothing to do: the same
+    teacher weights, temperature, codec and batch size, the device's kind too unless it is "auto", and no image came in
+    since. first: False for the workers that join another's run, which leave it to the first to refuse.
+    """
+    temperature, max_kl = arguments.temperature(temperature), number("max_kl", max_kl)
+    if whole_number("batch_size", batch_size) < 1:
+        raise BadInput(f"The batch size is {batch_size}; at least 1 was expected.", "--batch-size 256")
+    if not max_kl >= 0:
+        raise BadInput(f"The largest KL divergence is {max_kl:g}; 0 or more was expected.", "--max-kl 0.05")
+    check_device(device)
+    gen, codec = whole_number("gen", gen), Codec.of(top, len(store.classes))
+    if gen in store.generations and not replace and not extend:
+        asked: dict[str, Any] = {"temperature": temperature, "codec": codec.name, "batch_size": batch_size}
+        if device != "auto":
+            asked["device"] = device.partition(":")[0]
+        try:
+            return as_asked(store, gen, {"teacher_sha256": _sha256(store, gen, teacher), **asked})
+        except GenerationError:
+            if first:
+                raise
+    if first:
+        check_order(store, gen, replace, extend)
+        if not dry_run:
+            store.writable()
+    if not hasattr(teacher, "sha256"):
+        teacher_file(store, gen, teacher)
+    return None
+
+
+def nothing_to_label(store: Store, sealed: Generation) -> dict[str, Any]:
+    """What ``teacher.estimate`` says of a generation that is sealed just as it is asked for."""
+    teacher = absolute(store.url, str(sealed.provenance.get("teacher", "")))
+    return {"teacher": str(teacher), "images": 0, "bytes": 0, "seconds": 0.0}
+
+
+def teacher_file(store: Store, gen: int, teacher: Any | None = None) -> Path:
+    """The checkpoint of generation ``gen``'s teacher: the one given, or that of the store's model gen - 1, which must
+    be the file that was recorded. Raises ModelError."""
+    if teacher is not None:
+        place = getattr(teacher, "path", teacher)
+        return model_file(path("teacher", place, "a model that train returned, or the path of its folder"))
+    recorded = store.models.get(gen - 1)
+    if recorded is None:
+        raise ModelError(
+            f"Generation {gen} is written by model {gen - 1}, and this store has no such model yet.",
+            f"nsdata train --gen {gen - 1}, or nsdata label --gen {gen} --teacher PATH",
+        )
+    file = checkpoint(store.url, recorded.path, recorded.sha256)
+    if not file.exists():
+        raise ModelError(
+            f"Model {gen - 1} was trained into {file}, and nothing is there now.",
+            f"nsdata label --gen {gen} --teacher PATH",
+        )
+    if (found := _hashed(file)) != recorded.sha256:
+        raise ModelError(
+            f"{file} is not the file that was recorded for model {gen - 1}: sha256 {found[:8]}…, "
+            f"{recorded.sha256[:8]}… was expected.",
+            f"nsdata label --gen {gen} --teacher {file}   (if this is the teacher you want)",
+        )
+    return file
+
+
+def model_file(place: str | Path) -> Path:
+    """The file of a checkpoint: itself, or best.pt in a run folder. Raises ModelError where there is none."""
+    file = Path(place)
+    file = file / "best.pt" if file.is_dir() else file
+    if not file.exists():
+        raise ModelError(f"There is no model at {file}.", "nsdata train --gen 0, or give the path of a best.pt")
+    return file
+
+
+def check_device(name: object, hint: str = "--device auto") -> None:
+    """Raise BadInput for a text that can be no device's name, whatever this machine has."""
+    if isinstance(name, str) and not is_device(name):
+        raise BadInput(f"There is no device {name!r}; auto, cpu, cuda, cuda:1 or mps was expected.", hint)
+
+
+def _sha256(store: Store, gen: int, teacher: Any | None) -> str:
+    """Of the weights that are asked to write a generation, wherever the file is by now."""
+    if teacher is not None:
+        return str(getattr(teacher, "sha256", None) or _hashed(model_file(getattr(teacher, "path", teacher))))
+    recorded = store.models.get(gen - 1)
+    if recorded is None:
+        raise GenerationError(
+            f"Generation {gen} is sealed already, by a teacher of its own: this store has no model {gen - 1}.",
+            f"nsdata show --gen {gen}",
+        )
+    return recorded.sha256
+
+
+def _hashed(file: Path) -> str:
+    try:
+        return file_sha256(file)
+    except OSError as error:
+        raise ModelError(f"The model {file} cannot be read: {error.strerror}.", f"ls -l {file}") from error

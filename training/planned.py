@@ -1,0 +1,102 @@
+"""A training run before torch is loaded: its images, its steps, what is wrong with it, whether it was done already."""
+
+from __future__ import annotations
+
+import csv
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nsdata import View
+from nsdata.arguments import whole_number
+from nsdata.storage import writable
+from nsdata.storage.address import relative
+from training import run_folder, run_identity
+from training.config import TrainConfig
+from training.split import Split, prepare
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a folder tells of the finished run in it. published: the store knows its model."""
+
+    path: Path
+    facts: dict[str, Any] = field(repr=False)  # of config.json
+    published: bool
+
+    @property
+    def val_accuracy(self) -> float | None:
+        """0 to 1; None if not measured."""
+        found: float | None = self.facts.get("val_accuracy")
+        return found
+
+    def metrics(self) -> list[run_folder.Row]:
+        """The rows of metrics.csv."""
+        with (self.path.parent / "metrics.csv").open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        return [{name: float(row[name]) if row[name] else None for name in run_folder.FIELDS} for row in rows]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """gen, steps: of the run. per_epoch: steps in a pass over the labelled images. finished: the same run."""
+
+    gen: int
+    split: Split
+    steps: int
+    per_epoch: float
+    finished: Finished | None
+
+
+def plan(
+    people: View,
+    pseudo: View | None,
+    *,
+    config: TrainConfig,
+    out: str | Path,
+    gen: int | None = None,
+    publish: bool = True,
+    replace: bool = False,
+    restart: bool = False,
+) -> Plan:
+    """What ``train`` is going to do. Raises what it raises, as far as no model is needed to know it."""
+    gen, folder = (0 if pseudo is None else pseudo.gen) if gen is None else whole_number("gen", gen), Path(out)
+    run_folder.check_place(folder)
+    split = prepare(people, pseudo, config.val_fraction, gen=gen, ratio=config.ratio)
+    assert gen is not None  # prepare() refused a pseudo view without one
+    per_epoch = len(split.labelled) / config.batch_size  # an epoch is a pass over the labelled images
+    steps = config.steps or max(1, math.ceil(config.epochs * per_epoch))
+    finished = None
+    if restart:
+        run_folder.refuse_finished(folder, replace)
+    elif not replace and not (folder / run_folder.RESUME).exists():
+        kind = None if config.device == "auto" else config.device.partition(":")[0]
+        same = run_identity.identity(config, steps, gen, people.store.classes, None, split, kind)
+        finished = _finished(folder, same, people, gen)
+    if publish and (finished is None or not finished.published):
+        people.store.head().writable()  # now, not after hours of training
+    if finished is None:
+        writable.check(folder, "the run folder")
+    return Plan(gen, split, steps, per_epoch, finished)
+
+
+def _finished(folder: Path, same: dict[str, Any], people: View, gen: int) -> Finished | None:
+    """The finished run in a folder, if it is this very one; None where there is none. Raises BadInput for another."""
+    best = folder / "best.pt"
+    if not best.exists():
+        return None
+    facts = run_folder.read_config(folder)
+    was = facts.get("identity")
+    other = "it does not say of what" if not isinstance(was, dict) else None
+    if isinstance(was, dict):
+        # what only torch can tell, and what is left to it, is no reason to train again
+        other = run_identity.difference({name: was.get(name) for name in same}, same)
+        if other is None and facts.get("sha256") != run_folder.file_sha256(best):
+            other = "best.pt is not the file that it ended in"
+    if other is not None:
+        raise run_folder.holds_another(folder, other)
+    store = people.store.head()
+    path = relative(store.url, best.resolve())
+    known = (model for model in store.state.counted(store.state.trained) if model.gen == gen)
+    return Finished(best, facts, any((model.sha256, model.path) == (facts["sha256"], path) for model in known))

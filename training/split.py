@@ -1,0 +1,104 @@
+"""What trains and what judges: the guards that keep test and held-out images out of training. Needs no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsdata import View
+from nsdata.errors import BadInput, EmptyView
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """What trains and what judges. ``val`` is None if nothing was held out."""
+
+    labelled: View
+    unlabelled: View | None
+    val: View | None
+    warnings: list[str] = field(default_factory=list)
+
+
+def held_out(people: View, fraction: float) -> tuple[View, View | None]:
+    """(training view, validation view or None) of people's labels.
+
+    A store with labelled val images validates on all of them. Else an image is held out if the first 8 bytes of
+    its id, as a big-endian number, are below fraction * 2**64: a matter of the image alone, so it is the same
+    images in every generation, whatever is imported later.
+    """
+    val = people.store.view().split("val").labelled()
+    if len(val):
+        return people, val
+    if not fraction:
+        return people, None
+    held = _first_eight(people) < np.uint64(int(fraction * 2**64))
+    if not held.any() or held.all():
+        return people, None
+    first = np.zeros(len(people), bool)
+    first[np.unique(people.rows, return_index=True)[1]] = True  # an image counts once, however often repeated
+    percent = f"{100 * fraction:g} %"
+    return people.only(~held, f"not held out ({percent})"), people.only(held & first, f"held out ({percent})")
+
+
+def prepare(people: View, pseudo: View | None, fraction: float, *, gen: int | None = None, ratio: int = 1) -> Split:
+    """Checks the views and holds validation images out of both.
+
+    Raises EmptyView for a view without rows; BadInput for test or val images in either view, images without a
+    label in ``people``, a ``pseudo`` without a generation, of another than ``gen``, or of other classes, ratio 0.
+    """
+    _refuse_evaluation_images(people, "labelled")
+    bare = int((people.labels < 0).sum())
+    if bare:
+        text = f"The labelled view holds {bare:,} images without a person's label, of {len(people):,}."
+        raise BadInput(text, "store.view().split('train').labelled()")
+    warnings: list[str] = []
+    if pseudo is not None:
+        if pseudo.gen is None:
+            text = "The view of unlabelled images has no generation, so it has no soft labels to learn from."
+            raise BadInput(text, "store.view(gen=1)…")
+        if gen is not None and pseudo.gen != gen:
+            raise BadInput(
+                f"The view brings the soft labels of generation {pseudo.gen}; model {gen} learns generation {gen}'s.",
+                f"store.view(gen={gen})…, or nsdata view student-{gen} --gen {gen} …",
+            )
+        if not ratio:
+            raise BadInput("The ratio is 0, so the soft labels would not be used.", "--set ratio=3, or no view")
+        if pseudo.store.classes != people.store.classes:
+            raise BadInput("The two views come from stores with different classes.")
+        _refuse_evaluation_images(pseudo, "pseudo-labelled")
+    labelled, val = held_out(people, fraction)
+    if val is not None and pseudo is not None:
+        leaked = np.isin(_first_eight(pseudo), _first_eight(val))
+        if leaked.any():
+            warnings.append(f"{int(leaked.sum()):,} held-out images were left out of the pseudo-labelled view.")
+            pseudo = pseudo.only(~leaked, "not held out")
+            _need_rows(pseudo, "pseudo-labelled")
+    seen = np.bincount(labelled.labels, minlength=len(people.store.classes))
+    missing = [name for name, n in zip(people.store.classes, seen, strict=True) if not n]
+    if missing:
+        names = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
+        warnings.append(f"{len(missing)} of {len(seen)} classes have no labelled training image: {names}.")
+    return Split(labelled, pseudo, val, warnings)
+
+
+def _first_eight(view: View) -> NDArray[np.uint64]:
+    """(n,) the first 8 bytes of each id as a big-endian number."""
+    return np.ascontiguousarray(view.ids[:, :8]).view(">u8").ravel().astype(np.uint64)
+
+
+def _need_rows(view: View, what: str) -> None:
+    if not len(view):
+        raise EmptyView(
+            f"The {what} view keeps no rows, so there is nothing to train on.", "nsdata import FOLDER_OF_CLASS_FOLDERS"
+        )
+
+
+def _refuse_evaluation_images(view: View, what: str) -> None:
+    _need_rows(view, what)
+    for code, name in ((2, "test"), (1, "val")):
+        count = int((view.splits == code).sum())
+        if count:
+            text = f"The {what} view holds {count:,} {name} images, of {len(view):,}; they must not train a model."
+            raise BadInput(text, "view.split('train')")
