@@ -57,7 +57,7 @@ def prepare(people: View, pseudo: View | None, fraction: float, *, gen: int | No
     if pseudo is not None:
         if pseudo.gen is None:
             text = "The view of unlabelled images has no generation, so it has no soft labels to learn from."
-            raise BadInput(text, "store.view(gen=1)…")
+            raise BadInput(text, f"nsdata view NAME --gen {gen or 1} …, or store.view(gen={gen or 1})…")
         if gen is not None and pseudo.gen != gen:
             raise BadInput(
                 f"The view brings the soft labels of generation {pseudo.gen}; model {gen} learns generation {gen}'s.",

@@ -26,16 +26,24 @@ def files_of(source: str | Path) -> list[Path]:
         return [path]
     if found := sorted(glob.glob(str(path), recursive=True)):
         return [Path(name) for name in found]
-    place = path.parent if path.parent.is_dir() else Path()
-    names = sorted(p.name for p in place.iterdir() if not p.name.startswith("."))
-    near = get_close_matches(path.name, names, n=1, cutoff=0.5)
-    if not path.parent.is_dir():
-        raise BadInput(
-            f"There is no file or folder {path}: the folder {path.parent} does not exist.", f"ls {Path(path.anchor)}"
-        )
+    place = path.parent
+    while not place.is_dir() and place != place.parent:
+        place = place.parent
+    names = _names(place)
+    if place != path.parent:
+        missing = place / path.relative_to(place).parts[0]
+        raise BadInput(f"There is no file or folder {path}: {missing} does not exist.", f"ls {place}")
+    near = get_close_matches(path.name.lower(), [name.lower() for name in names], n=1, cutoff=0.75)
     if near:
-        raise BadInput(
-            f"There is no file or folder {path}; the closest is {place / near[0]}.", f"nsdata import {place / near[0]}"
-        )
+        closest = place / next(name for name in names if name.lower() == near[0])
+        raise BadInput(f"There is no file or folder {path}; the closest is {closest}.", f"nsdata import {closest}")
     have = ", ".join(names[:8]) + (", …" if len(names) > 8 else "") if names else "nothing"
     raise BadInput(f"There is no file or folder {path}; {place.absolute()} holds {have}.", f"ls {place}")
+
+
+def _names(folder: Path) -> list[str]:
+    """What a folder holds; nothing where that may not be known."""
+    try:
+        return sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError:
+        return []

@@ -8,9 +8,6 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
-from nsdata.arguments import shown, whole_number, wrong
-from nsdata.errors import BadInput, NotFound
-
 Named = TypeVar("Named", "Segment", "Model", "SavedView", "Tag", "Generation", "People")
 
 
@@ -265,25 +262,3 @@ class State:
 def bounded(state: State, up_to: int | None) -> State:
     """The state without generations after ``up_to``; None = all of them."""
     return state if up_to is None else replace(state, up_to=up_to)
-
-
-def resolve(state: State, version: int | str) -> int:
-    """The event number that a version number or a tag names. Raises NotFound; BadInput for what is neither."""
-    named = isinstance(version, str) and not (version.isascii() and version.isdigit() and len(version) < 20)
-    number = state.tags.get(str(version)) if named else _number(version)
-    if number is None:
-        known = ", ".join(state.tags) or "no tags yet"
-        raise NotFound(
-            f"There is no version {shown(version)}; this store has {known} and 1 to {state.version}.", "nsdata log"
-        )
-    if not 1 <= number <= state.version:
-        raise NotFound(f"There is no version {number}; this store has 1 to {state.version}.", "nsdata log")
-    return number
-
-
-def _number(version: int | str) -> int:
-    """Also of a text of digits."""
-    try:
-        return int(version) if isinstance(version, str) else whole_number("The version", version)
-    except BadInput:
-        raise wrong("The version", version, "a version's number or a tag", "nsdata log") from None

@@ -21,7 +21,8 @@ from nsdata.arguments import class_index, image_id, listing, pairs, path, text, 
 from nsdata.arithmetic.ids import digest, from_hex, hexes
 from nsdata.errors import BadInput, Conflict
 from nsdata.log.entries import read
-from nsdata.log.state import Model, State, resolve
+from nsdata.log.resolve import resolve
+from nsdata.log.state import Model, State
 from nsdata.schema import NO_LABEL, PEOPLE
 from nsdata.storage import inventory, writing
 from nsdata.storage.address import relative
@@ -65,8 +66,9 @@ def tag(store: Handle, name: str, version: int | str | None = None) -> int:
     name = text("A tag", name)
     if not NAME.fullmatch(name) or name.isdigit():
         raise BadInput(f"{name!r} cannot be a tag: letters, digits, '.', '_' and '-' are allowed, not digits alone.")
-    if re.fullmatch(r"gen-\d+", name):
-        raise BadInput(f"The tag {name!r} is nsdata's own: it names a sealed generation.", "nsdata label --gen …")
+    if gen := re.fullmatch(r"gen-(\d+)", name):
+        hint = f"nsdata label --gen {gen[1]}"
+        raise BadInput(f"The tag {name!r} is nsdata's own: it names a sealed generation.", hint)
     asked = store.version if version is None else version
 
     def make(state: State) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from nsdata.errors import BadInput, Conflict
 from nsdata.log.events import Event, now
 from nsdata.log.records import Imported, Removed, Undone, effect, kind
 from nsdata.log.replay import Fold
-from nsdata.log.state import People, State, resolve
+from nsdata.log.resolve import resolve
+from nsdata.log.state import People, State
 from nsdata.schema import SEGMENT
 from nsdata.versions.table import Table
 

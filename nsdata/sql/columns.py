@@ -83,9 +83,8 @@ def _seconds(timeout: float | None) -> float | None:
     if timeout is None:
         return None
     if isinstance(timeout, bool) or not isinstance(timeout, numbers.Real) or not timeout >= 0:
-        raise BadInput(
-            f"timeout is {shown(timeout)}; seconds are expected, 0 or None for no limit.", "store.query(sql, 60)"
-        )
+        text = f"timeout is {shown(timeout)}; seconds are expected, 0 or None for no limit."
+        raise BadInput(text, "--timeout 60, or store.query(sql, 60)")
     return float(min(timeout, 1e9)) if 0 < timeout < math.inf else None
 
 

@@ -58,7 +58,7 @@ def verify(
     if (copy is not None or drop) and not repair:
         raise BadInput("Nothing is repaired unless it is asked for.", "nsdata verify --repair …")
     if seed is not None and not sample:
-        raise BadInput("A seed draws the sample, and everything is read.", "nsdata verify --sample --seed …")
+        raise BadInput("A seed draws the sample, and everything is read.", "nsdata verify --sample --seed 1")
     backup = None if copy is None else Objects(canonical(copy))
     if backup is not None and backup.get(path(1)) is None and backup.get("log/HEAD") is None:
         raise StoreNotFound(f"There is no store at {backup.url} to take anything from.", f"ls {backup.url}")

@@ -13,7 +13,8 @@ from nsdata.arguments import checked_classes
 from nsdata.errors import ReadOnly, StoreExists, StoreNotFound
 from nsdata.log.events import Event
 from nsdata.log.history import History
-from nsdata.log.state import Generation, Model, SavedView, State, bounded, resolve
+from nsdata.log.resolve import resolve
+from nsdata.log.state import Generation, Model, SavedView, State, bounded
 from nsdata.schema import FORMAT
 from nsdata.storage.address import canonical
 from nsdata.storage.objects import Objects

@@ -127,7 +127,7 @@ class Agreeing(Step):
     gens: Sequence[int]
 
     def __post_init__(self) -> None:
-        hint = "view.agreeing([1, 2])"
+        hint = "--agree 1,2, or view.agreeing([1, 2])"
         given = listing("gens", self.gens, "generations", hint, ordered=False)
         if len(given) < 2:
             raise BadInput(f"agreeing compares at least 2 generations; {len(given)} given.", hint)

@@ -1,0 +1,93 @@
+"""What a hint tells a person to type is a command that there is, with options that it has."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import itertools
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from cli.app import app
+from nsdata import errors
+
+ROOT = Path(__file__).resolve().parents[1]
+ERRORS = {name for name, thing in vars(errors).items() if isinstance(thing, type)}
+COMMANDS: dict[str, Any] = get_command(app).commands  # type: ignore[attr-defined]
+OPTIONS = {option for command in COMMANDS.values() for p in command.params for option in p.opts}
+ASIDE = re.compile(r"   ?\(.*?\)|, or |, which | or |; | to begin | replaces | writes | if |\. ?$|, none ")
+
+
+def _hints() -> Iterator[tuple[str, str]]:
+    """(where, hint) of every error that is raised with one, values written as X, or as 1 where a number belongs."""
+    for package in ("nsdata", "training", "cli"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+            for node in ast.walk(ast.parse(path.read_text())):
+                name = getattr(getattr(node, "func", None), "id", "")
+                if isinstance(node, ast.Call) and name in ERRORS and len(node.args) > 1:
+                    for text in _texts(node.args[1], module):
+                        yield f"{path.relative_to(ROOT)}:{node.lineno}", text
+
+
+def _texts(node: ast.expr, module: str) -> list[str]:
+    if isinstance(node, ast.Constant):
+        return [str(node.value)]
+    if isinstance(node, ast.IfExp):
+        return [*_texts(node.body, module), *_texts(node.orelse, module)]
+    if isinstance(node, ast.Name):
+        value = getattr(importlib.import_module(module), node.id, None)
+        return [value] if isinstance(value, str) else []
+    if isinstance(node, ast.JoinedStr):
+        parts = [[v.value] if isinstance(v, ast.Constant) else _values(v, module) for v in node.values]
+        return ["".join(map(str, chosen)) for chosen in itertools.product(*parts)]
+    return []
+
+
+def _values(node: Any, module: str) -> list[str]:
+    if isinstance(node.value, ast.IfExp):
+        return _texts(node.value, module)
+    number = re.search(r"gen|number|event|have|first|nearest|by\b|classes|seconds|\blr\b", ast.unparse(node.value))
+    return ["1" if number else "X"]
+
+
+HINTS = sorted(set(_hints()))
+
+
+def test_hints_are_found() -> None:
+    assert len(HINTS) > 150
+    assert {"nsdata log", "nsdata verify", "nsdata label --gen 1 --extend"} <= {hint for _, hint in HINTS}
+
+
+def _parsed(words: list[str]) -> None:
+    """Raises a usage error of click's unless these are the words of a command."""
+    if words[:1] == ["--store"]:
+        words = words[2:]
+    open_end = "…" in words
+    words = [word for word in words if word != "…"]
+    if not words and open_end:
+        return
+    command = COMMANDS[words[0]]
+    if open_end:  # what was typed besides is left out
+        context = command.context_class(command)
+        command.make_parser(context).parse_args(list(words[1:]))
+    else:
+        command.make_context(words[0], list(words[1:]))
+
+
+@pytest.mark.parametrize(("where", "hint"), HINTS)
+def test_a_hint_is_a_command_that_there_is(where: str, hint: str) -> None:
+    for clause in map(str.strip, ASIDE.split(hint)):
+        words = shlex.split(clause) if clause.startswith("nsdata") else clause.split()
+        if words[:1] == ["nsdata"]:
+            _parsed(words[1:])
+        elif words[:1] == ["torchrun"] and "nsdata" in words:
+            assert "--no-python" in words
+        elif words and words[0].startswith("--") and words[0] != "--set":
+            assert words[0] in OPTIONS, f"{where}: no command has {words[0]}"
