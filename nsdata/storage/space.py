@@ -13,10 +13,10 @@ import re
 
 from nsdata.errors import StorageFailed
 from nsdata.storage import buckets
+from nsdata.storage.limits import longest_file, no_files_left
 
 SHARE, LEAST = 0.05, 1 << 20  # that a disk needs beside the bytes of files: whole blocks, folders, its own lists
 NOTHING_LEFT = 1 << 20  # bytes: whoever fails to write with less than this free has a full disk, whatever he says
-FEW_FILES = 8  # as many as one step of the storage engine opens at a time
 
 _DENIED = (
     "PermissionDeniedError",
@@ -57,12 +57,12 @@ def need(url: str | os.PathLike[str], size: int, what: str) -> None:
 
     what: what needs them, for the message: "importing photos". Buckets and memory have room for everything.
     """
-    place, found = os.fspath(url), free(url)
+    place, found = _whole(url), free(url)
     wanted = size + int(size * SHARE) + LEAST
     if found is None or found >= wanted:
         return
     raise StorageFailed(
-        f"{_disk(place)} has {found:,} bytes free; {what} needs about {wanted:,}. Nothing was written.",
+        f"{_disk(place)} is too full: {found:,} bytes are free; {what} needs about {wanted:,}. Nothing was written.",
         f"df -h {_existing(place)}",
     )
 
@@ -85,13 +85,15 @@ def refused(
     needed: bytes that the step would take, if known. what: lies at ``url``. writing: a failure that nobody explains
     is looked into: where the disk has no room left, or this process no file, that was the reason.
     """
-    url = os.fspath(url)
+    url = _whole(url)
     if isinstance(error, StorageFailed):
         return error
     if (failure := buckets.explain(url, error)) is not None:
         return failure
     code = number(error, url) or _unsaid(url, writing)
-    if (failure := _space(url, code, needed) or _machine(url, code) or _place(url, code, error, what)) is not None:
+    if (
+        failure := _space(url, code, needed) or _machine(url, code, what) or _place(url, code, error, what)
+    ) is not None:
         return failure
     text = str(error)
     first = text.splitlines()[0] if text else type(error).__name__
@@ -101,7 +103,7 @@ def refused(
 def failing(url: str, error: BaseException) -> bool:
     """True if a read failed for what the machine or the disk is in, and the data need not be damaged."""
     code = number(error, url)
-    return code in _NO_DAMAGE or _gone(url) or (code is None and _no_files_left())
+    return code in _NO_DAMAGE or _gone(url) or (code is None and no_files_left())
 
 
 def number(error: BaseException, url: str = "") -> int | None:
@@ -135,11 +137,11 @@ def _space(url: str, code: int | None, needed: int | None) -> StorageFailed | No
         if found is not None and found.f_files and not found.f_favail:
             return StorageFailed(f"{_disk(url)} is full: it takes no further file.", f"df -i {_existing(url)}")
         left = "" if found is None else f": {found.f_bavail * found.f_frsize:,} bytes are free{wanted}"
-        return StorageFailed(f"{_disk(url)} is full{left}.", f"df -h {_existing(url)}")
+        return StorageFailed(f"{_disk(url)} is full{left}.", f"df -h {mounted_at(url) or _existing(url)}")
     if code == errno.EDQUOT:
         return StorageFailed(f"Your quota is used up on {_disk(url, 'the')}{wanted}.", "quota -s")
     if code == errno.EFBIG:
-        if (limit := _longest()) is not None:
+        if (limit := longest_file()) is not None:
             return StorageFailed(
                 f"A file of {url} would grow larger than this process may write: {limit:,} bytes.", "ulimit -f"
             )
@@ -149,16 +151,15 @@ def _space(url: str, code: int | None, needed: int | None) -> StorageFailed | No
     return None
 
 
-def _machine(url: str, code: int | None) -> StorageFailed | None:
+def _machine(url: str, code: int | None, what: str) -> StorageFailed | None:
     """What the disk or the machine is in, whatever was to be done."""
     if code == errno.EIO:
         return StorageFailed(
             f"{_disk(url)} reported an input/output error: a failing disk, not a full one.", "dmesg | tail"
         )
     if code == errno.EROFS:
-        return StorageFailed(
-            f"{url} is on a read-only disk{_mounted(url)}.", "Looking works; to write, copy the store elsewhere."
-        )
+        hint = "Looking works; to write, copy the store elsewhere." if what == "the store" else "Choose another disk."
+        return StorageFailed(f"{url} is on a read-only disk{_mounted(url)}.", hint)
     if code == errno.ESTALE:
         return StorageFailed(f"{_disk(url)} is a network disk that lost it: mount it again.", f"ls {url}")
     if code == errno.EMFILE:
@@ -179,7 +180,9 @@ def _place(url: str, code: int | None, error: BaseException, what: str) -> Stora
     path = re.sub(r"#\d+$", "", named) if isinstance(named, str) and named else url  # not what it is written under
     if code in (errno.EACCES, errno.EPERM):
         place = url if f"{path}/".startswith(f"{url}/") else path
-        return StorageFailed(f"No permission to write or read in {place}.", f"ls -ld {place}")
+        looks = os.path.isdir(place) and os.access(place, os.R_OK | os.X_OK)
+        refusal = f"write in {place}; looking works" if looks else f"write or read in {place}"
+        return StorageFailed(f"No permission to {refusal}.", f"ls -ld {_existing(place)}")
     if code == errno.ENOENT:
         if (missing := _missing(_store(url))) is not None:
             return StorageFailed(
@@ -214,27 +217,9 @@ def _unsaid(url: str, writing: bool) -> int | None:
         return errno.ENOENT
     if writing and is_full(url, NOTHING_LEFT):
         return errno.ENOSPC
-    if _no_files_left():
+    if no_files_left():
         return errno.EMFILE
-    return errno.EFBIG if writing and _longest() is not None else None
-
-
-def _longest() -> int | None:
-    """Bytes that this process may let a file have; None: any."""
-    import resource
-
-    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
-    return None if limit == resource.RLIM_INFINITY else limit
-
-
-def _no_files_left() -> bool:
-    import resource
-
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    try:
-        return limit != resource.RLIM_INFINITY and len(os.listdir("/dev/fd")) + FEW_FILES > limit
-    except OSError as error:
-        return error.errno == errno.EMFILE
+    return errno.EFBIG if writing and longest_file() is not None else None
 
 
 def _gone(url: str) -> bool:
@@ -247,6 +232,12 @@ def _store(url: str) -> str:
     """The store that a dataset lies in; of any other address, itself."""
     found = _DATASET.fullmatch(url) if _is_local(url) else None
     return found[1] if found else url
+
+
+def _whole(url: str | os.PathLike[str]) -> str:
+    """The address, of a path from the root on: so that every command names it alike, wherever it is typed."""
+    text = os.fspath(url)
+    return os.path.abspath(text) if _is_local(text) and text else text
 
 
 def _is_local(url: str) -> bool:

@@ -123,7 +123,7 @@ def test_what_cannot_be_finished_for_want_of_room_is_finished_later(
 
     with monkeypatch.context() as patch:
         patch.setattr(space, "free", free)
-        with pytest.raises(StorageFailed, match="4,096 bytes free"):
+        with pytest.raises(StorageFailed, match="4,096 bytes are free"):
             _bring(store)
     assert len(store.head()) == 0
     assert _bring(store).continued == 80
@@ -263,7 +263,7 @@ def test_a_run_whose_damaged_record_stays_is_refused_once(half: Store, monkeypat
     notes: list[str] = []
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "rmtree", refuse)
-        with pytest.raises(StorageFailed, match="No permission to write or read in"):
+        with pytest.raises(StorageFailed, match="No permission to write in"):
             _finish(half, notes)
     assert len(notes) == 1
     assert _finish(half) == 0

@@ -8,16 +8,15 @@ import itertools
 import re
 import shlex
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import ROOT
 from typer.main import get_command
 
 from cli.app import app
 from nsdata import errors
 
-ROOT = Path(__file__).resolve().parents[1]
 ERRORS = {name for name, thing in vars(errors).items() if isinstance(thing, type)}
 COMMANDS: dict[str, Any] = get_command(app).commands  # type: ignore[attr-defined]
 OPTIONS = {option for command in COMMANDS.values() for p in command.params for option in p.opts}

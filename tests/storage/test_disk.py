@@ -114,7 +114,7 @@ def test_what_is_free_is_known_of_disks_alone(tmp_path: Path, monkeypatch: pytes
     need("mem://lake", 1 << 80, "importing photos")
     need(tmp_path, 0, "importing photos")
     with pytest.raises(
-        StorageFailed, match=r"^The disk that holds .*lake \(mounted at /.*\) has [\d,]+ bytes free; "
+        StorageFailed, match=r"^The disk that holds .*lake \(mounted at /.*\) is too full: [\d,]+ bytes are free; "
     ) as no:
         need(str(tmp_path / "lake"), 1 << 60, "importing photos")
     assert re.search(r"importing photos needs about 1,210,567,579,[\d,]+\. Nothing was", str(no.value))
@@ -128,7 +128,9 @@ def test_a_small_disk_is_found_too_small(mount: Mount) -> None:
     small = mount("tmpfs", "size=4m")
     assert free(small) == 4 << 20 and space.mounted_at(str(small / "a" / "b")) == str(small)
     need(small, 2 << 20, "this")
-    with pytest.raises(StorageFailed, match=rf"\(mounted at {small}\) has 4,194,304 bytes free; this needs about"):
+    with pytest.raises(
+        StorageFailed, match=rf"\(mounted at {small}\) is too full: 4,194,304 bytes are free; this needs"
+    ):
         need(small, 3 << 20, "this")  # there is room for it, and none to spare
 
 

@@ -107,7 +107,7 @@ def test_where_there_is_no_room_nothing_is_handed_to_the_engine(
         before = {path: path.read_bytes() for path in _files(url)}
         with monkeypatch.context() as patch:
             patch.setattr(space, "free", lambda path: 10_000)
-            with pytest.raises(StorageFailed, match=r"has 10,000 bytes free; .* needs about"):
+            with pytest.raises(StorageFailed, match=r"too full: 10,000 bytes are free; .* needs about"):
                 writer.append(_segment(9))
         assert {path: path.read_bytes() for path in _files(url)} == before
         writer.append(_segment(3, 3))  # with room again, the same writer goes on
