@@ -17,18 +17,22 @@ if TYPE_CHECKING:
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …", autocompletion=complete.devices)]
 
 
+Written = Annotated[
+    int,
+    typer.Option(
+        help="The generation to write; its teacher is model GEN - 1.", autocompletion=complete.generations_to_label
+    ),
+]
+Teacher = Annotated[
+    str | None,
+    typer.Option(metavar="PATH", help="Another teacher: a run folder or best.pt.", autocompletion=complete.models),
+]
+
+
 def label(
     ctx: typer.Context,
-    gen: Annotated[
-        int,
-        typer.Option(
-            help="The generation to write; its teacher is model GEN - 1.", autocompletion=complete.generations_to_label
-        ),
-    ],
-    teacher: Annotated[
-        str | None,
-        typer.Option(metavar="PATH", help="Another teacher: a run folder or best.pt.", autocompletion=complete.models),
-    ] = None,
+    gen: Written,
+    teacher: Teacher = None,
     temperature: Annotated[float, typer.Option(help="Of the softmax: below 1 sharpens, above 1 softens.")] = 1.0,
     batch_size: Annotated[int, typer.Option(help="Images per forward pass.")] = 256,
     device: Device = "auto",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import logging
 import os
+import shutil
+import subprocess
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ import pytest
 
 from nsdata import Store
 from nsdata.labels import labelling
+from nsdata.storage.space import free
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as cores: one thread each, set before torch is loaded
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -22,6 +25,7 @@ SHARED = ROOT.parent / "shared" / "data"
 CLASSES = [str(digit) for digit in range(10)]
 BUCKET = "lakes"  # of the server that stands in for S3
 _numbers = itertools.count()
+Mount = Callable[..., Path]  # see the fixture mount
 
 
 def digits(count: int = 200) -> tuple[np.ndarray, np.ndarray]:
@@ -121,3 +125,44 @@ def bucket(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_ENDPOINT_URL", server)
     return f"s3://{BUCKET}/lake-{next(_numbers)}"
+
+
+@pytest.fixture
+def mount(tmp_path: Path) -> Iterator[Mount]:
+    """Mount a file system of its own: ``mount("tmpfs", "size=256k")``, or one in an image: ``mount("vfat")``."""
+    mounted: list[Path] = []
+
+    def mounts(kind: str, options: str = "rw", megabytes: int = 8) -> Path:
+        if os.geteuid() != 0 or not shutil.which("mount"):
+            pytest.skip("only root can mount a disk")
+        source, here = "none", tmp_path / f"mounted-{len(mounted)}"
+        if kind != "tmpfs":
+            make = f"mkfs.{kind.removesuffix('-fuse')}"
+            if not shutil.which(make):
+                pytest.skip(f"{make} is not installed")
+            image = tmp_path / f"image-{len(mounted)}"
+            image.touch()
+            os.truncate(image, megabytes << 20)
+            subprocess.run([make, image], check=True, capture_output=True)
+            source, options = str(image), f"loop,{options}"
+        here.mkdir()
+        done = subprocess.run(["mount", "-t", kind, "-o", options, source, here], capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"{kind} cannot be mounted here: {done.stderr.strip()}")
+        mounted.append(here)
+        return here
+
+    yield mounts
+    for here in mounted:
+        subprocess.run(["umount", "-l", here], check=True)
+
+
+def fill(folder: Path, leave: int = 0) -> None:
+    """Take all room but some bytes."""
+    with (folder / "filling").open("wb", buffering=0) as file:
+        left = (free(folder) or 0) - leave
+        while left > 0:
+            try:
+                left -= file.write(bytes(min(left, 4096)))
+            except OSError:
+                break

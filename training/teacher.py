@@ -78,14 +78,12 @@ def label(
     replace:     write a sealed generation again, as a new version of it.
     extend:      label the images that came in after a generation was sealed, with the same teacher.
     force:       label also with a teacher that is no better than chance on labelled images.
-    on_summary, on_note: are given the figures before anything is sealed, and what is labelled again, and why.
-    on_progress: None: a bar in a terminal or notebook; ``nsdata.progress.silent`` for none.
+    on_summary, on_note: are given the figures before the seal, and what is labelled again. on_progress: None: a bar.
 
     Every image is labelled, val and test included, so that accuracy per generation is a query away; selection for
-    training takes unlabelled train images only. Called again, an interrupted run is resumed where it stopped. Many
-    processes may call it at once: under ``torchrun`` each rank labels its share. All return at the seal. A generation
-    that is sealed already just as it is asked for, and labels every image, is returned as it is: the same teacher
-    weights, temperature, codec, batch size and, unless it is "auto", kind of device.
+    training takes unlabelled train images only. Called again, an interrupted run is resumed; under ``torchrun`` each
+    rank labels its share. What is sealed just as it is asked for (teacher weights, temperature, codec, batch size and,
+    unless it is "auto", kind of device) and labels every image is returned as it is.
 
     Raises GenerationError (out of order, sealed already otherwise), ModelError (missing, altered, other classes, no
     better than chance), Conflict (another teacher's run was sealed meanwhile), BadLabels (``max_kl``), BadInput.

@@ -13,35 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import TINY, ok, refused, run
 from conftest import ROOT
-from typer.testing import CliRunner, Result
 
-from cli.app import PANELS, app
+from cli.app import PANELS
 from nsdata import Store
-
-TINY = ["--model", "wrn_10_1", *(f"--set={s}" for s in ("image_size=8", "steps=2", "batch_size=8", "val_fraction=0"))]
-
-
-def run(*arguments: str | Path) -> Result:
-    """One command in this process; stdout and stderr are kept apart."""
-    return CliRunner().invoke(app, [str(a) for a in arguments], prog_name="nsdata")
-
-
-def ok(*arguments: str | Path) -> str:
-    """One command that must end well; its stdout."""
-    done = run(*arguments)
-    assert done.exit_code == 0, (arguments, done.output, done.exception)
-    return done.stdout
-
-
-def refused(*arguments: str | Path) -> tuple[str, str]:
-    """One command that must be refused as a person's mistake: its message and its hint."""
-    done = run(*arguments)
-    assert done.exit_code == 1, (arguments, done.output, done.exception)
-    assert done.stdout == ""
-    found = re.search(r"^error: (.+)\n(?: hint: (.+)\n)?\Z", done.stderr, re.MULTILINE)
-    assert found, done.stderr
-    return found[1], found[2] or ""
 
 
 @pytest.fixture(scope="module")
@@ -306,7 +282,7 @@ def test_settings_come_from_flags_then_environment_then_the_file(
             "--gen 3",
         ),
         (["diff", "gen-1", "99"], "no version 99; this store has", "nsdata log"),
-        (["diff", "gen-1", "gen1"], "the tags gen-1, gen-2; the closest tag is 'gen-1'", "nsdata log"),
+        (["diff", "gen-1", "gen1"], "gen-1, gen-2; the closest tag is 'gen-1'", "nsdata log"),
         (["import", "/nope"], "no file or folder /nope; / holds", "ls /"),
         (["import", "/nope/cats/1.png"], "no file or folder /nope/cats/1.png: /nope does not exist", "ls /"),
         (["import", "lake/imagse"], "the closest is lake/images", "nsdata import lake/images"),

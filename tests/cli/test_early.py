@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_cli import TINY, ok
+from commands import TINY, ok
 
 from nsdata import Store
 

@@ -13,13 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_cli import TINY, ok, run
-from test_disk import Mount, fill, mount
+from commands import TINY, ok, run
+from conftest import ROOT, Mount, fill
 
 from nsdata import Store
 from nsdata.arithmetic.ids import hexes
 
-_ = mount  # a fixture
 STORE = {  # what is refused in the store
     "import": ["import", "other.png"],
     "tag": ["tag", "now"],
@@ -141,7 +140,7 @@ def test_a_folder_that_is_not_to_be_written(made: Path, tmp_path: Path) -> None:
     try:
         done = subprocess.run(
             [*drop, sys.executable, "-c", textwrap.dedent(code), json.dumps(list(every.values()))],
-            capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+            capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
     finally:
         for folder in folders:

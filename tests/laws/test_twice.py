@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_cli import TINY, ok, refused
+from commands import TINY, ok, refused
 
 from nsdata import Store
 from nsdata.arithmetic.ids import hexes

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import CLASSES
+from conftest import CLASSES, Mount, fill
 
 from nsdata import Store
 from nsdata.errors import NsdataError, StorageFailed, StoreDamaged
@@ -27,38 +27,6 @@ from nsdata.schema import PEOPLE
 from nsdata.storage import durable, engine, local, locks, space, writing
 from nsdata.storage.objects import Objects
 from nsdata.storage.space import free, need, refused
-
-Mount = Callable[..., Path]
-
-
-@pytest.fixture
-def mount(tmp_path: Path) -> Iterator[Mount]:
-    """Mount a file system of its own: ``mount("tmpfs", "size=256k")``, or one in an image: ``mount("vfat")``."""
-    mounted: list[Path] = []
-
-    def mounts(kind: str, options: str = "rw", megabytes: int = 8) -> Path:
-        if os.geteuid() != 0 or not shutil.which("mount"):
-            pytest.skip("only root can mount a disk")
-        source, here = "none", tmp_path / f"mounted-{len(mounted)}"
-        if kind != "tmpfs":
-            make = f"mkfs.{kind.removesuffix('-fuse')}"
-            if not shutil.which(make):
-                pytest.skip(f"{make} is not installed")
-            image = tmp_path / f"image-{len(mounted)}"
-            image.touch()
-            os.truncate(image, megabytes << 20)
-            subprocess.run([make, image], check=True, capture_output=True)
-            source, options = str(image), f"loop,{options}"
-        here.mkdir()
-        done = subprocess.run(["mount", "-t", kind, "-o", options, source, here], capture_output=True, text=True)
-        if done.returncode:
-            pytest.skip(f"{kind} cannot be mounted here: {done.stderr.strip()}")
-        mounted.append(here)
-        return here
-
-    yield mounts
-    for here in mounted:
-        subprocess.run(["umount", "-l", here], check=True)
 
 
 @pytest.fixture
@@ -78,17 +46,6 @@ def promptly() -> Iterator[None]:
 def names(folder: Path) -> list[str]:
     """What lies in a folder and its folders, whatever it is."""
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
-
-
-def fill(folder: Path, leave: int = 0) -> None:
-    """Take all room but some bytes."""
-    with (folder / "filling").open("wb", buffering=0) as file:
-        left = (free(folder) or 0) - leave
-        while left > 0:
-            try:
-                left -= file.write(bytes(min(left, 4096)))
-            except OSError:
-                break
 
 
 def child(code: str, *arguments: str | Path) -> str:
