@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import signal
 import sys
@@ -127,9 +128,18 @@ def main(
     ctx.default_map = found
 
 
+def _help(command: Callable[..., None]) -> dict[str, str]:
+    """A command's docstring as typer wants it: its first sentence for lists, its text, its examples at the very end."""
+    paragraphs = [" ".join(lines.split("\n")) for lines in (inspect.getdoc(command) or "").split("\n\n")]
+    examples = [paragraph for paragraph in paragraphs if paragraph.startswith("Example: ")]
+    text = "\n\n".join(paragraph for paragraph in paragraphs if paragraph not in examples)
+    return {"short_help": paragraphs[0], "help": text, "epilog": "\n\n".join(examples)}
+
+
 for panel, commands in PANELS.items():
     for name, command in commands.items():
-        app.command(name, rich_help_panel=panel)(cast("Callable[..., None]", command))
+        called = cast("Callable[..., None]", command)
+        app.command(name, rich_help_panel=panel, **_help(called))(called)  # type: ignore[arg-type]
 
 complete.listen()
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle torch threads must not starve the decoders

@@ -33,7 +33,15 @@ def init(
     ] = None,
     store: StoreOption = None,
 ) -> None:
-    """Make an empty store for a fixed list of classes; nothing where there is one for these classes already."""
+    """Create an empty store with a fixed list of classes.
+
+    Class names keep their order for ever: a class's place in it is its label. Where there is a store with these very
+    classes already, nothing is done.
+
+    Example: nsdata init --classes cat,dog,fox
+
+    Example: nsdata init --classes-from photos/labelled
+    """
     from nsdata.arguments import checked_classes
     from nsdata.errors import StoreExists
     from nsdata.importers.classes import classes_from as read_classes
@@ -84,7 +92,15 @@ def import_(
     json: JsonOption = False,
     store: StoreOption = None,
 ) -> None:
-    """Import images. Each is decoded once to be sure of it and kept byte for byte; the same image is kept once."""
+    """Import images, with the labels and splits that the source has.
+
+    Each image is decoded once to be sure of it and kept byte for byte; the same image is kept once. All of a source
+    comes in as one version, or nothing. What cannot be read is left out and listed.
+
+    Example: nsdata import photos/labelled
+
+    Example: nsdata import photos/unlabelled --unlabelled
+    """
     check_split(split)
     opened = open_store(ctx, store)
     with shown(f"importing {source}") as report:
@@ -137,7 +153,12 @@ def export(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
     store: StoreOption = None,
 ) -> None:
-    """Write images and labels out: a view, a generation, or the whole store."""
+    """Export images and labels of a view, of a generation, or of the whole store.
+
+    Nothing is there before it is complete, was read back and counted.
+
+    Example: nsdata export student-2.tar --view student-2
+    """
     from nsdata.exporters.rows import export_store
 
     opened = open_store(ctx, store)
@@ -154,7 +175,12 @@ def demo(
     seeds: Annotated[int, typer.Option(min=1, max=20, help="How often the loop is repeated.")] = 3,
     replace: Annotated[bool, typer.Option("--replace", help="Begin again where a demo is already.")] = False,
 ) -> None:
-    """The whole loop on real handwritten digits, 30 of them labelled: teacher, labels, view, student, diff."""
+    """Run the whole loop on real handwritten digits, 30 of them labelled.
+
+    Teacher, soft labels, view, student, diff: every command is printed before its result, to be typed by hand later.
+
+    Example: nsdata demo
+    """
     from cli.demo import run
 
     run(folder, seeds, replace)

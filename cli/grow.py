@@ -53,9 +53,14 @@ def train(
     restart: Annotated[bool, typer.Option("--restart", help="Begin at step 0 where a run was interrupted.")] = False,
     store: StoreOption = None,
 ) -> None:
-    """Train a teacher (generation 0) or a noised student on people's labels and soft labels.
+    """Train a teacher (generation 0) or a noised student (generation 1 and on).
 
-    A run that was interrupted goes on where it stopped when the same command is given again.
+    A teacher learns from people's labels; a student from them and from its generation's soft labels, with noise. An
+    interrupted run is resumed when the same command is given again; a finished one is left as it is.
+
+    Example: nsdata train --gen 0 --model resnet26d --set epochs=50
+
+    Example: nsdata train --gen 1 --view student-1
     """
     from training.config import TrainConfig
     from training.planned import plan
@@ -107,7 +112,14 @@ def evaluate(
     json: JsonOption = False,
     store: StoreOption = None,
 ) -> None:
-    """Accuracy, per class and calibration, of a model or of stored soft labels against people's labels."""
+    """Evaluate a model, or stored soft labels, against people's labels.
+
+    Accuracy (top-1, top-5), accuracy of each class, calibration error and log loss.
+
+    Example: nsdata eval --gen 2
+
+    Example: nsdata eval --model runs/gen-1 --split val
+    """
     from training import evaluation
     from training.early import check_device, model_file
 

@@ -23,7 +23,10 @@ def tag(
     ] = None,
     store: StoreOption = None,
 ) -> None:
-    """Name a version."""
+    """Tag a version with a name.
+
+    Example: nsdata tag paper-v1 gen-2
+    """
     opened = open_store(ctx, store)
     known = opened.tags.get(name)
     opened.tag(name, version)
@@ -46,7 +49,14 @@ def relabel(
     by: Annotated[str, typer.Option(help="Who says so (default: the user).", show_default=False)] = "",
     store: StoreOption = None,
 ) -> None:
-    """Record what a person says of images. No teacher changes it."""
+    """Record a person's labels of images.
+
+    They win over every teacher, and no teacher changes them; earlier versions keep what they had.
+
+    Example: nsdata relabel 5c0e dog
+
+    Example: nsdata relabel --from labels.csv --by anna
+    """
     from nsdata.maintenance.edits import read_labels
 
     if (from_ is None) == (image is None) or (image is None) != (label is None):
@@ -66,7 +76,12 @@ def remove(
     images: Annotated[list[str], typer.Argument(help="Images: ids or the beginnings of them.")],
     store: StoreOption = None,
 ) -> None:
-    """Hide images from every later version; earlier versions keep showing them."""
+    """Remove images from every later version.
+
+    Earlier versions keep showing them, until gc --purge deletes their pictures.
+
+    Example: nsdata remove 5c0e 81d2
+    """
     opened = open_store(ctx, store)
     before = opened.version
     version = opened.remove(images)
@@ -91,7 +106,14 @@ def undo(
     json: JsonOption = False,
     store: StoreOption = None,
 ) -> None:
-    """Let what one version did count no more; undoing an undo brings it back."""
+    """Undo what one version changed.
+
+    Nothing is deleted: a new version no longer counts the change, and undoing that one brings it back.
+
+    Example: nsdata undo
+
+    Example: nsdata undo gen-2 --dry-run
+    """
     from nsdata.log.records import effect, sentence
     from nsdata.maintenance.undo import plan
 
@@ -123,7 +145,14 @@ def verify(
     json: JsonOption = False,
     store: StoreOption = None,
 ) -> None:
-    """Compare all that is published with what it was; 3 if anything differs, even if it was repaired."""
+    """Verify every published byte of the store, and repair it with --repair.
+
+    Ends with exit code 3 if anything differs from what was published, even if it was repaired.
+
+    Example: nsdata verify
+
+    Example: nsdata verify --repair --from /backup/lake
+    """
     from nsdata.verify.run import verify as check
 
     with shown("verify", "datasets") as watch:
@@ -162,7 +191,12 @@ def gc(
     json: JsonOption = False,
     store: StoreOption = None,
 ) -> None:
-    """Delete the data of runs that did not end. With --purge also what only earlier versions show."""
+    """Delete what interrupted runs left behind.
+
+    With --purge also what only earlier versions show, and the pictures of removed images: for good.
+
+    Example: nsdata gc --dry-run
+    """
     from dataclasses import asdict
 
     done = open_store(ctx, store).gc(purge=purge, dry_run=dry_run, older_than_hours=older_than)

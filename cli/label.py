@@ -51,9 +51,14 @@ def label(
     json: JsonOption = False,
     store: StoreOption = None,
 ) -> None:
-    """Let the teacher write soft labels for every image; sealed and tagged gen-GEN when complete.
+    """Label every image with the teacher's soft labels.
 
-    Several workers share one run: torchrun --nproc-per-node 2 --no-python nsdata label --gen 2
+    The teacher of generation GEN is model GEN - 1, without noise. The generation is sealed and tagged gen-GEN when all
+    labels are there and checked. An interrupted run is resumed; several workers may share one.
+
+    Example: nsdata label --gen 2
+
+    Example: torchrun --nproc-per-node 4 --no-python nsdata label --gen 2
     """
     from training import early, workers
 

@@ -24,7 +24,15 @@ def show(
     json: JsonOption = False,
     store: StoreOption = None,
 ) -> None:
-    """The store, one image with its labels in every generation, or one generation with its provenance."""
+    """Show the store, one image, or one generation.
+
+    An image: its labels by people and by every generation. A generation: its lineage back to people's labels, its
+    teacher, and how it was written.
+
+    Example: nsdata show --gen 2
+
+    Example: nsdata show cat/001.jpg
+    """
     from nsdata.analysis.summary import facts, summary
     from nsdata.labels.lineage import lineage, lines
     from nsdata.labels.sentences import generation_rows
@@ -57,7 +65,12 @@ def log(
     json: JsonOption = False,
     store: StoreOption = None,
 ) -> None:
-    """What happened to the store, newest first; each line is a version."""
+    """List the versions of the store, newest first.
+
+    Each is one event: an import, a model, a sealed generation, people's labels, a view, a tag.
+
+    Example: nsdata log --limit 10
+    """
     from nsdata.log.records import sentence
 
     opened = open_store(ctx, store)
@@ -91,9 +104,13 @@ def query(
     timeout: Annotated[float, typer.Option(metavar="SECONDS", help="End a longer query; 0: never.")] = 60.0,
     store: StoreOption = None,
 ) -> None:
-    """SQL over the store's columns: id, label, class, split, source, gen1_confidence, gen1_pseudo_label, …
+    """Query images and labels with SQL.
 
-    In JSON, NaN and infinity are null, decimals text, maps pairs, and intervals months, days and nanoseconds.
+    One table, images: id, label, class, split, source, width, height; for each generation gen1_confidence,
+    gen1_pseudo_label, gen1_class, gen1_soft_label. In JSON, NaN and infinity are null, decimals text, maps pairs, and
+    intervals months, days and nanoseconds.
+
+    Example: nsdata query "select gen1_class, count(*) from images group by 1"
     """
     opened = open_store(ctx, store)
     result = (opened if at is None else opened.at(at)).query(sql, timeout)
@@ -137,7 +154,13 @@ def view(
     json: JsonOption = False,
     store: StoreOption = None,
 ) -> None:
-    """Filter and balance a generation's labels; saved under a name, with its exact rows."""
+    """Filter and balance a generation's labels, and save the rows as a view.
+
+    Steps run in the order of the options below. A view keeps its exact rows and the version that they come from.
+    Without options, a saved view is shown.
+
+    Example: nsdata view student-2 --gen 2 --min-confidence 0.3 --per-class 13000
+    """
     check_split(split)
     opened = open_store(ctx, store)
     choices = (gen, select_gen, min_confidence, max_confidence, agree, where, top, sample, per_class)
@@ -168,7 +191,10 @@ def view(
 
 
 def views(ctx: typer.Context, json: JsonOption = False, store: StoreOption = None) -> None:
-    """The saved views."""
+    """List the saved views.
+
+    Example: nsdata views
+    """
     saved = list(open_store(ctx, store).views.values())
     if json:
         render.emit([{"name": v.name, "rows": v.rows, "at": v.at, "recipe": v.recipe} for v in saved])
@@ -194,7 +220,12 @@ def diff(
     exit_code: Annotated[bool, typer.Option("--exit-code", help="End with 3 if anything differs.")] = False,
     store: StoreOption = None,
 ) -> None:
-    """What changed between two versions: images, people's labels, pseudo-labels, confidence."""
+    """Compare two versions: images, people's labels, pseudo-labels, confidences.
+
+    Each side is shown by its newest generation. An image is flipped where the two pseudo-labels differ.
+
+    Example: nsdata diff gen-1 gen-2 --flipped --limit 20
+    """
     from nsdata.analysis.sides import flipped_images
 
     opened = open_store(ctx, store)

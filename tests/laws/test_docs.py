@@ -114,6 +114,21 @@ def test_pages_link_to_pages_that_exist() -> None:
             assert (page.parent / target).exists(), f"{page.name} -> {target}"
 
 
+def test_the_help_of_each_command_is_a_sentence_and_ends_in_an_example_that_can_be_typed() -> None:
+    group = get_command(app)
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
+        assert len(command.short_help) <= 81 and command.help.startswith(command.short_help), name
+        examples = [paragraph.removeprefix("Example: ") for paragraph in command.epilog.split("\n\n")]
+        assert examples, name
+        for example in examples:
+            words = shlex.split(example)
+            arguments = words[words.index("nsdata") + 1 :]
+            assert arguments[0] == name
+            command.make_context(name, arguments[1:])  # raises where it cannot be parsed
+        printed = CliRunner().invoke(app, [name, "--help"], prog_name="nsdata").output
+        assert " ".join(printed.split()).endswith(f"Example: {examples[-1]}")
+
+
 def test_the_architecture_page_draws_the_house_as_it_is() -> None:
     from test_architecture import FLOORS
 
