@@ -20,9 +20,9 @@ from cli.settings import StoreOption
 PANELS = {"Fill": fill.COMMANDS, "Grow": grow.COMMANDS, "Look": look.COMMANDS, "Keep": keep.COMMANDS}
 
 CONTINUE = {
-    "import": "Nothing of it is visible yet; the same command goes on where it stopped.",
-    "label": "Nothing of it is visible yet; the same command goes on where it stopped.",
-    "train": "The model is not published yet; the same command goes on where it stopped.",
+    "import": "Nothing of it is visible yet; the same command resumes it where it stopped.",
+    "label": "Nothing of it is visible yet; the same command resumes it where it stopped.",
+    "train": "The model is not published yet; the same command resumes it where it stopped.",
     "demo": "nsdata demo --replace begins again.",
 }
 

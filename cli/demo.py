@@ -1,4 +1,4 @@
-"""``nsdata demo``: the whole loop on real digits, told as the commands that anybody would type."""
+"""``nsdata demo``: the whole loop on real digits, as the commands that anybody would type."""
 
 from __future__ import annotations
 
@@ -42,28 +42,28 @@ def run(folder: Path, seeds: int, replace: bool) -> None:
     for seed in range(seeds):
         if seed == 1:
             render.out(f"\nThe same with {seeds - 1} other draws of the 30 labelled images:")
-        outcomes.append(_loop(folder if seed == 0 else folder / f"seed-{seed}", seed, told=seed == 0))
+        outcomes.append(_loop(folder if seed == 0 else folder / f"seed-{seed}", seed, printed=seed == 0))
     _close(folder, outcomes, time.monotonic() - began)
 
 
-def _loop(folder: Path, seed: int, told: bool) -> Outcome:
+def _loop(folder: Path, seed: int, printed: bool) -> Outcome:
     """Teacher, labels, view, student, labels of the student."""
     from nsdata.importers.formats import digits
     from nsdata.store import Store
     from training import demo, label, train
     from training.loop import Trained
 
-    def tell(command: str) -> None:
-        if told:
+    def type_(command: str) -> None:
+        if printed:
             render.out(f"\n$ nsdata {command}")
 
     def say(text: str) -> None:
-        if told:
+        if printed:
             render.out(text)
 
-    if told:
+    if printed:
         render.out(f"$ export NSDATA_STORE={folder / 'lake'}")
-    tell("init --classes-from digits && nsdata import digits")
+    type_("init --classes-from digits && nsdata import digits")
     store = Store.create(folder / "lake", [str(digit) for digit in range(10)])
     done = store.add_items(
         lambda: digits.items(classes=store.classes, labelled_per_class=LABELLED_PER_CLASS, test=TEST, seed=seed),
@@ -74,7 +74,7 @@ def _loop(folder: Path, seed: int, told: bool) -> Outcome:
 
     def trained(gen: int, config: TrainConfig, pseudo: Any = None) -> Trained:
         config.save(folder / f"model-{gen}.toml")
-        tell(f"train --gen {gen} --config {folder / f'model-{gen}.toml'} --out {folder / f'runs/gen-{gen}'}")
+        type_(f"train --gen {gen} --config {folder / f'model-{gen}.toml'} --out {folder / f'runs/gen-{gen}'}")
         with shown(f"seed {seed}: training model {gen}", "steps") as report:
             return train(
                 store.view().split("train").labelled(), pseudo, config=config, out=folder / f"runs/gen-{gen}",
@@ -91,9 +91,9 @@ def _loop(folder: Path, seed: int, told: bool) -> Outcome:
 
     teacher = trained(0, demo.teacher(seed))
     say(f"trained   model 0 · {teacher.name} · {teacher.parameters:,} parameters · 30 labelled images")
-    tell("label --gen 1")
+    type_("label --gen 1")
     labelled(1, teacher)
-    tell(f"view student-1 --gen 1 --min-confidence {THRESHOLD} --per-class {PER_CLASS}")
+    type_(f"view student-1 --gen 1 --min-confidence {THRESHOLD} --per-class {PER_CLASS}")
     store.refresh()
     chosen = store.view(gen=1).split("train").unlabelled().confident(THRESHOLD).balanced(PER_CLASS, seed=seed)
     chosen = chosen.save("student-1")
@@ -101,13 +101,13 @@ def _loop(folder: Path, seed: int, told: bool) -> Outcome:
     student = trained(1, demo.student(seed), chosen)
     say(f"trained   model 1 · {student.name} · {student.parameters:,} parameters · "
         f"30 labelled and {len(chosen):,} soft-labelled images")  # fmt: skip
-    tell("label --gen 2")
+    type_("label --gen 2")
     labelled(2, student)
-    tell("diff gen-1 gen-2")
+    type_("diff gen-1 gen-2")
     store.refresh()
     say(str(store.diff("gen-1", "gen-2")))
     outcome = Outcome(seed, _test_accuracy(store, 1), _test_accuracy(store, 2))
-    if not told:
+    if not printed:
         render.out(f"seed {seed}: teacher {render.percent(outcome.teacher)}, student {render.percent(outcome.student)}")
     return outcome
 

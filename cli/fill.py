@@ -204,13 +204,13 @@ def _report(done: Imported) -> None:
             if not done.revived
             else f"brought back  {done.revived:,} images of {done.source}, whose import was undone: {splits}"
         )
-        for count, told in (
+        for count, text in (
             (done.continued, "of them stored by a run that was interrupted"),
             (done.gained, "images that were here have a label now"),
             (done.present, "were here already, or came twice"),
         ):
             if count:
-                render.out(f"          {count:,} {told}")
+                render.out(f"          {count:,} {text}")
     if done.hidden:
         render.out(f"hidden    {done.hidden:,} of them were removed by a person, and stay so")
     left = {

@@ -81,7 +81,7 @@ def train(
     with shown(f"training {settings.model}", "steps") as report:
         trained = run(
             people, pseudo, **options, on_progress=report, on_warning=render.warning,
-            on_resume=lambda step, steps: render.note(f"goes on at step {step:,} of {steps:,}"),
+            on_resume=lambda step, steps: render.note(f"resumed at step {step:,} of {steps:,}"),
         )  # fmt: skip
     _print_trained("published" if trained.already else "trained ", gen, settings.model, trained)
 

@@ -61,14 +61,14 @@ def relabel(
 
     if (from_ is None) == (image is None) or (image is None) != (label is None):
         raise typer.BadParameter("give an image and its label, or --from CSV")
-    said = read_labels(from_) if from_ is not None else {str(image): label}
+    labels = read_labels(from_) if from_ is not None else {str(image): label}
     opened = open_store(ctx, store)
     before = opened.version
-    version = opened.relabel(said, by=by)
+    version = opened.relabel(labels, by=by)
     if version == before:
-        render.out(f"nothing new: {len(said):,} images are labelled so already")
+        render.out(f"nothing new: {len(labels):,} images are labelled so already")
     else:
-        render.out(f"relabelled  {len(said):,} images, version {version}")
+        render.out(f"relabelled  {len(labels):,} images, version {version}")
 
 
 def remove(

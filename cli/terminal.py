@@ -48,7 +48,7 @@ class _Stream:
         return len(text)
 
     def flush(self) -> None:
-        """As a stream's; what is lost was said when it was written."""
+        """As a stream's; what is lost was reported when it was written."""
         if self._lost is None:
             with self._lossy():
                 self._stream.flush()

@@ -109,7 +109,7 @@ class Meter:
 
     @property
     def left(self) -> float | None:
-        """Seconds to the end; None where that cannot be said."""
+        """Seconds to the end; None where that is not known."""
         if self.share is None or self.total is None or self.rate is None:
             return None
         passed = self._clock() - self._seen[-1][0]  # since the last report

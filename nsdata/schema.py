@@ -51,7 +51,7 @@ Schema = Mapping[str, Column]
 SEGMENT: Schema = {
     "id": Column("uint8", ID_BYTES),  # content hash
     "image": Column("bytes"),  # the encoded file, exactly as it came
-    "label": Column("int32", low=-1, high=MOST),  # what a person said, -1 = nothing
+    "label": Column("int32", low=-1, high=MOST),  # a person's label, -1 = none
     "split": Column("int8", low=0, high=len(SPLITS) - 1),  # code in SPLITS
     "source": Column("text"),  # where it came from, relative to what was imported
     "width": Column("int32", low=0, high=MOST),  # pixels of the upright picture

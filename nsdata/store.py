@@ -107,7 +107,7 @@ class Store(Handle):
         return edits.tag(self, name, version)
 
     def undo(self, version: int | str | None = None) -> int:
-        """Let an event count no more (None: the newest that counts). Returns the version. Raises Conflict, BadInput."""
+        """Undo an event (None: the newest that counts). Returns the version. Raises Conflict, BadInput."""
         return undo.undo(self, version)
 
     def gc(self, *, purge: bool = False, dry_run: bool = False, older_than_hours: float = 24.0) -> Collected:

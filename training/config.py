@@ -135,7 +135,7 @@ class TrainConfig:
     """Steps between validations. None: 20 times in a run."""
 
     checkpoint_seconds: float = 60.0
-    """Seconds between two writes of resume.pt, with which a killed run goes on where it stopped; it is also written
+    """Seconds between two writes of resume.pt, with which a killed run is resumed where it stopped; it is also written
     at each validation and on Ctrl-C. About four times the model's size; no effect on what is learnt."""
 
     amp: bool = True

@@ -1,4 +1,4 @@
-"""What can be told before a model is loaded, and is told first: a mistake is not to wait for torch. Needs no torch."""
+"""What can be known before a model is loaded, and is reported first: a mistake is not to wait for torch."""
 
 from __future__ import annotations
 

@@ -163,7 +163,7 @@ def score(
 
     probabilities: (N, K) float, 0 to 1, rows sum to 1. labels: (N,) int, 0 … K-1; those below 0 are left out and
     counted. classes: K names for display. called: pseudo-labels and confidences, both (N,), where they are known more
-    exactly than float16 probabilities tell. Raises BadLabels (shape, range, not finite), EmptyView.
+    exactly than float16 probabilities show. Raises BadLabels (shape, range, not finite), EmptyView.
     """
     soft_NK, labels_N = array("probabilities", probabilities), array("labels", labels)
     ignored = whole_number("ignored", ignored)

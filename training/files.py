@@ -35,7 +35,7 @@ def write_whole(path: Path, write: Callable[[IO[bytes]], None]) -> None:
             if (wrote := os.fstat(file.fileno()).st_size) != (meant := file.tell()):
                 raise short(path, wrote, meant)
         os.replace(part, path)
-        sync_path(str(path.parent))  # the name is durable too, before the store's log tells of it
+        sync_path(str(path.parent))  # the name is durable too, before the store's log names it
     finally:
         part.unlink(missing_ok=True)
 
@@ -48,9 +48,9 @@ def write_tensors(path: Path, content: dict[str, Any]) -> None:
         try:
             torch.save(content, file)
         except RuntimeError as error:  # how torch reports a full disk; asked now, while the file still takes its room
-            said = str(error).splitlines()[0]
-            if "enforce fail" in said or "unexpected pos" in said:
-                said = f"{path.name} ended short; was the disk full for a moment?"
-            raise refused(path.parent, OSError(said), what="the run folder") from error
+            text = str(error).splitlines()[0]
+            if "enforce fail" in text or "unexpected pos" in text:
+                text = f"{path.name} ended short; was the disk full for a moment?"
+            raise refused(path.parent, OSError(text), what="the run folder") from error
 
     write_whole(path, write)

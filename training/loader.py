@@ -105,7 +105,7 @@ class Loader(IterableDataset[Batch]):
         }  # fmt: skip
         self._epoch = self._batches = 0  # where the next batch lies
         self._begun = False  # whether the iteration under way, or the last one, gave a batch
-        self._turn = 0  # which iteration may go on
+        self._turn = 0  # which iteration may continue
         self._running: Generator[Any, None, None] | None = None
         self._ordered()  # refuses a bad batch size or rank
 
@@ -133,7 +133,7 @@ class Loader(IterableDataset[Batch]):
         """The next iteration gives this epoch, 0 or later, from its beginning.
 
         Of the epoch of a state that was just loaded it gives the rest: so a loop that calls ``set_epoch`` each time
-        goes on where it was. Raises BadInput.
+        continues where it was. Raises BadInput.
         """
         if whole_number("epoch", epoch) < 0:
             raise BadInput(f"The epoch is {epoch}; 0 or a later one was expected.", "loader.set_epoch(0)")
@@ -175,7 +175,7 @@ class Loader(IterableDataset[Batch]):
             theirs, ours = whole_number("The state's rows", state["rows"]), len(self.view)
             raise BadInput(
                 f"The state belongs to another view, of {theirs:,} rows; this loader's has {ours:,}, not the same.",
-                "view.save('NAME') when the run begins, store.load_view('NAME') when it goes on",
+                "view.save('NAME') when the run begins, store.load_view('NAME') when it is resumed",
             )
         names = ["seed", *(self._cut() if state["batches"] else ())]
         if others := [name for name in names if state[name] != mine[name]]:
@@ -276,7 +276,7 @@ def _this_process() -> tuple[int, int]:
 
 
 def _is_dispatched() -> bool:
-    """Whether accelerate's dispatcher is iterating. Nothing else tells, and rows would be missing without a word."""
+    """Whether accelerate's dispatcher is iterating. Nothing else shows it, and rows would be missing without a word."""
     frame = inspect.currentframe()
     while frame is not None:
         if type(frame.f_locals.get("self")).__name__ == "DataLoaderDispatcher":

@@ -68,13 +68,13 @@ def train(
     gen:     of this model; by default 0 without ``pseudo``, else its generation.
     publish: record the model in the store, so that ``label`` finds it as the next generation's teacher.
     replace: train over a finished run in ``out``, or over an unfinished one that is of something else.
-    restart: begin at step 0 even where this very run was interrupted and could go on.
+    restart: begin at step 0 even where this very run was interrupted and could be resumed.
     on_progress: None: a bar in a terminal or notebook. on_warning: given each of ``Trained.warnings`` at the start.
     on_resume: given (step, steps) of a run that is resumed.
 
     The EMA weights that are best on the validation images are kept (ties: the later), the last ones without
     validation. Test images are never looked at. Deterministic for a seed on one machine's CPU. A run that was
-    interrupted or killed goes on when the same call is made again (training/resume.py), there to the same bits.
+    interrupted or killed is resumed when the same call is made again (training/resume.py), there to the same bits.
 
     Where ``out`` holds this very run, finished, its model is returned and published if the store does not know it.
 
@@ -233,7 +233,7 @@ def train(
 
 
 def _already(people: View, pseudo: View | None, plan: Plan, finished: Finished, publish: bool) -> Trained:
-    """The model of this very run, which is finished; the store is told of it if it does not know it."""
+    """The model of this very run, which is finished; it is published if the store does not know it."""
     saved = models.load(finished.path)
     facts = {field.name: getattr(saved, field.name) for field in dataclasses.fields(LoadedModel)}
     trained = Trained(

@@ -32,13 +32,13 @@ INSTALL = "pip install --force-reinstall torch torchvision"
 
 
 def broken_import(error: Exception) -> ModelError:
-    """What to tell about torchvision or timm failing to import, which is nearly always a pair of torch and
+    """The words about torchvision or timm failing to import, which is nearly always a pair of torch and
     torchvision from different builds (a CPU-only torch beside the registry's torchvision, for instance)."""
     if isinstance(error, ModuleNotFoundError):
         return ModelError(f"The package '{error.name}' is not installed.", f"pip install {error.name}")
-    said = str(error).splitlines()[0] if str(error) else type(error).__name__
+    text_ = str(error).splitlines()[0] if str(error) else type(error).__name__
     builds = f"torch {torch.__version__} and the installed torchvision"
-    text = f"{builds} are builds that do not fit together ({said})."
+    text = f"{builds} are builds that do not fit together ({text_})."
     return ModelError(text, INSTALL)
 
 
@@ -280,8 +280,8 @@ def load(path: str | Path) -> LoadedModel:
     except NsdataError as error:
         raise ModelError(f"The model {path} cannot be built here: {error}", error.hint) from error
     except (RuntimeError, KeyError, TypeError, ValueError) as error:  # load_state_dict's refusal has a line per tensor
-        said = str(error).splitlines()[0]
-        raise ModelError(f"The model {path} does not fit this version of timm ({said}).") from error
+        text = str(error).splitlines()[0]
+        raise ModelError(f"The model {path} does not fit this version of timm ({text}).") from error
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return LoadedModel(

@@ -19,7 +19,7 @@ from training.split import Split, prepare
 
 @dataclass(frozen=True)
 class Finished:
-    """What a folder tells of the finished run in it. published: the store knows its model."""
+    """What a folder says of the finished run in it. published: the store knows its model."""
 
     path: Path
     facts: dict[str, Any] = field(repr=False)  # of config.json
@@ -90,7 +90,7 @@ def _finished(folder: Path, same: dict[str, Any], people: View, gen: int) -> Fin
     was = facts.get("identity")
     other = "it does not say of what" if not isinstance(was, dict) else None
     if isinstance(was, dict):
-        # what only torch can tell, and what is left to it, is no reason to train again
+        # what only torch knows, and what is left to it, is no reason to train again
         other = run_identity.difference({name: was.get(name) for name in same}, same)
         if other is None and facts.get("sha256") != run_folder.file_sha256(best):
             other = "best.pt is not the file that it ended in"

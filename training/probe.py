@@ -20,14 +20,14 @@ from training import data, noise
 from training.models import LoadedModel
 
 MOST = 512  # labelled images that are looked at
-LEAST = 20  # fewer tell nothing
+LEAST = 20  # fewer show nothing
 
 
 def check(store: Store, model: LoadedModel, pending: int) -> None:
     """Raise ModelError for a teacher at chance level on the validation images, which no model was trained on.
 
     These are the labelled val images, or those held out of the labelled train images (``data.held_out``); fewer than
-    20 tell nothing. Looked at are at most 512, and at most a twentieth of the ``pending`` images (but 64). Chance is a
+    20 show nothing. Looked at are at most 512, and at most a twentieth of the ``pending`` images (but 64). Chance is a
     mean accuracy over the classes present, C of them, not above 1/C by two standard errors: a teacher that always
     says the same, however frequent that class is, has exactly 1/C.
     """
@@ -40,8 +40,8 @@ def check(store: Store, model: LoadedModel, pending: int) -> None:
     right = np.zeros(len(store.classes))
     with closing(stream(store.table, rows, 64, decode=decode, shuffle=False)) as batches:
         for batch in batches:
-            said = model.probabilities(batch.images).argmax(1)
-            right += np.bincount(batch.labels[said == batch.labels], minlength=len(right))
+            predicted = model.probabilities(batch.images).argmax(1)
+            right += np.bincount(batch.labels[predicted == batch.labels], minlength=len(right))
     chance = 1 / len(present)
     accuracy = float((right[present] / counts).mean())
     error = math.sqrt(chance * (1 - chance) * float((1 / counts).sum())) / len(present)

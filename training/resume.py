@@ -1,7 +1,7 @@
 """resume.pt: the whole state of an unfinished run, written between two steps, taken up again only by the same run.
 
 "The same" is its identity: every setting that can change a number, the images, their labels, the soft labels. What
-is taken up goes on to the bit on a CPU. The file is tensors and plain values, read with ``weights_only=True``: it
+is resumed ends in the same bits on a CPU. The file is tensors and plain values, read with ``weights_only=True``: it
 runs no code.
 """
 
@@ -36,7 +36,7 @@ NAME = RESUME
 
 @dataclass(slots=True)
 class Run:
-    """How far a run has come. With the tensors it is all that going on needs.
+    """How far a run has come. With the tensors it is all that resuming needs.
 
     step: optimiser steps done. rows: of metrics.csv. best, best_step: validation accuracy (0 to 1, None if not
     measured) and step of unfinished.pt; step 0 means that there is none yet. sums, counted: losses (all, labelled,
@@ -97,7 +97,7 @@ class Keeper:
             self.write(run)
 
     def forget(self) -> None:
-        """The run is complete, or is not to be gone on with."""
+        """The run is complete, or is not to be resumed."""
         self.path.unlink(missing_ok=True)
 
     # ---------------------------------------------------------------- in
@@ -105,7 +105,7 @@ class Keeper:
     def restore(self, *, replace: bool, warn: Callable[[str], None]) -> Run | None:
         """Where the run in this folder stopped, its tensors put in place; None to begin at step 0.
 
-        Raises BadInput if it is another run's and not to be replaced. A file that is damaged is told to ``warn``.
+        Raises BadInput if it is another run's and not to be replaced. A file that is damaged is reported to ``warn``.
         """
         if not self.path.exists():
             return None
@@ -135,8 +135,8 @@ class Keeper:
         return run
 
     def _tell_damage(self, error: Exception, warn: Callable[[str], None]) -> None:
-        said = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        warn(f"The state of the unfinished run, {self.path}, is damaged ({said}); it cannot be gone on with.")
+        text = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        warn(f"The state of the unfinished run, {self.path}, is damaged ({text}); it cannot be resumed.")
 
     def _run(self, content: dict[str, Any]) -> Run:
         """Checked against the files beside it. Raises ValueError and its like."""
@@ -189,7 +189,7 @@ class Keeper:
 
     @contextmanager
     def kept(self, run: Run) -> Iterator[None]:
-        """Training: an interrupt between two steps writes the state before it goes on its way."""
+        """Training: an interrupt between two steps writes the state before it goes its way."""
         if threading.current_thread() is threading.main_thread():  # only there can handlers be set
             for number in (signal.SIGINT, signal.SIGTERM):
                 if callable(signal.getsignal(number)):

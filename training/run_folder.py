@@ -55,9 +55,7 @@ def held(folder: Path) -> Iterator[None]:
             folder.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
             raise BadInput(f"The folder {folder} cannot be made: {error.strerror}.", "--out FOLDER") from error
-        sync_way(
-            str(folder)
-        )  # an interrupted run may have made it: what the store's log tells of must outlive the power
+        sync_way(str(folder))  # an interrupted run may have made it: what the store's log names must outlive the power
         descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
     try:
         try:

@@ -1,4 +1,4 @@
-"""What makes two runs the same: a run is gone on with only where nothing of it differs."""
+"""What makes two runs the same: a run is resumed only where nothing of it differs."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def identity(
     split: Split,
     device: str | None,
 ) -> dict[str, Any]:
-    """What must be equal for a run to go on: names as a person reads them, plain values.
+    """What must be equal for a run to be resumed: names as a person reads them, plain values.
 
-    preprocess, device: None leaves out what only torch can tell.
+    preprocess, device: None leaves out what only torch knows.
     """
     found: dict[str, Any] = {"format": FORMAT}
     found |= {name: value for name, value in config.to_dict().items() if name not in FREE}

@@ -108,7 +108,7 @@ def label(
     if isinstance(run, Generation):
         return _labelled(run, model)
     if worker.rank == 0:
-        if not force:  # also where a run goes on: it may have begun with --force
+        if not force:  # also where a run is resumed: it may have begun with --force
             probe.check(store, model.to(target), run.rows)
         worker.broadcast(run.name)
     began, resumed = time.monotonic(), run.done
@@ -142,11 +142,11 @@ def _begin(
     on_note: Note,
     sealed: Callable[[], Generation | None],
 ) -> labelling.Run | Generation:
-    """The run that this worker begins, goes on with, or joins; what others sealed while this process loaded its model,
+    """The run that this worker begins, resumes, or joins; what others sealed while this process loaded its model,
     where that is all that was to be done."""
     if worker.rank:
-        told = worker.receive(sealed)
-        return labelling.join(store, told, identity) if isinstance(told, str) else told
+        name = worker.receive(sealed)
+        return labelling.join(store, name, identity) if isinstance(name, str) else name
     try:
         return labelling.begin(store, gen, identity, replace=replace, extend=extend, on_note=on_note)
     except GenerationError:

@@ -5,7 +5,7 @@ Pure arithmetic on arrays; ``Store.diff`` reads the two sides and calls ``compar
 Shapes: n and m images of the two sides, c common to both, f of them flipped, K classes.
 
     ids_n16         (n, 16) uint8  content hash, each id once per side
-    label_n         (n,) int32     what a person said: 0…K-1, -1 nothing
+    label_n         (n,) int32     people's labels: 0…K-1, -1 none
     pseudo_n        (n,) int32     pseudo-label 0…K-1, -1 where this generation did not label the image
     confidence_n    (n,) float32   0 to 1, NaN where it did not
     transitions_KK  (K, K) int64   images by old class (row) and new class (column)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Said:
-    """What one generation's teacher said of an image. ``top``: (class, probability), most probable first."""
+class Prediction:
+    """What one generation's teacher predicts of an image. ``top``: (class, probability), most probable first."""
 
     gen: int
     pseudo: str
@@ -29,7 +29,7 @@ class Said:
 
 @dataclass(frozen=True, repr=False)
 class Card:
-    """One image: where it came from, what people said (oldest first), what each generation said."""
+    """One image: where it came from, people's labels (oldest first), each generation's."""
 
     id: str
     row: int
@@ -40,17 +40,16 @@ class Card:
     bytes: int
     label: str | None
     people: list[dict[str, Any]]
-    generations: list[Said]
+    generations: list[Prediction]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON."""
-        said = [{"gen": s.gen, "pseudo": s.pseudo, "confidence": s.confidence, "top": s.top} for s in self.generations]
-        return {**{k: v for k, v in self.__dict__.items() if k != "generations"}, "generations": said}
+        return {**self.__dict__, "generations": [asdict(prediction) for prediction in self.generations]}
 
     def __repr__(self) -> str:
         label = f"label {self.label}" if self.label is not None else "no label"
-        said = [f"gen-{s.gen} {s.pseudo} {s.confidence:.3f}" for s in self.generations]
-        shown = said if len(said) <= 4 else ["…", *said[-4:]]
+        known = [f"gen-{s.gen} {s.pseudo} {s.confidence:.3f}" for s in self.generations]
+        shown = known if len(known) <= 4 else ["…", *known[-4:]]
         about = ", ".join([self.split, label, f"{self.width}x{self.height}", *shown])
         return visible(f"<Image {self.id} from {self.source[:60]}: {about}>")
 
@@ -76,7 +75,7 @@ def card(store: Handle, image: str) -> Card:
         bytes=len(table.blobs(one)[0]),
         label=store.classes[label] if label >= 0 else None,
         people=_people(store, row),
-        generations=[said for gen in sorted(store.state.generations) if (said := _said(store, gen, row))],
+        generations=[found for gen in sorted(store.state.generations) if (found := _predicted(store, gen, row))],
     )
 
 
@@ -113,28 +112,28 @@ def row_of(store: Handle, image: str) -> int:
 
 
 def _people(store: Handle, row: int) -> list[dict[str, Any]]:
-    """What people said of an image, oldest first: at import, then by relabelling."""
-    said: list[dict[str, Any]] = []
+    """People's labels of an image, oldest first: at import, then by relabelling."""
+    history: list[dict[str, Any]] = []
     first = int(store.table.imported_label[row])
     if first >= 0:
         segment = next(s for s in store.state.segments if s.start <= row < s.start + s.rows)
-        said.append({"label": store.classes[first], "version": segment.event, "by": "import"})
+        history.append({"label": store.classes[first], "version": segment.event, "by": "import"})
     by = {batch.event: batch.by for batch in store.state.people}
     rows, labels, events = store.table.people
     for place in np.flatnonzero(rows == row):
         name = store.classes[labels[place]] if labels[place] >= 0 else None
-        said.append({"label": name, "version": int(events[place]), "by": by[int(events[place])]})
-    return said
+        history.append({"label": name, "version": int(events[place]), "by": by[int(events[place])]})
+    return history
 
 
-def _said(store: Handle, gen: int, row: int) -> Said | None:
+def _predicted(store: Handle, gen: int, row: int) -> Prediction | None:
     labels = of_generation(store, gen)
     pseudo = int(labels.all_pseudo[row])
     if pseudo < 0:
         return None
     soft = labels.take(np.asarray([row]))[0].astype(np.float64)
     best = np.argsort(-soft, kind="stable")[:5]
-    return Said(
+    return Prediction(
         gen,
         store.classes[pseudo],
         float(labels.all_confidence[row]),

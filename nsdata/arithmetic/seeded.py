@@ -14,7 +14,7 @@ from nsdata.arithmetic.sorting import Ids, Positions, blocks, by_id, id_halves, 
 from nsdata.errors import BadInput
 
 _MASK = (1 << 64) - 1
-_HIGHEST = 2.0**32  # above all high halves of lots
+_HIGHEST = 2.0**32  # above all high halves of hashes
 _GOLDEN = 0x9E3779B97F4A7C15  # splitmix64's increment and its two multipliers
 _MULTIPLY_1 = 0xBF58476D1CE4E5B9
 _MULTIPLY_2 = 0x94D049BB133111EB
@@ -39,7 +39,7 @@ def mix(seed: int, epoch: int, rows: NDArray[Any], copies: NDArray[Any] | int = 
 
 
 def hashes_of(rows: Positions, ids_n16: Ids, seed: int) -> NDArray[np.uint64]:
-    """The lots (m,) uint64 that the ids at these m ascending positions draw for this seed."""
+    """The seeded hashes (m,) uint64 of the ids at these m ascending positions."""
     return mix(seed, 0, *id_halves(ids_at(ids_n16, rows)))
 
 
@@ -59,13 +59,13 @@ def drawn(
     ample_K = (counts_K + 5 * np.sqrt(counts_K) + 20) / np.maximum(sizes_K, 1)
     bounds_K = np.where(counts_K > 0, np.minimum(ample_K, 1) * _HIGHEST, 0)
     while True:
-        rows, lots = _below(bounds_K.astype(np.uint64), pseudo_n, confidence_n, ids_n16, seed)
+        rows, hashes = _below(bounds_K.astype(np.uint64), pseudo_n, confidence_n, ids_n16, seed)
         classes = pseudo_n[rows]
         found_K = np.bincount(classes, minlength=len(counts_K))
         if not bool((few_K := found_K < counts_K).any()):
             break
         bounds_K[few_K] = _HIGHEST
-    order, same = sort_packed(classes, lots)
+    order, same = sort_packed(classes, hashes)
     order = by_id(rows[order], same, ids_n16)
     firsts_K = np.cumsum(found_K) - found_K
     return order[spans(firsts_K, firsts_K + counts_K, len(order))]
@@ -78,8 +78,8 @@ def _below(
     ids_n16: Ids,
     seed: int,
 ) -> tuple[Positions, NDArray[np.uint64]]:
-    """Positions of the rows whose lot's high half is below their class's bound, at most 2**32, and these lots."""
-    rows, lots = [np.empty(0, np.int64)], [np.empty(0, np.uint64)]
+    """Positions of the rows whose hash's high half is below their class's bound, at most 2**32, and these hashes."""
+    rows, hashes = [np.empty(0, np.int64)], [np.empty(0, np.uint64)]
     for block in blocks(len(pseudo_n)):
         classes, sure = pseudo_n[block], confidence_n[block]
         bounds = bounds_K.take(classes, mode="clip")
@@ -87,8 +87,8 @@ def _below(
         some = hashes_of(at + block.start, ids_n16, seed)
         kept = np.flatnonzero((some >> np.uint64(32)) < bounds.take(at))
         rows.append(at[kept] + block.start)
-        lots.append(some[kept])
-    return np.concatenate(rows), np.concatenate(lots)
+        hashes.append(some[kept])
+    return np.concatenate(rows), np.concatenate(hashes)
 
 
 def _finalise(value_n: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -112,10 +112,10 @@ def sample(ids_n16: Ids, n: int, *, seed: int, rows: int | None = None) -> Posit
         rows = len(ids_n16)
     if n > rows:
         raise BadInput(f"A sample of {n:,} was asked of {rows:,} rows.")
-    lots = np.empty(rows, np.uint64)
+    draws = np.empty(rows, np.uint64)
     for block in blocks(rows):
-        lots[block] = hashes_of(np.arange(block.start, min(block.stop, rows)), ids_n16, seed)
-    order, same = sort_packed(None, lots)
+        draws[block] = hashes_of(np.arange(block.start, min(block.stop, rows)), ids_n16, seed)
+    order, same = sort_packed(None, draws)
     return np.sort(by_id(order, same, ids_n16)[:n])
 
 

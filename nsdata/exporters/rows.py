@@ -85,12 +85,12 @@ def _block(
     table: Any, labels: Labels | None, rows: NDArray[np.int64], copies: NDArray[np.int64], with_images: bool
 ) -> Iterator[ExportRow]:
     blobs: list[bytes] | list[None] = table.blobs(rows) if with_images else [None] * len(rows)
-    if with_images:  # what leaves the store is looked at once more: nobody else can tell whether it is right
+    if with_images:  # what leaves the store is looked at once more: nobody else can know whether it is right
         identity.check(blobs, table.ids[rows])  # type: ignore[arg-type]
     ids, sources = hexes(table.ids[rows]), table.sources(rows)
     pseudo = np.full(len(rows), -1) if labels is None else labels.all_pseudo[rows]
-    told = np.flatnonzero(pseudo >= 0)
-    soft = {} if labels is None else dict(zip(told.tolist(), labels.take(rows[told]), strict=True))
+    known = np.flatnonzero(pseudo >= 0)
+    soft = {} if labels is None else dict(zip(known.tolist(), labels.take(rows[known]), strict=True))
     for i, row in enumerate(rows):
         label = int(table.label[row])
         yield ExportRow(

@@ -1,4 +1,4 @@
-"""Images at the door: hashed, and decoded fully once, in threads, in order, a bounded number ahead."""
+"""Images on import: hashed, and decoded fully once, in threads, in order, a bounded number ahead."""
 
 from __future__ import annotations
 

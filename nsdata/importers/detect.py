@@ -118,7 +118,7 @@ def detect(path: Path) -> str:
 
 
 def _looks_like_an_image(path: Path) -> bool:
-    """Whether its bytes say so, also of kinds that cannot be read: that is found out, and said, later."""
+    """Whether its bytes say so, also of kinds that cannot be read: that is found out, and reported, later."""
     try:
         with path.open("rb") as file:
             return recognised(file.read(4096))

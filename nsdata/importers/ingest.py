@@ -1,7 +1,7 @@
 """Images in: check, drop what is here already, append to a segment of their own, publish one event.
 
 A segment is staged under a name that its source and options decide, and nobody sees it until the event names it.
-A killed import finds what it staged, checks that the source still says the same, and goes on.
+A killed import finds what it staged, checks that the source is still the same, and continues.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def ingest(
 
     key:    what identifies this import when it is repeated after a kill; None = it cannot continue.
     strict: a skipped file or a clash is an error and nothing is published.
-    total:  tells how many ``items()`` yields (a float: about so many; None: not known). Asked if somebody watches.
+    total:  gives how many ``items()`` yields (a float: about so many; None: not known). Asked if somebody watches.
     on_progress: (None) a bar in a terminal or notebook; ``nsdata.progress.silent`` for none.
 
     Every image is decoded fully once. The same bytes are stored once; a label beats none; the same bytes with two
@@ -103,5 +103,5 @@ def _staging_name(store: Handle, key: object) -> str:
     """Where this import is staged: the same after a kill, another once it has been published."""
     identity = json.dumps([store.state.id, key or uuid.uuid4().hex]).encode()
     name = f"images/{hashlib.blake2b(identity, digest_size=8).hexdigest()}"
-    used = {segment.name for segment in store.state.segments} | store.state.swept
+    used = {segment.name for segment in store.state.segments} | store.state.deleted
     return f"{name}-{sum(other.startswith(name) for other in used) + 1}"

@@ -92,7 +92,7 @@ class Intake:
         return self.result
 
     def _resumed(self) -> writing.Writer | None:
-        """What an interrupted run of this import stored, to go on with; None where there is nothing, or nothing good.
+        """What an interrupted run of this import stored, to continue; None where there is nothing, or nothing good.
 
         It was not published, so it may be anything: it is read by another process before it is opened here.
         """

@@ -15,7 +15,7 @@ class Item:
 
     source: where it came from, relative to what was imported: ``cat/001.jpg``, ``train.tar!cat/001.jpg``.
     data:   the encoded bytes, exactly as they came.
-    label:  class index 0..K-1, or None where no person said.
+    label:  class index 0..K-1, or None where there is none.
     split:  "train", "val" or "test".
     id:     16 bytes; None means BLAKE2b-128 of ``data`` (arrays, which have no encoded bytes, bring their own).
     """

@@ -1,4 +1,4 @@
-"""Images and their labels as Arrow columns, for people who go on in pandas, polars or DuckDB.
+"""Images and their labels as Arrow columns, for people who continue in pandas, polars or DuckDB.
 
 Legend: m rows asked for, repeats allowed.
 """

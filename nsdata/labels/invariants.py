@@ -54,7 +54,7 @@ def check_probabilities(soft_NK: Array, rows: int, classes: int) -> Array:
 
 
 def check_columns(codec: Codec, columns: Mapping[str, Array], classes: int) -> None:
-    """The laws that a part's columns obey. Raises BadLabels naming the first that is broken, and the row.
+    """The invariants of a part's columns. Raises BadLabels naming the first that is broken, and the row.
 
     columns: all of ``codec.schema(classes)``, n rows each; a row's number counts from the first of them.
     """
@@ -75,7 +75,7 @@ def check_columns(codec: Codec, columns: Mapping[str, Array], classes: int) -> N
 
 
 def check_stored(soft_NK: Array, pseudo_N: Array, confidence_N: Array, first: int = 0) -> None:
-    """The laws that stored labels obey, soft labels decoded. Raises BadLabels naming the first that is broken.
+    """The invariants of stored labels, soft labels decoded. Raises BadLabels naming the first that is broken.
 
     first: the number of the first row, for the message.
     """
@@ -97,7 +97,7 @@ def check_stored(soft_NK: Array, pseudo_N: Array, confidence_N: Array, first: in
 
 
 def _check_top(columns: Mapping[str, Array], classes: int, first: int) -> None:
-    """The laws of top-k that hold before anything is decoded."""
+    """The invariants of top-k that hold before anything is decoded."""
     top_Nk, kept_Nk = columns["top_class"], columns["top_probability"].astype(np.float32)
     known_N = (top_Nk.min(1) >= 0) & (top_Nk.max(1) < classes)
     _law(known_N, first, "A stored class of row {} is not one of the classes.")
@@ -116,7 +116,7 @@ def _check_top(columns: Mapping[str, Array], classes: int, first: int) -> None:
 
 
 def _law(holds_N: Any, first: int, broken: str, values_N: Array | None = None) -> None:
-    """Raise BadLabels for the first row where a law does not hold."""
+    """Raise BadLabels for the first row where an invariant does not hold."""
     if not holds_N.all():
         bad = int(np.flatnonzero(~holds_N)[0])
         raise BadLabels(broken.format(f"{first + bad:,}", *([] if values_N is None else [values_N[bad]])))

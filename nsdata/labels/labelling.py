@@ -77,7 +77,7 @@ class Run:
     ) -> Iterator[StagedPart]:
         """The parts that this worker should label, one after the other; ends when the run is whole, or sealed.
 
-        Worker ``rank`` of ``world`` begins with every world-th part and goes on with whatever nobody works on. It
+        Worker ``rank`` of ``world`` begins with every world-th part and continues with whatever nobody works on. It
         waits for parts in other hands, and takes them over when nothing has come for three minutes.
         """
         mine = {part.number for part in self.parts[rank::world]}
@@ -117,8 +117,8 @@ class Run:
 
         before: sees the summary, and may raise to refuse.
 
-        Raises BadLabels when a part is not whole or breaks a law; Conflict when another run sealed this generation
-        meanwhile.
+        Raises BadLabels when a part is not whole or breaks an invariant; Conflict when another run sealed this
+        generation meanwhile.
         """
         since = time.monotonic()
         while True:
@@ -175,7 +175,7 @@ class Run:
             return event
 
     def _tidy(self) -> None:
-        """Remove what told workers of the run: from now on the event does. A store is whole with it, too."""
+        """Remove what announced the run to workers: from now on the event does. A store is whole with it, too."""
         objects = self.store.objects
         with contextlib.suppress(StorageFailed):
             for path in [f"{self.name}/run.json", f"{self.name}/touched", *markers(objects, self.name, paths=True)]:
@@ -191,12 +191,12 @@ def begin(
     extend: bool = False,
     on_note: Note = unheard,
 ) -> Run:
-    """Begin generation ``gen``, or go on with a run of the same identity that did not finish.
+    """Begin generation ``gen``, or resume a run of the same identity that did not finish.
 
     replace: write a sealed generation again. extend: label the images that a sealed generation does not.
 
     What an interrupted run left is read by another process first; what does not read as its writer left it is labelled
-    again, and ``on_note`` is told. Raises GenerationError when ``gen`` is out of order, has no images to label, or is
+    again, and ``on_note`` is called. Raises GenerationError when ``gen`` is out of order, has no images to label, or is
     sealed already (unless ``replace`` or ``extend``); Conflict when ``extend`` is asked of another teacher than the one
     that wrote it; StorageFailed where the disk has no room for the labels.
     """
@@ -283,13 +283,13 @@ def _opened(store: Handle, name: str, record: dict[str, Any]) -> Run:
 
 
 def _run_name(store: Handle, gen: int, sealed: Generation | None, identity: dict[str, Any], extend: bool) -> str:
-    """Where a run is staged: the same for the same identity, another once a generation was sealed, or gc swept it."""
+    """Where a run is staged: the same for the same identity, another once a generation was sealed, or gc deleted it."""
     before = [g.event for g in store.state.sealed if g.number == gen]  # undone ones too: a run is sealed once
     known: list[Any] = [store.state.id, gen, sealed.event if sealed else None, before[-1:], identity]
     text = json.dumps([*known, "extend"] if extend else known, sort_keys=True)
     base = f"labels/gen-{gen}-{hashlib.blake2b(text.encode(), digest_size=6).hexdigest()}"
     name, count = base, 1
-    while name in store.state.swept:
+    while name in store.state.deleted:
         count += 1
         name = f"{base}-{count}"
     return name

@@ -32,7 +32,7 @@ Array = NDArray[Any]
 
 
 class Labels:
-    """What one teacher said of the images of one version. Nothing is read before it is asked for.
+    """One teacher's soft labels of the images of one version. Nothing is read before it is asked for.
 
     ``len(labels)`` = n, the visible images that the generation labels. Position i of every array is the same image.
     """

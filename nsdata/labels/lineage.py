@@ -11,7 +11,7 @@ from nsdata.log.state import Generation, State
 if TYPE_CHECKING:
     from nsdata.versions.handle import Handle
 
-MOST, DEEPEST = 1000, 400  # links that are told, and how deep: four and two to a generation
+MOST, DEEPEST = 1000, 400  # links that are listed, and how deep: four and two to a generation
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class Ancestor:
     """One link. ``depth`` 0 is the generation itself, 1 its teacher, 2 what that learnt from, …
 
     kind: "generation", "model" or "labels" (people's); version: the event that published it, None where no event
-    tells of it (a teacher that came from elsewhere).
+    names it (a teacher that came from elsewhere).
     """
 
     depth: int
@@ -34,7 +34,7 @@ class Ancestor:
 
 
 def lineage(store: Handle, gen: int) -> list[Ancestor]:
-    """The line of descent of a sealed generation, nearest first, ``MOST`` links of it. Raises GenerationError."""
+    """The lineage of a sealed generation, nearest first, ``MOST`` links of it. Raises GenerationError."""
     of_generation(store, gen)  # raises with the right words
     return _of_generation(store, store.generations[gen], 0)[:MOST]
 

@@ -1,4 +1,4 @@
-"""What a labelling run has staged, read back as it will be read: whole, lawful, and what its writers held."""
+"""What a labelling run has staged, read back as it will be read: whole, valid, and what its writers held."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Summary = dict[str, Any]
 def verified(store: Handle, gen: int, staged: StagedPart) -> tuple[Part, dict[str, Array]]:
     """A part as it is to be published, and its confidences and losses. Raises BadLabels where it is not whole.
 
-    A piece that breaks a law is dropped, or no later run could ever seal: its rows are labelled again.
+    A piece that breaks an invariant is dropped, or no later run could ever seal: its rows are labelled again.
     """
     if staged.done != staged.rows:
         raise BadLabels(

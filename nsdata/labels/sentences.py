@@ -45,7 +45,7 @@ def _labels(generation: Generation) -> str:
         parts.append(f"confidence mean {s['confidence_mean']:.2f}")
     parts += [f"{s[key]:,} {sign}" for key, sign in (("at_least_0.9", "≥ 0.9"), ("below_0.3", "< 0.3")) if key in s]
     if _number(s.get("kl_mean")):
-        parts.append(f"mean KL {s['kl_mean']:.4f} nats to what the teacher said")
+        parts.append(f"mean KL {s['kl_mean']:.4f} nats to the dense soft labels")
     return " · ".join(parts)
 
 

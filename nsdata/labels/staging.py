@@ -1,8 +1,8 @@
 """Where a labelling run keeps what is not sealed: parts of the rows, written in pieces, each by one process alone.
 
 A piece is a dataset that one process creates and appends to, and that nobody else ever writes: a writer that was
-stopped and continued later can lengthen its own piece, never shift another's rows. Who goes on with a part begins a
-new piece where the committed rows end, so no committed row is labelled again. A piece's file name tells where in the
+stopped and continued later can lengthen its own piece, never shift another's rows. Who resumes a part begins a
+new piece where the committed rows end, so no committed row is labelled again. A piece's file name says where in the
 part it begins; which of its rows count is decided when the generation is sealed.
 
 Beside the pieces lies a small file for each, its marker: how many rows its writer has committed, made durable and read
@@ -227,7 +227,7 @@ def cut(ranges: Ranges, batch_size: int) -> list[tuple[int, int]]:
 
 
 def markers(objects: Objects, run: str, part: int | None = None, *, paths: bool = False) -> list[str]:
-    """Names of the pieces of a run, or of one part of it, begun by anybody; or the paths of the files that tell so."""
+    """Names of the pieces of a run, or of one part of it, begun by anybody; or the files that name them."""
     folder = f"{run}/pieces"
     below = folder if part is None else f"{folder}/part-{part:05d}"
     found = sorted(path for path, _ in objects.list(below))

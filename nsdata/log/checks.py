@@ -40,7 +40,7 @@ def summary(value: Any) -> dict[str, Any]:
 
 
 def provenance(value: Any, classes: int) -> dict[str, Any]:
-    """Of a generation: what nsdata goes on with; all else is only shown."""
+    """Of a generation: what nsdata works with; all else is only shown."""
     found = mapping(value)
     if (top := _TOP.fullmatch(text(found.get("codec", "")))) and int(top[1]) >= classes:
         raise ValueError(f"the {top[1]} largest of {classes} probabilities cannot be kept")
@@ -70,6 +70,6 @@ def counts(value: Any, steps: int) -> list[Any]:
     found = exactly(list, value)
     if len(found) != steps:
         raise ValueError("a view has a count for each of its steps")
-    for said, rows, change, remark in found:
-        text(said), count(rows), maybe(number)(change), text(remark)
+    for step, rows, change, remark in found:
+        text(step), count(rows), maybe(number)(change), text(remark)
     return found

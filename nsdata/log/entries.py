@@ -29,8 +29,8 @@ def to_columns(batches: list[People]) -> dict[str, Any]:
         "event": [b.event for b in batches],
         "by": [b.by for b in batches],
         "at": [b.at for b in batches],
-        "ids": "".join(id_ for b in batches for id_, _ in b.said),
-        "labels": [label for b in batches for _, label in b.said],
+        "ids": "".join(id_ for b in batches for id_, _ in b.labels),
+        "labels": [label for b in batches for _, label in b.labels],
         "datasets": {str(b.event): [b.digests, b.files] for b in batches if b.name},
     }
 
@@ -54,8 +54,8 @@ def from_columns(value: dict[str, Any], classes: int) -> list[People]:
             continue
         if not 0 <= rows <= len(labels) - at:
             raise ValueError("the labels of the batches are fewer than they say")
-        said = tuple([(ids[32 * i : 32 * i + 32], labels[i]) for i in range(at, at + rows)])
-        batches.append(People(name, rows, event, by, when, said))
+        given = tuple([(ids[32 * i : 32 * i + 32], labels[i]) for i in range(at, at + rows)])
+        batches.append(People(name, rows, event, by, when, given))
         at += rows
     return batches
 
@@ -118,12 +118,12 @@ def read(kind: Any, value: dict[str, Any], classes: int = 0) -> Any:
         if sum(piece.rows for piece in value["pieces"]) != value["rows"]:
             raise ValueError("the pieces of a part do not make it up")
     elif kind is People:
-        value["said"] = tuple((untrusted.id_(id_), label) for id_, label in value.get("said", []))
-        if not _all_labels([label for _, label in value["said"]], classes):
+        value["labels"] = tuple((untrusted.id_(id_), label) for id_, label in value.pop("said", []))
+        if not _all_labels([label for _, label in value["labels"]], classes):
             raise ValueError("a label is none of the classes")
         if value["name"]:
             untrusted.place(value["name"])
-        elif len(value["said"]) != value["rows"]:
+        elif len(value["labels"]) != value["rows"]:
             raise ValueError("the labels of a batch are not as many as it says")
     elif kind is SavedView:
         checks.counts(value["counts"], len(value["recipe"]["steps"]))
@@ -139,6 +139,8 @@ LISTS: dict[str, Any] = {  # of a state, in the order that a checkpoint has them
     "saved": SavedView,
     "tagged": Tag,
 }
+
+FIELDS = {"spoken": "label_batches"}  # of a state, that have another name in a checkpoint
 
 _HEX = set("0123456789abcdef")
 _TEXT, _COUNT, _PLACE = untrusted.text, untrusted.count, untrusted.place

@@ -1,7 +1,7 @@
 """The event log: numbered, hash-chained, put-if-absent. It is the truth of a store.
 
 Event *n* is the file ``log/<n>.json``. Each holds the SHA-256 of the one before, so damage or loss in the middle
-shows; ``log/HEAD``, rewritten after each event, tells when the last is missing. Whoever puts number *n* first has
+shows; ``log/HEAD``, rewritten after each event, shows when the last is missing. Whoever puts number *n* first has
 it; the loser re-reads, checks whether its event still makes sense, and tries the next number. The design follows
 Delta Lake's and Lance's logs. What the events add up to, and how it is read without reading all of them, is in
 history.py.
@@ -96,7 +96,7 @@ class Log:
         return True
 
     def head(self) -> Anchor | None:
-        """The newest event as HEAD tells it: it may lag behind (a writer died before rewriting it), never run ahead.
+        """The newest event as HEAD names it: it may lag behind (a writer died before rewriting it), never run ahead.
 
         None where there is no HEAD. Raises StoreDamaged when it is not readable.
         """

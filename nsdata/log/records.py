@@ -47,7 +47,7 @@ class Kind:
     def datasets(event: Event, state: State) -> list[str]:
         """Those that it makes visible, by the names that they were published under; ``state``: after it."""
         segments = [s.name for s in state.segments if s.event == event.number]
-        people = [b.name for b in (*state.spoken, *state.removals) if b.event == event.number and b.name]
+        people = [b.name for b in (*state.label_batches, *state.removals) if b.event == event.number and b.name]
         views = [v.dataset for v in state.saved if v.event == event.number]
         parts = [p.name for g in state.sealed if g.event == event.number for p in g.pieces]
         return segments + people + views + parts
@@ -61,7 +61,7 @@ def kind(event: Event) -> type[Kind]:
 
 
 def sentence(event: Event, events: Mapping[int, Event]) -> str:
-    """An event in a few words; ``events``: the log, of which an undo tells."""
+    """An event in a few words; ``events``: the log, of which an undo names one."""
     return kind(event).sentence(event, events)
 
 
@@ -122,7 +122,7 @@ class Imported(Kind):
 
 
 class Relabelled(Kind):
-    """What a person said of images."""
+    """People's labels of images."""
 
     name = "relabelled"
     _list: ClassVar[str] = "spoken"
@@ -203,7 +203,7 @@ class Tagged(Kind):
 
 
 class Undone(Kind):
-    """Another event counts no more; or again, where that one is an undo."""
+    """Another event is undone; or counts again, where that one is an undo."""
 
     name = "undone"
 
@@ -233,7 +233,7 @@ class Swept(Kind):
     @staticmethod
     def add(sums: Sums, event: Event) -> None:
         _check_freed(event)
-        sums.swept += each(place)(event.data["names"])
+        sums.deleted += each(place)(event.data["names"])
 
     @staticmethod
     def sentence(event: Event, events: Mapping[int, Event]) -> str:
@@ -257,7 +257,7 @@ class MovedData(Swept):
         _check_freed(event)
         for old, new in event.data["datasets"].items():
             sums.move(old, new)
-        sums.swept += each(place)(event.data.get("swept", []))
+        sums.deleted += each(place)(event.data.get("swept", []))
 
     @staticmethod
     def datasets(event: Event, state: State) -> list[str]:

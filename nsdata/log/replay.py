@@ -1,4 +1,4 @@
-"""Events in, one State out. A fold can be kept as JSON (a checkpoint) and gone on with."""
+"""Events in, one State out. A fold can be kept as JSON (a checkpoint) and continued."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from nsdata import untrusted
 from nsdata.errors import Conflict, StoreDamaged
 from nsdata.log import records
-from nsdata.log.entries import LISTS, from_columns, identity, read_all, to_columns
+from nsdata.log.entries import FIELDS, LISTS, from_columns, identity, read_all, to_columns
 from nsdata.log.events import Anchor, Event
 from nsdata.log.records import Created, check_format
 from nsdata.log.state import People, State
@@ -49,14 +49,14 @@ class Fold:
         for number, target in reversed(self._sums.undos):  # an undo that was undone undoes nothing
             if number not in undone:
                 undone.add(target)
-        lists: dict[str, Any] = {name: tuple(values) for name, values in self._sums.lists.items()}
+        lists: dict[str, Any] = {FIELDS.get(name, name): tuple(values) for name, values in self._sums.lists.items()}
         return State(
             version=self.anchor.number,
             id=self._sums.identity["id"],
             classes=tuple(self._sums.identity["classes"]),
             created=self._sums.identity["created"],
             undone=frozenset(undone),
-            swept=frozenset(self._sums.swept),
+            deleted=frozenset(self._sums.deleted),
             moved=dict(self._sums.moved),
             **lists,
         )
@@ -72,7 +72,7 @@ class Fold:
                 for name, values in self._sums.lists.items()
             },
             "undos": self._sums.undos,
-            "swept": self._sums.swept,
+            "swept": self._sums.deleted,
             "moved": {name: asdict(moved) for name, moved in self._sums.moved.items()},
         }
 
@@ -91,7 +91,7 @@ class Fold:
             else:
                 fold._sums.lists[name] = read_all(kind, entries, classes, fold._sums.lists["segments"])
         fold._sums.undos = [(untrusted.count(number), untrusted.count(target)) for number, target in value["undos"]]
-        fold._sums.swept = untrusted.each(untrusted.place)(value["swept"])
+        fold._sums.deleted = untrusted.each(untrusted.place)(value["swept"])
         for name, moved in value["moved"].items():
             fold._sums.move(name, moved)
         return fold
@@ -106,7 +106,7 @@ def check_data_is_there(event: Event, state: State) -> None:
     """Raise Conflict where an event names, or brings back, data that gc has taken away meanwhile.
 
     A writer may have been stopped between staging its data and publishing; the log decides, so nothing that was
-    swept can ever be named.
+    deleted can ever be named.
     """
     named = [state.place(name) for name in records.kind(event).datasets(event, state)]
     gone = [name for name in named if state.is_swept(name)]

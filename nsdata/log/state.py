@@ -92,7 +92,7 @@ class Model:
 class People(NamedTuple):
     """A batch of people's labels (or of removals) by image id: in a small dataset, or in the event where they are few.
 
-    said: (id in hex, label; -1 = none), where there is no dataset. A tuple, as there may be 100,000 of them.
+    labels: (id in hex, label; -1 = none), where there is no dataset. A tuple, as there may be 100,000 of them.
     """
 
     name: str
@@ -100,7 +100,7 @@ class People(NamedTuple):
     event: int
     by: str
     at: str
-    said: tuple[tuple[str, int], ...] = ()
+    labels: tuple[tuple[str, int], ...] = ()
     digests: dict[str, str] | None = None  # column -> BLAKE2b of its values, where there is a dataset
     files: str = ""
 
@@ -152,12 +152,12 @@ class State:
     segments: tuple[Segment, ...] = ()
     sealed: tuple[Generation, ...] = ()
     trained: tuple[Model, ...] = ()
-    spoken: tuple[People, ...] = ()
+    label_batches: tuple[People, ...] = ()
     removals: tuple[People, ...] = ()
     saved: tuple[SavedView, ...] = ()
     tagged: tuple[Tag, ...] = ()
-    undone: frozenset[int] = frozenset()  # events that count no more
-    swept: frozenset[str] = frozenset()  # datasets that gc took away
+    undone: frozenset[int] = frozenset()  # events that were undone
+    deleted: frozenset[str] = frozenset()  # datasets that gc took away
     moved: dict[str, Moved] = field(default_factory=dict)
     up_to: int | None = None  # no generation after this one is shown
 
@@ -205,7 +205,7 @@ class State:
     @cached_property
     def people(self) -> tuple[People, ...]:
         """Batches of people's labels that count, oldest first."""
-        return tuple(self.counted(self.spoken))
+        return tuple(self.counted(self.label_batches))
 
     @cached_property
     def removed(self) -> tuple[People, ...]:
@@ -217,7 +217,7 @@ class State:
         """Dataset, where it lies or lay -> the digest of its list of files; empty for datasets without a list."""
         listed = {segment.name: segment.files for segment in self.segments}
         listed |= {piece.name: piece.files for g in self.sealed for piece in g.pieces}
-        listed |= {batch.name: batch.files for batch in (*self.spoken, *self.removals) if batch.name}
+        listed |= {batch.name: batch.files for batch in (*self.label_batches, *self.removals) if batch.name}
         listed |= {view.dataset: view.files for view in self.saved}
         return listed | {moved.name: moved.files for moved in self.moved.values()}
 
@@ -252,7 +252,7 @@ class State:
     def is_swept(self, name: str) -> bool:
         """True if gc took this dataset away, or a folder that held it."""
         steps = name.split("/")
-        return any("/".join(steps[:i]) in self.swept for i in range(2, len(steps) + 1))
+        return any("/".join(steps[:i]) in self.deleted for i in range(2, len(steps) + 1))
 
     def counted(self, things: Sequence[Named]) -> list[Named]:
         """Those that were not undone, oldest first."""

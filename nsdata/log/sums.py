@@ -17,7 +17,7 @@ class Sums:
         self.identity: dict[str, Any] = {}
         self.lists: dict[str, list[Any]] = {name: [] for name in LISTS}
         self.undos: list[tuple[int, int]] = []  # (event, the event that it undoes)
-        self.swept: list[str] = []
+        self.deleted: list[str] = []
         self.moved: dict[str, Moved] = {}
 
     @property
@@ -29,7 +29,7 @@ class Sums:
         """Others that can be added to."""
         other = copy.copy(self)
         other.lists = {name: list(values) for name, values in self.lists.items()}
-        other.undos, other.swept, other.moved = list(self.undos), list(self.swept), dict(self.moved)
+        other.undos, other.deleted, other.moved = list(self.undos), list(self.deleted), dict(self.moved)
         return other
 
     def move(self, old: Any, new: Any) -> None:

@@ -40,11 +40,11 @@ def relabel(store: Handle, labels: Mapping[str, str | int | None], *, by: str = 
     by = "" if by is None else text("by", by)
     given = pairs("labels", labels, "{id: label}", "store.relabel({'5c0e': 'cat'})")
     store.writable()
-    said = [_said(store, image, label) for image, label in given]
+    codes = [_code(store, image, label) for image, label in given]
     ids = _whole_ids(store, [image for image, _ in given])
-    if _labelled_so(store.refresh(), ids, said, by):
+    if _labelled_so(store.refresh(), ids, codes, by):
         return store.version
-    batch = write_batch(store, ids, said)
+    batch = write_batch(store, ids, codes)
     return store.publish("relabelled", lambda _: {**batch, **({"by": by} if by else {})}).number
 
 
@@ -117,7 +117,7 @@ def record_model(store: Handle, facts: Mapping[str, Any]) -> int:
 
 
 def write_batch(store: Handle, ids: np.ndarray[Any, Any], labels: Sequence[int]) -> dict[str, Any]:
-    """People's labels (or removals) as the next event tells them: a few in the event itself, more in a dataset.
+    """People's labels (or removals) as the next event holds them: a few in the event itself, more in a dataset.
 
     One person's clicks then cost a small file each, and a spreadsheet of a million labels one event.
     """
@@ -146,7 +146,7 @@ def _labelled_so(store: Handle, ids: np.ndarray[Any, Any], labels: Sequence[int]
     return all(last.get(int(row)) == by for row in rows)
 
 
-def _said(store: Handle, image: str, label: str | int | None) -> int:
+def _code(store: Handle, image: str, label: str | int | None) -> int:
     try:
         return class_index(store.classes, label)
     except BadInput as error:
@@ -185,15 +185,15 @@ def read_labels(path: Path) -> dict[str, str | None]:
                 raise BadInput(
                     f"{path} has the columns {listed(list(columns)) or 'none'}; 'id' and 'label' are needed."
                 )
-            said: dict[str, str | None] = {}
+            labels: dict[str, str | None] = {}
             for row in reader:
                 id_ = (row["id"] or "").strip().lower()
-                if id_ in said:
+                if id_ in labels:
                     raise BadInput(f"{path} names the image {id_} twice.", "Keep one line for each image.")
                 if row["label"] is None:
                     raise BadInput(f"{path} ends line {reader.line_num} after the id; its label is missing.")
-                said[id_] = row["label"].strip() or None
-            return said
+                labels[id_] = row["label"].strip() or None
+            return labels
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}.", f"ls -l {path}") from error
     except (UnicodeDecodeError, csv.Error) as error:

@@ -126,7 +126,7 @@ class _Survey:
 
     def _left(self) -> list[str]:
         """What an event names as gone, and still lies there."""
-        gone = self.state.swept | set(self.state.moved)
+        gone = self.state.deleted | set(self.state.moved)
         if self.head.url.startswith("mem://"):
             known = [name for name in _named(self.state) if inside(name, gone)]
             return [name for name in known if engine.exists(f"{self.head.url}/{name}")]
@@ -139,7 +139,7 @@ class _Survey:
 
     def _abandoned(self) -> Iterator[str]:
         """Datasets and whole runs that no event ever named, and that nobody wrote to of late."""
-        known, gone = _named(self.state), self.state.swept | set(self.state.moved)
+        known, gone = _named(self.state), self.state.deleted | set(self.state.moved)
         named = with_folders(known)
         for name, place in self.places.items():
             if not place.folder or not is_ours(name) or name in named or inside(name, known) or inside(name, gone):
@@ -206,8 +206,8 @@ def superseded(state: State) -> list[str]:
     folders = {run for run, names in runs.items() if not names & used}
     goes = {name for names in runs.values() for name in names} - used
     goes |= {view.dataset for view in state.saved} - {view.dataset for view in state.views.values()}
-    said, counts = (*state.spoken, *state.removals), (*state.people, *state.removed)
-    goes |= {batch.name for batch in said} - {batch.name for batch in counts} - {""}
+    every, counts = (*state.label_batches, *state.removals), (*state.people, *state.removed)
+    goes |= {batch.name for batch in every} - {batch.name for batch in counts} - {""}
     goes |= {moved.name for name in goes for moved in state.moves(name)}
     return sorted(n for n in folders | {n for n in goes if not inside(n, folders)} if not state.is_swept(n))
 
@@ -218,7 +218,7 @@ def _collect(store: Handle, collected: Collected, purge: bool, rewrites: list[Re
     wanted = [
         w for w in collected.found if not w.settled and (w.kind == "abandoned" or (purge and w.kind != "removed"))
     ]
-    swept: set[str] = set()
+    deleted: set[str] = set()
 
     def make(_: State) -> dict[str, Any]:
         head = store.head()
@@ -233,14 +233,14 @@ def _collect(store: Handle, collected: Collected, purge: bool, rewrites: list[Re
         size = sum(w.bytes for w in [*goes, *(w for w in collected.found if w.name in moved)])
         event: dict[str, Any] = {"why": "purged" if purge else "abandoned", "bytes": size}
         event |= {"datasets": moved, "swept": names} if rewrites else {"names": names}
-        swept.clear()  # an earlier try may have lost against another writer
-        swept.update(names)
+        deleted.clear()  # an earlier try may have lost against another writer
+        deleted.update(names)
         return event
 
     try:
         collected.version = store.publish("moved" if rewrites else "swept", make).number
     except _Nothing:
-        swept.clear()
+        deleted.clear()
     except _Changed:
         named = _named(store.head().state)
         for new in moved.values():
@@ -249,7 +249,7 @@ def _collect(store: Handle, collected: Collected, purge: bool, rewrites: list[Re
         raise
     known = _named(store.state)
     for waste in collected.found:
-        if waste.settled or waste.name in swept or waste.name in moved:
+        if waste.settled or waste.name in deleted or waste.name in moved:
             less = _shrunk(store.objects, waste.name, moved) if waste.name in moved else waste.bytes
             if delete(store.objects, waste.name, known):
                 collected.freed[waste.kind] = collected.freed.get(waste.kind, 0) + less
@@ -266,4 +266,4 @@ def _named(state: State) -> set[str]:
     names = {segment.name for segment in state.segments} | set(state.moved)
     names |= {moved.name for moved in state.moved.values()} | {view.dataset for view in state.saved}
     names |= {piece.name for g in state.sealed for piece in g.pieces}
-    return names | {batch.name for batch in (*state.spoken, *state.removals) if batch.name}
+    return names | {batch.name for batch in (*state.label_batches, *state.removals) if batch.name}

@@ -67,7 +67,7 @@ def still_hidden(store: Handle, rewrites: list[Rewrite]) -> bool:
 def rewrite(store: Handle, segment: Rewrite) -> dict[str, Any]:
     """Write a segment again without what goes; what the event ``moved`` says of it. Nobody sees it yet.
 
-    Raises StoreDamaged where the segment is not what was published: a copy would make its damage lawful.
+    Raises StoreDamaged where the segment is not what was published: a copy would make its damage valid.
     """
     _check_whole(store, segment)
     name = f"images/purged-{uuid.uuid4().hex[:12]}"

@@ -1,4 +1,4 @@
-"""Undo: an event that makes another count no more. Nothing is deleted; undoing an undo brings its event back.
+"""Undo: an event that takes back another. Nothing is deleted; undoing an undo brings its event back.
 
 What is visible afterwards is what would be visible if the undone event had never been. Rows never change: the images
 of an undone import keep their rows, which nobody sees.
@@ -87,17 +87,17 @@ def plan(store: Handle, version: int | str | None = None) -> Undoing:
 
 
 def same_import(store: Handle, rows: int, digests: Mapping[str, str], gained: Mapping[bytes, int]) -> int | None:
-    """The newest undone import that said exactly this, as an event number; None where there is none.
+    """The newest undone import that brought exactly this, as an event number; None where there is none.
 
     digests: of the columns of its images. gained: labels that it brought for images that were there before, by id.
     """
-    said = {batch.event: batch for batch in store.state.spoken}
+    batches = {batch.event: batch for batch in store.state.label_batches}
     for segment in reversed(store.state.segments):
         if segment.event not in store.state.undone or segment.rows != rows:
             continue
         # one that was purged since says other things
         _, _, now_there = store.state.today(segment.name, segment.files, segment.digests)
-        if now_there == digests and _same_labels(said.get(segment.event), gained):
+        if now_there == digests and _same_labels(batches.get(segment.event), gained):
             return segment.event
     return None
 
@@ -106,15 +106,16 @@ def _same_labels(batch: People | None, gained: Mapping[bytes, int]) -> bool:
     if batch is None or not gained:
         return batch is None and not gained
     if not batch.name:
-        return batch.said == tuple((id_.hex(), label) for id_, label in gained.items())
+        return batch.labels == tuple((id_.hex(), label) for id_, label in gained.items())
     ids = from_hex([id_.hex() for id_ in gained])
-    said = {"id": digest(ids), "label": digest(np.asarray(list(gained.values()), np.int32))}
-    return batch.rows == len(gained) and batch.digests == said
+    digests = {"id": digest(ids), "label": digest(np.asarray(list(gained.values()), np.int32))}
+    return batch.rows == len(gained) and batch.digests == digests
 
 
 def _newest(state: State) -> int:
     """The newest event that counts and can be undone, undo events left out: so that repeated undo walks back."""
-    lists = (state.segments, state.sealed, state.trained, state.spoken, state.removals, state.saved, state.tagged)
+    labels = (state.label_batches, state.removals)
+    lists = (state.segments, state.sealed, state.trained, *labels, state.saved, state.tagged)
     numbers = {thing.event for things in lists for thing in things} - state.undone
     if not numbers:
         raise Conflict("There is nothing to undo: no event of this store counts but its creation.", LOG)
@@ -172,7 +173,7 @@ def _way_back(store: Handle, *, number: int | None = None, event: int | None = N
 
 
 def _check_data(store: Handle, after: State, target: Event) -> None:
-    """What comes back must be there: gc --purge takes the data of what counts no more."""
+    """What comes back must be there: gc --purge takes the data of what was undone."""
     gone = [name for name in {*after.shown} - {*store.state.shown} if after.is_swept(name)]
     if gone:
         raise Conflict(

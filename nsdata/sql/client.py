@@ -53,7 +53,7 @@ def ask(sql: str, columns: Columns, rows: int, *, condition: bool = False, secon
         raise too_large(most) from None
     except Gone:
         words = process.end()
-        if used and not process.heard:  # it may have ended before it was asked: another one will tell
+        if used and not process.heard:  # it may have ended before it was asked: another one will know
             return ask(sql, columns, rows, condition=condition, seconds=seconds)
         raise _obituary(process.code, words, most) from None
     except _Refused as refused:
@@ -67,7 +67,7 @@ def ask(sql: str, columns: Columns, rows: int, *, condition: bool = False, secon
 
 
 def too_large(most: int) -> BadQuery:
-    """What is said when a query or its answer needs more bytes than it may take."""
+    """The words where a query or its answer needs more bytes than it may take."""
     return BadQuery(
         f"The query needs more memory than there is. It may take {most / 1e9:.1f} GB, three quarters of what is free.",
         "select fewer columns or rows",
@@ -170,7 +170,7 @@ class _Process:
         try:
             return self.pipe.send(self._read(parts))
         except Gone:
-            self._heard()  # it may have said why
+            self._heard()  # it may have sent the reason
             raise
 
     def _read(self, parts: Iterable[pa.Array]) -> Iterator[pa.Array]:
@@ -187,12 +187,12 @@ class _Process:
         self._process.kill()
         self._process.wait()
         assert self._process.stderr
-        said = b""
+        text = b""
         with contextlib.suppress(OSError):
-            said = os.read(self._process.stderr.fileno(), 1 << 16)
+            text = os.read(self._process.stderr.fileno(), 1 << 16)
         self._close()
-        lines = said.decode(errors="replace").strip().splitlines()
-        return lines[-1][:200] if lines else "it said nothing"
+        lines = text.decode(errors="replace").strip().splitlines()
+        return lines[-1][:200] if lines else "it printed nothing"
 
     def _close(self) -> None:
         for file in (self._process.stdin, self._process.stdout, self._process.stderr):

@@ -1,6 +1,6 @@
 """The talk between a process that asks and one that answers with DuckDB: messages and Arrow streams over two pipes.
 
-A message is a JSON object behind its length (8 bytes, little-endian); an Arrow stream tells its own end. To Arrow the
+A message is a JSON object behind its length (8 bytes, little-endian); an Arrow stream marks its own end. To Arrow the
 pipe is a file. Whoever asks waits with a limit, so that nothing the other side does, or fails to do, holds it up.
 """
 
@@ -127,7 +127,7 @@ class Pipe:
                 try:
                     done += os.write(self.outgoing, view[done : done + _AT_ONCE])
                 except BlockingIOError:
-                    continue  # there was less room than poll had said
+                    continue  # there was less room than poll reported
                 except BrokenPipeError as error:
                     raise Gone from error
             return done
@@ -136,7 +136,7 @@ class Pipe:
         """Nothing is held back."""
 
     def close(self) -> None:
-        """Arrow closes what it has written to; the talk goes on."""
+        """Arrow closes what it has written to; the pipe stays open."""
 
     def _wait(self, pipe: int, event: int) -> None:
         poller = select.poll()

@@ -185,7 +185,7 @@ def _walls(memory: int) -> Iterator[None]:
 
 
 def _size(of: str = "VmRSS") -> int:
-    """Bytes of this process; 0 where the system does not tell."""
+    """Bytes of this process; 0 where the system does not report it."""
     with contextlib.suppress(OSError), open("/proc/self/status") as status:
         for line in status:
             if line.startswith(f"{of}:"):

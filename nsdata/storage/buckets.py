@@ -1,4 +1,4 @@
-"""Buckets: which credentials open them, and what to tell a person when they refuse.
+"""Buckets: which credentials open them, and the words for a person when they refuse.
 
 A store in a bucket is read and written through two doors: the small files by ``objects.py``, the datasets by
 ``engine.py``. Left alone, each would look for credentials in places of its own (one asks an instance's metadata

@@ -1,7 +1,7 @@
 """Has suspect data read by a process of its own (verify/reader.py), and outlives its crashes and hangs.
 
 When the process dies or says nothing for too long, what it was about to read is taken for unreadable, and another
-process goes on behind it. After a few deaths the rest of a dataset is given up, in one range: nothing is endless.
+process continues behind it. After a few deaths the rest of a dataset is given up, in one range: nothing is endless.
 """
 
 from __future__ import annotations
@@ -265,10 +265,10 @@ class _Child:
             selector.register(pipe, selectors.EVENT_READ)
             while True:
                 if selector.select(0.2):
-                    said = os.read(pipe, 1 << 16)
-                    if not said:
+                    text = os.read(pipe, 1 << 16)
+                    if not text:
                         break
-                    *lines, rest = (rest + said).split(b"\n")
+                    *lines, rest = (rest + text).split(b"\n")
                     for line in lines:
                         self._queue.put(json.loads(line))
                 elif self._process.poll() is not None:
@@ -278,4 +278,4 @@ class _Child:
     def _last_words(self) -> str:
         self._errors.seek(0)
         lines = self._errors.read().decode(errors="replace").strip().splitlines()
-        return lines[-1][:200] if lines else "it said nothing."
+        return lines[-1][:200] if lines else "it printed nothing."

@@ -43,7 +43,7 @@ class File(NamedTuple):
 
 
 def is_commit(path: str) -> bool:
-    """Whether a file below a dataset is one of its commits, or tells of its branches."""
+    """Whether a file below a dataset is one of its commits, or lists its branches."""
     return path.startswith(LOG) and path.endswith((".jsonl", ".jsonl.lz4"))
 
 
@@ -96,7 +96,7 @@ def _column(value: Any) -> tuple[str, str]:
 
 
 def set_counters(objects: Objects) -> None:
-    """Set the counters of the next commit to what the commits say, before a dataset is gone on with.
+    """Set the counters of the next commit to what the commits say, before a dataset is appended to.
 
     Power that failed, or a kill between counting and committing, leaves them wrong; see the top of engine.py.
     """

@@ -9,7 +9,7 @@ What is done to every dataset, and why (tested facts: deeplake 4.7.4):
 * Reads accept ints, slices and lists, not numpy arrays; a column dies with its dataset, so both are kept.
 * Its 83 exceptions share no base class and some are bare RuntimeErrors: all are translated here.
 * It numbers commits from a counter beside them: one that fell behind lets a commit overwrite an earlier one, garbage
-  refuses all. It is set right before a dataset is gone on with.
+  refuses all. It is set right before a dataset is appended to.
 * It commits although a write ended short, and crashes on what did: each commit is read back (proof.py), and published
   files are looked at before it reads them (guard.py).
 * In a bucket it tries a dropped connection again by itself, for 42 s, and loses nothing.

@@ -1,6 +1,6 @@
 """A published dataset's files, looked at before the engine sees them: it crashes, hangs or lies on damaged ones.
 
-What a file's name and size tell costs one look at each, and is asked when a dataset is opened; its commits are hashed
+What a file's name and size show costs one look at each, and is asked when a dataset is opened; its commits are hashed
 then, too: they are small. Of a column's files, small ones and texts are hashed when the column is first read; of large
 ones the head is compared with the size, after which the engine can misread numbers and pictures but not lose its way.
 Numbers that lead somewhere are held against their range (schema.Column); pictures are decoded, and who wants to know
@@ -24,7 +24,7 @@ from nsdata.storage.objects import Objects
 VARIABLE = "NSDATA_VERIFY_READS"
 _SMALL, _SMALL_NUMBERS = 1 << 16, 1 << 20  # files up to so many bytes are hashed: a millisecond for a megabyte
 _MANY = 64  # files, of which a disk looks up several at once
-_COUNTERS = ("/next_base", ".lock")  # nobody reads them, and a writer that was stopped may go on with them
+_COUNTERS = ("/next_base", ".lock")  # nobody reads them, and a writer that was stopped may still write them
 
 HINT = "nsdata verify"
 

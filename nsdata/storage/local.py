@@ -105,7 +105,7 @@ def listed(folder: str) -> Iterator[tuple[str, int]]:
 def write_new(path: str, data: bytes) -> bool:
     """Write a file, durably, if nothing has its name; False if something has. Its folder is there.
 
-    Of any number of racers exactly one is told True. Raises OSError, and then nothing has the name; StorageFailed
+    Of any number of racers exactly one gets True. Raises OSError, and then nothing has the name; StorageFailed
     where the disk cannot decide who comes first, or does not confirm what has the name by then.
     """
     if os.path.lexists(path):
@@ -206,7 +206,7 @@ def _write(descriptor: int, data: bytes, path: str) -> None:
 
 
 def _named(part: str, path: str) -> bool:
-    """Give a file its name unless something has it: of any number of racers exactly one is told True."""
+    """Give a file its name unless something has it: of any number of racers exactly one gets True."""
     try:
         os.link(part, path)
     except FileExistsError:

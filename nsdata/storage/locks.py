@@ -1,7 +1,7 @@
 """Who works on staged data right now. A claim only spares work: what is published is decided by the log alone.
 
 On a local disk a claim is an ``flock``, which dies with its process and holds while the process is stopped; in memory
-it is a name in a set; a bucket has none, and nobody can tell there.
+it is a name in a set; a bucket has none, and nobody can know there.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _in_memory: set[str] = set()
 
 @contextlib.contextmanager
 def lock(url: str, name: str) -> Iterator[bool | None]:
-    """True while nobody else works on ``name`` of this store; False if somebody does; None where nobody can tell."""
+    """True while nobody else works on ``name`` of this store; False if somebody does; None where nobody can know."""
     if url.startswith("mem://"):
         key = f"{url}/{name}"
         with _lock:
@@ -69,7 +69,7 @@ def free_name(url: str, name: str) -> Iterator[str]:
 
 
 def _opened(url: str, name: str) -> int | None:
-    """A descriptor of the file that is locked; None where there can be none, and so nobody can tell.
+    """A descriptor of the file that is locked; None where there can be none, and so nobody can know.
 
     That is a full disk, which is for ``gc`` to empty, and anything but a file under its name: a store may come from
     anybody, and a link would lead out of it. Raises StorageFailed.

@@ -142,7 +142,7 @@ class Objects:
                 obstore.delete(self._store(), [self._full(path) for path in paths])
 
     def writable(self) -> None:
-        """Raise StorageFailed if the store is gone, or only to be read. Of a bucket only the first put can tell."""
+        """Raise StorageFailed if the store is gone, or only to be read. Of a bucket only the first put can show."""
         if not is_local(self.url):
             return
         with translated(self.url):

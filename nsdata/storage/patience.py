@@ -18,7 +18,7 @@ _FULL = 1 << 16  # bytes: the counter, its folder, and what a file system keeps 
 
 
 class Stuck(OSError):
-    """A commit that does not end, as the disk is full. It goes on in a thread of its own, and must be left alone."""
+    """A commit that does not end, as the disk is full. It continues in a thread of its own, and must be left alone."""
 
 
 def in_time(url: str, work: Callable[[], Any]) -> Any:

@@ -1,4 +1,4 @@
-"""What a local disk has room for, and what to tell a person when it refuses: full, quota, read-only, failing, gone.
+"""What a local disk has room for, and the words for a person when it refuses: full, quota, read-only, failing, gone.
 
 Here, and nowhere else, an error of the system becomes a StorageFailed, so that every command says the same of the same
 disk. The storage engine and the bucket's client report the system's errors as text; that text is read here too.
@@ -40,14 +40,14 @@ _DATASET = re.compile(r"(.+?)/+(?:(?:images|people|views)/[^/]+|labels/[^/]+/[^/
 
 
 def free(path: str | os.PathLike[str]) -> int | None:
-    """Bytes that this user may still write at a path, there already or not; None where nobody can tell: a bucket,
+    """Bytes that this user may still write at a path, there already or not; None where that is not known: a bucket,
     memory, a disk that keeps no account."""
     found = _account(os.fspath(path))
     return None if found is None else found.f_bavail * found.f_frsize
 
 
 def is_full(url: str | os.PathLike[str], least: int) -> bool:
-    """True where fewer bytes than these are free, or no file can be made; False where nobody can tell."""
+    """True where fewer bytes than these are free, or no file can be made; False where that is not known."""
     found = _account(os.fspath(url))
     return found is not None and (found.f_bavail * found.f_frsize < least or bool(found.f_files and not found.f_favail))
 
@@ -68,7 +68,7 @@ def need(url: str | os.PathLike[str], size: int, what: str) -> None:
 
 
 def short(path: str | os.PathLike[str], wrote: int, meant: int) -> OSError:
-    """The error of a file that ended short, of which the system had said nothing."""
+    """The error of a file that ended short, of which the system reported nothing."""
     return OSError(f"{os.fspath(path)} has {wrote:,} bytes; {meant:,} were written")
 
 
@@ -80,7 +80,7 @@ def refused(
     what: str = "the store",
     writing: bool = True,
 ) -> StorageFailed:
-    """What to tell a person when the storage at ``url`` refused; ``error`` is the system's, the engine's or a bucket's.
+    """The words for when the storage at ``url`` refused; ``error`` is the system's, the engine's or a bucket's.
 
     needed: bytes that the step would take, if known. what: lies at ``url``. writing: a failure that nobody explains
     is looked into: where the disk has no room left, or this process no file, that was the reason.

@@ -13,7 +13,7 @@ from nsdata.storage.space import refused
 def check(folder: str | os.PathLike[str], what: str = "the store") -> None:
     """Raise StorageFailed unless this user may write into a folder or, where there is none, make it.
 
-    Of a bucket only the first put can tell. what: lies there, for the message.
+    Of a bucket only the first put can show. what: lies there, for the message.
     """
     path = os.fspath(folder)
     if "://" in path:

@@ -90,7 +90,7 @@ class Writer(Reader):
 
     def _check_usable(self) -> None:
         if self.failed:
-            raise StorageFailed(f"A commit to {self.url} failed; this writer cannot go on.", "Open a new one.")
+            raise StorageFailed(f"A commit to {self.url} failed; this writer cannot continue.", "Open a new one.")
 
     def _prove(self) -> None:
         held, self._held, self.held_bytes = self._held, [], 0

@@ -58,7 +58,7 @@ class Cropped:
         job.boxes = self.crop.boxes(widths, heights, keys)
         left, top, right, bottom = job.boxes.T
         inside = (left >= 0) & (top >= 0) & (right <= widths) & (bottom <= heights) & (left < right) & (top < bottom)
-        if not (inside | (widths == 0)).all():  # purged pictures have no size, and are told of when they are read
+        if not (inside | (widths == 0)).all():  # purged pictures have no size, and are reported when they are read
             at = int(np.flatnonzero(~inside)[0])
             raise BadInput(
                 f"The crop asks for {job.boxes[at].tolist()} of a picture of {widths[at]}×{heights[at]} pixels."
@@ -132,7 +132,7 @@ def different(one: tuple[int, ...], other: tuple[int, ...], sizes: int | None = 
 
 
 def undecodable(table: Table, rows: Array, blobs: list[bytes], error: BadImage) -> StoreDamaged:
-    """The words for pictures of which one failed to decode: which it was, if that can be told."""
+    """The words for pictures of which one failed to decode: which it was, if that is known."""
     for row, blob in zip(rows, blobs, strict=True):
         try:
             pixels(blob)

@@ -80,7 +80,7 @@ def plan(rows: Array, order: Order, *, epochs: int | None = 1, start: int = 0) -
     """Which rows each batch holds, and the 64-bit key of each: (B,) int64 and (B,) uint64.
 
     Every epoch holds every entry of ``rows`` once, over all ranks; its order depends on (seed, epoch, row, copy) alone.
-    epochs=None goes on for ever, in full batches that may span two epochs. The first ``start`` batches are left out.
+    epochs=None never ends, in full batches that may span two epochs. The first ``start`` batches are left out.
     """
     copies = copies_of(rows)
     step = order.batch_size * order.world

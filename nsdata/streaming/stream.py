@@ -92,7 +92,7 @@ def stream(
     decode:    a Crop; None for pictures as they are, all of one size; or a function of one image's bytes and key, which
                gives (h, w, 3) uint8, the same size for all, and runs in threads.
     labels:    the generation whose soft labels come along.
-    start:     batches to skip, for a run that goes on where it stopped: the tail is the same.
+    start:     batches to skip, for a run that is resumed where it stopped: the tail is the same.
     rank, world: see Order; over all ranks every row comes exactly as often as without them.
     order:     "exact" shuffles all rows; "blocks" reads mostly neighbours (see Blocks), for storage that is far away;
                None is "blocks" for a store in a bucket, else "exact".
@@ -155,7 +155,7 @@ def _sizes(batch_size: int, workers: int, pixels: int, crop: Crop | Decode) -> _
 class Stream:
     """An iterator of batches, kept under way by threads of its own from the first ``next`` to the last or to ``close``.
 
-    May be handed from thread to thread. A forked child cannot go on with it: it has no such threads.
+    May be handed from thread to thread. A forked child cannot use it: it has no such threads.
     """
 
     def __init__(

@@ -119,11 +119,11 @@ def _dataset(thing: Thing, bad: list[BadFile]) -> str:
 def _what(thing: Thing, bad: list[BadFile]) -> str:
     if not bad:
         return f"{thing.words}: the files are as they were published, and their contents are not"
-    told = []
+    lines = []
     for file in bad:
         at = next((place.at for place in thing.places if file.path.startswith(f"{place.at}/")), "")
-        told.append(f"{file.path.removeprefix(f'{at}/')} {file.what}")
-    return f"{thing.words}: {listed(told, 3)}"
+        lines.append(f"{file.path.removeprefix(f'{at}/')} {file.what}")
+    return f"{thing.words}: {listed(lines, 3)}"
 
 
 def _paths(bad: list[BadFile]) -> tuple[str, ...]:
@@ -157,7 +157,7 @@ def _labels(thing: Thing, outcome: Outcome, state: State) -> list[str]:
     if runs := joined((thing.first + a, thing.first + b - 1) for _, a, b in outcome.unreadable):
         losses.append(f"the soft labels {of} of {printed_rows(runs)} cannot be read; what uses them fails")
     if runs := joined((thing.first + a, thing.first + b - 1) for _, a, b in outcome.wrong):
-        losses.append(f"the soft labels {of} of {printed_rows(runs)} break the laws of soft labels")
+        losses.append(f"the soft labels {of} of {printed_rows(runs)} break the invariants of soft labels")
     differing = [column for column in outcome.differing if column != "ids"]
     if differing:
         whole = printed_rows(((thing.first, thing.first + thing.rows - 1),))
@@ -173,7 +173,7 @@ def _people(thing: Thing, outcome: Outcome, state: State) -> list[str]:
         return []
     if thing.hides:
         return [f"which {thing.rows:,} images were removed by event {thing.event} is lost or may be wrong"]
-    lost = f"what people said of {thing.rows:,} images by event {thing.event} is lost or may be wrong"
+    lost = f"people's labels of {thing.rows:,} images by event {thing.event} is lost or may be wrong"
     return [f"{lost}, and with it what looks at labels"]
 
 

@@ -42,14 +42,14 @@ class Thing:
 
 
 def things(state: State) -> list[Thing]:
-    """All that some version of the store still reads: images first, then what is said of them, then views."""
+    """All that some version of the store still reads: images first, then their labels, then views."""
     found: list[Thing] = []
     for segment in state.segments:
         words = f"the {segment.rows:,} images imported from {segment.source!r}"
         place, digests = _place(state, segment.name, segment.rows, segment.files, segment.digests)
         found.append(Thing("images", words, segment.event, segment.rows, (place,), digests, segment.start))
-    said = [(batch, False) for batch in state.spoken] + [(batch, True) for batch in state.removals]
-    for batch, hides in said:
+    batches = [(batch, False) for batch in state.label_batches] + [(batch, True) for batch in state.removals]
+    for batch, hides in batches:
         if batch.name:  # the others are in their event
             words = f"{'removals' if hides else 'labels'} of {batch.rows:,} images, by {batch.by}"
             place, digests = _place(state, batch.name, batch.rows, batch.files, batch.digests or {})
@@ -77,7 +77,7 @@ def _parts(state: State) -> list[Thing]:
             words = f"generation {generation.number}'s labels of rows {part.start:,} to {part.start + part.rows - 1:,}"
             thing = Thing("labels", words, generation.event, part.rows, tuple(places), digests, part.start, generation)
             key = tuple(place.name for place in places)
-            old = parts.get(key)  # the newest generation that has it tells how it is repaired
+            old = parts.get(key)  # the newest generation that has it decides how it is repaired
             parts[key] = thing if old is None or generation.event not in state.undone else old
     return [thing for thing in parts.values() if thing.places]
 

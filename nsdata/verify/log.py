@@ -42,7 +42,7 @@ class Logbook:
     raws: dict[int, bytes] = field(default_factory=dict)
     events: dict[int, Event] = field(default_factory=dict)  # those that can be read
     bad: dict[int, Bad] = field(default_factory=dict)
-    last: int = 0  # the newest event that anything tells of
+    last: int = 0  # the newest event that anything names
     head: Anchor | None = None  # HEAD, where it can be believed
     head_problem: str = ""
     checkpoint_problems: dict[int, str] = field(default_factory=dict)

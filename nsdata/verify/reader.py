@@ -48,7 +48,7 @@ class _Source(NamedTuple):
 
 
 def examine(job: Job) -> Iterator[Message]:
-    """Read what a job names, and tell what is not as it was published."""
+    """Read what a job names, and report what is not as it was published."""
     if job.kind == "recipe":
         yield from repeated(job)
     elif job.kind == "count":
@@ -177,7 +177,7 @@ def _is(data: bytes, id_: bytes, width: int) -> bool:
 
 
 def _labels(job: Job, sources: Sequence[_Source]) -> Iterator[Message]:
-    """A part: the digests of its columns, and the laws that labels obey."""
+    """A part: the digests of its columns, and the invariants of labels."""
     codec, schema = Codec.parse(job.codec), schema_of(job)
     sums = {name: hashlib.blake2b(digest_size=16) for name in schema}
     gaps = set(schema) if sum(source.stop - source.start for source in sources) < job.rows else set[str]()
@@ -201,13 +201,13 @@ def _labels(job: Job, sources: Sequence[_Source]) -> Iterator[Message]:
                 yield from _narrowed(name, start, stop, read, True)
         if len(columns) == len(schema):
 
-            def lawful(a: int, b: int, columns: dict[str, Array] = columns, start: int = start) -> None:
+            def valid(a: int, b: int, columns: dict[str, Array] = columns, start: int = start) -> None:
                 check_columns(codec, {n: v[a - start : b - start] for n, v in columns.items()}, job.classes)
 
             try:
-                lawful(start, stop)
+                valid(start, stop)
             except BadLabels:
-                yield from _narrowed("laws", start, stop, lawful, False)
+                yield from _narrowed("laws", start, stop, valid, False)
         yield {"rows": stop - start}
     if job.sample is None:
         for name in schema:
@@ -229,7 +229,7 @@ def _aligned(job: Job) -> Iterator[Message]:
 def _narrowed(
     column: str, start: int, stop: int, read: Callable[[int, int], object], unreadable: bool
 ) -> Iterator[Message]:
-    """Which rows of a block it is that cannot be read, or break a law: by halves, within a number of tries."""
+    """Which rows of a block it is that cannot be read, or break an invariant: by halves, within a number of tries."""
     blocks, tries = [(start, stop)], 0
     while blocks:
         a, b = blocks.pop(0)
@@ -264,7 +264,7 @@ def main() -> None:
         try:
             for message in examine(Job.from_json(line)):
                 say(message)
-        except Exception as error:  # the caller marks what was being read, and goes on behind it
+        except Exception as error:  # the caller marks what was being read, and continues behind it
             say({"failed": f"{type(error).__name__}: {error}"[:300]})
 
 

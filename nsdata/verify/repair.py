@@ -1,7 +1,7 @@
 """What ``verify --repair`` does: puts back what is known, from a copy where there is one, and never half.
 
 Every file is replaced whole or not at all, and only by bytes that have the published digest; a dataset that is written
-again is published by one event. So a repair that is killed leaves a store no worse, and the next one goes on.
+again is published by one event. So a repair that is killed leaves a store no worse, and the next one continues.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def log_findings(objects: Objects, book: Logbook) -> list[Finding]:
 
 
 def repair_log(objects: Objects, copy: Objects | None, drop: bool) -> tuple[Logbook, list[Finding]]:
-    """Repair events, HEAD and checkpoints. Returns the log as it is now, and the findings, told what was repaired."""
+    """Repair events, HEAD and checkpoints. Returns the log as it is now, and the findings, with what was repaired."""
     book = read(objects)
     found = log_findings(objects, book)
     done: dict[str, str] = {}
@@ -59,8 +59,8 @@ def repair_log(objects: Objects, copy: Objects | None, drop: bool) -> tuple[Logb
         book = read(objects)  # an event that is whole again says what the one before it was
     if book.bad and drop and min(book.bad) > 1:
         lost = _drop(objects, book)
-        told = listed([_told(book, number) for number in range(min(book.bad), book.last + 1)], 30)
-        done |= dict.fromkeys(lost, f"given up: {told}; what is left of their files is in {LOST}")
+        events = listed([_named(book, number) for number in range(min(book.bad), book.last + 1)], 30)
+        done |= dict.fromkeys(lost, f"given up: {events}; what is left of their files is in {LOST}")
         book = read(objects)
     if not book.bad and (book.head_problem or book.lagging):
         _aside(objects, HEAD)
@@ -95,7 +95,7 @@ def _events_from(objects: Objects, copy: Objects, book: Logbook) -> list[str]:
     return restored
 
 
-def _told(book: Logbook, number: int) -> str:
+def _named(book: Logbook, number: int) -> str:
     """An event that is given up: what it was, if that can still be read."""
     event = book.events.get(number)
     return f"event {number} ({event.kind if event else 'unreadable'})"
@@ -135,7 +135,7 @@ def _aside(objects: Objects, name: str) -> None:
 def repair_files(objects: Objects, copy: Objects | None, place: Place, files: Files) -> int:
     """Put back the files of a dataset whose published bytes are known or in the copy. Returns how many.
 
-    A list of files that is damaged itself is put back alone: what it tells of the others is not to be written.
+    A list of files that is damaged itself is put back alone: what it says of the others is not to be written.
     """
     repaired = 0
     for file in [bad for bad in files.bad if files.listed or bad.path.endswith(f"/{inventory.NAME}")]:

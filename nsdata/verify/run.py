@@ -231,7 +231,7 @@ class _Verification:
     def _repaired(self, thing: Thing, files: list[Files], state: State, certain: bool) -> str:
         """Repair a dataset and look again. Returns what was done; empty if it is not whole."""
         done = 0
-        for _ in range(2):  # the list of files first, then what it tells of
+        for _ in range(2):  # the list of files first, then what it lists
             for place, found in zip(thing.places, files, strict=True):
                 done += repair.repair_files(self.objects, self.copy, place, found)
             files, outcome = self._look(thing, state, certain)

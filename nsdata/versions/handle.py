@@ -178,7 +178,7 @@ class Handle:
         return state
 
     def _arrive(self, state: State) -> None:
-        """Past versions read what is there today, so all of them know what was moved or swept."""
+        """Past versions read what is there today, so all of them know what was moved or deleted."""
         self._readers.newest = state
 
     @property

@@ -65,7 +65,7 @@ class Readers:
         return place
 
     def _there(self, name: str) -> str:
-        """Where a dataset lies today. Raises NotFound for one that was swept."""
+        """Where a dataset lies today. Raises NotFound for one that was deleted."""
         name = self.place(name)
         if self.newest is not None and self.newest.is_swept(name):
             raise NotFound(

@@ -55,18 +55,18 @@ class Table:
 
     @cached_property
     def label(self) -> Array:
-        """(N,) int32: what people said, newest first; -1 = nothing. 0..K-1."""
+        """(N,) int32: people's labels, newest first; -1 = none. 0..K-1."""
         label = self._column("label")
-        rows, said, _ = self.people
+        rows, labels, _ = self.people
         if len(rows):
             label = label.copy()
-            label[rows] = said  # in the order of the log: the last word holds
+            label[rows] = labels  # in the order of the log: the last word holds
             label.setflags(write=False)
         return label
 
     @cached_property
     def people(self) -> tuple[Array, Array, Array]:
-        """What people said after the imports, oldest first: row (int64), label (int32; -1 = taken away), event."""
+        """People's labels after the imports, oldest first: row (int64), label (int32; -1 = taken away), event."""
         return self._by_people(self.state.people)
 
     @cached_property
@@ -190,17 +190,17 @@ class Table:
         """Rows, labels and events of batches of people's labels or removals, with one pass over the ids."""
         if not batches:
             return np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.int64)
-        batches_ids, batches_said = zip(*(self._said(batch) for batch in batches), strict=True)
-        ids, said = np.concatenate(batches_ids), np.concatenate(batches_said)
+        batches_ids, batches_labels = zip(*(self._batch(batch) for batch in batches), strict=True)
+        ids, labels = np.concatenate(batches_ids), np.concatenate(batches_labels)
         rows = self.rows_of(ids)
         known = rows >= 0
-        return rows[known], said[known], np.repeat([b.event for b in batches], [b.rows for b in batches])[known]
+        return rows[known], labels[known], np.repeat([b.event for b in batches], [b.rows for b in batches])[known]
 
-    def _said(self, batch: People) -> tuple[Array, Array]:
+    def _batch(self, batch: People) -> tuple[Array, Array]:
         """(n, 16) ids and (n,) labels of one batch."""
         if not batch.name:
-            ids = from_hex([id_ for id_, _ in batch.said])
-            return ids, np.asarray([label for _, label in batch.said], np.int32)
+            ids = from_hex([id_ for id_, _ in batch.labels])
+            return ids, np.asarray([label for _, label in batch.labels], np.int32)
         ids = self.readers.column(batch.name, schema.PEOPLE, "id", batch.rows)
         labels = self.readers.column(batch.name, schema.PEOPLE, "label", batch.rows)
         self._check_labels(labels)

@@ -69,7 +69,7 @@ def _difference(head: Handle, taken: SavedView, view: View) -> str | None:
     """How a saved view differs from one that is to be saved, in words; None where it is the same.
 
     It is the same if its steps are, its rows, and what they show at the versions that the two are pinned to: images,
-    what people said of them, soft labels. Tags, models, views and other generations that came between are no matter.
+    people's labels of them, soft labels. Tags, models, views and other generations that came between are no matter.
     """
     was, now = taken.recipe, view.recipe
     for key, what in (

@@ -23,7 +23,7 @@ class Step(ABC):
     kind: ClassVar[str]
     sets_amounts: ClassVar[bool] = False  # a row may stand more than once behind it
     beside: ClassVar[bool] = False  # shares its printed line with its neighbours
-    verb: ClassVar[str] = "pass the step"  # "0 of 9 …" is what an empty view is told
+    verb: ClassVar[str] = "pass the step"  # "0 of 9 …" is what an empty view reports
     repeatable: ClassVar[bool] = True  # False: a recipe does not hold all of it
 
     def __init_subclass__(cls) -> None:

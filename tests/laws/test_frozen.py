@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import digits
+from conftest import ROOT, digits
 from stores.figures import figures
 
 import training
@@ -25,7 +25,7 @@ from nsdata.log.replay import Fold
 from nsdata.schema import FORMAT
 from nsdata.verify.run import verify
 
-STORES = Path(__file__).parent / "stores"
+STORES = ROOT / "tests" / "stores"
 FORMATS = sorted(path.name for path in STORES.glob("format-*"))
 
 

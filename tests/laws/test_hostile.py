@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import CLASSES, digits
+from conftest import CLASSES, ROOT, digits
 from typer.testing import CliRunner
 
 from cli.app import app
@@ -50,7 +50,7 @@ from nsdata.storage import writing
 from nsdata.verify.files import look as look_at_files
 from nsdata.verify.run import verify
 
-FROZEN = Path(__file__).parent / "stores" / "format-1"
+FROZEN = ROOT / "tests" / "stores" / "format-1"
 Event = dict[str, Any]
 CONTROL = "\x1b[31m\x07\x9b2J\u202eevil\u2066"
 OBEYED = set(CONTROL) - set("[31m2Jevil") | {"\r"}

@@ -147,7 +147,7 @@ def test_a_writer_whose_commit_failed_takes_no_more(tmp_path: Path) -> None:
         writer.append(_batch(3))
         with pytest.raises(StorageFailed):
             writer.commit("more")
-        with pytest.raises(StorageFailed, match="cannot go on"):
+        with pytest.raises(StorageFailed, match="cannot continue"):
             writer.append(_batch(3))
     with writing.Writer(str(url), PEOPLE) as writer:
         assert len(writer) == 3

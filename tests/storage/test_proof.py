@@ -63,7 +63,7 @@ def test_a_file_that_ended_short_is_no_commit(tmp_path: Path, left: int, monkeyp
                 patch.setattr(engine, "sync", cut)
                 with pytest.raises(StorageFailed, match="not what was written"):
                     writer.commit("second")
-            with pytest.raises(StorageFailed, match="cannot go on"):
+            with pytest.raises(StorageFailed, match="cannot continue"):
                 writer.append(_segment(1))
 
 

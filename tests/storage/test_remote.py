@@ -510,7 +510,7 @@ def test_a_commit_that_fails_is_gone_on_with_by_a_new_writer(
         front.rule = deny
         with pytest.raises(StorageFailed, match="may not do this"):
             writer.commit("second")
-        with pytest.raises(StorageFailed, match="cannot go on"):
+        with pytest.raises(StorageFailed, match="cannot continue"):
             writer.append(_batch(8, 4))
         front.rule = served
     with writing.Writer(bucket, PEOPLE) as writer:

@@ -157,7 +157,7 @@ def test_a_run_killed_for_good_at_any_moment_goes_on(tmp_path: Path) -> None:
     whole = train(_people(store), config=config, out=tmp_path / "whole", publish=False)
     (tmp_path / "killed" / ".resume.pt.1.tmp").write_bytes(b"half of it")
     done = CliRunner().invoke(app, command)
-    assert done.exit_code == 0 and "goes on at step" in done.stderr and "of 60" in done.stderr
+    assert done.exit_code == 0 and "resumed at step" in done.stderr and "of 60" in done.stderr
     folder = tmp_path / "killed"
     assert sorted(p.name for p in folder.iterdir()) == [".lock", "best.pt", "config.json", "last.pt", "metrics.csv"]
     for name in ("best.pt", "last.pt"):

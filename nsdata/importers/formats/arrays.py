@@ -29,9 +29,9 @@ def items(
     as well as H grey ones.
     """
     pixels = _pixels(images)
-    told = None if labels is None else arguments.array("The labels", labels)
-    check(pixels, told)
-    return _items(pixels, told, arguments.split_name("Split", split), arguments.text("source", source))
+    given = None if labels is None else arguments.array("The labels", labels)
+    check(pixels, given)
+    return _items(pixels, given, arguments.split_name("Split", split), arguments.text("source", source))
 
 
 def _pixels(images: object) -> NDArray[Any]:

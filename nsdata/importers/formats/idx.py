@@ -61,11 +61,11 @@ def _labels_file(images: Path) -> Path | None:
 
 
 def _pair(images: Path, labels: Path | None, classes: Sequence[str], split: str) -> Iterator[Item | Skipped]:
-    told = _labels(labels, classes) if labels else None
+    known = _labels(labels, classes) if labels else None
     with _open(images) as file:
         number, height, width = _header(file, images, 3)
-        if told is not None and len(told) != number:
-            raise BadInput(f"{images} has {number:,} images, {labels} {len(told):,} labels.")
+        if known is not None and len(known) != number:
+            raise BadInput(f"{images} has {number:,} images, {labels} {len(known):,} labels.")
         size = height * width
         for i in range(number):
             try:
@@ -76,7 +76,7 @@ def _pair(images: Path, labels: Path | None, classes: Sequence[str], split: str)
                 yield Skipped(images.name, f"truncated: its last {number - i:,} of {number:,} images are missing", True)
                 return
             array = np.frombuffer(data, np.uint8).reshape(height, width)
-            label = None if told is None else int(told[i])
+            label = None if known is None else int(known[i])
             yield Item(f"{images.name}!{i:05d}", encode_array(array), label, split, array_id(array))
 
 

@@ -40,9 +40,9 @@ def items(
     index = {name: i for i, name in enumerate(classes)}
     for number, (file, label, where) in enumerate(rows(path), 1):
         place = split_named(where, f"row {number} of {path}") if split is None or where else "train"
-        told = label_of(label, classes, index, f"row {number} of {path}") if labelled else None
+        known = label_of(label, classes, index, f"row {number} of {path}") if labelled else None
         if str(where) in UNLABELLED:
-            told = None
+            known = None
         if not file:
             yield Skipped(f"{path.name} row {number}", "no path")
             continue
@@ -51,7 +51,7 @@ def items(
         if isinstance(data, str):
             yield Skipped(readable(name), data)
         else:
-            yield Item(readable(name), data, told, split or place)
+            yield Item(readable(name), data, known, split or place)
 
 
 def rows(path: Path) -> Iterator[tuple[Any, Any, Any]]:

@@ -1,6 +1,6 @@
 """What the pages of a parquet file unpack to, by their own headers.
 
-The sizes in the footer are only told: the reader allocates what each page's header says, and refuses a page that
+The sizes in the footer are claims: the reader allocates what each page's header says, and refuses a page that
 unpacks to anything else. So these can be counted on before a single value is read.
 """
 
@@ -48,8 +48,8 @@ def _pages(file: IO[bytes], chunk: Any) -> Iterator[tuple[int, int]]:
         if at < 0:
             raise EOFError
         file.seek(at)
-        said = _struct(file, 0)
-        size, packed = said.get(2, -1), said.get(3, -1)
+        head = _struct(file, 0)
+        size, packed = head.get(2, -1), head.get(3, -1)
         if size < 0 or packed < 0:
             raise EOFError
         yield packed, size

@@ -65,14 +65,14 @@ def items(
             value, where = ([*values, None][place] for place in places)  # -1: the None at the end
             here = f"row {row} of {path.name}"
             says = str(where).lower() if where else file_split
-            told = None
+            known = None
             if labelled and says not in UNLABELLED:
                 if own and isinstance(value, int) and 0 <= value < len(own):
                     value = own[value]
-                told = label_of(value, classes, index, here)
+                known = label_of(value, classes, index, here)
             place = split or (split_named(where, here) if where else SPLIT_OF[file_split or "train"])
             source, data = _bytes(values[0], f"{path.name}!{row}", path.parent)
-            yield Skipped(source, data) if isinstance(data, str) else Item(source, data, told, place)
+            yield Skipped(source, data) if isinstance(data, str) else Item(source, data, known, place)
 
 
 def _leaves(image: Any) -> list[str]:

@@ -28,8 +28,8 @@ from nsdata.importers.item import Item, Skipped
 from nsdata.schema import SPLITS
 
 ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-_TELLING = frozenset({"cls", "json"})  # side files that may hold a label
-_SIDES = _TELLING | {
+_WITH_LABELS = frozenset({"cls", "json"})  # side files that may hold a label
+_SIDES = _WITH_LABELS | {
     *("txt", "caption", "xml", "csv", "id", "index", "inx", "cbor", "msgpack", "mp"),
     *("npy", "npz", "pyd", "pth", "pt", "ten", "tenbin"),
 }  # what WebDataset writers put beside an image; whatever else is there is taken for an image
@@ -63,7 +63,7 @@ def items(
         if isinstance(group, Skipped):
             yield group
             continue
-        sides = _telling(group)
+        sides = _with_labels(group)
         images = _images(group, bool(sides))
         if not sides:
             for name, data in images or group:
@@ -73,7 +73,7 @@ def items(
         if not images:
             yield Skipped(f"{path.name}!{readable(group[0][0])}", "no image beside it")
             continue
-        label, told = _told(sides, classes, index, f"{key} of {path}")
+        label, named = _facts(sides, classes, index, f"{key} of {path}")
         if label is None and "cls" not in sides:
             label = _folders(places, images[0][0])[1]  # a .json that says nothing of the label: its folder may
         for name, data in images:
@@ -81,7 +81,7 @@ def items(
                 f"{path.name}!{readable(name)}",
                 data,
                 label if labelled and file_split not in UNLABELLED else None,
-                split or told or _folders(places, name)[0],
+                split or named or _folders(places, name)[0],
             )
 
 
@@ -93,7 +93,7 @@ def _folders(places: Places, name: str) -> tuple[str, int | None]:
         return places.of("")[0], None
 
 
-def _told(
+def _facts(
     sides: dict[str, bytes], classes: Sequence[str], index: dict[str, int], where: str
 ) -> tuple[int | None, str | None]:
     """(label, split) from the files beside an image."""
@@ -111,13 +111,13 @@ def _told(
     return label_of(value, classes, index, where), split if split in SPLITS else None
 
 
-def _telling(group: list[Member]) -> dict[str, bytes]:
+def _with_labels(group: list[Member]) -> dict[str, bytes]:
     """What holds a sample's label, by "cls" and "json": key.cls, key.json, or key.what.cls beside one image.
 
     Beside several (img.1.jpg, img.2.jpg, img.2.cls) it is not known which it means. A key.what.json
     says nothing: it lies beside many a class folder's images, and need not be about labels.
     """
-    found = {ending: data for ending, data in ((_ending(n), d) for n, d in group) if ending in _TELLING}
+    found = {ending: data for ending, data in ((_ending(n), d) for n, d in group) if ending in _WITH_LABELS}
     if "cls" not in found and len(group) > 1:
         others = [data for name, data in group if _last(name) == "cls"]
         if len(others) == 1 and sum(_last(name) not in _SIDES for name, _ in group) == 1:
@@ -125,11 +125,11 @@ def _telling(group: list[Member]) -> dict[str, bytes]:
     return found
 
 
-def _images(group: list[Member], told: bool) -> list[Member]:
-    """A sample without its side files; a label that nobody understood (not told) is kept, to be reported."""
-    if len(group) == 1 and not told:
+def _images(group: list[Member], labelled: bool) -> list[Member]:
+    """A sample without its side files; a label that nobody understood is kept, to be reported."""
+    if len(group) == 1 and not labelled:
         return group
-    quiet = _SIDES if told else _SIDES - _TELLING
+    quiet = _SIDES if labelled else _SIDES - _WITH_LABELS
     return [member for member in group if _last(member[0]) not in quiet]
 
 
@@ -224,7 +224,7 @@ def members(path: Path) -> Iterator[Member | Skipped]:
             data = stream.read(padded)
             if len(data) < head.size:
                 yield Skipped(f"{path.name}!{readable(name)}", f"truncated after {len(data):,} bytes", True)
-                zeros = 0 if stream.reason else _BLOCK  # said once is enough
+                zeros = 0 if stream.reason else _BLOCK  # reported once is enough
                 break
             yield name, data[: head.size]
         if first and zeros < 2 * _BLOCK and not stream.reason:
