@@ -26,8 +26,9 @@ from training.device import as_tensor, pick_device, to_device
 from training.models import LoadedModel, Preprocess
 from training.optimiser import learning_rate, make_optimiser, moving_average
 from training.planned import Finished, Plan
-from training.run_folder import FIELDS, Row
+from training.run_folder import Row
 from training.seeds import generator, seeded
+from training.split import size_warning
 
 
 @dataclass(slots=True, kw_only=True, repr=False)
@@ -104,15 +105,18 @@ def train(
             run_folder.refuse_finished(folder, replace)
         model = models.create(config, classes)
         preprocess = Preprocess.of(model, config.image_size)
-        for text in (*split.warnings, *_size_warning(model, pseudo, teacher_parameters)):
+        for text in (*split.warnings, *size_warning(models.parameters(model), pseudo, teacher_parameters)):
             warn(text)  # before the hours of work, not after them
+        # NHWC is what tensor cores read without transposing first
         layout = torch.channels_last if on_gpu and config.channels_last else torch.contiguous_format
         model = model.to(device).to(memory_format=layout)
+        # the EMA is the model: it is what is validated, saved, and labels the next generation. It costs one more copy
+        # of the weights and one pass over them a step
         ema = moving_average(model, config.ema_decay)
         optimiser = make_optimiser(model, config)
         add_noise = noise.BatchNoise(config, preprocess)
 
-        every = config.eval_every or max(1, steps // 20)
+        every = config.eval_every or max(1, steps // 20)  # each pass over val costs its images once, without gradients
 
         same = run_identity.identity(config, steps, gen, classes, preprocess, split, device.type)
         run_folder.need_room(folder, models.parameters(model))
@@ -131,6 +135,8 @@ def train(
             run_folder.write_metrics(folder, run.rows)
         keep: dict[str, Any] = {"config": config, "classes": classes, "preprocess": preprocess, "generation": gen}
 
+        # crops are chosen before decoding, so that only their part of a JPEG is decoded; the rest of the noise is drawn
+        # on the device, for the whole batch at once
         crop, plain = noise.train_crop(config, preprocess), noise.clean(preprocess)
         labelled = data.Source(split.labelled, crop)
         unlabelled = val = None
@@ -141,6 +147,8 @@ def train(
 
         figures: dict[str, float | str] = {}
         began = time.perf_counter() - run.seconds
+        # B labelled images and ratio × B soft-labelled ones a step, each from an endless shuffle of its own; what step
+        # n sees depends on seed and n alone, so that a resumed run sees the same
         mixed = data.mixed_batches(
             labelled, unlabelled, batch_size=config.batch_size, ratio=config.ratio, seed=config.seed, start=run.step
         )
@@ -159,6 +167,7 @@ def train(
                 # labelled and unlabelled images share one forward pass and so one set of batch norm statistics
                 images = torch.cat([_to(batch.labelled, device), _to(batch.unlabelled, device)])
                 images = add_noise(images, generator(config.seed, step)).contiguous(memory_format=layout)
+                # bf16 has float32's range: no loss scaling, as float16 would need; the losses are taken in float32
                 with torch.autocast("cuda", torch.bfloat16, enabled=config.amp and on_gpu):
                     logits = model(images).float()
                 n = len(batch.labels)
@@ -175,7 +184,7 @@ def train(
                         f"The loss is {value} at step {step + 1} of {steps}, learning rate {lr:.3g}.",
                         f"--set lr={config.lr / 4:g}, or --set clip_norm=1",
                     )
-                optimiser.zero_grad(set_to_none=True)
+                optimiser.zero_grad(set_to_none=True)  # frees the gradients' memory while the next forward pass runs
                 loss.backward()  # type: ignore[no-untyped-call]
                 if config.clip_norm:
                     nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
@@ -192,9 +201,10 @@ def train(
                     speed = run.counted * len(batch) / max(run.seconds - run.lap, 1e-9)
                     accuracy = None if val is None else _accuracy(ema.module, val, preprocess, config)
                     mean = [total / run.counted for total in run.sums]
-                    run.rows.append(_row(done, done / per_epoch, lr, mean, len(batch.soft), accuracy, speed))
+                    run.rows.append(run_folder.row(done, done / per_epoch, lr, mean, len(batch.soft), accuracy, speed))
                     state = ema.module.state_dict()
                     models.save(folder / "last.pt", state=state, step=done, val_accuracy=accuracy, **keep)
+                    # the best on val, of ties the later; without val each is the best so far, and so the last is kept
                     if not run.best_step or accuracy is None or run.best is None or accuracy >= run.best:
                         run.best, run.best_step = accuracy, done
                         models.save(folder / "unfinished.pt", state=state, step=done, val_accuracy=run.best, **keep)
@@ -276,23 +286,5 @@ def _publish(people: View, pseudo: View | None, trained: Trained) -> None:
     )
 
 
-def _size_warning(model: nn.Module, pseudo: View | None, teacher: int | None) -> list[str]:
-    """The paper's rule: a student is equal to or larger than its teacher."""
-    if pseudo is not None and pseudo.gen is not None and teacher is None:
-        teacher = pseudo.store.labels(pseudo.gen).provenance.get("teacher_parameters")
-    mine = models.parameters(model)
-    if pseudo is None or teacher is None or mine >= teacher:
-        return []
-    return [
-        f"The student has {mine:,} parameters, fewer than its teacher's {teacher:,}; "
-        "Noisy Student asks for an equal or larger student."
-    ]
-
-
 def _to(values: Any, device: torch.device) -> Tensor:
     return as_tensor(values).to(device, non_blocking=True)
-
-
-def _row(step: int, epoch: float, lr: float, mean: list[float], soft: int, accuracy: float | None, speed: float) -> Row:
-    unlabelled = mean[2] if soft else None
-    return dict(zip(FIELDS, (step, epoch, lr, mean[0], mean[1], unlabelled, accuracy, speed), strict=True))

@@ -175,3 +175,9 @@ def sign(folder: Path, model: LoadedModel, seconds: float) -> None:
 
 def _text(file: IO[bytes], text: str) -> None:
     file.write(text.encode())
+
+
+def row(step: int, epoch: float, lr: float, mean: list[float], soft: int, accuracy: float | None, speed: float) -> Row:
+    """One for metrics.csv. mean: of the three losses. soft: images of a batch with a soft label."""
+    unlabelled = mean[2] if soft else None
+    return dict(zip(FIELDS, (step, epoch, lr, mean[0], mean[1], unlabelled, accuracy, speed), strict=True))

@@ -102,3 +102,15 @@ def _refuse_evaluation_images(view: View, what: str) -> None:
         if count:
             text = f"The {what} view holds {count:,} {name} images, of {len(view):,}; they must not train a model."
             raise BadInput(text, "view.split('train')")
+
+
+def size_warning(mine: int, pseudo: View | None, teacher: int | None) -> list[str]:
+    """The paper's rule: a student is equal to or larger than its teacher."""
+    if pseudo is not None and pseudo.gen is not None and teacher is None:
+        teacher = pseudo.store.labels(pseudo.gen).provenance.get("teacher_parameters")
+    if pseudo is None or teacher is None or mine >= teacher:
+        return []
+    return [
+        f"The student has {mine:,} parameters, fewer than its teacher's {teacher:,}; "
+        "Noisy Student asks for an equal or larger student."
+    ]
