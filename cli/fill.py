@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import tempfile
 import time
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import complete, render
-from cli.settings import AtOption, JsonOption, StoreOption, address, check_split, open_store
+from cli.settings import AtOption, JsonOption, StoreOption, a_path, address, check_split, open_store
 from nsdata.progress import shown
 
 if TYPE_CHECKING:
@@ -136,7 +137,12 @@ def import_(
 
 def export(
     ctx: typer.Context,
-    out: Annotated[Path, typer.Argument(help="A folder, or a file ending in .csv, .parquet or .tar (WebDataset).")],
+    out: Annotated[
+        Path,
+        typer.Argument(
+            parser=a_path, metavar="OUT", help="A folder, or a file ending in .csv, .parquet or .tar (WebDataset)."
+        ),
+    ],
     view: Annotated[
         str | None,
         typer.Option(help="A saved view: its rows, repeats included.", autocompletion=complete.views),
@@ -171,7 +177,9 @@ def export(
 
 
 def demo(
-    folder: Annotated[Path, typer.Option(help="Where the demo's store and models go.")] = Path("demo"),
+    folder: Annotated[
+        Path, typer.Option(parser=a_path, metavar="FOLDER", help="Where the demo's store and models go.")
+    ] = Path("demo"),
     seeds: Annotated[int, typer.Option(min=1, max=20, help="How often the loop is repeated.")] = 3,
     replace: Annotated[bool, typer.Option("--replace", help="Begin again where a demo is already.")] = False,
 ) -> None:
@@ -197,7 +205,7 @@ def _report(done: Imported) -> None:
         render.out(f"nothing imported: {done.source} has no image that can come in")
     else:
         splits = ", ".join(f"{count:,} {name}" for name, count in done.splits.items() if count)
-        speed = done.added / done.seconds if done.seconds else 0
+        speed = (done.added - done.continued) / done.seconds if done.seconds else 0
         render.out(
             f"imported  {done.added:,} images from {done.source} in {done.seconds:.1f} s ({speed:,.0f} img/s)"
             + (f": {splits}, {done.labelled:,} labelled" if done.added else "")
@@ -237,16 +245,21 @@ def _list(what: str, entries: list[tuple[str, str]]) -> None:
 
 def _written(left: dict[str, list[tuple[str, str]]]) -> Path | None:
     """A table of all that did not come in, in this folder; where nothing can be written, in that of temporary files."""
-    name = f"left-out-{time.strftime('%Y%m%d-%H%M%S')}.csv"
+    stem = f"left-out-{time.strftime('%Y%m%d-%H%M%S')}"
     for folder in (Path(), Path(tempfile.gettempdir())):
-        try:
-            with (folder / name).open("x", encoding="utf-8", newline="") as file:
-                rows = csv.writer(file)
-                rows.writerow(["what", "source", "reason"])
-                rows.writerows([what, *entry] for what, entries in left.items() for entry in entries)
-            return folder / name
-        except OSError:
-            continue
+        for name in (f"{stem}{more}.csv" for more in ("", *(f"-{number}" for number in range(2, 1000)))):
+            try:
+                with (folder / name).open("x", encoding="utf-8", errors="backslashreplace", newline="") as file:
+                    rows = csv.writer(file)
+                    rows.writerow(["what", "source", "reason"])
+                    rows.writerows([what, *entry] for what, entries in left.items() for entry in entries)
+                return folder / name
+            except FileExistsError:
+                continue  # of another import in this second
+            except OSError:
+                with contextlib.suppress(OSError):
+                    (folder / name).unlink()  # cut off, on a full disk
+                break
     return None
 
 

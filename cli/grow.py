@@ -9,7 +9,7 @@ import typer
 
 from cli import complete, render
 from cli.label import Device, label
-from cli.settings import JsonOption, StoreOption, check_split, open_store
+from cli.settings import JsonOption, StoreOption, a_path, check_split, open_store
 from nsdata.progress import shown
 
 if TYPE_CHECKING:
@@ -35,7 +35,9 @@ def train(
             autocompletion=complete.views,
         ),
     ] = None,
-    config: Annotated[Path | None, typer.Option(metavar="FILE", help="TrainConfig as TOML or JSON.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(parser=a_path, metavar="FILE", help="TrainConfig as TOML or JSON.")
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -46,7 +48,9 @@ def train(
         str | None,
         typer.Option(help="timm model; short for --set model=….", autocompletion=complete.architectures),
     ] = None,
-    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Run folder (default: runs/gen-GEN).")] = None,
+    out: Annotated[
+        Path | None, typer.Option(parser=a_path, metavar="DIR", help="Run folder (default: runs/gen-GEN).")
+    ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Train over a finished run, or another unfinished one.")
     ] = False,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import complete, render
-from cli.settings import JsonOption, StoreOption, address, open_store
+from cli.settings import JsonOption, StoreOption, a_path, address, open_store
 from nsdata.progress import shown
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ def relabel(
         typer.Argument(help="A class name or index; '' takes the label away.", autocompletion=complete.classes),
     ] = None,
     from_: Annotated[
-        Path | None, typer.Option("--from", metavar="CSV", help="Many at once: a CSV with the columns id and label.")
+        Path | None,
+        typer.Option("--from", parser=a_path, metavar="CSV", help="Many at once: a CSV with the columns id and label."),
     ] = None,
     by: Annotated[str, typer.Option(help="Who says so (default: the user).", show_default=False)] = "",
     store: StoreOption = None,
@@ -57,18 +58,17 @@ def relabel(
 
     Example: nsdata relabel --from labels.csv --by anna
     """
-    from nsdata.maintenance.edits import read_labels
+    from nsdata.maintenance import edits
 
     if (from_ is None) == (image is None) or (image is None) != (label is None):
         raise typer.BadParameter("give an image and its label, or --from CSV")
-    labels = read_labels(from_) if from_ is not None else {str(image): label}
+    labels = edits.read_labels(from_) if from_ is not None else {str(image): label}
     opened = open_store(ctx, store)
-    before = opened.version
-    version = opened.relabel(labels, by=by)
-    if version == before:
+    done = edits.relabel(opened, labels, by=by)
+    if not done.images:
         render.out(f"nothing new: {len(labels):,} images are labelled so already")
     else:
-        render.out(f"relabelled  {len(labels):,} images, version {version}")
+        render.out(f"relabelled  {done.images:,} images, version {done.version}")
 
 
 def remove(
@@ -82,15 +82,14 @@ def remove(
 
     Example: nsdata remove 5c0e 81d2
     """
-    opened = open_store(ctx, store)
-    before = opened.version
-    version = opened.remove(images)
-    if version == before:
+    from nsdata.maintenance import edits
+
+    done = edits.remove(open_store(ctx, store), images)
+    if not done.images:
         render.out(f"nothing new: {len(images):,} images are removed already")
     else:
-        count = int(opened.events[version - 1].data["rows"])
-        also = f"; {len(images) - count:,} were removed already" if count < len(images) else ""
-        render.out(f"removed  {count:,} images, version {version}{also}")
+        also = f"; {len(images) - done.images:,} were removed already" if done.images < len(images) else ""
+        render.out(f"removed  {done.images:,} images, version {done.version}{also}")
 
 
 def undo(

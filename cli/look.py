@@ -37,6 +37,8 @@ def show(
     from nsdata.labels.lineage import lineage, lines
     from nsdata.labels.sentences import generation_rows
 
+    if image is not None and gen is not None:
+        raise typer.BadParameter("give an image or --gen, not both")
     opened = open_store(ctx, store)
     opened = opened if at is None else opened.at(at)
     if image is not None:
@@ -56,7 +58,7 @@ def show(
     for line in lines(ancestors):
         render.out(render.name(line))
     render.out()
-    render.pairs(generation_rows(opened.generations[gen]))
+    render.pairs(generation_rows(opened.generations[gen], opened.url))
 
 
 def log(

@@ -46,7 +46,7 @@ def emit_csv(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     def exact(text: str) -> str:
         if not terminal.has(text := printable(text)):
             raise BadInput(
-                f"stdout is in {sys.stdout.encoding}, in which {text!r} cannot be written.",
+                f"stdout is in {sys.stdout.encoding}, in which {text!a} cannot be written.",
                 "PYTHONIOENCODING=utf-8 nsdata query --csv …",
             )
         return text

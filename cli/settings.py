@@ -28,6 +28,13 @@ AtOption = Annotated[
 ]
 
 
+def a_path(text: str | Path) -> Path:
+    """A path that was typed; an empty one, as of a variable that is not set, is not the folder that one is in."""
+    if not str(text).strip():
+        raise typer.BadParameter("is empty; a path was expected")
+    return Path(text)
+
+
 def address(ctx: typer.Context, store: str | None) -> str:
     """The store's address: the command's own --store, or the one before the command, the environment, the file."""
     return store or str(ctx.find_root().obj)

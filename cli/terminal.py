@@ -85,9 +85,20 @@ class _Stream:
         return getattr(self._stream, name)
 
 
+def _open_what_is_closed() -> None:
+    """Where stdin, stdout or stderr was closed, nothing is there: no file that is opened later may take their place."""
+    while (opened := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(opened, True)
+    os.close(opened)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+
+
 @contextlib.contextmanager
 def streams() -> Iterator[None]:
     """Within it, an answer that cannot be written ends a command in words, and one that nobody reads in silence."""
+    _open_what_is_closed()
     before: Any = (sys.stdout, sys.stderr)
     within: Any = (_Stream(sys.stdout, journey=False), _Stream(sys.stderr, journey=True))
     sys.stdout, sys.stderr = within

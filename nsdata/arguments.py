@@ -74,7 +74,7 @@ def text(what: str, value: object, hint: str = "") -> str:
 def path(what: str, value: object, hint: str = "") -> str:
     """A path as text: of a text or a pathlib.Path. Raises BadInput."""
     found = os.fspath(value) if isinstance(value, os.PathLike) else value
-    if not isinstance(found, str):
+    if not isinstance(found, str) or not found.strip() or "\0" in found:  # "" would be the folder that one is in
         raise wrong(what, value, "a path", hint)
     return str(found)
 

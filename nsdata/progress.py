@@ -174,6 +174,8 @@ def line(meter: Meter, width: int, *, ascii_: bool = False) -> str:
 
     Amount and time left stay whole as long as they fit: the words before them are cut first.
     """
+    from rich.cells import cell_len  # of a terminal, that a character takes: two for many of Asia
+
     if not meter.started:
         return _cut(f"{meter.what} …", width, ascii_)
     amount, left, rest = meter.parts()
@@ -181,10 +183,10 @@ def line(meter: Meter, width: int, *, ascii_: bool = False) -> str:
         amount = amount.removesuffix(f" {meter.unit}")
     facts = f"{amount}  {left}" if left else amount
     what = _cut(meter.what, max(12, width // 3), ascii_)
-    if len(what) + 2 + len(facts) > width:
+    if cell_len(what) + 2 + len(facts) > width:
         what = _cut(meter.what, width - 2 - len(facts), ascii_) if width - 2 - len(facts) >= 4 else ""
     start = f"{what}  " if what else ""
-    room = width - len(start) - len(facts)
+    room = width - cell_len(start) - len(facts)
     cells = _NARROW if meter.share is not None and room >= _NARROW + 2 else 0
     room -= cells + 2 if cells else 0
     end = ""
@@ -209,10 +211,13 @@ def duration(seconds: float) -> str:
 
 
 def _cut(text: str, width: int, ascii_: bool) -> str:
+    """Its beginning, of at most so many cells of a terminal."""
+    from rich.cells import cell_len, set_cell_size
+
     end = "..." if ascii_ else "…"
-    if len(text) <= width:
+    if cell_len(text) <= width:
         return text
-    return text[: width - len(end)] + end if width > len(end) else text[: max(width, 0)]
+    return set_cell_size(text, width - len(end)) + end if width > len(end) else set_cell_size(text, max(width, 0))
 
 
 def _rounded(number: float) -> int:

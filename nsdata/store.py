@@ -88,7 +88,7 @@ class Store(Handle):
         so already (and, with ``by``, by that person). Returns the version, which is then the one that the store has.
         Raises NotFound, BadInput.
         """
-        return edits.relabel(self, labels, by=by)
+        return edits.relabel(self, labels, by=by).version
 
     def remove(self, images: Sequence[str]) -> int:
         """Hide images (ids or unique prefixes) from every later version. Returns the version.
@@ -96,7 +96,7 @@ class Store(Handle):
         One event for all that are not removed already; none, and the version that the store has, where all of them are.
         Raises NotFound, BadInput; also for one id without a list around it.
         """
-        return edits.remove(self, images)
+        return edits.remove(self, images).version
 
     def tag(self, name: str, version: int | str | None = None) -> int:
         """Name a version (this one if none is given). Returns the store's version.

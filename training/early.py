@@ -9,7 +9,7 @@ from nsdata import Store
 from nsdata.arguments import number, path, whole_number
 from nsdata.errors import BadInput, GenerationError, ModelError
 from nsdata.labels.codec import Codec
-from nsdata.labels.eligibility import as_asked, check_order
+from nsdata.labels.eligibility import as_asked, check_order, unlabelled_rows
 from nsdata.log.state import Generation
 from nsdata.storage.address import absolute, checkpoint
 from training import arguments
@@ -45,7 +45,8 @@ def check_label(
         raise BadInput(f"The largest KL divergence is {max_kl:g}; 0 or more was expected.", "--max-kl 0.05")
     check_device(device)
     gen, codec = whole_number("gen", gen), Codec.of(top, len(store.classes))
-    if gen in store.generations and not replace and not extend:
+    whole = gen in store.generations and not unlabelled_rows(store.state, store.generations[gen])
+    if gen in store.generations and not replace and (not extend or whole):
         asked: dict[str, Any] = {"temperature": temperature, "codec": codec.name, "batch_size": batch_size}
         if device != "auto":
             asked["device"] = device.partition(":")[0]
@@ -98,7 +99,7 @@ def teacher_file(store: Store, gen: int, teacher: Any | None = None) -> Path:
 
 def model_file(place: str | Path) -> Path:
     """The file of a checkpoint: itself, or best.pt in a run folder. Raises ModelError where there is none."""
-    file = Path(place)
+    file = Path(path("A model's path", place))
     file = file / "best.pt" if file.is_dir() else file
     if not file.exists():
         raise ModelError(f"There is no model at {file}.", "nsdata train --gen 0, or give the path of a best.pt")

@@ -19,7 +19,7 @@ from training.split import Split, prepare
 
 @dataclass(frozen=True)
 class Finished:
-    """What a folder says of the finished run in it. published: the store knows its model."""
+    """What a folder says of the finished run in it. published: its model is the store's of that generation."""
 
     path: Path
     facts: dict[str, Any] = field(repr=False)  # of config.json
@@ -28,14 +28,17 @@ class Finished:
     @property
     def val_accuracy(self) -> float | None:
         """0 to 1; None if not measured."""
-        found: float | None = self.facts.get("val_accuracy")
-        return found
+        found = self.facts.get("val_accuracy")
+        return found if isinstance(found, float | int) else None
 
     def metrics(self) -> list[run_folder.Row]:
-        """The rows of metrics.csv."""
-        with (self.path.parent / "metrics.csv").open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        return [{name: float(row[name]) if row[name] else None for name in run_folder.FIELDS} for row in rows]
+        """The rows of metrics.csv; none where it is gone or damaged: the model is not."""
+        try:
+            with (self.path.parent / "metrics.csv").open(newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
+            return [{name: float(row[name]) if row[name] else None for name in run_folder.FIELDS} for row in rows]
+        except (OSError, ValueError, KeyError, TypeError, csv.Error):
+            return []
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,8 @@ def _finished(folder: Path, same: dict[str, Any], people: View, gen: int) -> Fin
     if other is not None:
         raise run_folder.holds_another(folder, other)
     store = people.store.head()
-    path = relative(store.url, best.resolve())
-    known = (model for model in store.state.counted(store.state.trained) if model.gen == gen)
-    return Finished(best, facts, any((model.sha256, model.path) == (facts["sha256"], path) for model in known))
+    known = store.models.get(gen)  # the newest: it is the next generation's teacher
+    here = (facts["sha256"], relative(store.url, best.resolve()))
+    if known is None or (known.sha256, known.path) != here:
+        return Finished(best, facts, False)
+    return Finished(best, {**facts, "val_accuracy": known.val_accuracy}, True)

@@ -110,7 +110,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     """What config.json says; nothing where it cannot be read."""
     try:
         content = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from nsdata import arguments
 from nsdata.errors import BadInput
 from nsdata.importers.detect import detect
 from nsdata.importers.files import files_of, inside
@@ -21,6 +22,7 @@ def classes_from(path: str | Path) -> list[str]:
     file or folder of such: its ClassLabel names; MNIST's idx files or "digits": "0" to "9". Raises BadInput
     where there are none.
     """
+    path = arguments.path("classes_from", path)
     if str(path) == "digits" and not Path(path).exists():
         return list(digits.CLASSES)
     where = files_of(path)[0]

@@ -196,7 +196,7 @@ class Labels:
         return f"<Labels of generation {self.gen}: {len(self):,} images, {self._width} classes>"
 
     def _repr_html_(self) -> str:
-        return to_html(generation_rows(self._generation))
+        return to_html(generation_rows(self._generation, self._table.readers.url))
 
     @cached_property
     def _datasets(self) -> tuple[list[str], Array, Array]:
@@ -254,5 +254,6 @@ def missing(store: Handle, gen: int) -> GenerationError:
             f"Generation {gen} has no soft labels: generation 0 is people's labels, soft labels begin at 1.",
         )
     return GenerationError(
-        f"Generation {gen} has no labels yet; this store has {listed}.", f"nsdata label --gen {len(have) + 1}"
+        f"Generation {gen} has no labels yet; this store has {listed}.",
+        f"nsdata label --gen {len(have) + 1}" if store.state.up_to is None else "nsdata log",
     )

@@ -6,18 +6,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from nsdata.log.state import Generation
+from nsdata.storage.address import absolute, near
 from nsdata.text import Rows, listed
 
 
-def generation_rows(generation: Generation) -> Rows:
+def generation_rows(generation: Generation, url: str) -> Rows:
     """(subject, sentence) of one generation, as ``nsdata show --gen`` prints them; JSON has every value as it is.
+    url: of the store, from which its paths are seen.
 
     Provenance comes from whoever wrote the log: what is missing, or of another shape, is left out.
     """
     facts, rows = generation.provenance, [("generation", _sealed(generation))]
     rows += [
         ("labels", _labels(generation)),
-        ("teacher", _teacher(facts)),
+        ("teacher", _teacher(facts, url)),
         ("trained", _training(facts.get("teacher_config"))),
         ("images", _seen(facts.get("preprocess"))),
         ("computed", _computed(facts)),
@@ -49,7 +51,7 @@ def _labels(generation: Generation) -> str:
     return " · ".join(parts)
 
 
-def _teacher(facts: Mapping[str, Any]) -> str:
+def _teacher(facts: Mapping[str, Any], url: str) -> str:
     number, event = facts.get("teacher_generation"), facts.get("teacher_event")
     who = f"model {number}, published as version {event}" if event is not None else "a model from elsewhere"
     size = f" of {facts['teacher_parameters']:,} parameters" if isinstance(facts.get("teacher_parameters"), int) else ""
@@ -57,7 +59,7 @@ def _teacher(facts: Mapping[str, Any]) -> str:
     if "teacher_val_accuracy" in facts:
         accuracy = facts["teacher_val_accuracy"]
         parts.append(f"val {100 * accuracy:.1f} %" if _number(accuracy) else "val not measured")
-    parts += [str(facts["teacher"])] if facts.get("teacher") else []
+    parts += [near(absolute(url, str(facts["teacher"])))] if facts.get("teacher") else []
     parts += [f"sha256 {facts['teacher_sha256']}"] if facts.get("teacher_sha256") else []
     return " · ".join(parts)
 

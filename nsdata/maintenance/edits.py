@@ -5,13 +5,14 @@ What is so already publishes nothing: a script that is begun again comes to the 
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 import re
 import uuid
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ from nsdata.log.state import Model, State
 from nsdata.schema import NO_LABEL, PEOPLE
 from nsdata.storage import inventory, writing
 from nsdata.storage.address import relative
-from nsdata.text import listed
+from nsdata.text import listed, printable
 from nsdata.untrusted import NAME
 
 if TYPE_CHECKING:
@@ -35,30 +36,56 @@ if TYPE_CHECKING:
 IN_EVENT = 16  # labels that an event holds itself
 
 
-def relabel(store: Handle, labels: Mapping[str, str | int | None], *, by: str = "") -> int:
+def relabel(store: Handle, labels: Mapping[str, str | int | None], *, by: str = "") -> Edited:
     """See Store.relabel."""
-    by = "" if by is None else text("by", by)
+    by = "" if by is None else printable(text("by", by))
     given = pairs("labels", labels, "{id: label}", "store.relabel({'5c0e': 'cat'})")
     store.writable()
     codes = [_code(store, image, label) for image, label in given]
-    ids = _whole_ids(store, [image for image, _ in given])
-    if _labelled_so(store.refresh(), ids, codes, by):
-        return store.version
-    batch = write_batch(store, ids, codes)
-    return store.publish("relabelled", lambda _: {**batch, **({"by": by} if by else {})}).number
+    images = [image for image, _ in given]
+
+    def decide() -> tuple[np.ndarray[Any, Any], list[int]]:
+        ids = _whole_ids(store, images)
+        return (ids[:0], []) if _labelled_so(store, ids, codes, by) else (ids, codes)
+
+    return _edited(store, "relabelled", decide, {"by": by} if by else {})
 
 
-def remove(store: Handle, images: Sequence[str]) -> int:
+def remove(store: Handle, images: Sequence[str]) -> Edited:
     """See Store.remove."""
     hint = "[bytes(id_).hex() for id_ in view.ids]" if getattr(images, "ndim", 1) == 2 else "store.remove(['5c0e'])"
     given = listing("images", images, "ids", hint, ordered=False)
     store.writable()
-    ids = _whole_ids(store.refresh(), given, removed=True)
-    ids = ids[store.table.visible[store.table.rows_of(ids)]]
-    if not len(ids):
-        return store.version
-    batch = write_batch(store, ids, [NO_LABEL] * len(ids))
-    return store.publish("removed", lambda _: batch).number
+
+    def decide() -> tuple[np.ndarray[Any, Any], list[int]]:
+        ids = _whole_ids(store, given, removed=True)
+        ids = ids[store.table.visible[store.table.rows_of(ids)]]
+        return ids, [NO_LABEL] * len(ids)
+
+    return _edited(store, "removed", decide, {})
+
+
+def _edited(store: Handle, kind: str, decide: Callable[[], tuple[Any, list[int]]], more: dict[str, Any]) -> Edited:
+    """Publish what ``decide`` finds to do (ids, codes) on the newest state: again where others changed it meanwhile."""
+    while True:
+        seen = _people(store.refresh().state)
+        ids, codes = decide()
+        if not len(ids):
+            return Edited(store.version, 0)
+        batch = write_batch(store, ids, codes)
+
+        def make(state: State, seen: Any = seen, batch: dict[str, Any] = batch) -> dict[str, Any]:
+            if _people(state) != seen:
+                raise _Meanwhile
+            return {**batch, **more}
+
+        with contextlib.suppress(_Meanwhile):
+            return Edited(store.publish(kind, make).number, len(ids))
+
+
+def _people(state: State) -> Any:
+    """What decides whether an edit is one: images, people's labels and removals that count."""
+    return state.segments, state.label_batches, state.removals, state.undone
 
 
 def tag(store: Handle, name: str, version: int | str | None = None) -> int:
@@ -84,6 +111,18 @@ def tag(store: Handle, name: str, version: int | str | None = None) -> int:
         return store.publish("tagged", make).number
     except _SoAlready:
         return store.refresh().version
+
+
+@dataclass(frozen=True)
+class Edited:
+    """version: that was published, or the store's where nothing was to be done. images: how many were changed."""
+
+    version: int
+    images: int
+
+
+class _Meanwhile(Exception):
+    """Somebody else was first."""
 
 
 class _SoAlready(Exception):

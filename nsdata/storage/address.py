@@ -10,6 +10,7 @@ from nsdata.errors import BadInput
 from nsdata.storage import buckets
 from nsdata.storage.durable import sync_path as sync_path
 from nsdata.storage.space import refused as refused
+from nsdata.text import printable
 
 
 def canonical(url: str | Path) -> str:
@@ -21,6 +22,8 @@ def canonical(url: str | Path) -> str:
     text = arguments.path("The store's address", url, "Store.open('lake')")
     if not text.strip():
         raise BadInput("The store's address is empty.", "nsdata --store lake …")
+    if (shown := printable(text)) != text:
+        raise BadInput(f"The store's address {shown!r} has bytes that are no UTF-8.", "Choose a path of UTF-8.")
     if "@" in text:
         raise BadInput(
             f"The store's address {text!r} has an '@' in it, which the storage engine reads as a tag.",

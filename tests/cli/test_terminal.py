@@ -80,7 +80,9 @@ def test_a_table_that_would_lose_letters_is_refused(here: Path) -> None:
     sql = "select distinct gen1_class c from images"
     done = nsdata("query", "--csv", sql, encoding="cp1252", cwd=here)
     assert done.returncode == 1
-    assert done.stderr.decode("cp1252").startswith("error: stdout is in cp1252, in which 'dóg->' cannot be written.")
+    assert done.stderr.decode("cp1252").startswith(
+        "error: stdout is in cp1252, in which 'd\\xf3g\\u2192' cannot be written."
+    )
     assert nsdata("query", "--csv", sql, cwd=here).stdout.decode() == f"c\n{NAME}\n"
 
 
@@ -253,3 +255,40 @@ def test_an_import_knows_how_many_images_will_come(tmp_path: Path, kind: str) ->
         store = Store.create(f"mem://counted-{kind}", ["cat", "dog"])
         store.add_folder(source, on_progress=lambda done, total, **_: seen.append((done, total)))
         assert seen[0] == (0, found) and seen[-1] == (30, found)
+
+
+def test_characters_that_take_two_cells_do_not_push_out_the_time_left() -> None:
+    from rich.cells import cell_len
+
+    meter = metered("importing 写真と動物のとても長い名前のフォルダ", "images", [(1000, 3000), (1024, 3000)])
+    for width in (60, 80, 100):
+        text = line(meter, width)
+        assert cell_len(text) <= width and "1,024 of 3,000 images  1:22 left" in text
+
+
+@pytest.mark.parametrize("closed", [">&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_where_nothing_is_there_to_print_to_the_work_is_done(here: Path, closed: str) -> None:
+    code = "from cli.app import app; app(prog_name='nsdata')"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NSDATA_STORE": "lake"}
+    tag = "closed" + "".join(filter(str.isdigit, closed))
+    command = f'"{sys.executable}" -c "{code}" tag t-{tag}-{len(closed)} {closed}'
+    done = subprocess.run(["sh", "-c", command], cwd=here, env=environment, capture_output=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    store = Store.open(here / "lake")
+    assert f"t-{tag}-{len(closed)}" in store.tags
+    assert sorted(path.name for path in here.iterdir()) == ["lake"]
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_lists_of_the_same_second_have_names_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, several: bool
+) -> None:
+    from cli import fill
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(fill.time, "strftime", lambda form: "20261128-120000")
+    left = {"skipped": [("a\udcff.jpg", "empty file")] * 3}
+    names = [fill._written(left) for _ in range(3 if several else 1)]
+    assert [str(name) for name in names] == ["left-out-20261128-120000.csv"] + (
+        ["left-out-20261128-120000-2.csv", "left-out-20261128-120000-3.csv"] if several else []
+    )

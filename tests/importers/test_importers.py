@@ -615,3 +615,20 @@ def test_a_json_that_says_nothing_of_the_label_leaves_it_to_the_folder(tmp_path:
     (item,) = open_source(str(tmp_path / "facts.tar"), classes=["dog", "cat"])
     assert isinstance(item, Item)
     assert item.label == 1
+
+
+@pytest.mark.parametrize("ending", ["tar", "tar.gz"])
+def test_a_tar_is_read_from_a_pipe(tmp_path: Path, ending: str) -> None:
+    import threading
+
+    tree(tmp_path / "photos", "cat/1.png", "dog/2.png")
+    packed = tmp_path / f"photos.{ending}"
+    with tarfile.open(packed, "w:gz" if ending.endswith("gz") else "w") as file:
+        file.add(tmp_path / "photos", "photos")
+    pipe = tmp_path / f"pipe.{ending}"
+    os.mkfifo(pipe)
+    feeding = threading.Thread(target=lambda: pipe.write_bytes(packed.read_bytes()))
+    feeding.start()
+    found = [item for item in open_source(pipe, classes=CLASSES) if isinstance(item, Item)]
+    feeding.join()
+    assert [item.source.partition("!")[2] for item in found] == ["photos/cat/1.png", "photos/dog/2.png"]

@@ -105,7 +105,7 @@ def look(url: str) -> None:
     for event in events.values():
         sentence(event, events)
     for gen in store.generations:
-        generation_rows(store.generations[gen]), lineage(store, gen), store.labels(gen)._repr_html_()
+        generation_rows(store.generations[gen], store.url), lineage(store, gen), store.labels(gen)._repr_html_()
     for name in store.views:
         str(store.load_view(name)), store.load_view(name)._repr_html_()
     for tag in store.tags:

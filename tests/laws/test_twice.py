@@ -295,3 +295,78 @@ def test_train_returns_the_model_that_is_there(here: Store) -> None:
     assert train(people, config=config, out="runs/b").already
     assert here.refresh().version == before + 2  # which the store had not known
     assert not train(people, config=config, out="runs/b", replace=True).already
+
+
+def test_a_run_that_another_took_the_place_of_is_the_stores_model_again(here: Store) -> None:
+    ok("train", "--gen", "0", *TINY, "--set=seed=1", "--out", "runs/other")
+    assert here.refresh().models[0].path.endswith("other/best.pt")
+    assert "published" in ok("train", "--gen", "0", *TINY)
+    assert here.refresh().models[0].path.endswith("gen-0/best.pt")
+    assert "nothing new" in nothing_new(here, "train", "--gen", "0", *TINY)
+
+
+@pytest.mark.parametrize("file", ["config.json", "metrics.csv"])
+@pytest.mark.parametrize("content", [None, "x", "[" * 100_000])
+def test_a_finished_run_with_a_damaged_file_ends_in_words(here: Store, file: str, content: str | None) -> None:
+    path = Path("runs/gen-0") / file
+    path.unlink() if content is None else path.write_text(content)
+    if file == "metrics.csv":
+        assert "nothing new" in nothing_new(here, "train", "--gen", "0", *TINY)
+        from training import TrainConfig, train
+
+        settings = TrainConfig(model="wrn_10_1").with_settings([s.removeprefix("--set=") for s in TINY[2:]])
+        trained = train(here.view().split("train").labelled(), config=settings, out="runs/gen-0", gen=0)
+        assert trained.already and trained.metrics == []
+    else:
+        refused("train", "--gen", "0", *TINY)
+
+
+def test_the_accuracy_of_a_finished_run_is_the_one_that_was_published(here: Store) -> None:
+    facts = json.loads(Path("runs/gen-0/config.json").read_text())
+    Path("runs/gen-0/config.json").write_text(json.dumps({**facts, "val_accuracy": "abc"}))
+    assert "val not measured" in nothing_new(here, "train", "--gen", "0", *TINY)
+
+
+@pytest.mark.parametrize("command", ["remove", "relabel"])
+def test_what_another_process_did_meanwhile_is_nothing_new(
+    here: Store, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import cli.keep
+
+    image = hexes(here.table.ids[:1])[0]
+    opened = cli.keep.open_store
+
+    def others_are_first(*arguments: object) -> Store:
+        store = opened(*arguments)  # type: ignore[arg-type]
+        other = Store.open("lake")
+        other.remove([image]) if command == "remove" else other.relabel({image: "3"})
+        other.tag("between")
+        return store
+
+    monkeypatch.setattr(cli.keep, "open_store", others_are_first)
+    assert "nothing new: 1 images are" in ok(command, image, *(["3"] if command == "relabel" else []))
+
+
+@pytest.mark.parametrize("command", ["remove", "relabel"])
+def test_of_two_that_do_the_same_at_once_one_publishes(
+    here: Store, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nsdata.maintenance import edits
+
+    image, before, write = hexes(here.table.ids[:1])[0], here.version, edits.write_batch
+    other = Store.open("lake")
+
+    def do(store: Store) -> int:
+        return store.remove([image]) if command == "remove" else store.relabel({image: "3"})
+
+    def others_are_first(*arguments: object) -> object:
+        monkeypatch.setattr(edits, "write_batch", write)
+        do(other)
+        return write(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(edits, "write_batch", others_are_first)
+    assert do(here) == here.version == before + 1
+
+
+def test_extending_what_labels_every_image_is_nothing_new(here: Store) -> None:
+    assert "nothing new" in nothing_new(here, "label", "--gen", "2", "--extend")

@@ -13,7 +13,9 @@ import pandas as pd
 import pytest
 import torch
 from conftest import CLASSES, digits, labelled_by_a_teacher
+from typer.testing import CliRunner
 
+from cli.app import app
 from nsdata import Store, View
 from nsdata.arguments import shown
 from nsdata.errors import BadInput, NotFound, NsdataError
@@ -215,6 +217,22 @@ def test_wrong_kinds_of_places_and_versions_are_refused(shared_store: Store, tmp
     _refused(store, _all([*JUNK, 5], tag=store.tag, image=store.image, load_view=store.load_view, query=store.query))
     _refused(store, _all(["1", b"1", True, [1], {1}, pd.NA], timeout=lambda x: store.query("select 1", x)))
     assert not list(tmp_path.iterdir())
+
+
+def test_an_empty_path_is_not_the_folder_that_one_is_in(
+    shared_store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nsdata.importers.classes import classes_from
+
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "cat" / "a.png").write_bytes(encode_array(np.full((9, 9), 7, np.uint8)))
+    monkeypatch.chdir(tmp_path)
+    nothing = ["", " ", "a\0b"]
+    _refused(shared_store, _all(nothing, add_folder=shared_store.add_folder, classes_from=classes_from))
+    _refused(shared_store, _all(nothing, teacher=lambda x: label(shared_store, x, gen=1)))
+    for command in (["train", "--gen", "0", "--out", ""], ["export", ""], ["relabel", "--from", ""], ["import", ""]):
+        assert CliRunner().invoke(app, ["--store", str(tmp_path / "lake"), *command]).exit_code in (1, 2)
+    assert [path.name for path in tmp_path.iterdir()] == ["cat"]
 
 
 def test_wrong_kinds_of_numbers_and_flags_are_refused(shared_store: Store, tmp_path: Path) -> None:

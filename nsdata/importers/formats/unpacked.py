@@ -19,8 +19,7 @@ class Unpacked:
         self._buffer, self._at = b"", 0
         self._packed = b""
         self.reason = ""
-        start = file.read(6)
-        file.seek(0)
+        self._start = start = file.read(6)  # kept, as a pipe cannot be read again
         self._new: Any = None
         if start[:2] == b"\x1f\x8b":
             self._new = lambda: zlib.decompressobj(31)
@@ -60,12 +59,12 @@ class Unpacked:
             return b""
         try:
             if self._unpacker is None:
-                return self._file.read(_CHUNK)
+                return self._raw(_CHUNK)
             while True:
                 if self._unpacker.eof and not self._next_member():
                     return b""
                 hungry = getattr(self._unpacker, "needs_input", True)
-                packed = (self._packed or self._file.read(_CHUNK // 4)) if hungry else b""
+                packed = (self._packed or self._raw(_CHUNK // 4)) if hungry else b""
                 data: bytes = self._unpacker.decompress(packed, _CHUNK)
                 if not (packed or data or self._unpacker.eof) and hungry:
                     self.reason = "compressed data is cut short"
@@ -78,6 +77,11 @@ class Unpacked:
             if str(e) == "Memory usage limit exceeded":
                 self.reason = f"it wants over {_MEMORY / 1e9:.1f} GB of memory to be unpacked"
             return b""
+
+    def _raw(self, size: int) -> bytes:
+        """The next bytes as they are in the file: its first ones are here already."""
+        start, self._start = self._start, b""
+        return start or self._file.read(size)
 
     def _next_member(self) -> bool:
         """Whether another compressed member follows, as in concatenated files; padding and rubbish do not."""
