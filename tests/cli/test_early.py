@@ -31,7 +31,6 @@ MISTAKES: dict[str, list[list[str]]] = {
     "sealed already": [["label", "--gen", "1", "--temperature", "2"],
                        ["label", "--gen", "1", "--top", "2", "--dry-run"]],
     "no labels to extend": [["label", "--gen", "2", "--extend"]],
-    "labels every image": [["label", "--gen", "1", "--extend"]],
     "no such model": [["label", "--gen", "2"]],
     "no model at": [["label", "--gen", "2", "--teacher", "nowhere.pt"], ["eval", "--model", "nowhere"]],
     "not the file that was recorded": [["label", "--gen", "1", "--replace", "--store", "altered/lake"]],
