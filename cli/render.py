@@ -61,10 +61,10 @@ def emit_csv(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
 
 def emit(value: Any) -> None:
     """The answer as JSON."""
+    from nsdata.text import json_lines
+
     text = json.dumps(_finite(value), indent=2, ensure_ascii=False, default=_plain)
-    if not (text.replace("\n", "").isprintable() and terminal.has(text)):  # as JSON writes what is not to be shown
-        text = "".join(c if c == "\n" or (c.isprintable() and terminal.has(c)) else json.dumps(c)[1:-1] for c in text)
-    print(text, flush=True)
+    print(json_lines(text, terminal.has), flush=True)
 
 
 def pairs(rows: Sequence[tuple[str, str]]) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 
 Rows = list[tuple[str, str]]
 
@@ -49,6 +50,13 @@ def visible(text: str) -> str:
 def visible_lines(text: str) -> str:
     """As ``visible``, of text in lines: breaks and tabs stay."""
     return "".join(c if c in "\n\t" or c.isprintable() else _seen(c) for c in text)
+
+
+def json_lines(text: str, has: Callable[[str], bool]) -> str:
+    """JSON with escapes in place of what controls a terminal, and of characters that it has not (``has``)."""
+    if text.replace("\n", "").isprintable() and has(text):
+        return text
+    return "".join(c if c == "\n" or (c.isprintable() and has(c)) else json.dumps(c)[1:-1] for c in text)
 
 
 def _seen(character: str) -> str:

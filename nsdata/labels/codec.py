@@ -17,7 +17,6 @@ there, and only there, q is taken before it is rounded.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +27,7 @@ from numpy.typing import NDArray
 from nsdata import schema
 from nsdata.arguments import whole_number
 from nsdata.errors import BadInput, StoreTooNew
+from nsdata.untrusted import TOP_K
 
 Array = NDArray[Any]
 
@@ -60,7 +60,7 @@ class Codec:
         """The codec that a generation's provenance names. Raises StoreTooNew for one that is not known here."""
         if text == cls().name:
             return cls()
-        found = re.fullmatch(r"top-([1-9][0-9]{0,8}) float16", text) if isinstance(text, str) else None
+        found = TOP_K.fullmatch(text) if isinstance(text, str) else None
         if found is None:
             raise StoreTooNew(
                 f"Soft labels are stored in a way that this nsdata does not know: {text!r}.",

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
-from nsdata.untrusted import NAME, count, each, exactly, mapping, matched, maybe, number, short, text
+from nsdata.untrusted import NAME, TOP_K, count, each, exactly, mapping, matched, maybe, number, short, text
 
 MOST_CLASSES = 1_000_000
-
-_TOP = re.compile(r"top-([1-9][0-9]{0,8}) float16")
 
 
 def name(value: Any) -> str:
@@ -42,7 +39,7 @@ def summary(value: Any) -> dict[str, Any]:
 def provenance(value: Any, classes: int) -> dict[str, Any]:
     """Of a generation: what nsdata works with; all else is only shown."""
     found = mapping(value)
-    if (top := _TOP.fullmatch(text(found.get("codec", "")))) and int(top[1]) >= classes:
+    if (top := TOP_K.fullmatch(text(found.get("codec", "")))) and int(top[1]) >= classes:
         raise ValueError(f"the {top[1]} largest of {classes} probabilities cannot be kept")
     for key in ("teacher_generation", "teacher_event", "teacher_parameters"):
         maybe(count)(found.get(key))
