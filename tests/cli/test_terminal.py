@@ -51,23 +51,44 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+COMMANDS = [
+    ["show"],
+    ["show", "--gen", "1"],
+    ["view", "chosen", "--gen", "1", "--min-confidence", "0.5", "--replace"],
+    ["--help"],
+    ["diff", "1", "gen-1"],
+    ["query", "select gen1_class, source from images limit 2"],
+    ["log"],
+    ["show", "→"],
+]
+ALL = """
+import json, sys
+from cli.app import app
+codes = []
+for arguments in json.loads(sys.argv[1]):
+    try:
+        app(arguments, prog_name="nsdata")
+    except SystemExit as end:
+        codes.append(end.code)
+    print("@@@", flush=True)
+open("codes.json", "w").write(json.dumps(codes))
+"""
+
+
 @pytest.mark.parametrize("encoding", OLD)
-@pytest.mark.parametrize(
-    "arguments",
-    [["show"], ["show", "--gen", "1"], ["view", "v-{}", "--gen", "1", "--min-confidence", "0.5"], ["--help"],
-     ["diff", "1", "gen-1"], ["query", "select gen1_class, source from images limit 2"], ["log"], ["show", "→"]],
-    ids=lambda arguments: arguments[0],
-)  # fmt: skip
-def test_what_a_terminal_cannot_encode_is_replaced(here: Path, arguments: list[str], encoding: str) -> None:
-    done = nsdata(*(text.format(encoding) for text in arguments), encoding=encoding, cwd=here)
-    assert done.returncode == (arguments == ["show", "→"]), done.stderr
-    assert b"Traceback" not in done.stderr
-    (done.stdout + done.stderr).decode(encoding)
-    if arguments[0] == "view":
-        assert f"v-{encoding}" in Store.open(here / "lake").views
-        assert b">= 0.5" in done.stdout  # what has a plain spelling gets it
-    if arguments[0] == "query":
-        assert "d\N{LATIN SMALL LETTER O WITH ACUTE}g->".encode(encoding, "replace") in done.stdout
+def test_what_a_terminal_cannot_encode_is_replaced(here: Path, encoding: str) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONPATH": str(ROOT), "NSDATA_STORE": "lake"}
+    done = subprocess.run(
+        [sys.executable, "-c", ALL, json.dumps(COMMANDS)], cwd=here, env=environment, capture_output=True
+    )
+    assert json.loads((here / "codes.json").read_text()) == [0] * 7 + [1], done.stderr
+    (here / "codes.json").unlink()
+    assert b"Traceback" not in done.stderr and b"Error" not in done.stderr
+    done.stderr.decode(encoding)
+    printed = done.stdout.decode(encoding).split("@@@")
+    assert "chosen" in Store.open(here / "lake").views
+    assert ">= 0.5" in printed[2]  # what has a plain spelling gets it
+    assert "d\N{LATIN SMALL LETTER O WITH ACUTE}g->".encode(encoding, "replace").decode(encoding) in printed[5]
 
 
 @pytest.mark.parametrize("encoding", OLD)
@@ -86,10 +107,11 @@ def test_a_table_that_would_lose_letters_is_refused(here: Path) -> None:
     assert nsdata("query", "--csv", sql, cwd=here).stdout.decode() == f"c\n{NAME}\n"
 
 
-@pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize(
-    "arguments", [["log"], ["--help"], ["query", "select * from images"], ["query", "--csv", "select id from images"]]
-)
+    ("arguments", "unbuffered"),
+    [(["log"], "1"), (["--help"], ""), (["query", "select * from images"], ""),
+     (["query", "--csv", "select id from images"], "1")],
+)  # fmt: skip
 def test_a_pipe_that_closes_ends_a_command_in_silence(here: Path, arguments: list[str], unbuffered: str) -> None:
     reading, writing = os.pipe()
     os.close(reading)
