@@ -149,8 +149,10 @@ class Machine(RuleBasedStateMachine):
     @rule(data=st.data(), label=st.integers(-1, 9))
     def relabel(self, data: st.DataObject, label: int) -> None:
         said = dict.fromkeys(self._some(data, 25), label)
+        here = self.model.images(self.version)
         self.store.relabel(dict.fromkeys(said, None if label < 0 else label))
-        self.model.changes.append(Change("relabelled", said=said))
+        if any(here[id_][0] != label for id_ in said):  # else it is so already, and nothing is published
+            self.model.changes.append(Change("relabelled", said=said))
 
     @rule(data=st.data())
     def remove(self, data: st.DataObject) -> None:
