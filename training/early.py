@@ -60,7 +60,9 @@ def check_label(
         if not dry_run:
             store.writable()
     if not hasattr(teacher, "sha256"):
-        teacher_file(store, gen, teacher)
+        file, recorded = teacher_file(store, gen, teacher)
+        if recorded is not None:
+            check_weights(file, _hashed(file), recorded, gen)
     return None
 
 
@@ -70,12 +72,12 @@ def nothing_to_label(store: Store, sealed: Generation) -> dict[str, Any]:
     return {"teacher": str(teacher), "images": 0, "bytes": 0, "seconds": 0.0}
 
 
-def teacher_file(store: Store, gen: int, teacher: Any | None = None) -> Path:
-    """The checkpoint of generation ``gen``'s teacher: the one given, or that of the store's model gen - 1, which must
-    be the file that was recorded. Raises ModelError."""
+def teacher_file(store: Store, gen: int, teacher: Any | None = None) -> tuple[Path, str | None]:
+    """The checkpoint of generation ``gen``'s teacher, and the SHA-256 that it must have: the one given, which may be
+    any; or that of the store's model gen - 1, which must be the file that was recorded. Raises ModelError."""
     if teacher is not None:
         place = getattr(teacher, "path", teacher)
-        return model_file(path("teacher", place, "a model that train returned, or the path of its folder"))
+        return model_file(path("teacher", place, "a model that train returned, or the path of its folder")), None
     recorded = store.models.get(gen - 1)
     if recorded is None:
         raise ModelError(
@@ -88,13 +90,17 @@ def teacher_file(store: Store, gen: int, teacher: Any | None = None) -> Path:
             f"Model {gen - 1} was trained into {file}, and nothing is there now.",
             f"nsdata label --gen {gen} --teacher PATH",
         )
-    if (found := _hashed(file)) != recorded.sha256:
+    return file, recorded.sha256
+
+
+def check_weights(file: Path, found: str, recorded: str, gen: int) -> None:
+    """Raise ModelError where a checkpoint's SHA-256 is not the one that was recorded for the teacher of ``gen``."""
+    if found != recorded:
         raise ModelError(
             f"{file} is not the file that was recorded for model {gen - 1}: sha256 {found[:8]}…, "
-            f"{recorded.sha256[:8]}… was expected.",
+            f"{recorded[:8]}… was expected.",
             f"nsdata label --gen {gen} --teacher {file}   (if this is the teacher you want)",
         )
-    return file
 
 
 def model_file(place: str | Path) -> Path:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from training.config import TrainConfig
 from training.device import pick_device
 from training.early import model_file
 from training.files import write_tensors
+from training.run_folder import file_sha256
 
 FORMAT = 1
 """Of checkpoints. A later one is refused."""
@@ -282,15 +282,13 @@ def load(path: str | Path) -> LoadedModel:
     except (RuntimeError, KeyError, TypeError, ValueError) as error:  # load_state_dict's refusal has a line per tensor
         text = str(error).splitlines()[0]
         raise ModelError(f"The model {path} does not fit this version of timm ({text}).") from error
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return LoadedModel(
         model=model.eval().requires_grad_(False),
         name=config.model,
         classes=classes,
         preprocess=preprocess,
         config=config,
-        sha256=sha256,
+        sha256=file_sha256(path),
         path=path,
         val_accuracy=accuracy,
         generation=generation,

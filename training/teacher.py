@@ -240,7 +240,11 @@ def find_teacher(store: Store, gen: int, teacher: LoadedModel | str | Path | Any
     """The model that writes generation ``gen``: the one given, or the store's model gen - 1. Raises ModelError."""
     if isinstance(teacher, LoadedModel):
         return teacher
-    return models.load(early.teacher_file(store, gen, teacher))
+    file, recorded = early.teacher_file(store, gen, teacher)
+    model = models.load(file)
+    if recorded is not None:
+        early.check_weights(file, model.sha256, recorded, gen)
+    return model
 
 
 def estimate(
