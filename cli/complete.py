@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SHELLS = ("bash", "zsh", "fish", "powershell", "pwsh")
 FLAGS = ("--install-completion", "--show-completion")
 IMPORTED = ("digits", "folder", "idx", "image", "manifest", "parquet", "tar")  # as importers.detect.formats()
-EXPORTED = ("csv", "folder", "parquet", "wds")  # as exporters.formats.formats()
+EXPORTED = ("csv", "folder", "parquet", "wds")  # as exporters.place.formats()
 RECENT = 20  # versions that are offered by their number
 
 Offer = tuple[str, str]  # a value, and what it is

@@ -15,9 +15,6 @@ from nsdata.streaming.cache import DecodedCache
 from nsdata.streaming.stream import Stream
 from training.device import pinned
 from training.noise import Decode
-from training.split import Split as Split
-from training.split import held_out as held_out
-from training.split import prepare as prepare
 
 CACHE_BYTES = 4 * 2**30
 """So many bytes of decoded images are kept in memory, of each view, if decoding them again would give the same."""

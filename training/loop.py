@@ -19,7 +19,7 @@ from nsdata.arguments import file_path, flag
 from nsdata.errors import ModelError
 from nsdata.progress import Progress, watched
 from nsdata.storage.address import relative
-from nsdata.storage.objects import sync_path
+from nsdata.storage.durable import sync_path
 from training import arguments, data, files, losses, models, noise, planned, resume, run_folder, run_identity
 from training.config import TrainConfig
 from training.device import as_tensor, pick_device, to_device

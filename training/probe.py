@@ -16,8 +16,9 @@ from nsdata import Store
 from nsdata.arithmetic.seeded import seeded_order
 from nsdata.errors import ModelError
 from nsdata.streaming.stream import stream
-from training import data, noise
+from training import noise
 from training.models import LoadedModel
+from training.split import held_out
 
 MOST = 512  # labelled images that are looked at
 LEAST = 20  # fewer show nothing
@@ -26,7 +27,7 @@ LEAST = 20  # fewer show nothing
 def check(store: Store, model: LoadedModel, pending: int) -> None:
     """Raise ModelError for a teacher at chance level on the validation images, which no model was trained on.
 
-    These are the labelled val images, or those held out of the labelled train images (``data.held_out``); fewer than
+    These are the labelled val images, or those held out of the labelled train images (``split.held_out``); fewer than
     20 show nothing. Looked at are at most 512, and at most a twentieth of the ``pending`` images (but 64). Chance is a
     mean accuracy over the classes present, C of them, not above 1/C by two standard errors: a teacher that always
     says the same, however frequent that class is, has exactly 1/C.
@@ -56,7 +57,7 @@ def check(store: Store, model: LoadedModel, pending: int) -> None:
 def _validation(store: Store, fraction: float, most: int) -> np.ndarray:
     """Rows of at most ``most`` validation images, drawn by their ids; none where nothing is held out."""
     people = store.view().split("train").labelled()
-    _, val = data.held_out(people, fraction)
+    _, val = held_out(people, fraction)
     if val is None:
         return np.empty(0, np.int64)
     rows = np.unique(val.rows)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from nsdata.arithmetic.sorting import Positions, order_by_key
-from nsdata.arithmetic.sorting import id_halves as id_halves
+from nsdata.arithmetic.sorting import Positions, id_halves, order_by_key
 
 
 def align(ids_n16: NDArray[np.uint8], ids_m16: NDArray[np.uint8]) -> tuple[Positions, Positions, Positions, Positions]:

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 
 from nsdata.arithmetic.seeded import drawn, hashes_of
 from nsdata.arithmetic.sorting import Ids, Mask, Positions, blocks, by_id, sort_packed, spans
-from nsdata.arithmetic.sorting import id_halves as id_halves
 from nsdata.errors import BadInput
 
 

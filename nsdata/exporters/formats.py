@@ -28,8 +28,6 @@ from nsdata.arguments import file_path, flag, listing, text, wrong
 from nsdata.errors import BadInput, StorageFailed
 from nsdata.exporters import readback
 from nsdata.exporters.place import MARK, check_place, refuse
-from nsdata.exporters.place import format_of as format_of
-from nsdata.exporters.place import formats as formats
 from nsdata.storage.durable import sync_disk, sync_path
 from nsdata.storage.space import refused
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nsdata.arithmetic.selection import id_halves
+from nsdata.arithmetic.sorting import id_halves
 
 Run = tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.int64]]  # sorted by (high, low); rows
 

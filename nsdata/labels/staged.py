@@ -15,7 +15,8 @@ from nsdata.schema import SEGMENT, Schema
 from nsdata.storage import commits, durable, engine, local, proof
 from nsdata.storage.address import is_local
 from nsdata.storage.child import Examiner, Job
-from nsdata.storage.objects import Objects, refused
+from nsdata.storage.objects import Objects
+from nsdata.storage.space import refused
 
 SECONDS = 10.0  # for a block of rows
 

@@ -8,8 +8,6 @@ from pathlib import Path
 from nsdata import arguments
 from nsdata.errors import BadInput
 from nsdata.storage import buckets
-from nsdata.storage.durable import sync_path as sync_path
-from nsdata.storage.space import refused as refused
 from nsdata.text import printable
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from nsdata.errors import NsdataError, StoreDamaged
 from nsdata.storage import buckets, space
-from nsdata.storage.objects import refused
+from nsdata.storage.space import refused
 
 
 @contextlib.contextmanager

@@ -16,8 +16,8 @@ from typing import Any
 from nsdata.errors import NsdataError, StoreDamaged
 from nsdata.storage import buckets, durable, local, writable
 from nsdata.storage.address import is_local
-from nsdata.storage.durable import sync_path as sync_path
-from nsdata.storage.space import refused as refused
+from nsdata.storage.durable import sync_path
+from nsdata.storage.space import refused
 
 _MEMORY: dict[str, Any] = {}  # mem:// stores live as long as the process, as the engine's do
 

@@ -229,7 +229,7 @@ def test_agreeing() -> None:
 
 
 def by_lexsort(key: NDArray[np.uint64], ids: NDArray[np.uint8]) -> NDArray[np.int64]:
-    high, low = selection.id_halves(ids)
+    high, low = sorting.id_halves(ids)
     return np.lexsort((low, high, key))
 
 

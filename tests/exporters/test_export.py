@@ -14,7 +14,8 @@ import pytest
 from PIL import Image
 
 from nsdata.errors import BadInput, Conflict, StorageFailed
-from nsdata.exporters.formats import ExportRow, ending, export, format_of, formats
+from nsdata.exporters.formats import ExportRow, ending, export
+from nsdata.exporters.place import format_of, formats
 from nsdata.images.identity import content_id
 from nsdata.importers import Item
 from nsdata.importers.classes import classes_from

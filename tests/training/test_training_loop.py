@@ -19,7 +19,7 @@ from nsdata import Store, View
 from nsdata.errors import BadInput, EmptyView, ModelError
 from nsdata.images.crops import Crop
 from training import TrainConfig, data, evaluate, label, load, optimiser, train
-from training.data import held_out, prepare
+from training.split import held_out, prepare
 
 Seal = Callable[..., np.ndarray]
 
