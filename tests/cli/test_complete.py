@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from cli import complete
 from cli.app import app
 from nsdata import Store
-from nsdata.exporters import formats as exporting
+from nsdata.exporters import place
 from nsdata.importers import detect
 from nsdata.schema import SPLITS
 
@@ -108,7 +108,7 @@ VERSIONS = {"gen-1", "cleaned", "1", "2", "3", "4", "5", "6", "7"}
         ("view x --split ", set(SPLITS)),
         ("import photos --split te", {"test"}),
         ("import photos --format ", set(detect.formats())),
-        ("export out --format ", set(exporting.formats())),
+        ("export out --format ", set(place.formats())),
         ("label --device c", {"cpu", "cuda"}),
         ("--show-completion ", set(complete.SHELLS)),
         ("--show-completion z", {"zsh"}),
@@ -243,5 +243,5 @@ def test_bash_completes_with_it(here: Path, tmp_path: Path) -> None:
 
 def test_formats_and_splits_are_those_that_there_are() -> None:
     assert list(complete.IMPORTED) == detect.formats()
-    assert list(complete.EXPORTED) == exporting.formats()
+    assert list(complete.EXPORTED) == place.formats()
     assert [value for value, _ in complete.splits()] == list(SPLITS)
