@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,6 +20,13 @@ from nsdata.progress import shown
 if TYPE_CHECKING:
     from nsdata.importers.result import Imported
 
+LevelsOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LEVELS", help="What the levels of folders are, if it does not show: split/class, class, -/class."
+    ),
+]
+
 SHOWN = 20  # skipped files, and clashes, that are printed; where there are more, all of them are written to a file
 
 
@@ -29,9 +36,10 @@ def init(
     classes_from: Annotated[
         str | None,
         typer.Option(
-            metavar="PATH", help="Read the class names: a folder of class folders, or a file with one a line."
+            metavar="PATH", help="Read the class names: of anything that can be imported, or a file with one a line."
         ),
     ] = None,
+    levels: LevelsOption = None,
     store: StoreOption = None,
 ) -> None:
     """Create an empty store with a fixed list of classes.
@@ -51,7 +59,10 @@ def init(
 
     if (classes is None) == (classes_from is None):
         raise typer.BadParameter("give either --classes or --classes-from")
-    names = classes.split(",") if classes is not None else read_classes(str(classes_from))
+    if classes is not None:
+        names = classes.split(",")
+    else:
+        names = read_classes(str(classes_from), levels=levels, on_note=render.note)
     url = address(ctx, store)
     try:
         made = Store.create(url, names)
@@ -67,10 +78,11 @@ def init(
 
 def import_(
     ctx: typer.Context,
-    source: Annotated[
-        str,
+    sources: Annotated[
+        list[str],
         typer.Argument(
-            help="A folder, .tar, .csv, .parquet or idx file; 'digits'; or torchvision:CIFAR10 and its kin."
+            metavar="SOURCE...",
+            help="Folders, archives, tables (.csv, .jsonl, .parquet), idx files; 'digits'; torchvision:CIFAR10.",
         ),
     ],
     split: Annotated[
@@ -89,6 +101,15 @@ def import_(
             autocompletion=complete.imported,
         ),
     ] = None,
+    levels: LevelsOption = None,
+    first_label: Annotated[
+        int | None,
+        typer.Option(min=0, max=1, help="The number of the first class, where labels are numbers (default: 0)."),
+    ] = None,
+    member: Annotated[
+        str | None,
+        typer.Option(metavar="ENDING", help="Of WebDataset samples the member that is the picture: image.jpg."),
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads that check images (default: one a core).")] = None,
     json: JsonOption = False,
     store: StoreOption = None,
@@ -96,7 +117,8 @@ def import_(
     """Import images, with the labels and splits that the source has.
 
     Each image is decoded once to be sure of it and kept byte for byte; the same image is kept once. All of a source
-    comes in as one version, or nothing. What cannot be read is left out and listed.
+    comes in as one version, or nothing. What cannot be read is left out and listed. One rule decides class and split
+    for every source, and what it went by is printed; what can be read in two ways is refused.
 
     Example: nsdata import photos/labelled
 
@@ -104,35 +126,23 @@ def import_(
     """
     check_split(split)
     opened = open_store(ctx, store)
-    with shown(f"importing {source}") as report:
-        if source.startswith("torchvision:"):
-            from training.torchvision_data import import_dataset
+    options: dict[str, Any] = {"labelled": not unlabelled, "strict": strict, "threads": threads, "on_note": render.note}
+    done: list[Imported] = []
+    for source in sources:
+        with shown(f"importing {source}") as report:
+            if source.startswith("torchvision:"):
+                from training.torchvision_data import import_dataset
 
-            done = import_dataset(
-                opened,
-                source,
-                split=split,
-                labelled=not unlabelled,
-                strict=strict,
-                threads=threads,
-                on_progress=report,
-                on_note=render.note,
-            )
-        else:
-            done = opened.add_folder(
-                source,
-                split=split,  # type: ignore[arg-type]
-                labelled=not unlabelled,
-                strict=strict,
-                format=format,
-                threads=threads,
-                on_progress=report,
-                on_note=render.note,
-            )
+                done.append(import_dataset(opened, source, split=split, on_progress=report, **options))
+            else:
+                reading = {"format": format, "levels": levels, "first_label": first_label, "member": member}
+                done.append(opened.add_folder(source, split=split, on_progress=report, **reading, **options))  # type: ignore[arg-type]
+        if not json:
+            _report(done[-1])
     if json:
-        render.emit(asdict(done))
-    else:
-        _report(done)
+        render.emit(asdict(done[0]) if len(done) == 1 else [asdict(each) for each in done])
+    if any(each.nothing for each in done):
+        raise typer.Exit(1)
 
 
 def export(
@@ -219,6 +229,10 @@ def _report(done: Imported) -> None:
         ):
             if count:
                 render.out(f"          {count:,} {text}")
+    if done.read_as and done.version is not None:
+        render.out(f"read as   {done.read_as}")
+    for notice in done.notices:
+        render.out(f"note      {notice}")
     if done.hidden:
         render.out(f"hidden    {done.hidden:,} of them were removed by a person, and stay so")
     left = {

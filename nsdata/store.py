@@ -46,9 +46,12 @@ class Store(Handle):
 
         split:    for all images; None = as the source says, "train" where it says nothing.
         labelled: False = labels in the source are not read.
-        options:  strict, threads, format, on_progress (a bar by default); see ``ingest.ingest``.
+        options:  strict, threads, format, on_progress (a bar by default); see ``ingest.ingest``. levels: what the
+                  levels of folders are, "split/class"; first_label: 0 or 1, where labels are numbers; member: the
+                  ending of the picture in WebDataset samples.
 
-        One event, whole or not at all; a killed import continues when it is called again. Raises BadInput.
+        Class and split are read by one rule for every source (docs/own-images.md); what it was is ``read_as``. One
+        event, whole or not at all; a killed import continues when it is called again. Raises BadInput.
         """
         from nsdata.importers.ingest import import_source
 

@@ -13,6 +13,7 @@ from nsdata.importers.detect import detect
 from nsdata.importers.files import files_of, inside
 from nsdata.importers.formats import digits, idx, tar
 from nsdata.importers.formats.layout import IMAGE_ENDINGS, ignored
+from nsdata.importers.formats.tables import PARQUET
 from nsdata.importers.item import Skipped
 
 SECONDS = 5.0  # spent on counting: of a source for which that is not enough, the total is not known
@@ -53,7 +54,7 @@ def _of_file(path: Path, kind: str, until: float) -> int | float | None:
             return _of_folder(path, until)
         case "idx":
             return sum(map(idx.number, idx.image_files(path) if path.is_dir() else [path]))
-        case "parquet" | "manifest" if path.suffix.lower() in (".parquet", ".pq"):
+        case "parquet" | "manifest" if path.name.lower().endswith(PARQUET):
             import pyarrow.parquet as pq
 
             return int(pq.read_metadata(path).num_rows) if path.is_file() else None

@@ -1,46 +1,90 @@
-"""Images in: one door, which looks at a path and picks the importer."""
+"""Images in: one door, which looks at a path and picks the format that reads it."""
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
-from functools import partial
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 from nsdata.arguments import split_name
 from nsdata.errors import BadInput
 from nsdata.images.headers import recognised
-from nsdata.importers.files import files_of, inside
+from nsdata.importers.files import files_of, inside, spooled
 from nsdata.importers.formats import digits, folder, idx, manifest, parquet, single, tar
 from nsdata.importers.formats.layout import IMAGE_ENDINGS
+from nsdata.importers.formats.tables import PARQUET, TABLES
+from nsdata.importers.found import Found
 from nsdata.importers.item import Item, Skipped
+from nsdata.importers.options import Rule
+from nsdata.importers.rule import Part
 
 __all__ = ["Item", "Skipped", "detect", "formats", "open_source"]
 
 
-class Importer(Protocol):
-    """What every importer of files looks like."""
+@dataclass(frozen=True)
+class Format:
+    """What a format is: how it is read, and what of a source speaks.
 
-    def __call__(
-        self, path: Path, /, *, classes: Sequence[str], split: str | None, labelled: bool
-    ) -> Iterator[Item | Skipped]: ...
+    folders: whether the folders of an image say something. member: whether it has samples of several members.
+    """
+
+    found: Callable[..., Iterator[Found | Skipped]]
+    folders: bool = False
+    member: bool = False
 
 
-_IMPORTERS: dict[str, Importer] = {
-    "folder": folder.items,
-    "idx": idx.items,
-    "image": single.items,
-    "manifest": manifest.items,
-    "parquet": parquet.items,
-    "tar": tar.items,
+FORMATS = {
+    "folder": Format(folder.found, folders=True),
+    "idx": Format(idx.found),
+    "image": Format(single.found),
+    "manifest": Format(manifest.found),
+    "parquet": Format(parquet.found),
+    "tar": Format(tar.found, folders=True, member=True),
 }
 _PAPERS = frozenset({".csv", ".json", ".md", ".txt", ".yaml", ".yml", ""})  # may lie beside tars and parquet files
 
 
 def formats() -> list[str]:
     """The values that ``format`` may have."""
-    return sorted([*_IMPORTERS, "digits"])
+    return sorted([*FORMATS, "digits"])
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file or folder to read. within: it lies in a folder that is imported as a whole."""
+
+    path: Path
+    kind: str
+    within: bool = False
+    member: str | None = None
+
+    def look(self, read: bool = False) -> Iterator[Found | Skipped]:
+        """All that the format finds, without pictures unless ``read``."""
+        format_ = FORMATS[self.kind]
+        options: dict[str, Any] = {"member": self.member} if format_.member else {}
+        return format_.found(self.path, read=read, **options)
+
+    def part(self, rule: Rule) -> Part:
+        """The rule for it; folders, where they say something, are looked at first. Raises BadInput."""
+        if not FORMATS[self.kind].folders:
+            return Part(rule, self.path, within=self.within)
+        return Part(rule, self.path, within=self.within, look=self.look, papers=self.papers)
+
+    def papers(self, wanted: set[str]) -> dict[str, bytes]:
+        """The bytes of these files, which are no pictures, by their names below it; not of what is too large."""
+        if self.path.is_dir():
+            read = {name: folder.read_file(str(self.path / name)) for name in sorted(wanted)}
+            return {name: data for name, data in read.items() if isinstance(data, bytes)}
+        taken: dict[str, bytes] = {}
+        for each in self.look(read=True):
+            if isinstance(each, Found) and (name := each.source.removeprefix(f"{self.path.name}!")) in wanted:
+                taken[name] = each.data
+                if len(taken) == len(wanted):
+                    break
+        return taken
 
 
 def open_source(
@@ -50,49 +94,76 @@ def open_source(
     split: str | None = None,
     labelled: bool = True,
     format: str | None = None,
+    levels: str | None = None,
+    first_label: int | None = None,
+    member: str | None = None,
+    rule: Rule | None = None,
 ) -> Iterator[Item | Skipped]:
-    """Every image of a folder, a tar, a CSV or parquet file, idx files, a glob of such, or "digits"; or one image.
+    """Every image of a folder, archive, table, idx files, a glob of such, or "digits"; or one image.
 
     classes: the store's. split: "train", "val", "test"; None: what the source says, else train.
-    labelled=False: labels are not read. format: one of formats(), None to find out. Raises BadInput (at the
-    call for what is not there, while iterating for unknown classes); bad files are yielded as Skipped.
+    labelled=False: labels are not read. format: one of formats(), None to find out. levels, first_label: see rule.Rule.
+    member: of WebDataset samples the ending of the member that is the picture. rule: what decides, in place of one made
+    of these. Raises BadInput (at the call for what is not there, while iterating for unknown classes); bad files are
+    yielded as Skipped.
     """
     if split is not None:
         split_name("Split", split)
+    if rule is None:
+        rule = Rule(classes, split=split, labelled=labelled, levels=levels, first_label=first_label)
     if format is not None and format not in formats():
         raise BadInput(f"Format '{format}' is unknown; there are {', '.join(formats())}.")
-    if format == "digits" or (format is None and str(source) == "digits" and not Path(source).exists()):
+    if is_digits(source, format):
         found: Iterator[Item] = digits.items(classes=classes, labelled=labelled)
         return found if split is None else (replace(item, split=split) for item in found)
-    files = files_of(source)
-    opening: Callable[[Path], Iterator[Item | Skipped]] = partial(
-        _open, classes=classes, split=split, labelled=labelled, format=format
-    )
-    if len(files) == 1:
-        return opening(files[0])
-    return _several(files, opening)
+    return _items(files_of(source), rule, format, member)
 
 
-def _several(files: Sequence[Path], opening: Callable[[Path], Iterator[Item | Skipped]]) -> Iterator[Item | Skipped]:
-    """The images of each file; a parquet file without its end is an error alone, but here costs only itself."""
-    for file in files:
+def is_digits(source: str | Path, format: str | None = None) -> bool:
+    """Whether it is scikit-learn's digits that is meant, and no folder of this name."""
+    return format == "digits" or (format is None and str(source) == "digits" and not Path(source).exists())
+
+
+def _items(files: Sequence[Path], rule: Rule, format: str | None, member: str | None) -> Iterator[Item | Skipped]:
+    with ExitStack() as kept:
+        found = sources(files, format, member, kept)
+        for source in found:
+            try:
+                part = source.part(rule)
+                for each in source.look(read=True):
+                    item = each if isinstance(each, Skipped) else part.item(each)
+                    if item is None:
+                        continue
+                    if isinstance(item, Skipped) and item.passed:
+                        rule.note(f"{item.source}: {item.reason}")
+                        continue
+                    yield item
+            except parquet.DamagedParquet as e:  # an error alone, but beside others it costs only itself
+                if len(found) == 1:
+                    raise
+                yield Skipped(source.path.name, e.message.removeprefix(f"{source.path} is "), True)
+        rule.check()
+
+
+def sources(files: Sequence[Path], format: str | None, member: str | None, kept: ExitStack) -> list[Source]:
+    """What there is to read, file by file. kept: holds what a pipe gave, which can be read only once."""
+    found: list[Source] = []
+    for path in files:
         try:
-            yield from opening(file)
-        except parquet.DamagedParquet as e:
-            yield Skipped(file.name, e.message.removeprefix(f"{file} is "), True)
-
-
-def _open(
-    path: Path, *, classes: Sequence[str], split: str | None, labelled: bool, format: str | None
-) -> Iterator[Item | Skipped]:
-    kind = format or detect(path)
-    if path.is_dir() and kind in ("tar", "parquet"):
-        one = partial(_IMPORTERS[kind], classes=classes, split=split, labelled=labelled)
-        yield from _several(inside(path, kind), one)
-        return
-    if path.is_dir() and kind == "manifest":
-        path /= "labels.csv"
-    yield from _IMPORTERS[kind](path, classes=classes, split=split, labelled=labelled)
+            kind = format or detect(path)
+        except parquet.DamagedParquet:
+            if len(files) == 1:
+                raise
+            kind = "parquet"
+        if path.is_dir() and kind in ("tar", "parquet"):
+            found += [Source(each, kind, True, member) for each in inside(path, kind)]
+        elif path.is_dir() and kind == "manifest":
+            found.append(Source(path / "labels.csv", kind))
+        else:
+            if kind == "tar" and stat.S_ISFIFO(path.stat().st_mode):
+                path = kept.enter_context(spooled(path))
+            found.append(Source(path, kind, False, member))
+    return found
 
 
 def detect(path: Path) -> str:
@@ -102,9 +173,9 @@ def detect(path: Path) -> str:
     name = path.name.lower()
     if name.endswith(tar.ENDINGS):
         return "tar"
-    if name.endswith((".csv", ".tsv")):
+    if name.endswith(TABLES) or (name.endswith(".txt") and manifest.is_list(path)):
         return "manifest"
-    if name.endswith((".parquet", ".pq")):
+    if name.endswith(PARQUET):
         with parquet.opened(path) as file:
             return "parquet" if parquet.image_column(file.schema_arrow) else "manifest"
     if idx.IMAGES.match(path.name):
@@ -112,7 +183,7 @@ def detect(path: Path) -> str:
     if name.endswith(IMAGE_ENDINGS) or _looks_like_an_image(path):
         return "image"
     raise BadInput(
-        f"{path} is neither a folder, tar, CSV, parquet nor idx file, nor an image.",
+        f"{path} is neither a folder, archive, table nor idx file, nor an image.",
         f"nsdata import {path.parent}  (a folder of images), or --format {'|'.join(formats())}",
     )
 
@@ -131,7 +202,7 @@ def _detect_folder(path: Path) -> str:
         entries = sorted(p for p in path.iterdir() if not p.name.startswith("."))
         if any(idx.IMAGES.match(p.name) for p in entries):
             return "idx"
-        if any(p.name == "labels.csv" for p in entries):
+        if any(p.name == "labels.csv" for p in entries) and (path / ".nsdata-export").is_file():
             return "manifest"  # what nsdata export writes
         for kind in ("tar", "parquet"):
             papers = [p for p in entries if p.suffix.lower() in _PAPERS and p.is_file()]

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import glob
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 
 from nsdata.errors import BadInput
 from nsdata.importers.formats import tar
+from nsdata.storage.space import refused
 
 
 def inside(path: Path, kind: str) -> list[Path]:
@@ -17,6 +22,19 @@ def inside(path: Path, kind: str) -> list[Path]:
     if not found and kind == "parquet" and (path / "data").is_dir():
         return inside(path / "data", kind)
     return found
+
+
+@contextmanager
+def spooled(pipe: Path) -> Iterator[Path]:
+    """What a pipe gives, as a file that can be read twice: a folder's level is known once all of it was seen."""
+    with tempfile.TemporaryDirectory(prefix="nsdata-") as folder:
+        path = Path(folder) / pipe.name
+        try:
+            with pipe.open("rb") as source, path.open("wb") as file:
+                shutil.copyfileobj(source, file, 1 << 20)
+        except OSError as e:
+            raise refused(path, e, what="the folder of temporary files") from e
+        yield path
 
 
 def files_of(source: str | Path) -> list[Path]:

@@ -15,9 +15,13 @@ class Found:
     labels: what was written of its label, as written, with the name of the column, key or array that holds it:
             ``(("label", 3), ("class", "cat"))``. An empty value says that it has no label; () that nothing could.
     split:  what was written of its split beside it (a column, a key, an array's name), as written; None for nothing.
-    names:  the source's own class names, in the order of its numbers (ClassLabel): a number in ``labels`` is one of them.
+    names:  the source's own class names, in the order of its numbers (ClassLabel): a number in ``labels`` is one of
+    them.
     id:     16 bytes; None means BLAKE2b-128 of ``data`` (arrays, which have no encoded bytes, bring their own).
     row:    its place for people, "row 12 of labels.csv"; "" where source says it.
+    kind:   what holds labels: "column", "key", "array".
+    seen:   the columns or keys that there are, where a label could have been among them.
+    beside: endings of its sample's members that are not its picture: ``seg.png``.
     """
 
     source: str
@@ -28,3 +32,6 @@ class Found:
     names: tuple[str, ...] = ()
     id: bytes | None = None
     row: str = ""
+    kind: str = "column"
+    seen: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()

@@ -29,26 +29,56 @@ if TYPE_CHECKING:
 
 
 def import_source(
-    store: Handle, path: str | Path, *, split: str | None = None, labelled: bool = True, **options: Any
+    store: Handle,
+    path: str | Path,
+    *,
+    split: str | None = None,
+    labelled: bool = True,
+    levels: str | None = None,
+    first_label: int | None = None,
+    member: str | None = None,
+    **options: Any,
 ) -> Imported:
-    """Import a source by its path (see importers.open_source)."""
+    """Import a source by its path (see importers.open_source, and rule.Rule for levels, first_label and member)."""
     from nsdata.importers.count import count
-    from nsdata.importers.detect import open_source
+    from nsdata.importers.detect import is_digits, open_source
+    from nsdata.importers.levels import parsed
+    from nsdata.importers.options import Rule
     from nsdata.importers.weight import weight
 
     format_ = options.pop("format", None)
     source, labelled = arguments.path("path", path), arguments.flag("labelled", labelled)
     split = None if split is None else arguments.split_name("Split", split)
     format_ = None if format_ is None else arguments.text("format", format_)
+    levels = None if levels is None else "/".join(parsed(arguments.text("levels", levels)))
+    member = None if member is None else arguments.text("member", member).casefold().lstrip(".")
+    first_label = None if first_label is None else arguments.whole_number("first_label", first_label)
+    if first_label not in (None, 0, 1):
+        raise BadInput(f"The first label cannot be {first_label}; numbers count from 0 or from 1.", "--first-label 1")
     if not any(segment.source == printable(source) for segment in store.refresh().state.segments):
         space.need(store.url, weight(source), f"importing {source}")  # what is here in part may not need it all
+    rules: list[Rule] = []
 
     def items() -> Iterable[Item | Skipped]:
-        return open_source(source, classes=store.classes, split=split, labelled=labelled, format=format_)
+        rules.append(Rule(store.classes, split=split, labelled=labelled, levels=levels, first_label=first_label))
+        return open_source(
+            source, classes=store.classes, split=split, labelled=labelled, format=format_, member=member, rule=rules[-1]
+        )
 
     where = str(Path(source).expanduser().absolute()) if Path(source).exists() else source
     options = {"total": lambda: count(source, format_), **options}
-    return ingest(store, items, source=source, key=[where, split, labelled, format_], **options)
+    key = [
+        where,
+        split,
+        labelled,
+        format_,
+        *filter(None, [levels, member]),
+        *([] if first_label is None else [first_label]),
+    ]
+    result = ingest(store, items, source=source, key=key, **options)
+    if not is_digits(source, format_):
+        result.read_as, result.notices = rules[-1].describe(), rules[-1].notices()
+    return result
 
 
 def ingest(

@@ -32,11 +32,13 @@ class Skipped:
     """One file that did not come in. reason is a short phrase: "empty file", "truncated after 1,024 bytes".
 
     damage: the source itself is damaged: what came after or around may be lost.
+    passed: it is not for an import, and known not to be: ``strict`` has nothing against it.
     """
 
     source: str
     reason: str
     damage: bool = False
+    passed: bool = False
 
 
 def checked(item: object) -> Item | Skipped:

@@ -31,10 +31,17 @@ class Imported:
     revived: int = 0  # images whose import was undone and counts again: nothing was stored a second time
     continued: int = 0  # images that an interrupted run of the same import had stored
     splits: dict[str, int] = field(default_factory=dict)
+    read_as: str = ""  # what classes and splits were read from: "labels: folder names · splits: folders train/, test/"
+    notices: list[str] = field(default_factory=list)  # names that were taken as others, and what was passed over
     skipped: list[Skipped] = field(default_factory=list)
     clashes: list[Clash] = field(default_factory=list)
     version: int | None = None
     seconds: float = 0.0
+
+    @property
+    def nothing(self) -> bool:
+        """Whether the source holds files, and none of them came in, is here, or said anything new."""
+        return self.version is None and not self.present and bool(self.skipped or self.clashes)
 
     def __repr__(self) -> str:
         counts = {name: getattr(self, name) for name in ("added", "labelled", "present", "hidden", "gained", "revived")}

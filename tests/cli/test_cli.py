@@ -118,10 +118,13 @@ def test_a_long_list_of_images_left_out_is_cut_and_written_to_a_file(
 ) -> None:
     import csv
 
+    from nsdata.images.identity import encode_array
+
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos" / "cat").mkdir(parents=True)
     for number in range(25):
         (tmp_path / "photos" / "cat" / f"{number:02d}, ü.jpg").write_bytes(b"no image" * number)
+    (tmp_path / "photos" / "cat" / "good.png").write_bytes(encode_array(np.eye(9, dtype=np.uint8)))
     ok("init", "--classes", "cat,dog")
     printed = ok("import", "photos")
     listed = [line for line in printed.splitlines() if ".jpg" in line]

@@ -97,9 +97,7 @@ def test_flat_and_unlabelled_folders(tmp_path: Path) -> None:
     assert read(tmp_path, labelled=False)[0] == ("2024/e.png", None, "train")
 
 
-@pytest.mark.parametrize(
-    "names", [["bird/1.png", "cat/1.png"], ["train/bird/1.png"], ["train/cat/1.png", "bird/1.png"]]
-)
+@pytest.mark.parametrize("names", [["bird/1.png", "cat/1.png"], ["train/bird/1.png"]])
 def test_unknown_class_folder(tmp_path: Path, names: list[str]) -> None:
     tree(tmp_path, *names)
     with pytest.raises(BadInput, match=r"'bird'.*this store has cat, dog") as e:
@@ -210,8 +208,8 @@ def test_webdataset(tmp_path: Path) -> None:
     path = pack(tmp_path / "shard-0.tar", members)
     assert [f[1:] for f in read(path)] == [(1, "train"), (1, "val"), (0, "train"), (None, "train"), (None, "train")]
     assert {f[1] for f in read(path, labelled=False)} == {None}
-    pack(tmp_path / "wrong.tar", {"k.jpg": image(0), "k.cls": b"2"})
-    with pytest.raises(BadInput, match=r"Label '2' in k of .*wrong\.tar is no class; this store has cat, dog"):
+    pack(tmp_path / "wrong.tar", {"k.jpg": image(0), "k.cls": b"7"})
+    with pytest.raises(BadInput, match=r"Label '7' in wrong\.tar!k\.jpg is no class; this store has cat, dog"):
         read(tmp_path / "wrong.tar")
 
 
@@ -237,9 +235,9 @@ def test_labels_that_cannot_be_given_are_not_lost_silently(tmp_path: Path) -> No
     path = pack(tmp_path / "a.tar", {"a/k.cls": b"1", "a/l.label.cls": b"1", "a/l.image.jpg": image(0)})
     assert read(path) == [("a.tar!a/k.cls", None, "no image beside it"), ("a.tar!a/l.image.jpg", 1, "train")]
     two = pack(tmp_path / "b.tar", {"k.1.jpg": image(0), "k.1.cls": b"0", "k.2.jpg": image(1), "k.2.cls": b"1"})
-    assert [f[:2] for f in read(two)] == [(f"b.tar!k.{i}.{e}", None) for i in (1, 2) for e in ("jpg", "cls")]
+    assert [f[:2] for f in read(two)] == [("b.tar!k.1.jpg", 0), ("b.tar!k.2.jpg", 1)]  # names with dots
     one = pack(tmp_path / "c.tar", {"k.1.jpg": image(0), "k.2.jpg": image(1), "k.2.cls": b"1"})
-    assert [f[1] for f in read(one)] == [None] * 3
+    assert [f[1] for f in read(one)] == [None, 1]
 
 
 def test_links_in_a_tar_are_named(tmp_path: Path) -> None:
@@ -382,9 +380,9 @@ def test_manifest_as_parquet(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("path,label\n1.png,cat\n1.png,bird\n", r"Label 'bird' in row 2 of .* this store has cat, dog"),
-        ("path,label\n1.png,2\n", r"Label '2' in row 1"),
-        ("path,split\n1.png,dev\n", r"Split 'dev' in row 1 .* train, val, test"),
-        ("name,label\n1.png,2\n", r"no column of paths; its columns are name, label"),
+        ("path,label\n1.png,5\n", r"Label '5' in row 1"),
+        ("path,label,split\n1.png,cat,pool\n", r"Split 'pool' in row 1 .* train, val, test"),
+        ("name,label\nzzz,2\n", r"no column of paths; its columns are name, label"),
         ("", r"no column of paths; its columns are none"),
         ("1.png,cat\n2.png,dog\n", r"list\.csv has no header line: its first line is an image already, 1\.png"),
         ("cat;x/GONE.JPG\n", r"no header line: .* x/GONE\.JPG"),
@@ -429,8 +427,8 @@ def test_hugging_face_layout(tmp_path: Path) -> None:
     text = hub(tmp_path / "text.parquet", ["dog", "cat", "", None])
     assert [f[1] for f in read(text)] == [1, 0, None, None]
     assert classes_from(text) == CLASSES
-    with pytest.raises(BadInput, match=r"Label '2' in row 1 of far\.parquet"):
-        read(hub(tmp_path / "far.parquet", [2]))
+    with pytest.raises(BadInput, match=r"Label '7' in row 1 of far\.parquet"):
+        read(hub(tmp_path / "far.parquet", [7]))
 
 
 def test_damaged_parquet(tmp_path: Path) -> None:
@@ -469,7 +467,7 @@ def test_a_table_of_others_reads_no_files_outside_its_folder(tmp_path: Path) -> 
     cells = [{"bytes": None, "path": name} for name in [*inside, *outside]]
     kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     pq.write_table(pa.table({"image": pa.array(cells, kind)}), tmp_path / "set" / "a.parquet")
-    assert read(tmp_path / "set" / "a.parquet") == [
+    assert read(tmp_path / "set" / "a.parquet", labelled=False) == [
         *((name, None, "train") for name in inside),
         *((name, None, "path outside of the table's folder") for name in outside),
     ]
@@ -494,7 +492,7 @@ def test_idx(tmp_path: Path) -> None:
     assert [f.id for f in found] == [array_id(i) for i in images]  # type: ignore[union-attr]
     assert np.array_equal(pixels(found[2].data)[:, :, 0], images[2])  # type: ignore[union-attr]
     assert classes_from(tmp_path) == [str(i) for i in range(10)]
-    with pytest.raises(BadInput, match="has the label 1; this store has one"):
+    with pytest.raises(BadInput, match=r"Label '1' in .* is no class; this store has one"):
         read(tmp_path, classes=["one"])
     write_idx(tmp_path / "train-labels-idx1-ubyte", np.array([0, 1]))
     with pytest.raises(BadInput, match="4 images"):

@@ -37,8 +37,8 @@ from nsdata.images.pillow import inspect
 from nsdata.importers import Item
 from nsdata.importers.classes import classes_from
 from nsdata.importers.detect import open_source
-from nsdata.importers.formats import pages, parquet, tar
-from nsdata.importers.formats.folder import read
+from nsdata.importers.formats import pages, parquet, samples
+from nsdata.importers.formats.folder import read_file
 from nsdata.labels.lineage import lineage
 from nsdata.labels.sentences import generation_rows
 from nsdata.log.history import read_checkpoint
@@ -531,7 +531,7 @@ def _tar(path: Path, names: list[str], dictionary: int = 1 << 20) -> Path:
     return path
 
 
-def _read(path: Path) -> tuple[int, list[str], int]:
+def _read(path: Path, labelled: bool = True) -> tuple[int, list[str], int]:
     """How many images a source has, why others did not come in, and the bytes of memory that it took at most."""
 
     def memory(what: str) -> int:
@@ -540,7 +540,7 @@ def _read(path: Path) -> tuple[int, list[str], int]:
 
     Path("/proc/self/clear_refs").write_text("5")  # the peak is as much as there is now
     before, images, reasons = memory("VmRSS:"), 0, []
-    for entry in open_source(path, classes=CLASSES):
+    for entry in open_source(path, classes=CLASSES, labelled=labelled):
         if isinstance(entry, Item):
             images += 1
         else:
@@ -569,7 +569,7 @@ def test_archives_that_unpack_without_end_do_not_fill_the_memory(
         0,
         ["damaged archive: it wants over 0.3 GB of memory to be unpacked; the rest is lost"],
     )
-    monkeypatch.setattr(tar, "MAX_BYTES", 8 << 20)
+    monkeypatch.setattr(samples, "MAX_BYTES", 8 << 20)
     images, reasons, _ = _read(_tar(tmp_path / "one-sample.tar.xz", [f"k.{i}" for i in range(11)]))
     assert (images, reasons) == (8, ["its sample has over 0.0 GB, too large"] * 3)
     pictures = struct.pack(">IIII", 0x803, 2, 8, 8) + bytes(128)
@@ -607,7 +607,7 @@ def test_a_device_or_pipe_under_a_files_name_is_not_read(tmp_path: Path, name: s
         for folder in ("device", "pipe") if name != "a.tar" else ("device",):
             for asked in (lambda source: list(open_source(source, classes=CLASSES)), classes_from):
                 with pytest.raises(BadInput, match="is a pipe or a device"):
-                    asked(tmp_path / folder)
+                    asked(tmp_path / folder / ("" if name != "labels.csv" else name))
 
 
 def test_columns_of_lists_are_not_unpacked(tmp_path: Path) -> None:
@@ -622,7 +622,7 @@ def test_columns_of_lists_are_not_unpacked(tmp_path: Path) -> None:
             _read(tmp_path / f"{name}.parquet")
     cells = pa.StructArray.from_arrays([pa.array([b"x"]), many], ["bytes", "path"])
     pq.write_table(pa.table({"image": cells}), tmp_path / "path.parquet")
-    assert _read(tmp_path / "path.parquet")[:2] == (1, [])
+    assert _read(tmp_path / "path.parquet", labelled=False)[:2] == (1, [])
 
 
 @contextlib.contextmanager
@@ -649,19 +649,19 @@ def test_a_manifest_reads_what_its_user_could_and_says_what(store: Store, tmp_pa
     table = tmp_path / "table" / "list.csv"
     table.write_text("\n".join(["path", *(f'"{name}"' for name in bad + good)]) + "\n")
     with _at_most(20):
-        done = store.add_folder(table)
+        done = store.add_folder(table, labelled=False)
     assert (done.added, done.present, len(done.skipped)) == (1, 1, len(bad))
     assert [entry.source for entry in done.skipped] == bad
     assert store.query("select source from images where width = 9").to_pylist() == [{"source": good[0]}]
 
 
 def test_a_file_that_says_it_is_empty_is_read_to_its_end(tmp_path: Path) -> None:
-    assert b"Pid:" in read("/proc/self/status") if os.path.exists("/proc/self/status") else True
+    assert b"Pid:" in read_file("/proc/self/status") if os.path.exists("/proc/self/status") else True
     (tmp_path / "empty").touch()
-    assert read(str(tmp_path / "empty")) == b""
+    assert read_file(str(tmp_path / "empty")) == b""
     with (tmp_path / "huge").open("wb") as file:
         file.truncate(1 << 40)
-    assert "too large" in str(read(str(tmp_path / "huge")))
+    assert "too large" in str(read_file(str(tmp_path / "huge")))
 
 
 def test_a_cell_of_a_table_is_one_line_of_an_error(store: Store, tmp_path: Path) -> None:

@@ -6,81 +6,68 @@ import contextlib
 import io
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from nsdata.errors import BadInput
-from nsdata.importers.formats.layout import (
-    MAX_BYTES,
-    SPLIT_OF,
-    UNLABELLED,
-    Places,
-    ignored,
-    readable,
-    unknown_folders,
-)
-from nsdata.importers.item import Item, Skipped
+from nsdata.importers.formats.layout import MAX_BYTES, ignored, readable
+from nsdata.importers.found import Found
+from nsdata.importers.item import Skipped
 
 
-def items(
-    root: Path, *, classes: Sequence[str], split: str | None = None, labelled: bool = True
-) -> Iterator[Item | Skipped]:
+def found(root: Path, *, read: bool = True) -> Iterator[Found | Skipped]:
     """Every file below root, sorted by name, folder by folder; one file in memory at a time.
 
-    classes: the store's class names; a folder's label is its position there (see layout.py for the rules).
-    split: overrides what split folders say. labelled=False: no labels, any folders.
-    Raises BadInput for a folder that names no class. Files that cannot be read are Skipped; whether
-    the others are images is found out later. Links are followed, except into a folder that we are in.
+    Links are followed, except into a folder that we are in. Files that cannot be read are Skipped; whether the others
+    are images is found out later. What is nsdata's own, a store, a run folder or an export below root, is passed over,
+    with a Skipped. Raises BadInput if root cannot be listed, or is a store or a run folder itself.
     """
-    tops = subfolders(root)
-    if labelled:
-        named = [n for n in tops if n not in classes]
-        if set(named) & (SPLIT_OF.keys() - UNLABELLED) and not set(tops) <= SPLIT_OF.keys():
-            raise unknown_folders(named, classes, str(root))  # class folders beside train/: a mistake
-        for above in [n for n in named if n in SPLIT_OF and n not in UNLABELLED] or [""]:
-            inside = subfolders(root / above) if above else tops
-            strange = [n for n in inside if n not in classes and n not in SPLIT_OF]
-            if strange:
-                raise unknown_folders(strange, classes, str(root / above))
-    places = Places(classes, split, labelled, None, str(root))
-    yield from _walk(str(root), "", places, ())
-
-
-def subfolders(root: Path) -> list[str]:
-    """The names of root's folders that count, sorted. Raises BadInput if root cannot be listed."""
+    if what := _ours(root):
+        raise BadInput(f"{root} is {what}; a folder of images was expected.", "nsdata import FOLDER")
     try:
-        with os.scandir(root) as entries:
-            return sorted(e.name for e in entries if not ignored(e.name) and _kind(e) == "folder")
+        os.scandir(root).close()
     except OSError as e:
         raise BadInput(f"{root} cannot be listed: {e.strerror or e}.", f"ls -ld {root}") from e
+    yield from _walk(str(root), "", (), read)
 
 
-def _walk(path: str, inside: str, places: Places, above: tuple[tuple[int, int], ...]) -> Iterator[Item | Skipped]:
+def _ours(path: Path) -> str:
+    """What of nsdata's own a folder is; "" for none."""
+    if (path / "log" / "0000000001.json").is_file():
+        return "an nsdata store"
+    names = ("best.pt", "last.pt", "resume.pt", "metrics.csv")
+    if (path / "config.json").is_file() and any((path / name).is_file() for name in names):
+        return "a run folder of nsdata train"
+    return ""
+
+
+def _walk(path: str, inside: str, above: tuple[tuple[int, int], ...], read: bool) -> Iterator[Found | Skipped]:
     try:
         status = os.stat(path)
         here = (status.st_dev, status.st_ino)
         if here in above:
             return  # a link to a folder that we are in: it would never end
         with os.scandir(path) as entries:
-            found = sorted((e.name, _kind(e)) for e in entries if not ignored(e.name))
+            names = sorted((e.name, _kind(e)) for e in entries if not ignored(e.name))
     except OSError as e:
         yield Skipped(readable(inside) or ".", f"folder cannot be read: {e.strerror or e}")
         return
-    split_label = None
     prefix = inside + "/" if inside else ""
-    for name, kind in found:
+    folder = inside if inside.isascii() else readable(inside)
+    for name, kind in names:
         if kind == "file":
-            if split_label is None:
-                split_label = places.of(inside)
-            data = read(f"{path}/{name}")
             source = prefix + name
             source = source if source.isascii() else readable(source)
+            data = read_file(f"{path}/{name}") if read else b""
             if isinstance(data, str):
                 yield Skipped(source, data)
             else:
-                yield Item(source, data, split_label[1], split_label[0])
+                yield Found(source, data, folder)
         elif kind == "folder":
-            yield from _walk(f"{path}/{name}", prefix + name, places, (*above, here))
+            if what := _ours(Path(path, name)):
+                yield Skipped(readable(prefix + name), f"{what}, passed over", passed=True)
+                continue
+            yield from _walk(f"{path}/{name}", prefix + name, (*above, here), read)
         elif kind == "broken":
             yield Skipped(readable(prefix + name), "link to nothing")
 
@@ -118,7 +105,7 @@ def regular(path: Path, *, pipes: bool = False) -> None:
             raise BadInput(f"{path} is a pipe or a device; a file was expected.", f"ls -lL {path}")
 
 
-def read(path: str) -> bytes | str:
+def read_file(path: str) -> bytes | str:
     """A file's bytes, or as a str the reason why there are none.
 
     Whoever wrote a manifest, or put links into a folder, chose the path: a pipe is not waited for, and neither a device

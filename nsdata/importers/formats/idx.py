@@ -6,7 +6,7 @@ import gzip
 import re
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, cast
 
@@ -14,28 +14,23 @@ import numpy as np
 
 from nsdata.errors import BadInput
 from nsdata.images.identity import array_id, encode_array
-from nsdata.importers.formats.layout import SPLIT_OF, UNLABELLED, split_of_file
-from nsdata.importers.item import Item, Skipped
-from nsdata.text import listed
+from nsdata.importers.found import Found
+from nsdata.importers.item import Skipped
+from nsdata.importers.words import split_word
 
 _MOST = 1 << 28  # labels of one file
 IMAGES = re.compile(r"(.*?)images([-.])idx3-ubyte(\.gz)?$")
 
 
-def items(
-    path: Path, *, classes: Sequence[str], split: str | None = None, labelled: bool = True
-) -> Iterator[Item | Skipped]:
+def found(path: Path, *, read: bool = True) -> Iterator[Found | Skipped]:
     """The images of one images file, or of every one in a folder, as PNG; the id is of the pixels.
 
-    Labels come from the labels file beside it, where there is one. split: the argument, else "test" for t10k
-    and test files, else what the name begins with, else "train". Raises BadInput for files that are not idx,
-    labels that the store has no class for, or numbers of images and labels that differ.
+    labels: from the labels file beside it, where there is one, as numbers. split: what the file's name begins with.
+    Raises BadInput for files that are not idx, and for numbers of images and labels that differ.
     """
     files = image_files(path) if path.is_dir() else [path]
     for file in sorted(files, key=lambda f: (_word(f) == "test", f.name)):
-        says = _word(file)
-        partner = _labels_file(file) if labelled and says not in UNLABELLED else None
-        yield from _pair(file, partner, classes, split or SPLIT_OF[says])
+        yield from _pair(file, _labels_file(file), read)
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -50,8 +45,11 @@ def number(file: Path) -> int:
         return _header(opened, file, 3)[0]
 
 
-def _word(file: Path) -> str:
-    return "test" if file.name.startswith("t10k") else split_of_file(file.name) or "train"
+def _word(file: Path) -> str | None:
+    """The split that the part of its name before ``images`` says: "t10k" is MNIST's test split."""
+    found = IMAGES.match(file.name)
+    word = (found[1] if found else "").strip("-_. ")
+    return "test" if word == "t10k" else split_word(word) if word else None
 
 
 def _labels_file(images: Path) -> Path | None:
@@ -60,14 +58,20 @@ def _labels_file(images: Path) -> Path | None:
     return next((p for p in (images.with_name(stem), images.with_name(stem + ".gz")) if stem and p.is_file()), None)
 
 
-def _pair(images: Path, labels: Path | None, classes: Sequence[str], split: str) -> Iterator[Item | Skipped]:
-    known = _labels(labels, classes) if labels else None
+def _pair(images: Path, labels: Path | None, read: bool) -> Iterator[Found | Skipped]:
+    known = _labels(labels) if labels else None
+    split = _word(images)
     with _open(images) as file:
         number, height, width = _header(file, images, 3)
         if known is not None and len(known) != number:
             raise BadInput(f"{images} has {number:,} images, {labels} {len(known):,} labels.")
         size = height * width
         for i in range(number):
+            written = () if known is None or labels is None else ((labels.name, int(known[i])),)
+            source = f"{images.name}!{i:05d}"
+            if not read:
+                yield Found(source, b"", labels=written, split=split, kind="file")
+                continue
             try:
                 data = file.read(size)
             except (EOFError, OSError, zlib.error):
@@ -76,11 +80,10 @@ def _pair(images: Path, labels: Path | None, classes: Sequence[str], split: str)
                 yield Skipped(images.name, f"truncated: its last {number - i:,} of {number:,} images are missing", True)
                 return
             array = np.frombuffer(data, np.uint8).reshape(height, width)
-            label = None if known is None else int(known[i])
-            yield Item(f"{images.name}!{i:05d}", encode_array(array), label, split, array_id(array))
+            yield Found(source, encode_array(array), labels=written, split=split, id=array_id(array), kind="file")
 
 
-def _labels(path: Path, classes: Sequence[str]) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+def _labels(path: Path) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
     with _open(path) as file:
         (number,) = _header(file, path, 1)
         if number > _MOST:
@@ -92,11 +95,6 @@ def _labels(path: Path, classes: Sequence[str]) -> np.ndarray[tuple[int], np.dty
     if len(labels) != number:
         have = f"{len(labels):,}" if len(labels) < number else "more"
         raise BadInput(f"{path} should have {number:,} labels; it has {have}.")
-    if number and labels.max() >= len(classes):
-        raise BadInput(
-            f"{path} has the label {labels.max()}; this store has {listed(classes)}.",
-            f"nsdata init --classes-from {path.parent}",
-        )
     return labels
 
 

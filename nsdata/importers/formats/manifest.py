@@ -1,141 +1,110 @@
-"""Images listed in a table: a CSV or parquet file with the columns path, label and split."""
+"""Images listed in a table: a CSV, JSON lines or parquet file with the columns path, label and split."""
 
 from __future__ import annotations
 
-import csv
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import unicodedata
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from itertools import chain
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from nsdata.errors import BadInput
-from nsdata.importers.formats.folder import read, regular
-from nsdata.importers.formats.layout import IMAGE_ENDINGS, UNLABELLED, label_of, readable, split_named
-from nsdata.importers.item import Item, Skipped
-
-_LINE = 1 << 24
-NAMES = {
-    "path": ("path", "image", "file", "filename", "file_name"),
-    "label": ("label", "class", "target"),
-    "split": ("split",),
-}
+from nsdata.importers.formats.folder import read_file
+from nsdata.importers.formats.layout import IMAGE_ENDINGS, ignored, readable
+from nsdata.importers.formats.tables import PARQUET, Columns, columns, cut, label_cells, no_path, rows
+from nsdata.importers.found import Found
+from nsdata.importers.item import Skipped
 
 
-def items(
-    path: Path,
-    *,
-    classes: Sequence[str],
-    split: str | None = None,
-    labelled: bool = True,
-    root: Path | None = None,
-) -> Iterator[Item | Skipped]:
+def found(path: Path, *, read: bool = True) -> Iterator[Found | Skipped]:
     """The images that the table names, in its order.
 
-    Columns: path (or image, file, filename), relative to root, by default the table's folder; label (or
-    class, target), a class name or index, empty for none; split, optional. Other columns are ignored.
-    Raises BadInput for a table without paths, an unknown label or split, naming the row (the first below the
-    header is row 1). A path may lead anywhere that the user can read; a file that is not there is Skipped.
+    Columns: path (or an alias: tables.PATHS), relative to the table's folder; those of labels (tables.LABELS) and of
+    the split (tables.SPLITS), as far as there are any. Others are passed over. A path may lead anywhere that the user
+    can read. Where there is no such file, the only one of this name below the table's folder is meant, with or without
+    its ending (a competition's ``image_id``); else it is Skipped. Raises BadInput for a table without paths.
     """
-    base = str(root if root is not None else path.parent)
-    index = {name: i for i, name in enumerate(classes)}
-    for number, (file, label, where) in enumerate(rows(path), 1):
-        place = split_named(where, f"row {number} of {path}") if split is None or where else "train"
-        known = label_of(label, classes, index, f"row {number} of {path}") if labelled else None
-        if str(where) in UNLABELLED:
-            known = None
-        if not file:
-            yield Skipped(f"{path.name} row {number}", "no path")
-            continue
-        name = str(file)
-        data = read(name if name.startswith("/") else f"{base}/{name}")
-        if isinstance(data, str):
-            yield Skipped(readable(name), data)
-        else:
-            yield Item(readable(name), data, known, split or place)
+    names, found_rows = rows(path)
+    with closing(found_rows):
+        meaning = columns(names)
+        below = _Below(path.parent)
+        first = next(found_rows, None)
+        key = meaning.path or (_of_names(names, meaning, first, below) if first is not None else None)
+        if key is None:
+            cell = "" if path.name.lower().endswith(PARQUET) else _image_in(names, path)
+            raise no_path(names, path, readable(cell))
+        seen = tuple(map(readable, names))
+        for number, row in enumerate(chain([] if first is None else [first], found_rows), 1):
+            name = "" if row.get(key) is None else str(row[key])
+            if not name:
+                yield Skipped(f"{path.name} row {number}", "no path")
+                continue
+            data: bytes | str = b""
+            if read:
+                data = read_file(name if name.startswith("/") else f"{path.parent}/{name}")
+                if data == "no such file" and (other := below.find(name)) is not None:
+                    name, data = other, read_file(f"{path.parent}/{other}")
+            if isinstance(data, str):
+                yield Skipped(readable(name), data)
+                continue
+            split = row.get(meaning.split) if meaning.split is not None else None
+            where = f"row {number} of {path}"
+            yield Found(readable(name), data, labels=label_cells(row, meaning), split=split, row=where, seen=seen)
 
 
-def rows(path: Path) -> Iterator[tuple[Any, Any, Any]]:
-    """(path, label, split) of every row as written; None for a column that the table lacks."""
-    return _parquet_rows(path) if path.suffix.lower() in (".parquet", ".pq") else _csv_rows(path)
+class _Below:
+    """The files below a table's folder by their bare names, found out when the first is not where the table says."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._paths: dict[str, list[str]] | None = None
+
+    def find(self, name: str) -> str | None:
+        """The path of the file that is meant: written in another form of Unicode, or the only one of a bare name."""
+        if not name.isascii():
+            for form in ("NFC", "NFD"):
+                other = unicodedata.normalize(form, name)
+                if os.path.isfile(other if other.startswith("/") else self._folder / other):
+                    return other
+        if "/" in name:
+            return None
+        if self._paths is None:
+            self._paths = {}
+            for inside, folders, files in os.walk(self._folder):
+                folders[:] = sorted(each for each in folders if not ignored(each))
+                for file in files:
+                    if file.lower().endswith(IMAGE_ENDINGS) and not ignored(file):
+                        place = os.path.relpath(os.path.join(inside, file), self._folder)
+                        for known in {file, os.path.splitext(file)[0]}:
+                            self._paths.setdefault(known, []).append(place)
+        found = self._paths.get(name, [])
+        return found[0] if len(found) == 1 else None
 
 
-def columns(names: Sequence[str]) -> dict[str, str]:
-    """Of a table's column names those that mean path, label and split: {"path": "filename", …}."""
-    lower = {name.strip().lower(): name for name in reversed(names)}
-    return {
-        meaning: next(lower[alias] for alias in aliases if alias in lower)
-        for meaning, aliases in NAMES.items()
-        if any(alias in lower for alias in aliases)
-    }
+def _of_names(names: Sequence[str], meaning: Columns, row: dict[str, Any], below: _Below) -> str | None:
+    """The only column whose value in the first row is the name of a picture below the table's folder."""
+    others = [name for name in names if name not in meaning.labels and name != meaning.split]
+    found = [name for name in others if row.get(name) not in (None, "") and below.find(str(row[name])) is not None]
+    return found[0] if len(found) == 1 else None
 
 
-def _need_path(found: Mapping[str, str], names: Sequence[str], path: Path) -> None:
-    if "path" not in found:
-        if path.suffix.lower() not in (".parquet", ".pq") and (cell := _image_in(names, path)):
-            raise BadInput(
-                f"{path} has no header line: its first line is an image already, {readable(cell)}.",
-                "write path,label,split as its first line, with the names of the columns that it has",
-            )
-        have = ", ".join(names[:10]) or "none"
-        raise BadInput(
-            f"{path} has no column of paths; its columns are {have}.",
-            "call one of its columns path, image, file or filename",
-        )
-
-
-def _image_in(cells: Sequence[str], path: Path) -> str | None:
-    """The cell, of a table's first row, that is the path of an image and no column's name."""
+def _image_in(cells: Sequence[str], path: Path) -> str:
+    """The cell, of a table's first row, that is the path of an image and no column's name; "" for none."""
     for cell in map(str.strip, cells):
         if cell.lower().endswith(IMAGE_ENDINGS) or (cell and os.path.isfile(path.parent / cell)):
             return cell
-    return None
+    return ""
 
 
-def _lines(file: IO[str]) -> Iterator[str]:
-    """A file's lines; one without end must not fill the memory."""
-    while line := file.readline(_LINE):
-        if len(line) == _LINE:
-            raise csv.Error(f"it has a line of over {_LINE:,} characters")
-        yield line
-
-
-def _csv_rows(path: Path) -> Iterator[tuple[Any, Any, Any]]:
-    regular(path)
+def is_list(path: Path) -> bool:
+    """Whether a text file is a list of lines ``path label``: its first line begins with a file's path or bare name."""
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            first = next(_lines(file), "")
-            delimiter = max(",;\t", key=first.count)
-            file.seek(0)
-            reader = csv.reader(_lines(file), delimiter=delimiter, strict=True)
-            names = next(reader, [])
-            found = columns(names)
-            _need_path(found, names, path)
-            where = [names.index(found[m]) if m in found else -1 for m in NAMES]
-            for row in reader:
-                if row:
-                    padded = [*row, *[""] * (len(names) - len(row)), None]  # -1: the None at the end
-                    yield padded[where[0]], padded[where[1]], padded[where[2]]
-    except (csv.Error, UnicodeDecodeError) as e:
-        raise BadInput(f"{path} is no CSV in UTF-8: {e}.", f"file {path}") from e
-    except OSError as e:
-        raise BadInput(f"{path} cannot be read: {e.strerror or e}.", f"ls -l {path}") from e
-
-
-def _parquet_rows(path: Path) -> Iterator[tuple[Any, Any, Any]]:
-    import pyarrow as pa
-
-    from nsdata.importers.formats.parquet import batch_rows, opened
-
-    with opened(path) as file:
-        names = file.schema_arrow.names
-        found = columns(names)
-        _need_path(found, names, path)
-        read = list(found.values())
-        size = batch_rows(file, path, read, 8192)
-        try:
-            for batch in file.iter_batches(batch_size=size, columns=read):
-                empty = [None] * batch.num_rows
-                lists = [batch.column(found[m]).to_pylist() if m in found else empty for m in NAMES]
-                yield from zip(*lists, strict=True)
-        except (OSError, ValueError, pa.ArrowException) as e:
-            raise BadInput(f"{path} is damaged: {str(e).splitlines()[0]}", f"file {path}") from e
+        with path.open(encoding="utf-8-sig") as file:
+            first = file.readline(1 << 12).strip()
+    except (OSError, UnicodeDecodeError):
+        return False
+    cells = cut(first)
+    return len(cells) > 1 and (
+        os.path.isfile(path.parent / cells[0]) or (cells[0].lower().endswith(IMAGE_ENDINGS) and "/" not in cells[0])
+    )

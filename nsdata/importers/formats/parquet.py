@@ -10,21 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from nsdata.errors import BadInput
-from nsdata.importers.formats.folder import read, regular
-from nsdata.importers.formats.layout import (
-    MAX_BYTES,
-    SPLIT_OF,
-    UNLABELLED,
-    label_of,
-    readable,
-    split_named,
-    split_of_file,
-)
+from nsdata.importers.class_names import named
+from nsdata.importers.formats.folder import read_file, regular
+from nsdata.importers.formats.layout import MAX_BYTES, readable
 from nsdata.importers.formats.pages import largest
-from nsdata.importers.item import Item, Skipped
+from nsdata.importers.formats.tables import columns
+from nsdata.importers.found import Found
+from nsdata.importers.item import Skipped
 
 _IMAGE = ("image", "img", "jpg", "png")
-LABELS = ("label", "labels", "fine_label", "class", "target")
 _MAGIC = b"PAR1"
 _BATCH = 256  # rows at a time
 _MOST = 1 << 26  # bytes that so many rows may become: a dictionary of one large value is a few KB in the file
@@ -34,17 +28,13 @@ class DamagedParquet(BadInput):
     """A file that begins as parquet and lacks a footer that can be read: nothing of it can be."""
 
 
-def items(
-    path: Path, *, classes: Sequence[str], split: str | None = None, labelled: bool = True
-) -> Iterator[Item | Skipped]:
+def found(path: Path, *, read: bool = True) -> Iterator[Found | Skipped]:
     """The images of one parquet file, in its order, some hundred in memory at a time.
 
-    label: an integer, by the file's own ClassLabel names where its metadata has them, else the class's index;
-    or a class name; null or -1 for none. split: the argument, else the column "split", else the beginning of
-    the file's name (``train-00000-of-00001.parquet``). Raises BadInput for other columns or unknown labels.
+    labels: the columns of labels (tables.LABELS), integers with the names of the file's own ClassLabel where its
+    metadata has them. Raises BadInput for a file without images, and for a damaged one where only its labels are asked
+    for.
     """
-    file_split = split_of_file(path.name)
-    index = {name: i for i, name in enumerate(classes)}
     with opened(path) as file:
         names = file.schema_arrow.names
         image = image_column(file.schema_arrow)
@@ -53,26 +43,40 @@ def items(
                 f"{path} has no column of images; its columns are {', '.join(names[:10])}.",
                 "call the column image: struct{bytes, path}, or bytes",
             )
-        label = next((n for n in LABELS if n in names), None)
-        own = own_classes(file.schema_arrow, label)
-        extra = [n for n in (label, "split" if "split" in names else None) if n]
-        leaves = [*_leaves(file.schema_arrow.field(image)), *extra]
-        places = [[image, *extra].index(n) if n in extra else -1 for n in (label, "split")]
-        for row, values in enumerate(_rows(file, path, leaves, [image, *extra]), 1):
+        meaning = columns([name for name in names if name != image])
+        own = _own(file.schema_arrow, meaning.labels)
+        extra = [*meaning.labels, *([meaning.split] if meaning.split is not None else [])]
+        leaves = [*(_leaves(file.schema_arrow.field(image)) if read else []), *extra]
+        columns_ = [image, *extra] if read else extra
+        known = tuple(next(filter(None, own.values()), ()))
+        seen = tuple(map(readable, names))
+        for number, values in enumerate(_rows(file, path, leaves, columns_) if columns_ else [], 1):
             if isinstance(values, Skipped):
+                if not read:
+                    raise BadInput(f"{path} is damaged: {values.reason}.", f"file {path}")
                 yield values
                 return
-            value, where = ([*values, None][place] for place in places)  # -1: the None at the end
-            here = f"row {row} of {path.name}"
-            says = str(where).lower() if where else file_split
-            known = None
-            if labelled and says not in UNLABELLED:
-                if own and isinstance(value, int) and 0 <= value < len(own):
-                    value = own[value]
-                known = label_of(value, classes, index, here)
-            place = split or (split_named(where, here) if where else SPLIT_OF[file_split or "train"])
-            source, data = _bytes(values[0], f"{path.name}!{row}", path.parent)
-            yield Skipped(source, data) if isinstance(data, str) else Item(source, data, known, place)
+            row = dict(zip(columns_, values, strict=True))
+            source, data = (
+                _bytes(values[0], f"{path.name}!{number}", path.parent) if read else (f"{path.name}!{number}", b"")
+            )
+            if isinstance(data, str):
+                yield Skipped(source, data)
+                continue
+            split = row[meaning.split] if meaning.split is not None else None
+            where = f"row {number} of {path.name}"
+            labels = _labels(row, own)
+            yield Found(source, data, labels=labels, split=split, names=known, row=where, seen=seen)
+
+
+def _own(schema: Any, labels: Sequence[str]) -> dict[str, list[str]]:
+    """For each column of labels the ClassLabel names that the file has for it."""
+    return {name: own_classes(schema, name) for name in labels}
+
+
+def _labels(row: dict[str, Any], own: dict[str, list[str]]) -> tuple[tuple[str, object], ...]:
+    """A row's labels as written; a number of ClassLabel by its name."""
+    return tuple((name, named(row[name], names, name)) for name, names in own.items())
 
 
 def _leaves(image: Any) -> list[str]:
@@ -135,7 +139,7 @@ def _bytes(cell: Any, source: str, base: Path) -> tuple[str, bytes | str]:
             folder = os.path.abspath(base)
             file = os.path.normpath(os.path.join(folder, str(name)))
             inside = file.startswith(folder.rstrip("/") + "/")
-            return readable(str(name)), read(file) if inside else "path outside of the table's folder"
+            return readable(str(name)), read_file(file) if inside else "path outside of the table's folder"
         return (f"{source}!{readable(name)}" if name else source), _small(data)
     return source, _small(cell)
 
@@ -163,9 +167,8 @@ def image_column(schema: Any) -> str | None:
     return next((n for n in _IMAGE if n in found), found[0] if len(found) == 1 else None)
 
 
-def own_classes(schema: Any, label: str | None = None) -> list[str]:
-    """The ClassLabel names that the ``datasets`` library left in the file; [] if it did not."""
-    label = label or next((n for n in LABELS if n in schema.names), None)
+def own_classes(schema: Any, label: str) -> list[str]:
+    """The ClassLabel names that the ``datasets`` library left for a column; [] if it did not."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
         return [str(name) for name in features[label].get("names") or []]

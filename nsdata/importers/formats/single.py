@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
-from nsdata.importers.formats.folder import read
+from nsdata.importers.formats.folder import read_file
 from nsdata.importers.formats.layout import readable
-from nsdata.importers.item import Item, Skipped
+from nsdata.importers.found import Found
+from nsdata.importers.item import Skipped
 
 
-def items(
-    path: Path, *, classes: Sequence[str], split: str | None = None, labelled: bool = True
-) -> Iterator[Item | Skipped]:
-    """The file at path as one image without a label: its folder was not imported, so its name says nothing.
-
-    split: "train" if None. classes and labelled: for nothing, as a file says neither.
-    """
-    data = read(str(path))
+def found(path: Path, *, read: bool = True) -> Iterator[Found | Skipped]:
+    """The file at path as one image without a label: its folder was not imported, so its name says nothing."""
+    data = read_file(str(path)) if read else b""
     name = readable(path.name)
-    yield Skipped(name, data) if isinstance(data, str) else Item(name, data, None, split or "train")
+    yield Skipped(name, data) if isinstance(data, str) else Found(name, data)

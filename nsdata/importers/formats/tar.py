@@ -5,34 +5,21 @@ Read block by block, not with tarfile, which ends silently at the first damage, 
 
 from __future__ import annotations
 
-import json
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from nsdata.errors import BadInput
+from nsdata.importers.formats import samples
 from nsdata.importers.formats.folder import regular
-from nsdata.importers.formats.layout import (
-    MAX_BYTES,
-    UNLABELLED,
-    Places,
-    ignored,
-    label_of,
-    quoted,
-    readable,
-    split_of_file,
-)
+from nsdata.importers.formats.layout import MAX_BYTES, ignored, quoted, readable
+from nsdata.importers.formats.samples import Member
 from nsdata.importers.formats.unpacked import Unpacked
-from nsdata.importers.item import Item, Skipped
-from nsdata.schema import SPLITS
+from nsdata.importers.found import Found
+from nsdata.importers.item import Skipped
 
 ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-_WITH_LABELS = frozenset({"cls", "json"})  # side files that may hold a label
-_SIDES = _WITH_LABELS | {
-    *("txt", "caption", "xml", "csv", "id", "index", "inx", "cbor", "msgpack", "mp"),
-    *("npy", "npz", "pyd", "pth", "pt", "ten", "tenbin"),
-}  # what WebDataset writers put beside an image; whatever else is there is taken for an image
 _BLOCK = 512
 _BODILESS = {  # types without data, whatever size their header says
     tarfile.LNKTYPE: "hard link",
@@ -44,138 +31,21 @@ _BODILESS = {  # types without data, whatever size their header says
 }
 _FOLDERS = (tarfile.DIRTYPE, b"D", b"V")  # nothing is lost with them: D is GNU's list of a folder, V a title
 
-Member = tuple[str, bytes]
 
+def found(path: Path, *, read: bool = True, member: str | None = None) -> Iterator[Found | Skipped]:
+    """The images of one tar, in its order; one sample in memory at a time (samples.py).
 
-def items(
-    path: Path, *, classes: Sequence[str], split: str | None = None, labelled: bool = True
-) -> Iterator[Item | Skipped]:
-    """The images of one tar, in its order; one sample in memory at a time.
-
-    Labels and splits come from the folders (layout.py) or, for a WebDataset sample, from its ``.cls`` (a
-    class name or index) or the "label" and "split" of its ``.json``; its other side files (_SIDES) are passed
-    over. Links, and what damage took, are Skipped. Raises BadInput for an unknown class and for no tar.
+    member: the ending of that member of a sample that is its picture. Links, and what damage took, are Skipped. Raises
+    BadInput for no tar, and for samples of several pictures of which none is named.
     """
-    file_split = split_of_file(path.name)
-    places = Places(classes, split, labelled, file_split, str(path))
-    index = {name: i for i, name in enumerate(classes)}
-    for key, group in _samples(path):
-        if isinstance(group, Skipped):
-            yield group
-            continue
-        sides = _with_labels(group)
-        images = _images(group, bool(sides))
-        if not sides:
-            for name, data in images or group:
-                where, label = places.of(name.rpartition("/")[0])
-                yield Item(f"{path.name}!{readable(name)}", data, label, where)
-            continue
-        if not images:
-            yield Skipped(f"{path.name}!{readable(group[0][0])}", "no image beside it")
-            continue
-        label, named = _facts(sides, classes, index, f"{key} of {path}")
-        if label is None and "cls" not in sides:
-            label = _folders(places, images[0][0])[1]  # a .json that says nothing of the label: its folder may
-        for name, data in images:
-            yield Item(
-                f"{path.name}!{readable(name)}",
-                data,
-                label if labelled and file_split not in UNLABELLED else None,
-                split or named or _folders(places, name)[0],
-            )
+    yield from samples.found(path.name, members(path, skip=None if read else samples.is_picture), member)
 
 
-def _folders(places: Places, name: str) -> tuple[str, int | None]:
-    """The split and label that a sample's folders say; folders that name no class say nothing."""
-    try:
-        return places.of(name.rpartition("/")[0])
-    except BadInput:
-        return places.of("")[0], None
+def members(path: Path, skip: Callable[[str], bool] | None = None) -> Iterator[Member | Skipped]:
+    """(name, bytes) of every file in the tar, without litter; Skipped for what cannot be read.
 
-
-def _facts(
-    sides: dict[str, bytes], classes: Sequence[str], index: dict[str, int], where: str
-) -> tuple[int | None, str | None]:
-    """(label, split) from the files beside an image."""
-    facts: Any = {}
-    if "json" in sides:
-        try:
-            facts = json.loads(sides["json"])
-        except (ValueError, RecursionError):
-            facts = {}
-    facts = facts if isinstance(facts, dict) else {}
-    value = facts.get("label")
-    if "cls" in sides:
-        value = sides["cls"].decode("utf-8", "replace").strip()
-    split = facts.get("split")
-    return label_of(value, classes, index, where), split if split in SPLITS else None
-
-
-def _with_labels(group: list[Member]) -> dict[str, bytes]:
-    """What holds a sample's label, by "cls" and "json": key.cls, key.json, or key.what.cls beside one image.
-
-    Beside several (img.1.jpg, img.2.jpg, img.2.cls) it is not known which it means. A key.what.json
-    says nothing: it lies beside many a class folder's images, and need not be about labels.
+    skip: says of a name whether its bytes are of no interest; they are b"" then, and passed over as fast as can be.
     """
-    found = {ending: data for ending, data in ((_ending(n), d) for n, d in group) if ending in _WITH_LABELS}
-    if "cls" not in found and len(group) > 1:
-        others = [data for name, data in group if _last(name) == "cls"]
-        if len(others) == 1 and sum(_last(name) not in _SIDES for name, _ in group) == 1:
-            found["cls"] = others[0]
-    return found
-
-
-def _images(group: list[Member], labelled: bool) -> list[Member]:
-    """A sample without its side files; a label that nobody understood is kept, to be reported."""
-    if len(group) == 1 and not labelled:
-        return group
-    quiet = _SIDES if labelled else _SIDES - _WITH_LABELS
-    return [member for member in group if _last(member[0]) not in quiet]
-
-
-def _ending(name: str) -> str:
-    return name.rpartition("/")[2].partition(".")[2].lower()
-
-
-def _last(name: str) -> str:
-    """The last part of an ending: "jpg" of k.image.jpg; "" of a name without any."""
-    return _ending(name).rpartition(".")[2]
-
-
-def _key(name: str) -> str:
-    folder, slash, base = name.rpartition("/")
-    return folder + slash + base.partition(".")[0]
-
-
-def _samples(path: Path) -> Iterator[tuple[str, list[Member] | Skipped]]:
-    """Neighbouring members that share all but their ending, as WebDataset groups them; damage in between."""
-    group: list[Member] = []
-    key, size = "", 0
-    for member in members(path):
-        if isinstance(member, Skipped):
-            inside = not member.damage and _key(member.source.removeprefix(path.name + "!")) == key
-            if group and not inside:  # a link in a sample does not part it from its label
-                yield key, group
-                group, size = [], 0
-            yield "", member
-            continue
-        this = _key(member[0])
-        if this != key:
-            if group:
-                yield key, group
-            group, size = [], 0
-        key, size = this, size + len(member[1])
-        if size > MAX_BYTES and group:  # members of one name without end are to fill the memory
-            reason = f"its sample has over {MAX_BYTES / 1e9:.1f} GB, too large"
-            yield "", Skipped(f"{path.name}!{readable(member[0])}", reason)
-            continue
-        group.append(member)
-    if group:
-        yield key, group
-
-
-def members(path: Path) -> Iterator[Member | Skipped]:
-    """(name, bytes) of every file in the tar, without litter; Skipped for what cannot be read."""
     regular(path, pipes=True)  # a tar is read from its start to its end, once
     try:
         file = path.open("rb")
@@ -220,6 +90,10 @@ def members(path: Path) -> Iterator[Member | Skipped]:
                 stream.skip(padded)
                 if not litter and head.type not in _FOLDERS:
                     yield Skipped(f"{path.name}!{readable(name)}", reason)
+                continue
+            if skip is not None and skip(name):
+                stream.skip(padded)
+                yield name, b""
                 continue
             data = stream.read(padded)
             if len(data) < head.size:

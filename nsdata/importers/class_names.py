@@ -1,0 +1,202 @@
+"""One rule for class names: what somebody wrote of a label, as a class of the store, or as a name for a new store.
+
+A number is a name before it is a place: ``9``, ``9.0`` and "9" are the class "9" where there is one. Where any class is
+named by a number, a number is never a place. Otherwise whole numbers are places in the list of classes, from 0, and
+what looks as if it counted from 1 is refused. Names are compared in Unicode's NFC with single blanks; one that differs
+from a class in case only is that class, with a notice, as long as no other class does.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import TypeVar
+
+from nsdata.errors import BadInput
+from nsdata.importers.formats.layout import quoted
+from nsdata.text import listed, visible
+
+_Key = TypeVar("_Key", int, str)
+_WHOLE = re.compile(r"[+-]?[0-9]{1,18}(\.0*)?$")
+
+
+def clean(name: str) -> str:
+    """A name as it is compared: NFC, without blanks around it, single ones within."""
+    return name if name.isascii() and " " not in name and name.isprintable() else _clean(name)
+
+
+def _clean(name: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", name).split())
+
+
+def plain(value: object) -> object:
+    """A value as Python has it: of numpy's scalars, decimals and bytes."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
+
+
+def whole(value: object) -> int | None:
+    """The whole number that a value is or spells (``9``, ``9.0``, "9", "9.0"); None for anything else."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else None
+    return int(float(value)) if isinstance(value, str) and _WHOLE.match(value) and value.isascii() else None
+
+
+def empty(value: object) -> bool:
+    """Whether a cell holds no label: None, NaN, -1, "", blanks."""
+    if value is None or value != value:  # NaN is unequal to itself
+        return True
+    if isinstance(value, str | bytes):
+        value = clean(str(plain(value)))
+        return not value or value == "-1" or value == "-1.0"
+    return whole(value) == -1
+
+
+def named(value: object, names: Sequence[str], column: str) -> object:
+    """A value of a column with ClassLabel names: a number's name. Raises BadInput for a number beyond them."""
+    if not names or isinstance(value, str) or empty(value):
+        return value
+    number = whole(plain(value))
+    if number is None or not 0 <= number < len(names):
+        raise BadInput(
+            f"The label {value} in {quoted(column)} is none of the {len(names)} classes that its source has."
+        )
+    return names[number]
+
+
+class ClassNames:
+    """The classes of a store, asked by what sources call them."""
+
+    def __init__(self, classes: Sequence[str], first: int | None = None) -> None:
+        """classes: in their order. first: the number of the first class where labels are places; None: 0, and what
+        looks as if it counted from 1 is refused."""
+        self.classes, self.first = list(classes), first
+        self.notices: dict[str, str] = {}  # what was taken as a class though written otherwise -> the class
+        self._exact = {name: i for i, name in enumerate(classes)}
+        self._clean = _unique((clean(name), i) for i, name in enumerate(classes))
+        self._cased = _unique((clean(name).casefold(), i) for i, name in enumerate(classes))
+        numbers = [(number, i) for i, name in enumerate(classes) if (number := whole(name)) is not None]
+        self._numbers, self._numeric = _unique(numbers), bool(numbers)
+        self._places: set[int] = set()
+        self._where = ""
+
+    def named(self, value: object) -> int | None:
+        """The class of this name; None where there is none. Numbers are names here, never places."""
+        value = plain(value)
+        if isinstance(value, bool):
+            value = str(value)
+        if isinstance(value, str):
+            found = self._exact.get(value)
+            if found is not None:
+                return found
+            found = self._clean.get(clean(value))
+            if found is not None:
+                return found
+            value = clean(value)
+        if (number := whole(value)) is not None:
+            return self._numbers.get(number)
+        if not isinstance(value, str):
+            return None
+        found = self._cased.get(value.casefold())
+        if found is not None:
+            self.notices[value] = self.classes[found]
+        return found
+
+    def place(self, value: object, where: str) -> int:
+        """The class at this place, of a value that names none. Raises BadInput, naming ``where``."""
+        value = plain(value)
+        number = whole(clean(value) if isinstance(value, str) else value)
+        if number is None or self._numeric:
+            raise self.unknown(value, where)
+        self._places.add(number)
+        self._where = self._where or where
+        place = number - (self.first or 0)
+        if not 0 <= place < len(self.classes):
+            if number == len(self.classes) and self.first is None and 0 not in self._places:
+                raise self._from_one(where)
+            raise self.unknown(value, where)
+        return place
+
+    def unknown(self, value: object, where: str) -> BadInput:
+        """The error for a label that is no class."""
+        return BadInput(
+            f"Label '{visible(str(value)[:200])}' in {where} is no class; this store has {listed(self.classes)}.",
+            "name the classes when the store is made: nsdata init --classes a,b,c",
+        )
+
+    def check(self) -> None:
+        """Once all labels were asked for: raise BadInput if the places look as if they counted from 1."""
+        seen, number = self._places, len(self.classes)
+        if self.first is None and number > 2 and 0 not in seen and seen == set(range(1, number)):
+            raise self._from_one(self._where)
+
+    def _from_one(self, where: str) -> BadInput:
+        numbers = f"{min(self._places)} to {max(self._places)}" if len(self._places) > 1 else str(min(self._places))
+        return BadInput(
+            f"The labels are numbers, {numbers} and never 0 (first in {where}): they look as if they counted from 1; "
+            f"the {len(self.classes)} classes count from 0.",
+            "--first-label 1 if they count from 1, --first-label 0 if not",
+        )
+
+
+def _unique(pairs: Iterable[tuple[_Key, int]]) -> dict[_Key, int]:
+    """Key to number, without the keys that two have."""
+    listed_ = list(pairs)
+    counts = Counter(key for key, _ in listed_)
+    return {key: number for key, number in listed_ if counts[key] == 1}
+
+
+def as_names(values: Iterable[tuple[object, str]], what: str) -> tuple[list[str], list[str]]:
+    """(class names for a new store, notices) from what a source says: (value, where it stands) of each.
+
+    Sorted; by value where all are numbers, which are written as whole ones. ``where``: the folder or column of a value:
+    names that differ in case only are one class, the first, if they nowhere stand beside each other. Raises BadInput if
+    they do.
+    """
+    places: dict[str, set[str]] = {}
+    notices: dict[str, None] = {}
+    for value, where in values:
+        if empty(value):
+            continue
+        value = plain(value)
+        text = str(value)
+        number = whole(value if not isinstance(value, str) else clean(text))
+        name = clean(text)
+        if number is not None and (not isinstance(value, str) or "." in name or "+" in name):
+            name = str(number)
+        if name != text and isinstance(value, str) and number is None:
+            how = "blanks" if unicodedata.normalize("NFC", text) == text else "Unicode forms (NFC, NFD)"
+            notices[f"'{visible(text)}' is the class '{name}': they differ in {how} only"] = None
+        places.setdefault(name, set()).add(where)
+    chosen: dict[str, str] = {}
+    for name in places:
+        other = chosen.setdefault(name.casefold(), name)
+        if other == name:
+            continue
+        if places[name] & places[other]:
+            raise BadInput(
+                f"'{other}' and '{name}' in {what} differ in case only, and stand beside each other: one class or two?",
+                f"nsdata init --classes {other},…  (for one), --classes {other},{name},…  (for two)",
+            )
+        notices[f"'{name}' is the class '{other}': they differ in case only"] = None
+    names = list(chosen.values())
+    numbers = [whole(name) for name in names]
+    double = Counter(number for number in numbers if number is not None)
+    if same := sorted(name for name, number in zip(names, numbers, strict=True) if double[number] > 1):  # type: ignore[index]
+        raise BadInput(
+            f"{listed([repr(name) for name in same])} in {what} are one number: one class or several?",
+            f"nsdata init --classes {','.join(same)},…  (for several)",
+        )
+    if names and None not in numbers:
+        return [name for _, name in sorted(zip(numbers, names, strict=True))], list(notices)
+    return sorted(names), list(notices)

@@ -1,0 +1,205 @@
+"""Members of an archive as images: files in folders, or WebDataset samples (key.jpg with key.cls or key.json).
+
+A sample's picture is the member with a plain ending, of several that which comes first in PICTURES; where all endings
+have several parts (``k.left.jpg``) the only one that is no mask (words.MASKS), or one called image, img or rgb. What
+else it holds is named in the report, and taken by ``--member ENDING`` in its place.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from nsdata.errors import BadInput
+from nsdata.importers.class_names import clean
+from nsdata.importers.formats.layout import IMAGE_ENDINGS, MAX_BYTES, quoted, readable
+from nsdata.importers.formats.tables import LABELS, normal
+from nsdata.importers.found import Found
+from nsdata.importers.item import Skipped
+from nsdata.importers.words import MASKS
+from nsdata.text import listed
+
+Member = tuple[str, bytes]
+
+PICTURES = tuple(ending.removeprefix(".") for ending in IMAGE_ENDINGS)
+_WITH_LABELS = frozenset({"cls", "json"})  # side files that may hold a label
+_SIDES = _WITH_LABELS | {
+    *("txt", "caption", "xml", "csv", "id", "index", "inx", "cbor", "msgpack", "mp"),
+    *("npy", "npz", "pyd", "pth", "pt", "ten", "tenbin"),
+}  # what WebDataset writers put beside an image; whatever else is there is taken for an image
+
+
+def found(archive: str, members: Iterator[Member | Skipped], member: str | None = None) -> Iterator[Found | Skipped]:
+    """The images among an archive's members, with what lies beside each; one sample in memory at a time.
+
+    archive: its name, for sources. member: the ending of that member of a sample that is its picture. Raises BadInput
+    for a sample with a label and several pictures of which none is named.
+    """
+    for key, group in _samples(archive, members):
+        if isinstance(group, Skipped):
+            yield group
+            continue
+        for part in _parts(group):
+            yield from _sample(archive, key, part, member)
+
+
+def is_picture(name: str) -> bool:
+    """Whether a member holds no label: its bytes are not needed where only labels are looked at."""
+    return _last(name) not in _WITH_LABELS
+
+
+def _sample(archive: str, key: str, group: list[Member], member: str | None) -> Iterator[Found | Skipped]:
+    sides = _with_labels(group)
+    images = _images(group, bool(sides))
+    if not images:
+        if sides:
+            yield Skipped(f"{archive}!{readable(group[0][0])}", "no image beside it")
+        else:
+            yield from (Found(f"{archive}!{readable(name)}", data, _folder(name)) for name, data in group)
+        return
+    chosen, beside = _chosen(images, member, bool(sides))
+    if not chosen:
+        if member is not None and sides:
+            yield Skipped(f"{archive}!{readable(group[0][0])}", f"no member .{member} in its sample")
+            return
+        endings = sorted(_ending(name) for name, _ in images)
+        raise BadInput(
+            f"Sample {quoted(key)} of {archive} has several pictures: {listed([quoted(e) for e in endings], 5)}.",
+            f"--member {quoted(endings[0])}  (or another of them)",
+        )
+    labels, split, seen = _facts(sides)
+    for name, data in chosen:
+        yield Found(
+            f"{archive}!{readable(name)}", data, _folder(name), labels, split, kind="key", seen=seen, beside=beside
+        )
+
+
+def _folder(name: str) -> str:
+    return readable(name.rpartition("/")[0])
+
+
+def _chosen(images: list[Member], member: str | None, labelled: bool) -> tuple[list[Member], tuple[str, ...]]:
+    """(the pictures, the endings of what is none) of a sample; without a label every picture that is no mask."""
+    if len(images) == 1 and member is None:
+        return images, ()
+    if member is not None:
+        taken = [image for image in images if _ending(image[0]) == member.casefold().lstrip(".")]
+        if not taken and not labelled and len(images) == 1:
+            return images, ()
+    else:
+        plain = sorted((i for i in images if "." not in _ending(i[0])), key=lambda i: _rank(_ending(i[0])))
+        others = [image for image in images if not _is_mask(_ending(image[0]))]
+        if not labelled:
+            taken = others if plain else images
+        else:
+            taken = plain[:1] or (others if len(others) == 1 else [])
+            if not taken:
+                named = [i for i in others if _ending(i[0]).partition(".")[0] in ("image", "img", "rgb", "input")]
+                taken = named if len(named) == 1 else []
+    return taken, tuple(_ending(image[0]) for image in images if image not in taken)
+
+
+def _rank(ending: str) -> int:
+    return PICTURES.index(ending) if ending in PICTURES else len(PICTURES)
+
+
+def _is_mask(ending: str) -> bool:
+    """Whether an ending is that of a mask: seg.png, but not of a name with dots: 2.png."""
+    return "." in ending and any(clean(part) in MASKS for part in ending.split(".")[:-1])
+
+
+def _parts(group: list[Member]) -> list[list[Member]]:
+    """A sample; or several whose names have dots (``1.2.jpg`` with ``1.2.cls``), each beside its own label."""
+    if len(group) < 3 or any(_ending(name) in _WITH_LABELS for name, _ in group):
+        return [group]
+    stems: dict[str, list[Member]] = {}
+    for member in group:
+        stems.setdefault(member[0].rpartition(".")[0], []).append(member)
+    paired = [part for part in stems.values() if any(_last(name) == "cls" for name, _ in part)]
+    if len(stems) > 1 and paired and all(len(_images(part, True)) == 1 for part in paired):
+        return list(stems.values())
+    return [group]
+
+
+def _facts(sides: dict[str, bytes]) -> tuple[tuple[tuple[str, object], ...], object, tuple[str, ...]]:
+    """(labels, split, keys) from the files beside an image."""
+    facts: Any = {}
+    if "json" in sides:
+        try:
+            facts = json.loads(sides["json"])
+        except (ValueError, RecursionError):
+            facts = None
+    if not isinstance(facts, dict):
+        facts = {"(no JSON object)": None}
+    labels = [
+        (f".json {name}", value)
+        for alias in LABELS
+        for name, value in facts.items()
+        if normal(name) == alias and not isinstance(value, dict | list)
+    ]
+    if "cls" in sides:
+        labels.append((".cls", sides["cls"].decode("utf-8", "replace").strip()))
+    return tuple(labels), facts.get("split"), tuple(facts)
+
+
+def _with_labels(group: list[Member]) -> dict[str, bytes]:
+    """What holds a sample's label, by "cls" and "json": key.cls, key.json, or key.what.cls beside one image.
+
+    A key.what.json says nothing: it lies beside many a class folder's images, and need not be about labels.
+    """
+    found = {ending: data for ending, data in ((_ending(n), d) for n, d in group) if ending in _WITH_LABELS}
+    if "cls" not in found and len(group) > 1:
+        others = [data for name, data in group if _last(name) == "cls"]
+        if len(others) == 1:
+            found["cls"] = others[0]
+    return found
+
+
+def _images(group: list[Member], labelled: bool) -> list[Member]:
+    """A sample without its side files; a label that nobody understood is kept, to be reported."""
+    if len(group) == 1 and not labelled:
+        return group
+    quiet = _SIDES if labelled else _SIDES - _WITH_LABELS
+    return [member for member in group if _last(member[0]) not in quiet]
+
+
+def _ending(name: str) -> str:
+    return name.rpartition("/")[2].partition(".")[2].lower()
+
+
+def _last(name: str) -> str:
+    """The last part of an ending: "jpg" of k.image.jpg; "" of a name without any."""
+    return _ending(name).rpartition(".")[2]
+
+
+def _key(name: str) -> str:
+    folder, slash, base = name.rpartition("/")
+    return folder + slash + base.partition(".")[0]
+
+
+def _samples(archive: str, members: Iterator[Member | Skipped]) -> Iterator[tuple[str, list[Member] | Skipped]]:
+    """Neighbouring members that share all but their ending, as WebDataset groups them; damage in between."""
+    group: list[Member] = []
+    key, size = "", 0
+    for member in members:
+        if isinstance(member, Skipped):
+            inside = not member.damage and _key(member.source.removeprefix(archive + "!")) == key
+            if group and not inside:  # a link in a sample does not part it from its label
+                yield key, group
+                group, size = [], 0
+            yield "", member
+            continue
+        this = _key(member[0])
+        if this != key:
+            if group:
+                yield key, group
+            group, size = [], 0
+        key, size = this, size + len(member[1])
+        if size > MAX_BYTES and group:  # members of one name without end are to fill the memory
+            reason = f"its sample has over {MAX_BYTES / 1e9:.1f} GB, too large"
+            yield "", Skipped(f"{archive}!{readable(member[0])}", reason)
+            continue
+        group.append(member)
+    if group:
+        yield key, group

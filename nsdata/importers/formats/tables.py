@@ -1,0 +1,193 @@
+"""Tables of images: which columns mean what, and the rows of CSV, TSV, JSON lines and parquet files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from nsdata.errors import BadInput
+from nsdata.importers.formats.folder import regular
+
+PATHS = (
+    "path",
+    "image",
+    "file",
+    "filename",
+    "file_name",
+    "filepath",
+    "filepaths",
+    "file_path",
+    "image_path",
+    "img_path",
+)
+LABELS = (
+    *("label", "labels", "class", "category", "target", "cls", "fine_label"),
+    *("class_name", "label_name", "category_name", "classname"),
+)
+SPLITS = ("split", "data_set", "subset", "partition")
+TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
+PARQUET = (".parquet", ".pq")
+_LINE = 1 << 24
+
+
+class Columns(NamedTuple):
+    """Of a table's columns those that mean something, by their names as written."""
+
+    path: str | None
+    labels: tuple[str, ...]
+    split: str | None
+
+
+def normal(name: str) -> str:
+    """A column's name as it is compared: "Data Set" is data_set."""
+    return re.sub(r"[\W_]+", "_", name.strip().casefold()).strip("_")
+
+
+def columns(names: Sequence[str]) -> Columns:
+    """Which of these columns mean path, label (any number of them) and split. Raises BadInput for two of one name."""
+    known: dict[str, str] = {}
+    for name in names:
+        if (alias := normal(name)) in known and alias in (*PATHS, *LABELS, *SPLITS):
+            raise BadInput(f"A table has two columns '{name}'.", "leave out one of them")
+        known.setdefault(alias, name)
+    path = next((known[alias] for alias in PATHS if alias in known), None)
+    split = next((known[alias] for alias in SPLITS if alias in known), None)
+    return Columns(path, tuple(known[alias] for alias in LABELS if alias in known and known[alias] != path), split)
+
+
+def rows(path: Path) -> tuple[list[str], Generator[dict[str, Any], None, None]]:
+    """(columns, rows) of a table, by its ending; a value that a row lacks is absent. Raises BadInput."""
+    name = path.name.lower()
+    if name.endswith(PARQUET):
+        return _parquet(path)
+    regular(path)
+    try:
+        file = path.open(encoding="utf-8-sig", newline="")
+    except OSError as e:
+        raise BadInput(f"{path} cannot be read: {e.strerror or e}.", f"ls -l {path}") from e
+    found = parsed(file, name, str(path))
+    first = next(found, None)
+    assert first is not None
+    return first, found
+
+
+def parsed(file: IO[str], name: str, what: str) -> Generator[Any, None, None]:
+    """The columns, then the rows, of a text file that is open; closed at the end. Raises BadInput, naming ``what``."""
+    with file:
+        try:
+            if name.endswith(".txt"):
+                yield from _list(file)
+            else:
+                yield from _json(file, what) if name.endswith((".jsonl", ".ndjson")) else _csv(file)
+        except (csv.Error, UnicodeDecodeError) as e:
+            kind = "JSON lines" if name.endswith((".jsonl", ".ndjson")) else "CSV" if name[-4:] != ".txt" else "list"
+            raise BadInput(f"{what} is no {kind} in UTF-8: {e}.", f"file {what}") from e
+        except OSError as e:
+            raise BadInput(f"{what} cannot be read: {e.strerror or e}.", f"ls -l {what}") from e
+
+
+def of_bytes(data: bytes, name: str, what: str) -> Generator[Any, None, None]:
+    """As ``parsed``, of a file's bytes."""
+    return parsed(io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline=""), name.lower(), what)
+
+
+def _csv(file: IO[str]) -> Iterator[Any]:
+    first = next(lines(file), "")
+    delimiter = max(",;\t", key=first.count)
+    file.seek(0)
+    reader = csv.reader(lines(file), delimiter=delimiter, strict=True)
+    names = next(reader, [])
+    yield names
+    for number, row in enumerate(filter(None, reader), 1):
+        if len(row) > len(names) and any(map(str.strip, row[len(names) :])):
+            raise csv.Error(f"row {number} has {len(row)} cells, the first line {len(names)}")
+        yield dict(zip(names, row, strict=False))
+
+
+def _json(file: IO[str], what: str) -> Iterator[Any]:
+    """JSON lines: one object each. The columns are the keys of the first."""
+    number = 0
+    for number, line in enumerate(filter(str.strip, lines(file)), 1):
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as e:
+            raise BadInput(f"Line {number} of {what} is no JSON: {e}.", f"sed -n {number}p {what}") from e
+        if not isinstance(row, dict):
+            raise BadInput(f"Line {number} of {what} is no JSON object with keys such as path and label.")
+        if number == 1:
+            yield list(row)
+        yield row
+    if not number:
+        yield []
+
+
+def lines(file: IO[str]) -> Iterator[str]:
+    """A file's lines; one without end must not fill the memory."""
+    while line := file.readline(_LINE):
+        if len(line) == _LINE:
+            raise csv.Error(f"it has a line of over {_LINE:,} characters")
+        yield line
+
+
+def _parquet(path: Path) -> tuple[list[str], Generator[dict[str, Any], None, None]]:
+    from nsdata.importers.formats.parquet import opened
+
+    with opened(path) as file:
+        names = list(file.schema_arrow.names)
+    return names, _parquet_rows(path, names)
+
+
+def _parquet_rows(path: Path, names: Sequence[str]) -> Generator[dict[str, Any], None, None]:
+    import pyarrow as pa
+
+    from nsdata.importers.formats.parquet import batch_rows, opened
+
+    found = columns(names)
+    wanted = [name for name in (found.path, *found.labels, found.split) if name is not None]
+    with opened(path) as file:
+        size = batch_rows(file, path, wanted, 8192)
+        try:
+            for batch in file.iter_batches(batch_size=size, columns=wanted):
+                yield from batch.to_pylist()
+        except (OSError, ValueError, pa.ArrowException) as e:
+            raise BadInput(f"{path} is damaged: {str(e).splitlines()[0]}", f"file {path}") from e
+
+
+def label_cells(row: dict[str, Any], found: Columns) -> tuple[tuple[str, object], ...]:
+    """What a row says of its label, by column."""
+    return tuple((name, row.get(name)) for name in found.labels)
+
+
+def no_path(names: Iterable[str], path: Path, first: str = "") -> BadInput:
+    """The error of a table without paths. first: a cell of its first line that is an image's path already."""
+    if first:
+        return BadInput(
+            f"{path} has no header line: its first line is an image already, {first}.",
+            "write path,label,split as its first line, with the names of the columns that it has",
+        )
+    have = ", ".join(list(names)[:10]) or "none"
+    return BadInput(
+        f"{path} has no column of paths; its columns are {have}.",
+        "call one of its columns path, image, file or filename",
+    )
+
+
+def cut(line: str) -> list[str]:
+    """A line of a list, ``path label``, by tabs, commas or semicolons, else by its last blank."""
+    mark = next((mark for mark in ("\t", ",", ";") if mark in line), None)
+    return [cell.strip() for cell in (line.split(mark) if mark else line.rsplit(None, 1))]
+
+
+def _list(file: IO[str]) -> Iterator[Any]:
+    """A list without a header: a path and a label a line."""
+    yield ["path", "label"]
+    for number, line in enumerate(filter(str.strip, lines(file)), 1):
+        cells = cut(line.strip())
+        if len(cells) < 2:
+            raise csv.Error(f"line {number} has a path without a label")
+        yield {"path": cells[0], "label": cells[1]}

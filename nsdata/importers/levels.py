@@ -1,0 +1,292 @@
+"""One rule for folders: which level of a source names the split, which the class, and which says nothing.
+
+Looked at together: a level is one of splits only if all its names are split words and what follows below makes sense
+for all of them. What can be read in two ways, or in none, is refused; ``--levels split/class`` says how it is meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from nsdata.errors import BadInput
+from nsdata.importers.class_names import clean
+from nsdata.importers.formats.layout import readable
+from nsdata.importers.words import HELD_OUT, MASKS, PLAIN, split_word
+from nsdata.text import listed
+
+LEVELS = ("split", "class", "-")
+"""The words of ``--levels``, "/" between them: ``split/class``, ``class``, ``-/split/class``; "-" says nothing."""
+
+
+_BESIDE_CLASSES = frozenset({"unlabelled", "unlabeled"})  # beside class folders, as documented: no labels
+
+
+class Tree:
+    """The folders of a source that hold pictures, at their level or below."""
+
+    __slots__ = ("children", "pictures")
+
+    def __init__(self) -> None:
+        self.children: dict[str, Tree] = {}
+        self.pictures = False
+
+    def add(self, folder: str) -> None:
+        """A picture lies in ``folder``, "train/cat"; "" is the top."""
+        node = self
+        for part in parts_of(folder):
+            node = node.children.setdefault(part, Tree())
+        node.pictures = True
+
+    def folders(self, above: str = "") -> Iterator[str]:
+        """Every folder that holds pictures itself."""
+        if self.pictures:
+            yield above
+        for name, child in self.children.items():
+            yield from child.folders(f"{above}/{name}" if above else name)
+
+
+class Place(NamedTuple):
+    """What the folders of a picture say. cls: a folder's name, None for no label; why: it is left out, and why;
+    unlabelled: a folder says that there is no label."""
+
+    split: str | None
+    cls: str | None
+    why: str = ""
+    unlabelled: bool = False
+
+
+class Levels:
+    """How the folders of one source are read.
+
+    known: whether a folder's name is a class of the store; None where there is no store yet (``init``).
+    labelled: False: classes are of no interest. by_hand: a split is given for all, and folders need name none.
+    levels: as ``--levels``; None to find out. Raises BadInput for a source that is not understood, or in two ways.
+    """
+
+    def __init__(
+        self,
+        tree: Tree,
+        what: str,
+        known: Callable[[str], bool] | None,
+        classes: Sequence[str] = (),
+        *,
+        labelled: bool = True,
+        by_hand: bool = False,
+        levels: str | None = None,
+    ) -> None:
+        self._what, self._known, self._classes = what, known, classes
+        self._labelled, self._by_hand, self._told = labelled, by_hand, levels is not None
+        self._top, self._depth = tree, 0
+        self.splits: dict[str, str] = {}  # folders that were read as splits -> the split
+        self.by_class = False  # whether a picture has its class from a folder
+        self._places: dict[str, Place] = {}
+        if levels is not None:
+            self.pattern = parsed(levels)
+        else:
+            self._unwrap()
+            self.pattern = self._found()
+
+    def of(self, folder: str) -> Place:
+        """What ``folder`` says of the pictures in it. Raises BadInput for a name that is neither class nor split."""
+        place = self._places.get(folder)
+        if place is None:
+            place = self._places[folder] = self._of(parts_of(folder)[self._depth :])
+        return place
+
+    def _of(self, parts: list[str]) -> Place:
+        split, cls, node = None, None, self._top
+        for level in self.pattern:
+            while parts and not self._told and level == "class" and self._says_nothing(node):
+                node, parts = node.children[parts[0]], parts[1:]
+            if not parts:
+                if level == "split" and not self._by_hand and "class" in self.pattern[self.pattern.index("split") :]:
+                    return Place(None, None, "beside the folders of splits, in none of them")
+                break
+            name, parts = parts[0], parts[1:]
+            node = node.children.get(name, Tree())
+            word = split_word(name)
+            if level == "split":
+                if word is None:
+                    raise self._strange([name], "no split")
+                self.splits[name] = word
+                if word == "unlabelled":
+                    return Place("train", None, unlabelled=True)
+                split = word
+            elif level == "class" and self._labelled:
+                if not self._is_class(name) and word == "unlabelled" and not (self._known is None and split):
+                    self.splits[name] = word
+                    return Place(split or "train", None, unlabelled=True)
+                if self._known is not None and not self._is_class(name):
+                    raise self._strange([name])
+                cls = name
+        self.by_class |= cls is not None
+        return Place(split, cls)
+
+    # ---- which reading is the one
+
+    def _unwrap(self) -> None:
+        """Go below outer folders: the only one, without pictures beside it, that names neither split nor class."""
+        while len(self._top.children) == 1 and not self._top.pictures:
+            ((name, child),) = self._top.children.items()
+            if split_word(name) is not None or (self._labelled and self._is_class(name)):
+                return
+            if clean(name).casefold() not in PLAIN and (child.pictures or not child.children):
+                return
+            self._top, self._depth = child, self._depth + 1
+
+    def _found(self) -> list[str]:
+        top = self._top.children
+        if not top or (self._by_hand and not self._labelled):
+            return []
+        if self._labelled and self._known is not None:
+            return self._by_classes(top)
+        return self._by_structure(top)
+
+    def _by_classes(self, top: dict[str, Tree]) -> list[str]:
+        """A store's classes are known: the one reading in which every name is one of them, or a split."""
+        strange = [name for name in top if not self._is_class(name) and split_word(name) != "unlabelled"]
+        as_class = not strange and any(map(self._is_class, top))
+        as_split = all(map(split_word, top)) and not any(self._unknown(n, child) for n, child in top.items())
+        if as_class and as_split:
+            if any(self._inner(child).children for child in top.values()):
+                return ["split", "class"]
+            if {self._is_class(name) for name in top} == {True} and len(top) == len(self._classes):
+                return ["class"]  # all classes of the store, and nothing else
+            raise self._two_ways(top)
+        if as_split:
+            return ["split", "class"]
+        if as_class:
+            return self._class_or_class_split([name for name in top if self._is_class(name)])
+        if all(map(split_word, top)):
+            above = next(name for name, child in top.items() if self._unknown(name, child))
+            raise self._strange(self._unknown(above, top[above]), above=above)
+        if any(split_word(name) not in (None, "unlabelled") for name in strange):
+            raise self._mixed(top)
+        raise self._strange(sorted(strange))
+
+    def _by_structure(self, top: dict[str, Tree]) -> list[str]:
+        """No class is known, or none is asked for."""
+        if all(map(split_word, top)):
+            if self._labelled:
+                self._check_inner(top)
+            return ["split", "class"]
+        if self._labelled:
+            doubtful = [name for name in top if split_word(name) and clean(name).casefold() not in _BESIDE_CLASSES]
+            if hardly := [name for name in top if clean(name).casefold() in PLAIN | MASKS]:
+                raise self._not_classes(hardly, top)
+        else:
+            doubtful = [name for name in top if split_word(name) in HELD_OUT and not self._all_classes(top)]
+        if doubtful:
+            raise self._mixed(top)
+        return self._class_or_class_split([name for name in top if split_word(name) is None])
+
+    def _check_inner(self, top: dict[str, Tree]) -> None:
+        """Raise BadInput unless the folders below those of splits can be classes."""
+        inner = [set(self._inner(child).children) for child in top.values() if self._inner(child).children]
+        with_labels = [child for name, child in top.items() if split_word(name) != "unlabelled"]
+        names = {name for child in with_labels for name in self._inner(child).children}
+        if names and all(map(split_word, names)):
+            raise self._two_ways(top)
+        if hardly := [name for name in names if clean(name).casefold() in PLAIN | MASKS]:
+            raise self._not_classes(hardly, names)
+        unsure = [name for name in names if split_word(name) == "unlabelled"]
+        if any(len(inner) < 2 or not all(name in each for each in inner) for name in unsure):
+            raise self._not_classes(unsure, names)  # a class, or pictures without labels
+
+    def _class_or_class_split(self, classes: list[str]) -> list[str]:
+        """Class folders: with split folders in all of them, or in none."""
+        below = {name: self._top.children[name] for name in classes}
+        held = [f"{c}/{n}" for c, child in below.items() for n in child.children if split_word(n) in HELD_OUT]
+        if not held or self._by_hand:
+            return ["class"]
+        inner = [n for child in below.values() for n in child.children.values()]
+        nothing_else = all(not child.pictures and all(map(split_word, child.children)) for child in below.values())
+        if nothing_else and not any(child.children for child in inner):
+            return ["class", "split"]
+        raise BadInput(
+            f"{self._what} has {listed([readable(name) for name in sorted(held)], 5)}: folders of splits below others, "
+            "not all of which hold such folders and nothing else.",
+            "--levels class/split, or --levels -/split/class, if those are splits; --levels class if they say nothing",
+        )
+
+    # ---- what names are
+
+    def _is_class(self, name: str) -> bool:
+        return self._known is not None and self._known(name)
+
+    def _all_classes(self, names: Iterable[str]) -> bool:
+        return all(map(self._is_class, names))
+
+    def _says_nothing(self, node: Tree) -> bool:
+        """Whether all that a folder holds is one whose name says nothing: ``val/images/``."""
+        if node.pictures or len(node.children) != 1:
+            return False
+        (name,) = node.children
+        return clean(name).casefold() in PLAIN and not self._is_class(name)
+
+    def _inner(self, split: Tree) -> Tree:
+        """The class level of a split's folder."""
+        while self._says_nothing(split):
+            (split,) = split.children.values()
+        return split
+
+    def _unknown(self, split: str, folder: Tree) -> list[str]:
+        """Folders in that of a split which name no class."""
+        names = self._inner(folder).children if split_word(split) != "unlabelled" else {}
+        return sorted(name for name in names if not self._is_class(name) and split_word(name) != "unlabelled")
+
+    # ---- refusals
+
+    def _strange(self, names: Sequence[str], what: str = "", above: str = "") -> BadInput:
+        folders = ", ".join(f"'{readable(name)}'" for name in names[:5]) + (", …" if len(names) > 5 else "")
+        verb = "Folder" if len(names) == 1 else "Folders"
+        where = f"{self._what}/{readable(above)}" if above else self._what
+        if what:
+            return BadInput(f"{verb} {folders} in {where} name {what}.", "--levels class if folders name classes alone")
+        return BadInput(
+            f"{verb} {folders} in {where} name no class; this store has {listed(self._classes)}.",
+            f"nsdata import {self._what} --unlabelled",
+        )
+
+    def _mixed(self, names: Iterable[str]) -> BadInput:
+        splits = sorted(name for name in names if split_word(name) is not None)
+        others = sorted(name for name in names if split_word(name) is None)
+        known = f"; this store has {listed(self._classes)}" if self._known is not None and self._classes else ""
+        return BadInput(
+            f"{self._what} has {_folders(splits)} beside {_folders(others)}: splits and others in one level{known}.",
+            f"nsdata import {self._what}/{readable(splits[0])}, each part by itself; --levels class if all are "
+            "classes; --split train if nothing is held out",
+        )
+
+    def _two_ways(self, names: Iterable[str]) -> BadInput:
+        what = f"{self._what} has {_folders(sorted(names))}: classes or splits, both could be meant."
+        return BadInput(what, "--levels class, or --levels split/class")
+
+    def _not_classes(self, doubtful: Sequence[str], names: Iterable[str]) -> BadInput:
+        known = ",".join(sorted(map(readable, names))[:10])
+        return BadInput(
+            f"{self._what} has {_folders(sorted(names))} for classes; '{readable(min(doubtful))}' need not be one.",
+            f"nsdata init --classes {known}  (if these are the classes)",
+        )
+
+
+def _folders(names: Sequence[str]) -> str:
+    return listed([f"{readable(name)}/" for name in names], 5)
+
+
+def parts_of(folder: str) -> list[str]:
+    """The names in a path, without empty ones and "."."""
+    return [part for part in folder.split("/") if part and part != "."]
+
+
+def parsed(levels: str) -> list[str]:
+    """The words of ``--levels``. Raises BadInput."""
+    found = [part.strip().casefold() for part in levels.strip("/").split("/")]
+    named = [part for part in found if part != "-"]
+    if any(part not in LEVELS for part in found) or len(set(named)) < len(named):
+        raise BadInput(
+            f"Levels '{levels}' are none: they are split, class and - (says nothing), the first two once at most.",
+            "--levels split/class, --levels class, --levels -/split/class",
+        )
+    return found

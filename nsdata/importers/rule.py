@@ -1,0 +1,259 @@
+"""The one rule for class and split, for every source: folders, archives, tables, WebDataset samples, arrays.
+
+docs/own-images.md has it as a table. A format finds (found.py); what a single name says is in words.py, what folders
+say together in levels.py, what a label as written means in written.py and class_names.py, what a file of labels beside
+pictures says in beside.py. Part puts them in their order: by hand, as written beside the image, by its folders, by the
+name of its file; nobody else decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from nsdata.errors import BadInput
+from nsdata.importers.beside import LabelFiles
+from nsdata.importers.class_names import clean, empty, named
+from nsdata.importers.formats.layout import quoted
+from nsdata.importers.found import Found
+from nsdata.importers.item import Item, Skipped
+from nsdata.importers.levels import Levels, Place, Tree
+from nsdata.importers.options import Rule
+from nsdata.importers.words import doubt_of_name, split_of_name, split_word
+from nsdata.importers.written import for_init, is_paper, label_of, no_labels, split_of_cell
+from nsdata.text import listed
+
+Look = Callable[[], Iterable[Found | Skipped]]
+Papers = Callable[[set[str]], dict[str, bytes]]
+
+ORDERED = "\0"  # in place of where a name stands: a list of classes of the source's own, which keeps its order
+_SPLIT_IN = {
+    "column": "the column of splits",
+    "key": "the key split in .json files",
+    "array": "the names of the arrays",
+    "file": "the names of the files",
+}
+
+
+class _Default(NamedTuple):
+    """What the name of a file says: its split; unlabelled: labels do not count."""
+
+    split: str
+    unlabelled: bool
+
+
+class Part:
+    """The rule at work on one file or folder of a source."""
+
+    def __init__(
+        self, rule: Rule, path: Path, *, within: bool = False, look: Look | None = None, papers: Papers | None = None
+    ) -> None:
+        """path: what the pictures lie in. within: it lies in a folder that is imported as a whole, whose name counts
+        too.
+
+        look: gives all that the format finds, without pictures, where folders matter: looked at before anything comes
+        in.
+        papers: gives the bytes of some of its files that are no pictures. Raises BadInput for folders that are not
+        understood, and where labels were expected and there are none.
+        """
+        self.rule, self.path, self._within = rule, path, within
+        self._prefix = "" if path.is_dir() else f"{path.name}!"
+        self._default: _Default | None = None
+        self._levels: Levels | None = None
+        self._outer: Levels | None = None
+        self._beside: LabelFiles | None = None
+        self._by_folder: dict[str, tuple[str, int | None, str]] = {}
+        self._known: frozenset[str] | None = None  # folders that hold pictures, where that was looked at
+        self._silent = False
+        self.count: int | None = None  # of what was looked at
+        if look is not None:
+            self._survey(look, papers)
+
+    def _survey(self, look: Look, papers: Papers | None) -> None:
+        rule, inner, outer = self.rule, Tree(), Tree()
+        files: list[str] = []
+        seen: dict[str, None] = {}
+        unsaid: set[str] = set()  # folders of samples that say nothing of a label
+        self.count = 0
+        labelled = False
+        for each in look():
+            if isinstance(each, Skipped):
+                continue
+            self.count += 1
+            if each.labels:
+                outer.add(each.folder)
+                labelled = labelled or any(not empty(value) for _, value in each.labels)
+            elif each.seen:
+                unsaid.add(each.folder)
+            elif is_paper(each.source):
+                files.append(self._inside(each.source))
+            else:
+                inner.add(each.folder)
+            seen.update(dict.fromkeys(each.seen))
+        self._silent = labelled  # a sample that says nothing of its label has none, whatever its folder is called
+        for folder in unsaid:
+            (outer if labelled else inner).add(folder)
+        self._levels, self._outer = self._read(inner, rule.labelled), self._read(outer, False)
+        self._known = frozenset(inner.folders())
+        if not rule.labelled:
+            return
+        places = {folder: self._levels.of(folder) for folder in inner.folders()}
+        bare = {folder for folder, (_, cls, why, unlabelled) in places.items() if not (cls or why or unlabelled)}
+        if bare and files and papers is not None:
+
+            def pictures() -> Iterator[str]:
+                for each in look():
+                    if (
+                        isinstance(each, Found)
+                        and not each.labels
+                        and each.folder in bare
+                        and not is_paper(each.source)
+                    ):
+                        yield self._inside(each.source)
+
+            self._beside = LabelFiles(str(self.path), files, pictures, papers)
+        if seen and not labelled and not self._levels.by_class and not (self._beside and self._beside.names):
+            raise no_labels(self.path, f"beside its pictures there are the keys {listed(list(map(quoted, seen)))}")
+
+    def _read(self, tree: Tree, labelled: bool) -> Levels:
+        names, hand = self.rule.names, self.rule.split is not None
+        known = None if names is None else self._is_class
+        classes = [] if names is None else names.classes
+        return Levels(tree, str(self.path), known, classes, labelled=labelled, by_hand=hand, levels=self.rule.levels)
+
+    def _inside(self, source: str) -> str:
+        return source.removeprefix(self._prefix)
+
+    def _is_class(self, name: str) -> bool:
+        assert self.rule.names is not None
+        return self.rule.names.named(name) is not None
+
+    def item(self, found: Found) -> Item | Skipped | None:
+        """The image with its class and split; None for a file of labels. Raises BadInput for what is neither."""
+        if found.beside:
+            self.rule.passed.update(found.beside)
+        if not found.labels and found.split is None and not found.seen:
+            if self._beside is not None and self._beside.has(self._inside(found.source)):
+                return None
+            if self._beside is None or not self._beside.names:
+                return self._plain(found)  # nearly always
+        return self._written(found)
+
+    def _plain(self, found: Found) -> Item | Skipped:
+        """Of an image with nothing written beside it: by its folder."""
+        known = self._by_folder.get(found.folder)
+        if known is None:
+            try:
+                split, cls, why, unlabelled = self._place(found.folder, self._levels)
+            except BadInput:
+                if self._known is None or found.folder in self._known:
+                    raise
+                return Skipped(found.source, "not an image, and none beside it")  # its folder need not be a class
+            split, unlabelled = self._split(None, split, unlabelled, "", "", self._levels) if not why else ("", True)
+            known = self._by_folder[found.folder] = (split, None if unlabelled else self._class(cls), why)
+        split_, label, why = known
+        return Skipped(found.source, why) if why else Item(found.source, found.data, label, split_, found.id)
+
+    def _place(self, folder: str, levels: Levels | None) -> Place:
+        return Place(None, None) if levels is None else levels.of(folder)
+
+    def _written(self, found: Found) -> Item | Skipped:
+        """Of an image with something written beside it."""
+        if found.names:
+            found = replace(found, labels=tuple((key, named(value, found.names, key)) for key, value in found.labels))
+        written, said, where = found.labels, found.split, found.row or found.source
+        levels = self._outer if written or (found.seen and self._silent) else self._levels
+        split, cls, why, unlabelled = self._place(found.folder, levels)
+        if why:
+            return Skipped(found.source, why)
+        kind = found.kind
+        if self._beside is not None and not written and cls is None and not unlabelled:
+            written, said, where = self._beside.of(self._inside(found.source))
+            kind = "column" if written else kind
+            if written:
+                found = Found(found.source, found.data, labels=written, id=found.id, row=where, kind=kind)
+        split, unlabelled = self._split(said, split, unlabelled, where, kind, levels)
+        label = None
+        if self.rule.labelled and not unlabelled:
+            if written:
+                label = self._label(found, where)
+            elif levels is None and found.seen:
+                raise no_labels(self.path, f"its columns are {listed(list(map(quoted, found.seen)))}")
+            else:
+                label = self._class(cls)
+        return Item(found.source, found.data, label, split, found.id)
+
+    def _split(
+        self, said: object, folder: str | None, unlabelled: bool, where: str, kind: str, levels: Levels | None
+    ) -> tuple[str, bool]:
+        """(split, whether labels do not count): by hand, as written beside it, by its folder, by its file's name."""
+        rule = self.rule
+        if rule.split is not None:
+            return rule.split, unlabelled
+        if (cell := split_of_cell(said, where)) is not None:
+            rule.splits_from[_SPLIT_IN[kind]] = None
+            return ("train", True) if cell == "unlabelled" else (cell, unlabelled)
+        if folder:
+            if levels is not None and levels.splits:
+                names = listed([f"{quoted(name)}/" for name in sorted(levels.splits)], 5)
+                rule.splits_from.pop(self._folders_line, None)
+                self._folders_line = f"folders {names}"
+                rule.splits_from[self._folders_line] = None
+            return folder, unlabelled
+        default = self._of_name()
+        return default.split, unlabelled or default.unlabelled
+
+    _folders_line = ""
+
+    def _class(self, cls: str | None) -> int | None:
+        if cls is None or not self.rule.labelled or self.rule.names is None:
+            return None
+        self.rule.labels_from["folder names"] = None
+        return self.rule.names.named(cls)
+
+    def _label(self, found: Found, where: str) -> int | None:
+        assert self.rule.names is not None
+        label, key = label_of(found.labels, self.rule.names, where)
+        if label is not None:
+            self.rule.labels_from[f"{found.kind} {key}"] = None
+        return label
+
+    def _of_name(self) -> _Default:
+        """What the name of the file, or of its folder, says; train where it says nothing."""
+        if self._default is None:
+            path = self.path.absolute() if self.path.name in ("", "..") else self.path
+            found, name = split_of_name(path.name), path.name
+            if found is None and self._within:
+                found, name = split_of_name(path.parent.name), path.parent.name
+            elif found is None and not path.is_dir():
+                found, name = split_word(path.absolute().parent.name), path.absolute().parent.name
+            if found is None and (word := doubt_of_name(path.name)):
+                self.rule.note(f"'{word}' in the name {quoted(path.name)} names no split: its pictures are in train")
+            origin = "none named, all train" if found is None else f"the name {quoted(name)}"
+            self.rule.splits_from[origin] = None
+            self._default = _Default("train" if found in (None, "unlabelled") else found, found == "unlabelled")
+        return self._default
+
+    def class_names(self, look: Look) -> Iterator[tuple[object, str]]:
+        """(name, where it stands) for ``init``, of what the format finds, without pictures; ORDERED for names that the
+        source has in an order of its own."""
+        for each in look():
+            if isinstance(each, Skipped):
+                continue
+            written, where = each.labels, str(self.path)
+            if each.names:
+                yield from ((clean(name), ORDERED) for name in each.names)
+                return
+            if not written:
+                if self._levels is None or is_paper(each.source):
+                    continue
+                _, cls, why, unlabelled = self._levels.of(each.folder)
+                if cls is not None:
+                    yield cls, each.folder.rpartition("/")[0]
+                    continue
+                if self._beside is None or why or unlabelled:
+                    continue
+                written, _, where = self._beside.of(self._inside(each.source))
+            yield from ((value, str(self.path)) for value in for_init(written, where))

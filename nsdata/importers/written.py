@@ -1,0 +1,128 @@
+"""What was written beside an image, in a column or key: the label that it means, and the split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from nsdata.errors import BadInput
+from nsdata.importers.class_names import ClassNames, clean, empty, whole
+from nsdata.importers.formats.layout import IMAGE_ENDINGS, quoted
+from nsdata.importers.words import split_word
+from nsdata.schema import SPLITS
+from nsdata.text import listed
+
+Written = tuple[tuple[str, object], ...]
+
+NO_PICTURES = frozenset(
+    {
+        *(
+            ".csv",
+            ".tsv",
+            ".txt",
+            ".json",
+            ".jsonl",
+            ".ndjson",
+            ".xml",
+            ".yaml",
+            ".yml",
+            ".toml",
+            ".names",
+            ".ini",
+            ".cfg",
+        ),
+        *(
+            ".md",
+            ".rst",
+            ".html",
+            ".pdf",
+            ".log",
+            ".py",
+            ".sh",
+            ".ipynb",
+            ".npy",
+            ".npz",
+            ".mat",
+            ".pkl",
+            ".sqlite",
+            ".db",
+        ),
+        *(".zip", ".gz", ".tar", ".parquet", ".h5", ".hdf5", ".tfrecord", ".pt", ".pth", ".safetensors"),
+    }
+)
+"""Endings of files that are no pictures: they do not make a folder one of pictures."""
+
+
+def label_of(written: Written, names: ClassNames, where: str) -> tuple[int | None, str]:
+    """(class, the column or key that names it): text that names a class, else a number that does, else one as a place.
+
+    None, "" where nothing is said. Raises BadInput for what is no class, and for two that differ.
+    """
+    texts: dict[int, str] = {}
+    numbers: dict[int, str] = {}
+    rest: list[tuple[str, object]] = []
+    for key, value in written:
+        index = names.named(value)
+        if index is None:
+            if not empty(value):
+                rest.append((key, value))
+        elif isinstance(value, str) and whole(clean(value)) is None:
+            texts.setdefault(index, key)
+        else:
+            numbers.setdefault(index, key)
+    for chosen in (texts, numbers):
+        if len(chosen) > 1:
+            raise _two(where, [(key, names.classes[index]) for index, key in chosen.items()])
+        for index, key in chosen.items():
+            return index, key
+    if not rest:
+        return None, ""
+    places = {names.place(value, where): key for key, value in rest}
+    if len(places) > 1:
+        raise _two(where, rest)
+    ((index, key),) = places.items()
+    return index, f"{key} (numbers: places in the list of classes)"
+
+
+def _two(where: str, labels: Sequence[tuple[str, object]]) -> BadInput:
+    said = " and ".join(f"'{quoted(str(value))}' ({quoted(key)})" for key, value in labels[:2])
+    return BadInput(f"{where} has two labels: {said}.", "leave out one of the two columns or keys")
+
+
+def for_init(written: Written, where: str) -> list[object]:
+    """What one image's labels say, for ``init``: text before numbers. Raises BadInput where two columns differ."""
+    values = [(key, value) for key, value in written if not empty(value)]
+    texts = {clean(value): key for key, value in values if isinstance(value, str) and whole(clean(value)) is None}
+    if len(texts) > 1:
+        raise BadInput(
+            f"Labels of {where} stand in {listed([quoted(key) for key in texts.values()])}, and differ.",
+            "leave out all but one of them, or nsdata init --classes a,b,c",
+        )
+    return list(texts) or [value for _, value in values][:1]
+
+
+def split_of_cell(value: object, where: str) -> str | None:
+    """The split that a cell or key names; None for an empty one. Raises BadInput for an unknown name."""
+    if value is None or value != value or (isinstance(value, str) and not value.strip()):
+        return None
+    found = split_word(str(value))
+    if found is None:
+        raise BadInput(
+            f"Split '{quoted(str(value)[:200])}' in {where} is unknown; there are {', '.join(SPLITS)}.",
+            "--split train, val or test says it for all",
+        )
+    return found
+
+
+def is_paper(source: str) -> bool:
+    """Whether a file's ending says that it is no picture."""
+    name = source.rpartition("/")[2].lower()
+    return "." in name and name[name.rfind(".") :] in NO_PICTURES and not name.endswith(IMAGE_ENDINGS)
+
+
+def no_labels(path: Path, what: str) -> BadInput:
+    """The error where labels were expected and none found."""
+    return BadInput(
+        f"{path} has no labels: {what}.",
+        "call the one with the labels label, labels, class, category or target; or --unlabelled",
+    )
