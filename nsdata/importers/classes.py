@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 from nsdata import arguments
 from nsdata.errors import BadInput
 from nsdata.importers.class_names import as_names, clean
-from nsdata.importers.detect import is_digits, sources
+from nsdata.importers.detect import Once, Source, is_digits, sources
 from nsdata.importers.files import files_of
 from nsdata.importers.formats import digits
 from nsdata.importers.formats.manifest import is_list
@@ -50,7 +50,7 @@ def classes_from(
             found = sources(files, format, member, kept)
             if found and all(source.kind == "idx" for source in found):
                 return list(digits.CLASSES)
-            said = [each for source in found for each in source.part(rule).class_names(source.look)]
+            said = dict.fromkeys(each for source in found for each in _names(source, rule))
         ordered = list(dict.fromkeys(str(name) for name, where in said if where == ORDERED))
         others = [(name, where) for name, where in said if where != ORDERED and clean(str(name)) not in ordered]
         more, notes = as_names(others, str(path))
@@ -60,6 +60,11 @@ def classes_from(
     for note in notes:
         on_note(note)
     return names
+
+
+def _names(source: Source, rule: Rule) -> Iterator[tuple[object, str]]:
+    once = Once(source)
+    yield from source.part(rule, once.look).class_names(once.look)
 
 
 def _lines(path: Path) -> list[str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -44,6 +45,7 @@ FORMATS = {
     "parquet": Format(parquet.found),
     "tar": Format(tar.found, folders=True, member=True),
 }
+_KEPT = 128 << 20  # bytes of an archive that are kept between looking at its folders and taking its pictures
 _PAPERS = frozenset({".csv", ".json", ".md", ".txt", ".yaml", ".yml", ""})  # may lie beside tars and parquet files
 
 
@@ -67,11 +69,11 @@ class Source:
         options: dict[str, Any] = {"member": self.member} if format_.member else {}
         return format_.found(self.path, read=read, **options)
 
-    def part(self, rule: Rule) -> Part:
+    def part(self, rule: Rule, look: Callable[[], Iterable[Found | Skipped]] | None = None) -> Part:
         """The rule for it; folders, where they say something, are looked at first. Raises BadInput."""
         if not FORMATS[self.kind].folders:
             return Part(rule, self.path, within=self.within)
-        return Part(rule, self.path, within=self.within, look=self.look, papers=self.papers)
+        return Part(rule, self.path, within=self.within, look=look or self.look, papers=self.papers)
 
     def papers(self, wanted: set[str]) -> dict[str, bytes]:
         """The bytes of these files, which are no pictures, by their names below it; not of what is too large."""
@@ -85,6 +87,40 @@ class Source:
                 if len(taken) == len(wanted):
                     break
         return taken
+
+
+class Once:
+    """A source that is looked at, then read: an archive that fits in memory is read only once."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._kept: deque[Found | Skipped] | None = None
+        self._fits = FORMATS[source.kind].member  # what lies in folders is found without being read
+
+    def look(self) -> Iterable[Found | Skipped]:
+        """All of it, with or without pictures."""
+        if self._fits and self._kept is None:
+            self._keep()
+        return self._source.look() if self._kept is None else iter(self._kept)
+
+    def _keep(self) -> None:
+        kept: deque[Found | Skipped] = deque()
+        size = 0
+        for each in self._source.look(read=True):
+            kept.append(each)
+            size += 500 + (len(each.data) if isinstance(each, Found) else 0)
+            if size > _KEPT:
+                self._fits = False
+                return
+        self._kept = kept
+
+    def read(self) -> Iterator[Found | Skipped]:
+        """All of it, with pictures, once."""
+        if self._kept is None:
+            yield from self._source.look(read=True)
+            return
+        while self._kept:
+            yield self._kept.popleft()
 
 
 def open_source(
@@ -129,8 +165,9 @@ def _items(files: Sequence[Path], rule: Rule, format: str | None, member: str | 
         found = sources(files, format, member, kept)
         for source in found:
             try:
-                part = source.part(rule)
-                for each in source.look(read=True):
+                once = Once(source)
+                part = source.part(rule, once.look)
+                for each in once.read():
                     item = each if isinstance(each, Skipped) else part.item(each)
                     if item is None:
                         continue

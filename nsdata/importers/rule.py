@@ -239,6 +239,7 @@ class Part:
     def class_names(self, look: Look) -> Iterator[tuple[object, str]]:
         """(name, where it stands) for ``init``, of what the format finds, without pictures; ORDERED for names that the
         source has in an order of its own."""
+        seen: set[str] = set()
         for each in look():
             if isinstance(each, Skipped):
                 continue
@@ -251,7 +252,9 @@ class Part:
                     continue
                 _, cls, why, unlabelled = self._levels.of(each.folder)
                 if cls is not None:
-                    yield cls, each.folder.rpartition("/")[0]
+                    if each.folder not in seen:
+                        seen.add(each.folder)
+                        yield cls, each.folder.rpartition("/")[0]
                     continue
                 if self._beside is None or why or unlabelled:
                     continue

@@ -17,7 +17,7 @@ _LITTER = frozenset(
 
 def ignored(name: str) -> bool:
     """Whether a file or folder of this name (without its path) is an operating system's litter, or hidden."""
-    return name.startswith(".") or name.casefold() in _LITTER
+    return name[:1] == "." or (name in _LITTER or name.casefold() in _LITTER)
 
 
 def readable(name: str) -> str:

@@ -40,6 +40,9 @@ def found(archive: str, members: Iterator[Member | Skipped], member: str | None 
         if isinstance(group, Skipped):
             yield group
             continue
+        if len(group) == 1 and member is None and _last(name := group[0][0]) not in _WITH_LABELS:  # nearly always
+            yield Found(f"{archive}!{readable(name)}", group[0][1], _folder(name))
+            continue
         for part in _parts(group):
             yield from _sample(archive, key, part, member)
 
@@ -170,7 +173,8 @@ def _ending(name: str) -> str:
 
 def _last(name: str) -> str:
     """The last part of an ending: "jpg" of k.image.jpg; "" of a name without any."""
-    return _ending(name).rpartition(".")[2]
+    base, dot, last = name.rpartition(".")
+    return last.lower() if dot and "/" not in last and base else ""
 
 
 def _key(name: str) -> str:

@@ -55,6 +55,7 @@ def members(path: Path, skip: Callable[[str], bool] | None = None) -> Iterator[M
         stream = Unpacked(file)
         resync, zeros, first = 0, 0, True
         long: dict[str, str] = {}
+        known, inside_litter = "", False  # the folder of the member before, and whether it is litter
         while True:
             block = stream.read(_BLOCK)
             if len(block) < _BLOCK:
@@ -85,7 +86,10 @@ def members(path: Path, skip: Callable[[str], bool] | None = None) -> Iterator[M
                 head = head._replace(name=long.get("name", head.name), link=long.get("link", head.link))
                 long = {}
             name = head.name.removeprefix("./")
-            litter = any(map(ignored, name.split("/")))
+            folder, _, base = name.rpartition("/")
+            if folder != known:
+                known, inside_litter = folder, any(map(ignored, folder.split("/")))
+            litter = inside_litter or ignored(base)
             if litter or (reason := _unusable(head)):
                 stream.skip(padded)
                 if not litter and head.type not in _FOLDERS:
