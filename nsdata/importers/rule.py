@@ -114,6 +114,13 @@ class Part:
                         yield self._inside(each.source)
 
             self._beside = LabelFiles(str(self.path), files, pictures, papers)
+        own = self.path.absolute().name if self.path.is_dir() else self.path.name.partition(".")[0]
+        nothing = bare and bare == places.keys() and not labelled and not (self._beside and self._beside.names)
+        if nothing and rule.names is not None and self._is_class(own):
+            raise BadInput(
+                f"{self.path} has pictures and no class folders, and its own name is that of the class '{own}'.",
+                f"nsdata import {self.path.absolute().parent}  (labels by folder names), or --unlabelled",
+            )
         if seen and not labelled and not self._levels.by_class and not (self._beside and self._beside.names):
             raise no_labels(self.path, f"beside its pictures there are the keys {listed(list(map(quoted, seen)))}")
 

@@ -240,6 +240,16 @@ def test_what_lies_beside_split_folders_is_in_none_of_them(tmp_path: Path) -> No
     assert left == ["sample.png: beside the folders of splits, in none of them"]
 
 
+def test_a_class_folder_by_itself_is_refused_as_its_name_would_be_lost(tmp_path: Path) -> None:
+    full(tmp_path / "photos", "cat", "dog")
+    for source in (tmp_path / "photos" / "cat", packed(tmp_path / "photos" / "cat", tmp_path / "cat.tar")):
+        assert (
+            "--unlabelled" in refused(lambda source=source: read(source, PETS), "name is that of the class 'cat'").hint
+        )  # type: ignore[misc]
+        assert read(source, PETS, labelled=False)[0] == {("train", None): 2}
+    assert read(tmp_path / "photos", PETS)[0] == squares(["train"], PETS)
+
+
 # ------------------------------------------------------------------ names of files
 
 
