@@ -4,11 +4,36 @@ from __future__ import annotations
 
 import bz2
 import lzma
+import re
 import zlib
+from collections.abc import Callable
 from typing import IO, Any
 
 _CHUNK = 1 << 18
+_PIECE = 512  # of what zstd unpacks: Arrow gives none of a piece that damage ends, and a tar has its blocks whole
 _MEMORY = 1 << 28  # of an xz archive's dictionary, whose size the archive chooses: xz -9 needs a quarter
+
+
+_ZSTD = re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18")  # a frame, or one to be passed over: pzstd begins so
+_WINDOW = 1 << 27  # of a zstd frame, which chooses it; its library's own limit
+
+
+def _zstd(read: Callable[[int], bytes]) -> Any:
+    import pyarrow as pa
+
+    return pa.CompressedInputStream(pa.PythonFile(_Raw(read), mode="r"), "zstd")
+
+
+class _Raw:
+    """What Arrow takes for a file."""
+
+    closed = False
+
+    def __init__(self, read: Callable[[int], bytes]) -> None:
+        self.read = read
+
+    def close(self) -> None:
+        """Nothing: who opened the file closes it."""
 
 
 class Unpacked:
@@ -21,6 +46,7 @@ class Unpacked:
         self.reason = ""
         self._start = start = file.read(6)  # kept, as a pipe cannot be read again
         self._new: Any = None
+        self._zstd: Any = _zstd(self._raw) if _ZSTD.match(start) else None
         if start[:2] == b"\x1f\x8b":
             self._new = lambda: zlib.decompressobj(31)
         elif start[:3] == b"BZh":
@@ -58,6 +84,8 @@ class Unpacked:
         if self.reason:
             return b""
         try:
+            if self._zstd is not None:
+                return self._pieces()
             if self._unpacker is None:
                 return self._raw(_CHUNK)
             while True:
@@ -77,6 +105,21 @@ class Unpacked:
             if str(e) == "Memory usage limit exceeded":
                 self.reason = f"it wants over {_MEMORY / 1e9:.1f} GB of memory to be unpacked"
             return b""
+
+    def _pieces(self) -> bytes:
+        """The next bytes of zstd; the frames of one file, as pzstd writes them, follow each other."""
+        parts: list[bytes] = []
+        try:
+            while len(parts) < _CHUNK // _PIECE and (piece := self._zstd.read(_PIECE)):
+                parts.append(piece)
+        except (OSError, ValueError) as e:
+            said = str(e).removeprefix("ZSTD decompress failed: ")
+            self.reason = f"compressed data is damaged ({said})"
+            if said == "Truncated compressed stream":
+                self.reason = "compressed data is cut short"
+            elif "too much memory" in said:
+                self.reason = f"it wants over {_WINDOW / 1e9:.1f} GB of memory to be unpacked"
+        return b"".join(parts)
 
     def _raw(self, size: int) -> bytes:
         """The next bytes as they are in the file: its first ones are here already."""
