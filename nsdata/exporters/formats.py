@@ -10,6 +10,7 @@ import csv
 import io
 import json
 import os
+import re
 import secrets
 import shutil
 import tarfile
@@ -28,6 +29,7 @@ from nsdata.arguments import file_path, flag, listing, text, wrong
 from nsdata.errors import BadInput, StorageFailed
 from nsdata.exporters import readback
 from nsdata.exporters.place import MARK, check_place, refuse
+from nsdata.images import heif
 from nsdata.storage.durable import sync_disk, sync_path
 from nsdata.storage.space import refused
 
@@ -97,14 +99,28 @@ def export(
     return number
 
 
+_STARTS = [
+    (re.compile(start, re.DOTALL), name)
+    for start, name in (
+        (rb"\xff\xd8\xff", "jpg"),
+        (rb"\x89PNG", "png"),
+        (rb"GIF8", "gif"),
+        (rb"BM", "bmp"),
+        (rb"RIFF....WEBP", "webp"),
+        (rb"II[*+]|MM\0", "tif"),
+        (rb"\0\0\0\x0cjP  ", "jp2"),
+        (rb"\xff\x4f\xff\x51", "j2k"),
+        (rb"P[14]\s", "pbm"),
+        (rb"P[25]\s", "pgm"),
+        (rb"P[36]\s", "ppm"),
+        *((magic.pattern, {"AVIF": "avif", "HEIC": "heic", "HEIF": "heif"}[kind]) for magic, kind in heif.KINDS),
+    )
+]
+
+
 def ending(data: bytes) -> str:
     """The file ending for encoded bytes by their real format: "jpg", "png", …; "bin" if it is unknown."""
-    starts = {b"\xff\xd8\xff": "jpg", b"\x89PNG": "png", b"GIF8": "gif", b"BM": "bmp"}
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "webp"
-    if data[:3] in (b"II*", b"II+", b"MM\0"):
-        return "tif"
-    return next((name for start, name in starts.items() if data.startswith(start)), "bin")
+    return next((name for start, name in _STARTS if start.match(data)), "bin")
 
 
 @contextmanager

@@ -4,8 +4,8 @@ Each reader walks its format's blocks from first to last, returns a Header and r
 short, damaged or absurd. Pillow alone would not do: it warns, fills what is missing with grey when somebody set
 LOAD_TRUNCATED_IMAGES, ignores PNG checksums and a missing end.
 After these walks a file that lost bytes of its end is found out. Only bytes behind the picture may be missing unseen:
-behind a JPEG's EOI marker (an MPO's further pictures), a PNG's IEND, a GIF's trailer, a WebP's RIFF size, and
-whatever in a BMP or TIFF no pixel or tag refers to.
+behind a JPEG's EOI marker (an MPO's further pictures), a PNG's IEND, a GIF's trailer, a WebP's RIFF size, a JPEG 2000's
+EOC, the first picture of a PPM, and whatever in a BMP, TIFF, AVIF or HEIC no pixel or tag refers to.
 """
 
 from __future__ import annotations
@@ -14,26 +14,13 @@ import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from functools import partial
 
 from nsdata.errors import BadImage
+from nsdata.images import heif, jpeg2000, pnm
+from nsdata.images.limits import PILLOW_WARNS, Header, checked
 
-MAX_PIXELS = 178_956_970  # what Pillow, too, takes for a decompression bomb: half a gigabyte as RGB
-_PILLOW_WARNS = 89_478_485  # where Pillow's own checks, deep in GIF and TIFF, would print a warning
 _MAX_SCANS = 200  # a progressive JPEG has about ten; thousands of empty ones keep a core busy for minutes
-
-
-class Header(NamedTuple):
-    """What a file says of its picture. orientation: EXIF's 1..8, 1 where absent or invalid."""
-
-    format: str
-    width: int
-    height: int
-    data: bytes  # what to hand to the decoder: the file, without parts that only make trouble
-    orientation: int = 1
-    channels: int = 0  # JPEG only: 1, 3 or 4
-    end: int = 0  # JPEG only: where its EOI marker is
-    lossless: bool = False  # JPEG only: such a one cannot be decoded at a part of its size
 
 
 def header(data: bytes) -> Header:
@@ -59,16 +46,6 @@ def recognised(data: bytes) -> bool:
 def _unread(data: bytes) -> str | None:
     start = data[:4096]
     return next((name for magic, name in _UNREAD if magic.match(start)), None)
-
-
-def checked(format: str, width: int, height: int, limit: int = MAX_PIXELS) -> None:
-    """Raise BadImage for a picture without pixels or with more than limit of them."""
-    if width <= 0 or height <= 0:
-        raise BadImage(f"{format} of {width} × {height} pixels")
-    if width * height > limit:
-        pixels = width * height
-        size = f"{pixels / 1e9:.1f} gigapixels" if pixels >= 1e9 else f"{pixels / 1e6:.0f} megapixels"
-        raise BadImage(f"{size}, the limit is {limit / 1e6:.0f} megapixels")
 
 
 # JPEG: markers that have a length, and EOI; not stuffed zeros, restarts or fill bytes
@@ -166,7 +143,7 @@ def _gif(data: bytes) -> Header:
         at += 1
     if not frames:
         raise BadImage("GIF without a picture")
-    checked("GIF", width, height, _PILLOW_WARNS)
+    checked("GIF", width, height, PILLOW_WARNS)
     return Header("GIF", width, height, data)
 
 
@@ -244,6 +221,7 @@ def orientation(exif: bytes) -> int:
 
 
 _ONE = frozenset({256, 257, 259, 262, 266, 274, 277, 278, 284, 317, 322, 323})  # tags that hold one integer
+_RAW = frozenset({254, 330, 50706})  # "this is a preview", further pictures, the version of a DNG
 _WHERE = {273: 279, 324: 325}  # offsets of strips or tiles -> their lengths
 
 
@@ -254,14 +232,16 @@ def _tiff(data: bytes) -> Header:
     for tag, kind, count, at in _entries(data):
         if tag in value or (tag in _ONE and (count != 1 or not kind)):
             raise BadImage("damaged TIFF")
-        if kind and (tag in _ONE or tag in _WHERE or tag in _WHERE.values()):
+        if kind and (tag in _ONE or tag in _RAW or tag in _WHERE or tag in _WHERE.values()):
             value[tag] = struct.unpack_from(f"{order}{count}{kind}", data, at)
         spent += count
         if spent > len(data):
             raise BadImage("damaged TIFF")
+    if data[8:10] == b"CR" or 50706 in value or (330 in value and value.get(254, (0,))[0] & 1):
+        raise BadImage("camera RAW, which nsdata does not read")  # what TIFF readers find in it is a small preview
     width, height = (value.get(tag, (0,))[0] for tag in (256, 257))
     checked("TIFF", width, height)
-    checked("TIFF", value.get(322, (1,))[0], value.get(323, (1,))[0], _PILLOW_WARNS)
+    checked("TIFF", value.get(322, (1,))[0], value.get(323, (1,))[0], PILLOW_WARNS)
     for where, lengths in _WHERE.items():
         if any(at + n > len(data) for at, n in zip(value.get(where, ()), value.get(lengths, ()), strict=False)):
             raise BadImage("truncated")
@@ -276,23 +256,24 @@ _READERS: tuple[tuple[re.Pattern[bytes], Callable[[bytes], Header]], ...] = (
     (re.compile(rb"RIFF....WEBP", re.DOTALL), _webp),
     (re.compile(rb"BM"), _bmp),
     (re.compile(rb"II[*+]\0|MM\0[*+]"), _tiff),
+    (pnm.MAGIC, pnm.header),
+    (jpeg2000.MAGIC, jpeg2000.header),
+    *((magic, partial(heif.header, name)) for magic, name in heif.KINDS),
 )
 _STARTS = frozenset({b"\xff\xd8", b"\xff", b"\x89P", b"\x89", b"GI", b"G", b"RI", b"R"})
 
 _UNREAD: tuple[tuple[re.Pattern[bytes], str], ...] = tuple(
     (re.compile(magic, re.DOTALL), name)
     for magic, name in (
-        (rb"....ftyp(?:avi[fs]|m[is]f1....(?:....){0,12}?avi[fs])", "AVIF"),
-        (rb"....ftyphe(?:i[cxms]|v[cxms])", "HEIC"),
-        (rb"....ftyp(?:mif1|msf1)", "HEIF"),
+        (rb"....ftypcrx |FUJIFILMCCD-RAW|II(?:RO|RS|U\0)|MMOR", "camera RAW"),
         (rb"....(?:ftypqt  |moov)", "MOV"),
         (rb"....ftyp", "MP4"),
-        (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "JPEG 2000"),
         (rb"\0\0\0\x0cJXL |\xff\x0a", "JPEG XL"),
         (rb"\0\0\x01\0[^\0]\0", "ICO"),
-        (rb"P[14]\s+[#\d]", "PBM"),
-        (rb"P[25]\s+[#\d]", "PGM"),
-        (rb"P[36]\s+[#\d]", "PPM"),
+        (rb"\x1a\x45\xdf\xa3", "MKV"),
+        (rb"RIFF....AVI ", "AVI"),
+        (rb"P7\s+[#A-Z]", "PAM"),
+        (rb"P[Ff]\s+\d", "PFM"),
         (rb"8BPS\0[\x01\x02]", "PSD"),
         (rb"%PDF-", "PDF"),
         (rb"(?:\xef\xbb\xbf)?\s*(?:<(?:\?xml[^>]*|!--(?:(?!-->).)*--)>\s*)*<(?:svg[\s/>]|!DOCTYPE svg)", "SVG"),

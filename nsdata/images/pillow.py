@@ -1,24 +1,28 @@
 """Encoded bytes to the picture that a person sees, and back: where images are judged and hashed.
 
 A picture is upright RGB: EXIF orientation is applied, transparency lies on white, 16 bits are scaled to 8.
-Only JPEG (MPO too), PNG, WebP, BMP, GIF and TIFF are opened, of animations the first frame. Whatever else the
-bytes hold, the answer is BadImage(reason), never another exception and never a warning; see headers.py for
-which missing bytes are noticed. All functions may run in any number of threads at once.
+Only JPEG (MPO too), PNG, WebP, BMP, GIF, TIFF, PPM and its like, JPEG 2000, AVIF and HEIC are opened, the last three
+where there is a decoder for them; of animations the first frame. Whatever else the bytes hold, the answer is
+BadImage(reason), never another exception and never a warning; see headers.py for which missing bytes are noticed. All
+functions may run in any number of threads at once.
 """
 
 from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from importlib import import_module
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import BmpImagePlugin, GifImagePlugin, Image, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
+from PIL import BmpImagePlugin, GifImagePlugin, Image, PngImagePlugin, TiffImagePlugin, WebPImagePlugin, features
 
 from nsdata.errors import BadImage
-from nsdata.images.headers import MAX_PIXELS, Header, checked, header, orientation
+from nsdata.images import pnm
+from nsdata.images.headers import header, orientation
 from nsdata.images.identity import array_id, content_id, encode_array
+from nsdata.images.limits import MAX_PIXELS, Header, checked
 
 __all__ = [
     "MAX_PIXELS", "array_id", "content_id", "encode_array", "inspect", "picture", "pixels", "sampled",
@@ -112,7 +116,7 @@ def _upright_size(head: Header) -> tuple[int, int]:
 def _stored(head: Header, by: int = 1) -> tuple[Image.Image, int]:
     """The picture as it is stored, in RGB, and its orientation. by: decode a JPEG at 1/by of its size."""
     image = _decode_jpeg(head, by) if head.format == "JPEG" else _decode(head)
-    exif = image.info.get("exif") if head.format in ("PNG", "WEBP") else None
+    exif = image.info.get("exif") if head.format in ("PNG", "WEBP", "AVIF") else None
     turned = orientation(exif) if isinstance(exif, bytes) else head.orientation
     return _rgb(image), turned
 
@@ -188,10 +192,43 @@ class _Tiff(TiffImagePlugin.TiffImageFile):
         self._size = self.im.size  # Pillow's size is the upright one already, its pixels are not
 
 
+def _plugin(module: str, name: str, feature: str, wanted: str) -> Callable[[io.BytesIO], Image.Image]:
+    """The class that opens a kind which not every Pillow reads. wanted: what to say where it is not there."""
+
+    def opened(file: io.BytesIO) -> Image.Image:
+        try:
+            opener = getattr(import_module(module), name)
+        except ImportError:
+            raise BadImage(wanted) from None
+        if feature and not features.check(feature):
+            raise BadImage(wanted)
+        return opener(file)
+
+    return opened
+
+
+_HEIF = _plugin("pillow_heif", "HeifImageFile", "", "HEIC, which needs another package: pip install pillow-heif")
+
+
+def _pnm(file: io.BytesIO) -> Image.Image:
+    return Image.fromarray(pnm.decode(file.getvalue()))
+
+
 _OPENERS: dict[str, Callable[[io.BytesIO], Image.Image]] = {
+    "AVIF": _plugin(
+        "PIL.AvifImagePlugin", "AvifImageFile", "avif", "AVIF, which needs a newer Pillow: pip install 'pillow>=11.3'"
+    ),
     "BMP": BmpImagePlugin.BmpImageFile,
     "GIF": GifImagePlugin.GifImageFile,
+    "HEIC": _HEIF,
+    "HEIF": _HEIF,
+    "JPEG 2000": _plugin(
+        "PIL.Jpeg2KImagePlugin", "Jpeg2KImageFile", "jpg_2000", "JPEG 2000, which this Pillow was built without"
+    ),
+    "PBM": _pnm,
+    "PGM": _pnm,
     "PNG": PngImagePlugin.PngImageFile,
+    "PPM": _pnm,
     "TIFF": _Tiff,
     "WEBP": WebPImagePlugin.WebPImageFile,
 }
