@@ -26,7 +26,18 @@ if TYPE_CHECKING:
 
 SHELLS = ("bash", "zsh", "fish", "powershell", "pwsh")
 FLAGS = ("--install-completion", "--show-completion")
-IMPORTED = ("digits", "folder", "idx", "image", "manifest", "parquet", "tar")  # as importers.detect.formats()
+IMPORTED = (
+    "digits",
+    "folder",
+    "idx",
+    "image",
+    "manifest",
+    "npz",
+    "parquet",
+    "saved",
+    "tar",
+    "zip",
+)  # as importers.detect.formats()
 EXPORTED = ("csv", "folder", "parquet", "wds")  # as exporters.place.formats()
 RECENT = 20  # versions that are offered by their number
 

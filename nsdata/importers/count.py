@@ -5,11 +5,11 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from nsdata.errors import NsdataError
-from nsdata.importers.detect import detect
+from nsdata.importers.detect import Source, detect
 from nsdata.importers.files import files_of, inside
 from nsdata.importers.formats import digits, idx, tar
 from nsdata.importers.formats.layout import IMAGE_ENDINGS, ignored
@@ -31,7 +31,7 @@ def count(source: str | Path, format: str | None = None) -> int | float | None:
             return digits.IMAGES
         files = files_of(source)
         kind = format or detect(files[0])
-        if kind in ("tar", "parquet", "manifest"):
+        if kind in ("tar", "zip", "parquet"):
             files = [one for file in files for one in (inside(file, kind) if file.is_dir() else [file])]
         if kind == "tar":
             return _of_tars(files)
@@ -59,9 +59,20 @@ def _of_file(path: Path, kind: str, until: float) -> int | float | None:
 
             return int(pq.read_metadata(path).num_rows) if path.is_file() else None
         case "manifest":
-            return _of_lines(path, until)
+            return _of_lines(path / "labels.csv" if path.is_dir() else path, until)
+        case "zip" | "npz" | "saved":
+            return _of_all(Source(path, kind).look(), until)
         case _:
             return 1
+
+
+def _of_all(found: Iterable[object], until: float) -> int | None:
+    """Of what lists its images without reading them."""
+    total = 0
+    for total, _ in enumerate(found, 1):
+        if not total % 1024 and time.monotonic() > until:
+            return None
+    return total
 
 
 def _of_folder(path: Path, until: float) -> int | None:

@@ -14,7 +14,7 @@ from nsdata.arguments import split_name
 from nsdata.errors import BadInput
 from nsdata.images.headers import recognised
 from nsdata.importers.files import files_of, inside, spooled
-from nsdata.importers.formats import digits, folder, idx, manifest, parquet, single, tar
+from nsdata.importers.formats import digits, folder, idx, manifest, npz, parquet, saved, single, tar, zip
 from nsdata.importers.formats.layout import IMAGE_ENDINGS
 from nsdata.importers.formats.tables import PARQUET, TABLES
 from nsdata.importers.found import Found
@@ -43,7 +43,10 @@ FORMATS = {
     "image": Format(single.found),
     "manifest": Format(manifest.found),
     "parquet": Format(parquet.found),
+    "npz": Format(npz.found),
+    "saved": Format(saved.found),
     "tar": Format(tar.found, folders=True, member=True),
+    "zip": Format(zip.found, folders=True, member=True),
 }
 _KEPT = 128 << 20  # bytes of an archive that are kept between looking at its folders and taking its pictures
 _PAPERS = frozenset({".csv", ".json", ".md", ".txt", ".yaml", ".yml", ""})  # may lie beside tars and parquet files
@@ -192,7 +195,7 @@ def sources(files: Sequence[Path], format: str | None, member: str | None, kept:
             if len(files) == 1:
                 raise
             kind = "parquet"
-        if path.is_dir() and kind in ("tar", "parquet"):
+        if path.is_dir() and kind in ("tar", "zip", "parquet"):
             found += [Source(each, kind, True, member) for each in inside(path, kind)]
         elif path.is_dir() and kind == "manifest":
             found.append(Source(path / "labels.csv", kind))
@@ -208,8 +211,9 @@ def detect(path: Path) -> str:
     if path.is_dir():
         return _detect_folder(path)
     name = path.name.lower()
-    if name.endswith(tar.ENDINGS):
-        return "tar"
+    for kind, endings in (("tar", tar.ENDINGS), ("zip", zip.ENDINGS), ("npz", npz.ENDINGS)):
+        if name.endswith(endings):
+            return kind
     if name.endswith(TABLES) or (name.endswith(".txt") and manifest.is_list(path)):
         return "manifest"
     if name.endswith(PARQUET):
@@ -241,7 +245,9 @@ def _detect_folder(path: Path) -> str:
             return "idx"
         if any(p.name == "labels.csv" for p in entries) and (path / ".nsdata-export").is_file():
             return "manifest"  # what nsdata export writes
-        for kind in ("tar", "parquet"):
+        if saved.is_saved(path):
+            return "saved"
+        for kind in ("tar", "zip", "parquet"):
             papers = [p for p in entries if p.suffix.lower() in _PAPERS and p.is_file()]
             if len(entries) > len(papers) and len(inside(path, kind)) == len(entries) - len(papers):
                 return kind

@@ -11,13 +11,14 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from nsdata.errors import BadInput
-from nsdata.importers.formats import tar
+from nsdata.importers.formats import tar, zip
+from nsdata.importers.formats.tables import PARQUET
 from nsdata.storage.space import refused
 
 
 def inside(path: Path, kind: str) -> list[Path]:
     """The tars, or parquet files, of a folder, sorted; parquet also in its folder ``data``, as on the hub."""
-    endings = tar.ENDINGS if kind == "tar" else (".parquet", ".pq")
+    endings = {"tar": tar.ENDINGS, "zip": zip.ENDINGS, "parquet": PARQUET}[kind]
     found = sorted(p for p in path.iterdir() if p.name.lower().endswith(endings) and not p.name.startswith("."))
     if not found and kind == "parquet" and (path / "data").is_dir():
         return inside(path / "data", kind)

@@ -565,7 +565,7 @@ def test_dispatch(tmp_path: Path) -> None:
     assert detect(tars) == "folder"
     (tmp_path / "names.txt").write_text("dog\n\ncat\ndog\n")
     assert classes_from(tmp_path / "names.txt") == ["dog", "cat"]
-    assert formats() == ["digits", "folder", "idx", "image", "manifest", "parquet", "tar"]
+    assert formats() == ["digits", "folder", "idx", "image", "manifest", "npz", "parquet", "saved", "tar", "zip"]
     assert classes_from("digits") == list("0123456789")
 
 
@@ -597,8 +597,8 @@ def test_what_is_not_there(tmp_path: Path) -> None:
         read(tmp_path / "notes.txt")
     with pytest.raises(BadInput, match="Split 'dev'"):
         open_source(tmp_path, classes=CLASSES, split="dev")
-    with pytest.raises(BadInput, match="Format 'zip'"):
-        open_source(tmp_path, classes=CLASSES, format="zip")
+    with pytest.raises(BadInput, match="Format 'rar'"):
+        open_source(tmp_path, classes=CLASSES, format="rar")
     with pytest.raises(BadInput, match="names no classes"):
         classes_from(tree(tmp_path / "flat", "1.png"))
 

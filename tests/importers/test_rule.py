@@ -7,6 +7,7 @@ import io
 import json
 import tarfile
 import unicodedata
+import zipfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -600,6 +601,7 @@ def test_a_store_and_runs_among_the_pictures_are_passed_over(tmp_path: Path) -> 
 def test_the_same_pictures_through_every_container_have_the_same_classes(tmp_path: Path) -> None:
     """init and import agree, whatever the order of the store's classes is."""
     import pyarrow as pa
+    import pyarrow.compute
     import pyarrow.parquet as pq
 
     classes = ["10", "9", "fox", "Arctic fox"]
@@ -626,6 +628,22 @@ def test_the_same_pictures_through_every_container_have_the_same_classes(tmp_pat
     pq.write_table(pa.table({"image": cells, "label": [r[1] for r in rows], "split": [r[2] for r in rows]}),
                    tmp_path / "texts.parquet")  # fmt: skip
     sources += [tmp_path / "hub.parquet", tmp_path / "texts.parquet"]
+    for name, members in (("a.zip", {row[0]: data for row, data in zip(rows, pictures.values(), strict=True)}),
+                          ("b.zip", samples)):  # fmt: skip
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            for member, data in members.items():
+                archive.writestr(member, data)
+        sources.append(tmp_path / name)
+    for split in ("train", "test"):
+        (tmp_path / "saved" / split).mkdir(parents=True)
+        part = named.filter(pa.compute.equal(named["split"], split)).drop_columns("split")
+        with pa.ipc.new_stream(tmp_path / "saved" / split / "data-00000-of-00001.arrow", part.schema) as stream:
+            stream.write_table(part)
+        state = {"_data_files": [{"filename": "data-00000-of-00001.arrow"}], "_split": split}
+        (tmp_path / "saved" / split / "state.json").write_text(json.dumps(state))
+        (tmp_path / "saved" / split / "dataset_info.json").write_text(json.dumps({"features": feature}))
+    (tmp_path / "saved" / "dataset_dict.json").write_text(json.dumps({"splits": ["train", "test"]}))
+    sources.append(tmp_path / "saved")
     truth = {data: (cls, split) for (cls, split, _), data in pictures.items()}
     for source in sources:
         assert sorted(classes_from(source)) == sorted(classes), source
@@ -637,3 +655,16 @@ def test_the_same_pictures_through_every_container_have_the_same_classes(tmp_pat
             for item in items:
                 assert item.label is not None
                 assert (order[item.label], item.split) == truth[item.data], (source, item.source)
+
+
+def test_arrays_in_an_archive_have_the_same_classes(tmp_path: Path) -> None:
+    pixels = np.arange(6 * 4 * 5, dtype=np.uint8).reshape(6, 4, 5)
+    np.savez(tmp_path / "a.npz", x_train=pixels[:4], y_train=[7, 3, 11, 3], x_test=pixels[4:], y_test=[11, 7])
+    assert classes_from(tmp_path / "a.npz") == ["3", "7", "11"]
+    expected = {("train", "3"): 2, ("train", "7"): 1, ("train", "11"): 1, ("test", "7"): 1, ("test", "11"): 1}
+    for order in (["3", "7", "11"], ["11", "3", "7"]):
+        assert read(tmp_path / "a.npz", order)[0] == expected
+    refused(lambda: read(tmp_path / "a.npz", PETS), "no class")
+    np.savez(tmp_path / "b.npz", images=pixels, labels=[0, 1, 1, 0, 1, 1], class_names=["dog", "cat"])
+    assert classes_from(tmp_path / "b.npz") == ["dog", "cat"]
+    assert read(tmp_path / "b.npz", PETS)[0] == {("train", "dog"): 2, ("train", "cat"): 4}

@@ -25,10 +25,11 @@ from numpy.typing import NDArray
 from nsdata.errors import BadInput
 from nsdata.images.identity import array_id, encode_array
 from nsdata.importers.formats import arrays
-from nsdata.importers.formats.layout import MAX_BYTES, SPLIT_OF
+from nsdata.importers.formats.layout import MAX_BYTES
 from nsdata.importers.formats.npz_arrays import Array, arrays_of, damaged, rows, whole
 from nsdata.importers.formats.zip_directory import opened
 from nsdata.importers.found import Found
+from nsdata.importers.words import SPLIT_WORDS
 from nsdata.text import listed
 
 ENDINGS = (".npz",)
@@ -115,7 +116,7 @@ def _role(name: str) -> tuple[str, str]:
     """(what an array of this name holds or "", the split's word in it or "")."""
     parts = re.split(r"[_\-. ]+", name.lower())
     for split, rest in (("", parts), (parts[0], parts[1:]), (parts[-1], parts[:-1])):
-        if (not split or split in SPLIT_OF) and (role := _ROLES.get("_".join(rest))):
+        if (not split or split in SPLIT_WORDS) and (role := _ROLES.get("_".join(rest))):
             return role, split
     return "", ""
 

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 from nsdata.errors import BadInput
 from nsdata.importers.formats import parquet
 from nsdata.importers.formats.arrow_stream import Stream
-from nsdata.importers.formats.folder import read as read_file
+from nsdata.importers.formats.folder import read_file
 from nsdata.importers.formats.layout import MAX_BYTES, quoted, readable
+from nsdata.importers.formats.tables import LABELS
 from nsdata.importers.found import Found
 from nsdata.importers.item import Skipped
 from nsdata.text import listed
@@ -170,7 +171,7 @@ def _columns(table: _Table, file: Path, schema: Any) -> _Columns:
         what = "several columns of images, none of them called image" if images[1:] else "no column of encoded images"
         raise BadInput(f"{file} has {what}; its columns are {have}.", _HINT)
     folded = {name: name.strip().casefold() for name in schema.names if name != image}
-    labels = [name for known in parquet.LABELS for name, lower in folded.items() if lower == known]
+    labels = [name for known in LABELS for name, lower in folded.items() if lower == known]
     split = next((name for name, lower in folded.items() if lower == "split"), None)
     for name in [*labels, *([split] if split else [])]:
         if not _scalar(schema.field(name).type):

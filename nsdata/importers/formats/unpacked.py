@@ -75,6 +75,11 @@ class Unpacked:
 
     def skip(self, size: int) -> bytes:
         """Pass over size bytes without keeping them; returns nothing."""
+        if self._new is None and self._zstd is None and size > len(self._buffer) - self._at and not self._start:
+            size -= len(self._buffer) - self._at
+            self._buffer, self._at = b"", 0
+            self._file.seek(size, 1)  # nothing is packed: read on from there
+            return b""
         while size > 0 and (step := len(self.read(min(size, _CHUNK)))):
             size -= step
         return b""

@@ -11,13 +11,15 @@ import struct
 import zlib
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
+from nsdata.importers.formats import samples
 from nsdata.importers.formats.layout import MAX_BYTES, ignored, quoted
+from nsdata.importers.formats.samples import Member
 from nsdata.importers.formats.zip_directory import Entry, opened
 from nsdata.importers.found import Found
 from nsdata.importers.item import Skipped
@@ -31,25 +33,22 @@ _MEMORY = 1 << 28  # of an LZMA member's dictionary, whose size the archive choo
 
 _OVER = "damaged: it lies over another member"
 
-Member = tuple[str, bytes]
 
-
-def found(path: Path, *, read: bool = True) -> Iterator[Found | Skipped]:
-    """Every file in the zip but litter; read=False: data is b"" and nothing is unpacked.
+def found(path: Path, *, read: bool = True, member: str | None = None) -> Iterator[Found | Skipped]:
+    """Every file in the zip but litter, or its WebDataset samples (samples.py); read=False: no picture is unpacked.
 
     Names are those that unpacking would give: without drive and leading "/", with "/" for Windows' backslash. Links,
     what leads out of the archive, is encrypted, damaged or too large, or has a later member of its name, are Skipped.
     Raises BadInput for no zip, DamagedZip for one without its directory.
     """
-    for member in members(path, read=read):
-        if isinstance(member, Skipped):
-            yield member
-        else:
-            yield Found(f"{path.name}!{member[0]}", member[1], member[0].rpartition("/")[0])
+    yield from samples.found(path.name, members(path, skip=None if read else samples.is_picture), member)
 
 
-def members(path: Path, *, read: bool = True) -> Iterator[Member | Skipped]:
-    """(name, bytes) of every file in the zip, without litter; Skipped for what cannot be read."""
+def members(path: Path, skip: Callable[[str], bool] | None = None) -> Iterator[Member | Skipped]:
+    """(name, bytes) of every file in the zip, without litter; Skipped for what cannot be read.
+
+    skip: says of a name whether its bytes are of no interest; they are b"" then, and not unpacked.
+    """
     with opened(path) as (file, entries):
         starts, last = _survey(entries)
         file.seek(0)
@@ -64,14 +63,14 @@ def members(path: Path, *, read: bool = True) -> Iterator[Member | Skipped]:
             if not reason and last.get(entry.raw, number) != number:
                 reason = "a later member has its name"
             if not reason and entry.kind == "link":
-                target = unpacked(file, entry) if read and entry.size < 4096 else ""
+                target = unpacked(file, entry) if skip is None and entry.size < 4096 else ""
                 where = f" to {quoted(target.decode('utf-8', 'replace'))}" if isinstance(target, bytes) else ""
                 reason = f"link{where}, not followed"
             source = f"{path.name}!{entry.name}"
             if reason:
                 yield Skipped(source, reason, damage=reason == _OVER)
                 continue
-            data = unpacked(file, entry) if read else b""
+            data = b"" if skip is not None and skip(entry.name) else unpacked(file, entry)
             yield Skipped(source, data, True) if isinstance(data, str) else (entry.name, data)
 
 
