@@ -20,7 +20,7 @@ import pytest
 from nsdata.errors import BadInput
 from nsdata.images.identity import encode_array
 from nsdata.importers.formats import zip as zips
-from nsdata.importers.formats.zip_directory import DamagedZip
+from nsdata.importers.formats.zip_directory import DamagedZip, number
 from nsdata.importers.found import Found
 from nsdata.importers.item import Skipped
 
@@ -86,6 +86,7 @@ def test_litter_and_folders_say_nothing(tmp_path: Path) -> None:
     names = ["cat/", "cat/1.png", "__MACOSX/cat/._1.png", "cat/.DS_Store", "cat/Thumbs.db", "./dog//./2.png"]
     path = packed(tmp_path / "a.zip", {name: b"" if name.endswith("/") else image(3) for name in names})
     assert brief(path) == [("cat/1.png", "cat"), ("dog/2.png", "dog")]
+    assert brief(packed(tmp_path / "b.zip", {"cat/": image(3)})) == [("cat", "folder with bytes of its own")]
 
 
 def test_names_of_every_maker(tmp_path: Path) -> None:
@@ -112,7 +113,7 @@ def test_a_unicode_path_beside_the_name_counts_only_for_it(tmp_path: Path) -> No
 
 
 def test_names_lead_nowhere_else(tmp_path: Path) -> None:
-    names = ["/etc/1.png", "C:\\photos\\cat\\2.png", "../3.png", "cat/../../4.png", "cat\\..\\5.png", "/"]
+    names = ["/etc/1.png", "C:\\photos\\cat\\2.png", "../3.png", "cat/../../4.png", "cat\\..\\5.png", ".."]
     path = packed(tmp_path / "a.zip", {name: image(5) for name in names})
     out = "its name leads out of the archive"
     assert brief(path) == [
@@ -121,6 +122,7 @@ def test_names_lead_nowhere_else(tmp_path: Path) -> None:
         ("../3.png", out),
         ("cat/../../4.png", out),
         ("cat/../5.png", out),
+        ("..", out),
     ]
 
 
@@ -178,6 +180,7 @@ def test_zip64(tmp_path: Path) -> None:
 def test_seventy_thousand_members(tmp_path: Path) -> None:
     path = packed(tmp_path / "a.zip", {f"{i % 7}/{i}": b"%d" % i for i in range(70_000)}, 0)
     assert [one.data for one in zips.found(path) if isinstance(one, Found)] == [b"%d" % i for i in range(70_000)]
+    assert number(path) == 70_000
     data = bytearray(path.read_bytes())
     at = data.rindex(b"PK\6\7")
     data[at : at + 4] = b"\0\0\0\0"  # writers without zip64 count on from 0
@@ -188,6 +191,7 @@ def test_seventy_thousand_members(tmp_path: Path) -> None:
     )
     path.write_bytes(data[:where] + data[end:])
     assert len(brief(path, read=False)) == 70_000
+    assert number(path) == 70_000 % 65536
 
 
 @pytest.mark.skipif(not shutil.which("zip"), reason="Info-ZIP is not installed")

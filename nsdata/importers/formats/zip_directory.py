@@ -20,7 +20,7 @@ _ENTRY = struct.Struct("<4sBBHHHHHLLLHHHHHLL")
 _END = struct.Struct("<4sHHHHLLH")
 _FAR = struct.Struct("<4sLQL")  # in front of it, in a zip64: where its wider end record is
 _UNIX = (3, 19)  # systems, by their number in an entry, whose file modes are Unix's
-_KINDS = {0: "file", stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFLNK: "link"}
+_KINDS = {0: "file", stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFLNK: "link"}  # by the upper bits of a mode
 _FULL = 0xFFFFFFFF  # in a field of 32 bits: the number is in the zip64 extra
 
 
@@ -40,6 +40,16 @@ class Entry(NamedTuple):
     size: int
     offset: int
     kind: str
+
+
+def number(path: Path) -> int:
+    """The entries that the directory says it has, folders and litter too. Raises BadInput where there is none."""
+    regular(path)
+    try:
+        with path.open("rb") as file:
+            return _directory(file, path)[2]
+    except OSError as e:
+        raise BadInput(f"{path} cannot be read: {e.strerror or e}.", f"ls -l {path}") from e
 
 
 @contextmanager
@@ -111,13 +121,16 @@ def _entries(file: IO[bytes], path: Path, at: int, end: int, number: int, shift:
         head = file.read(_ENTRY.size)
         if head[:4] == b"PK\5\5":  # a signature
             break
-        lengths = _ENTRY.unpack(head)[11:14] if len(head) == _ENTRY.size and head[:4] == b"PK\1\2" else (0, 0, 0)
-        body = file.read(sum(lengths))
+        if len(head) < _ENTRY.size or head[:4] != b"PK\1\2":
+            raise _bad(path, seen, number)
+        fields = _ENTRY.unpack(head)
+        named, extra, comment = fields[11:14]
+        body = file.read(named + extra + comment)
         at += len(head) + len(body)
-        if not lengths[0] or len(body) < sum(lengths) or at > end:
+        if not named or len(body) < named + extra + comment or at > end:
             raise _bad(path, seen, number)
         seen += 1
-        yield _entry(head, body[: lengths[0]], body[lengths[0] : lengths[0] + lengths[1]], shift)
+        yield _entry(fields, body[:named], body[named : named + extra], shift)
     if (seen - number) % 0x10000:  # writers without zip64 count on from 0
         raise _bad(path, seen, number)
 
@@ -126,34 +139,38 @@ def _bad(path: Path, seen: int, number: int) -> DamagedZip:
     return DamagedZip(f"{path} has a damaged directory: {seen:,} of {number:,} entries are found.", f"unzip -t {path}")
 
 
-def _entry(head: bytes, raw: bytes, extra: bytes, shift: int) -> Entry:
-    _, _, system, _, flags, method, _, _, crc, packed, size, _, _, _, _, _, attributes, offset = _ENTRY.unpack(head)
+def _entry(fields: tuple[Any, ...], raw: bytes, extra: bytes, shift: int) -> Entry:
+    _, _, system, _, flags, method, _, _, crc, packed, size, _, _, _, _, _, attributes, offset = fields
     better = b""
     while len(extra) >= 4:
-        kind, length = struct.unpack_from("<HH", extra)
+        tag, length = struct.unpack_from("<HH", extra)
         body, extra = extra[4 : 4 + length], extra[4 + length :]
-        if kind == 1:
+        if tag == 1:
             wide = [value for (value,) in struct.iter_unpack("<Q", body[: len(body) // 8 * 8])]
             size, packed, offset = (wide.pop(0) if n == _FULL and wide else n for n in (size, packed, offset))
-        elif kind == 0x7075 and body[1:5] == struct.pack("<L", zlib.crc32(raw)):  # Info-ZIP's name in UTF-8
+        elif tag == 0x7075 and body[1:5] == struct.pack("<L", zlib.crc32(raw)):  # Info-ZIP's name in UTF-8
             better = body[5:]
     name = _name(better or raw, bool(better) or bool(flags & 0x800))
-    mode = stat.S_IFMT(attributes >> 16) if system in _UNIX else 0
-    folder = name.endswith("/") or (attributes & 0x10 and not size)
-    kind = "folder" if folder else _KINDS.get(mode, "pipe or device")
+    kind = _KINDS.get(attributes >> 16 & 0xF000 if system in _UNIX else 0, "pipe or device")
+    if name.endswith("/") or (attributes & 0x10 and not size) or kind == "folder":
+        kind = "folder" if not size else "folder with bytes of its own"
     return Entry(_clean(name), raw, flags, method, crc, packed, size, offset + shift, kind)
 
 
 def _name(raw: bytes, flagged: bool) -> str:
     """A member's name, with "/" between its folders. macOS writes UTF-8 and does not say so."""
-    raw = raw.partition(b"\0")[0]
+    if b"\0" in raw:
+        raw = raw.partition(b"\0")[0]
     try:
-        return raw.decode("utf-8", "replace" if flagged else "strict").replace("\\", "/")
+        name = raw.decode("utf-8", "replace" if flagged else "strict")
     except UnicodeDecodeError:
-        return raw.decode("cp437").replace("\\", "/")
+        name = raw.decode("cp437")
+    return name.replace("\\", "/") if "\\" in name else name
 
 
 def _clean(name: str) -> str:
     if name[1:3] == ":/":  # C:/
         name = name[2:]
-    return "/".join(part for part in name.split("/") if part not in ("", "."))
+    if "//" in name or "./" in name or name[:1] == "/" or name[-1:] in ("/", "."):
+        return "/".join(part for part in name.split("/") if part not in ("", "."))
+    return name
