@@ -8,16 +8,19 @@ import struct
 import sys
 import warnings
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, features
 
+from nsdata import Store
 from nsdata.errors import BadImage
 from nsdata.exporters.formats import ending
+from nsdata.exporters.rows import export_store
 from nsdata.images import crops, decoder
 from nsdata.images.headers import header, recognised
-from nsdata.images.identity import encode_array
+from nsdata.images.identity import content_id, encode_array
 from nsdata.images.pillow import inspect, picture, pixels, sampled
 from nsdata.importers.formats.layout import IMAGE_ENDINGS
 
@@ -475,3 +478,29 @@ def _refused(data: bytes) -> bool:
     except BadImage:
         return True
     return False
+
+
+# ------------------------------------------------------------------ in a store
+
+
+def test_a_store_takes_shows_and_gives_back_every_kind(tmp_path: Path) -> None:
+    written = {
+        f"{i}-{name.replace(' ', '-')}.{name.split()[0]}": data for i, (name, data) in enumerate(samples().items())
+    }
+    (tmp_path / "in" / "cat").mkdir(parents=True)
+    for name, data in written.items():
+        (tmp_path / "in" / "cat" / name).write_bytes(data)
+    (tmp_path / "in" / "cat" / "cut.ppm").write_bytes(samples()["ppm"][:-1])
+    store = Store.create(str(tmp_path / "lake"), ["cat", "dog"])
+    result = store.add_folder(tmp_path / "in")
+    assert result.added == len(written)
+    assert [(one.source, one.reason) for one in result.skipped] == [("cat/cut.ppm", "truncated")]
+    view = store.view()
+    seen = np.concatenate([images for images, _ in view.batches(4, size=32, shuffle=False)])
+    by_id = {content_id(data): data for data in written.values()}
+    assert len(seen) == len(view.ids) == len(written)
+    for image, id_ in zip(seen, view.ids, strict=True):
+        assert np.array_equal(image, decoder.cropped(by_id[bytes(id_)], crops.centre(32)))
+    export_store(store, tmp_path / "out")
+    files = [path for path in (tmp_path / "out").rglob("[0-9a-f]*.*") if path.suffix != ".csv"]
+    assert sorted(path.suffix for path in files) == sorted(Path(name).suffix for name in written)
