@@ -110,6 +110,9 @@ def import_(
         str | None,
         typer.Option(metavar="ENDING", help="Of WebDataset samples the member that is the picture: image.jpg."),
     ] = None,
+    move_splits: Annotated[
+        bool, typer.Option("--move-splits", help="Images that are here move to the split that they now come with.")
+    ] = False,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads that check images (default: one a core).")] = None,
     json: JsonOption = False,
     store: StoreOption = None,
@@ -126,17 +129,18 @@ def import_(
     """
     check_split(split)
     opened = open_store(ctx, store)
-    options: dict[str, Any] = {"labelled": not unlabelled, "strict": strict, "threads": threads, "on_note": render.note}
+    options: dict[str, Any] = {"split": split, "labelled": not unlabelled, "strict": strict, "threads": threads}
+    options |= {"move_splits": move_splits, "on_note": render.note}
     done: list[Imported] = []
     for source in sources:
         with shown(f"importing {source}") as report:
             if source.startswith("torchvision:"):
                 from training.torchvision_data import import_dataset
 
-                done.append(import_dataset(opened, source, split=split, on_progress=report, **options))
+                done.append(import_dataset(opened, source, on_progress=report, **options))
             else:
                 reading = {"format": format, "levels": levels, "first_label": first_label, "member": member}
-                done.append(opened.add_folder(source, split=split, on_progress=report, **reading, **options))  # type: ignore[arg-type]
+                done.append(opened.add_folder(source, on_progress=report, **reading, **options))
         if not json:
             _report(done[-1])
     if json:
@@ -225,6 +229,7 @@ def _report(done: Imported) -> None:
         for count, text in (
             (done.continued, "of them stored by a run that was interrupted"),
             (done.gained, "images that were here have a label now"),
+            *((count, f"images that were here changed split: {where}") for where, count in done.moved.items()),
             (done.present, "were here already, or came twice"),
         ):
             if count:
@@ -233,6 +238,8 @@ def _report(done: Imported) -> None:
         render.out(f"read as   {done.read_as}")
     for notice in done.notices:
         render.out(f"note      {notice}")
+    if done.stayed:
+        render.out(f"stayed    {done.stayed:,} of them, which are in another split here than the source says")
     if done.hidden:
         render.out(f"hidden    {done.hidden:,} of them were removed by a person, and stay so")
     left = {

@@ -88,6 +88,7 @@ def ingest(
     source: str,
     key: object = None,
     strict: bool = False,
+    move_splits: bool = False,
     threads: int | None = None,
     total: Total = None,
     on_progress: Progress | None = None,
@@ -97,6 +98,7 @@ def ingest(
 
     key:    what identifies this import when it is repeated after a kill; None = it cannot continue.
     strict: a skipped file or a clash is an error and nothing is published.
+    move_splits: images that are in the store move to the split that this import gives them, also out of test.
     total:  gives how many ``items()`` yields (a float: about so many; None: not known). Asked if somebody watches.
     on_progress: (None) a bar in a terminal or notebook; ``nsdata.progress.silent`` for none.
 
@@ -107,6 +109,7 @@ def ingest(
     if not callable(items):
         raise arguments.wrong("items", items, "a function that gives them", "store.add_items(lambda: items, source=…)")
     source, strict = arguments.text("source", source), arguments.flag("strict", strict)
+    move_splits = arguments.flag("move_splits", move_splits)
     if threads is not None and arguments.whole_number("threads", threads) < 1:
         raise BadInput(f"{threads} threads cannot check images; at least 1 is needed.")
     store.writable()
@@ -118,7 +121,7 @@ def ingest(
                 continue  # the same import was published between our look and our claim: its data is not ours
             try:
                 with watched(on_progress, f"importing {source}") as report:
-                    intake = Intake(store, name, source, total, report, on_note)
+                    intake = Intake(store, name, source, total, report, on_note, move_splits)
                     result = intake.run(items, threads or cores(), strict)
             except (Moved, BadInput) as error:
                 engine.delete(f"{store.url}/{name}")  # staged by us under a name that no event has

@@ -5,22 +5,24 @@ from __future__ import annotations
 import hashlib
 import time
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nsdata.arithmetic.ids import digest
+from nsdata.importers.again import Again
 from nsdata.importers.checks import Checked, checked
 from nsdata.importers.id_index import IdIndex
 from nsdata.importers.item import Item, Skipped, codes
-from nsdata.importers.result import Clash, Imported, strict_error
+from nsdata.importers.result import Imported, strict_error
 from nsdata.labels import staged
 from nsdata.log.state import State
 from nsdata.maintenance.edits import write_batch
 from nsdata.maintenance.undo import redo, same_import
 from nsdata.progress import Note, Progress, silent
-from nsdata.schema import NO_LABEL, SEGMENT, SPLITS
+from nsdata.schema import SEGMENT, SPLITS
 from nsdata.storage import engine, inventory, writing
 from nsdata.text import printable
 from nsdata.versions.digests import of_segment
@@ -45,7 +47,16 @@ class Moved(Exception):
 class Intake:
     """One pass over a source, into one staged segment."""
 
-    def __init__(self, store: Handle, name: str, source: str, total: Total, report: Progress, on_note: Note) -> None:
+    def __init__(
+        self,
+        store: Handle,
+        name: str,
+        source: str,
+        total: Total,
+        report: Progress,
+        on_note: Note,
+        move_splits: bool = False,
+    ) -> None:
         self.store, self.name, self.report, self.on_note = store, name, report, on_note
         self._ask_total = total if report is not silent else None
         self.total: float | None = None
@@ -58,11 +69,11 @@ class Intake:
         self.confirmed = 0
         self.label, self.split = array("i"), array("b")  # of this import's own rows, 5 bytes each
         self.ids = hashlib.blake2b(digest_size=16)
-        self.gained: dict[bytes, int] = {}
         self.batch: list[tuple[bytes, bytes, int, int, str, int, int]] = []
         self.pending_bytes = 0
         self.last_commit = time.monotonic()
         self.result = Imported(source)
+        self.again = Again(store, self.result, move_splits)
         self.seen = 0
 
     def run(self, items: Items, threads: int, strict: bool) -> Imported:
@@ -129,7 +140,9 @@ class Intake:
             label, split = codes(item, id_, len(self.store.classes))
             row = self.index.find(id_)
             if row >= 0:
-                self._again(item, id_, row, label, split)
+                own = row - self.base
+                first = (self.label[own], self.split[own]) if own >= 0 else None
+                self.again.take(item, id_, row, (label, split), first)
             elif (place := self.staged.get(id_)) is not None:
                 found = (self.label[place], self.split[place], self.sources[place])
                 if found != (label, split, hash(printable(item.source))):
@@ -146,30 +159,6 @@ class Intake:
                 self.pending_bytes += len(item.data)
         skipped = {"skipped": len(self.result.skipped)} if self.result.skipped else {}
         self.report(self.seen, self.total, **skipped)
-
-    def _again(self, item: Item, id_: bytes, row: int, label: int, split: int) -> None:
-        """The same bytes once more: nothing new, a label where there was none, or a clash."""
-        table = self.store.table
-        own = row - self.base
-        now_label = self.gained.get(id_, int(table.label[row]) if own < 0 else self.label[own])
-        now_split = int(table.split[row]) if own < 0 else self.split[own]
-        if split != now_split:
-            reason = f"is in split {SPLITS[now_split]!r} and came again for {SPLITS[split]!r}"
-            self.result.clashes.append(Clash(item.source, id_.hex(), reason))
-        elif label in (NO_LABEL, now_label) or (own < 0 and self._said_before(row, label)):
-            self.result.present += 1
-            self.result.hidden += own < 0 and not table.visible[row]
-        elif now_label == NO_LABEL:
-            self.gained[id_] = label
-            self.result.gained += 1
-        else:
-            names = self.store.classes
-            reason = f"is labelled {names[now_label]!r} and came again as {names[label]!r}"
-            self.result.clashes.append(Clash(item.source, id_.hex(), reason))
-
-    def _said_before(self, row: int, label: int) -> bool:
-        """True where the label came with the image already, or went with its picture in a purge."""
-        return label == self.store.table.imported_label[row] or self.store.table.width[row] == 0
 
     def _flush(self, writer: writing.Writer, last: bool = False) -> None:
         ids, images, labels, splits, sources, widths, heights = zip(*self.batch, strict=True)
@@ -190,14 +179,22 @@ class Intake:
             self.last_commit = time.monotonic()
 
     def _publish(self) -> None:
-        rows, result = len(self.label), self.result
-        if not rows and not self.gained:
+        rows, result, gained, moved = len(self.label), self.result, self.again.gained, self.again.moved
+        if not rows and not gained and not moved:
             return
-        labels, splits = np.asarray(self.label), np.asarray(self.split)
+        labels, splits = np.asarray(self.label), np.asarray(self.split).copy()
+        turns: Counter[tuple[int, int]] = Counter()  # from which split to which, of images that were here
+        for id_, code in moved.items():
+            row = self.index.find(id_)
+            if row >= self.base:  # it came twice in this source
+                splits[row - self.base] = code
+            else:
+                turns[int(self.store.table.split[row]), code] += 1
         result.labelled = int((labels >= 0).sum())
         result.splits = {name: int((splits == code).sum()) for code, name in enumerate(SPLITS)}
+        result.moved = {f"{SPLITS[old]} → {SPLITS[new]}": count for (old, new), count in sorted(turns.items())}
         digests = self._verified(rows) if rows else {}
-        if rows and (undone := same_import(self.store, rows, digests, self.gained)) is not None:
+        if rows and (undone := same_import(self.store, rows, digests, gained, moved)) is not None:
             result.version, result.revived = redo(self.store, undone, self._agree), rows
             engine.delete(self.url)  # the same is in the store already, and counts again
             return
@@ -205,10 +202,11 @@ class Intake:
         if rows:
             segment = {"name": self.name, "rows": rows, "digests": digests}
             segment["files"] = inventory.finish(self.store.objects, self.name)
-        people = None
-        if self.gained:
-            ids = np.frombuffer(b"".join(self.gained), np.uint8).reshape(-1, 16)
-            people = write_batch(self.store, ids, list(self.gained.values()))
+        people = self._batch(gained)
+        to: Counter[str] = Counter()
+        for (_, code), count in turns.items():
+            to[SPLITS[code]] += count
+        moves = {"moves": self._batch(moved), "moved_to": dict(to)}
         result.added = rows
 
         def make(state: State) -> dict[str, Any]:
@@ -217,6 +215,7 @@ class Intake:
                 "source": printable(result.source),
                 "segment": segment,
                 "people": people,
+                **(moves if moved else {}),
                 "counts": {
                     "added": result.added,
                     "labelled": result.labelled,
@@ -230,6 +229,11 @@ class Intake:
 
         result.version = self.store.publish("imported", make).number
 
+    def _batch(self, said: dict[bytes, int]) -> dict[str, Any] | None:
+        """Labels or splits by id, as the event holds them."""
+        ids = np.frombuffer(b"".join(said), np.uint8).reshape(-1, 16)
+        return write_batch(self.store, ids, list(said.values())) if said else None
+
     def _agree(self, state: State) -> None:
         """Raise Moved where this import was decided on a state that is no more."""
         known, readers = self.known, self.store.table.readers
@@ -238,9 +242,11 @@ class Intake:
         now, others = Table(state, readers), state.rows > known.rows  # another import was first
         if others and self.label and (now.rows_of(engine.Reader(self.url, SEGMENT).read("id")) >= known.rows).any():
             raise Moved  # and some of its images are among ours
-        if self.gained and state.people != known.people:  # a person spoke meanwhile: of what we bring labels for?
-            rows = [row for id_ in self.gained if (row := self.index.find(id_)) < self.base]
-            if (now.label[rows] != Table(known, readers).label[rows]).any():
+        # a person spoke meanwhile: of what we bring labels or splits for?
+        changed = {*self.again.gained, *self.again.moved}
+        if changed and (state.people, state.splits) != (known.people, known.splits):
+            rows, then = [row for id_ in changed if (row := self.index.find(id_)) < self.base], Table(known, readers)
+            if (now.label[rows] != then.label[rows]).any() or (now.split[rows] != then.split[rows]).any():
                 raise Moved
 
     def _verified(self, rows: int) -> dict[str, str]:

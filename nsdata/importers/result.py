@@ -28,6 +28,8 @@ class Imported:
     present: int = 0  # images that were here already, with nothing new to say
     hidden: int = 0  # of those: removed by a person, and so not visible
     gained: int = 0  # images that were here without a label and have one now
+    stayed: int = 0  # of ``present``: in another split than the source says, and left there
+    moved: dict[str, int] = field(default_factory=dict)  # images that were here and changed split: {"train → test": 12}
     revived: int = 0  # images whose import was undone and counts again: nothing was stored a second time
     continued: int = 0  # images that an interrupted run of the same import had stored
     splits: dict[str, int] = field(default_factory=dict)
@@ -45,6 +47,7 @@ class Imported:
 
     def __repr__(self) -> str:
         counts = {name: getattr(self, name) for name in ("added", "labelled", "present", "hidden", "gained", "revived")}
+        counts |= {f"moved {where}": count for where, count in self.moved.items()}
         counts |= {"skipped": len(self.skipped), "clashes": len(self.clashes)}
         told = ", ".join(f"{count:,} {name}" for name, count in counts.items() if count) or "nothing new"
         where = "" if self.version is None else f", version {self.version}"

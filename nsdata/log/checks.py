@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from nsdata.errors import StoreTooNew
+from nsdata.schema import FORMAT, SPLITS
 from nsdata.untrusted import NAME, TOP_K, count, each, exactly, mapping, matched, maybe, number, short, text
 
 MOST_CLASSES = 1_000_000
+UPGRADE = "pip install --upgrade nsdata"
+
+
+def check_format(value: Any) -> None:
+    """Raise StoreTooNew for a format that is not known here."""
+    if count(value) > FORMAT:
+        raise StoreTooNew(f"This store has format {value}; this nsdata reads up to format {FORMAT}.", UPGRADE)
 
 
 def name(value: Any) -> str:
@@ -23,6 +32,20 @@ def classes(value: Any) -> list[str]:
         if not one or len(one) > 200 or any(ord(c) < 32 or ord(c) == 127 for c in one):
             raise ValueError(f"{short(one)} is not a class name")
     return names
+
+
+def moved_to(value: Any) -> dict[str, int]:
+    """How many images went to each split, of a move."""
+    found = mapping(value)
+    if not all(name in SPLITS and count(number) for name, number in found.items()):
+        raise ValueError("it is not said where images were moved")
+    return found
+
+
+def freed(data: dict[str, Any]) -> None:
+    """Of a sweep or a move of data."""
+    maybe(text)(data.get("why"))
+    count(data.get("bytes", 0))
 
 
 def summary(value: Any) -> dict[str, Any]:

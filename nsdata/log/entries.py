@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from nsdata import untrusted
 from nsdata.log import checks
 from nsdata.log.events import Event
-from nsdata.log.state import Generation, Model, Moved, Part, People, Piece, SavedView, Segment, Tag
+from nsdata.log.state import AddedClasses, Generation, Model, Moved, Part, People, Piece, SavedView, Segment, Tag
 
 
 def identity(value: dict[str, Any]) -> dict[str, Any]:
@@ -86,11 +87,14 @@ def _sealed(values: dict[str, Any], before: list[Generation], classes: int, segm
     return found
 
 
-def read_all(kind: Any, entries: Any, classes: int, segments: list[Segment]) -> list[Any]:
+def read_all(kind: Any, entries: Any, classes_at: Callable[[int], int], segments: list[Segment]) -> list[Any]:
     """A checkpoint's entries of one kind, in their order."""
     found: list[Any] = []
     for entry in entries:
-        found.append(_sealed(entry, found, classes, segments) if kind is Generation else read(kind, entry, classes))
+        if kind is Generation:
+            found.append(_sealed(entry, found, classes_at(_COUNT(entry["version"])), segments))
+        else:
+            found.append(read(kind, entry))
         if kind is Segment and found[-1].start != (found[-2].start + found[-2].rows if len(found) > 1 else 0):
             raise ValueError("the rows of the imports do not follow one another")
     return found
@@ -125,22 +129,29 @@ def read(kind: Any, value: dict[str, Any], classes: int = 0) -> Any:
             untrusted.place(value["name"])
         elif len(value["labels"]) != value["rows"]:
             raise ValueError("the labels of a batch are not as many as it says")
+    elif kind is AddedClasses:
+        value["names"] = tuple(value["names"])
     elif kind is SavedView:
         checks.counts(value["counts"], len(value["recipe"]["steps"]))
     return kind(**value)
 
 
 LISTS: dict[str, Any] = {  # of a state, in the order that a checkpoint has them
+    "classes": AddedClasses,
     "segments": Segment,
     "sealed": Generation,
     "trained": Model,
     "spoken": People,
     "removals": People,
+    "split": People,
     "saved": SavedView,
     "tagged": Tag,
 }
 
-FIELDS = {"spoken": "label_batches"}  # of a state, that have another name in a checkpoint
+FIELDS = {  # of a state, that have another name in a checkpoint
+    "spoken": "label_batches", "split": "split_batches", "classes": "added_classes",
+}  # fmt: skip
+LATER = {"classes": [], "split": to_columns([])}  # what checkpoints lack that were written before there were such
 
 _HEX = set("0123456789abcdef")
 _TEXT, _COUNT, _PLACE = untrusted.text, untrusted.count, untrusted.place
@@ -162,5 +173,6 @@ _SHAPES: dict[Any, dict[str, untrusted.Check]] = {
     SavedView: {"name": checks.name, "dataset": _PLACE, "event": _COUNT, "rows": _COUNT, "digest": _TEXT,
                 "recipe": checks.recipe, "counts": untrusted.each(list), "at": _TEXT, "files": _TEXT},
     Tag: {"name": checks.name, "version": _COUNT, "event": _COUNT},
+    AddedClasses: {"event": _COUNT, "names": untrusted.each(_TEXT)},
     Moved: {"name": _PLACE, "files": _TEXT, "digests": untrusted.digests},
 }  # fmt: skip

@@ -6,17 +6,16 @@ A new kind is a class here. Old events are read as before, for ever: the log is 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from nsdata.errors import StoreTooNew
+from nsdata.log import checks, moves
 from nsdata.log.entries import generation, identity, people, read
 from nsdata.log.events import Event
-from nsdata.log.state import Model, SavedView, Segment, State, Tag
+from nsdata.log.state import AddedClasses, Model, SavedView, Segment, State, Tag
 from nsdata.log.sums import Sums
-from nsdata.schema import FORMAT
-from nsdata.untrusted import count, each, maybe, place, text
-
-UPGRADE = "pip install --upgrade nsdata"
+from nsdata.text import listed
+from nsdata.untrusted import count, each, place
 
 KINDS: dict[str, type[Kind]] = {}
 
@@ -47,7 +46,7 @@ class Kind:
     def datasets(event: Event, state: State) -> list[str]:
         """Those that it makes visible, by the names that they were published under; ``state``: after it."""
         segments = [s.name for s in state.segments if s.event == event.number]
-        people = [b.name for b in (*state.label_batches, *state.removals) if b.event == event.number and b.name]
+        people = [b.name for b in state.batches if b.event == event.number and b.name]
         views = [v.dataset for v in state.saved if v.event == event.number]
         parts = [p.name for g in state.sealed if g.event == event.number for p in g.pieces]
         return segments + people + views + parts
@@ -56,7 +55,9 @@ class Kind:
 def kind(event: Event) -> type[Kind]:
     """What an event is. Raises StoreTooNew for a kind that is not known here."""
     if event.kind not in KINDS:
-        raise StoreTooNew(f"Event {event.number} is of a kind that this nsdata does not know: {event.kind!r}.", UPGRADE)
+        raise StoreTooNew(
+            f"Event {event.number} is of a kind that this nsdata does not know: {event.kind!r}.", checks.UPGRADE
+        )
     return KINDS[event.kind]
 
 
@@ -73,12 +74,6 @@ def effect(events: Mapping[int, Event], target: Event) -> tuple[Event, bool]:
     return target, back
 
 
-def check_format(value: Any) -> None:
-    """Raise StoreTooNew for a format that is not known here."""
-    if count(value) > FORMAT:
-        raise StoreTooNew(f"This store has format {value}; this nsdata reads up to format {FORMAT}.", UPGRADE)
-
-
 class Created(Kind):
     """The store, with its classes."""
 
@@ -86,7 +81,7 @@ class Created(Kind):
 
     @staticmethod
     def add(sums: Sums, event: Event) -> None:
-        check_format(event.data["format"])
+        checks.check_format(event.data["format"])
         sums.identity = identity({"id": event.data["id"], "classes": event.data["classes"], "created": event.at})
 
     @staticmethod
@@ -98,8 +93,31 @@ class Created(Kind):
         return "the store's creation, which cannot be undone"
 
 
+class ClassesAdded(Kind):
+    """More classes, behind those that there are."""
+
+    name = "classes"
+
+    @staticmethod
+    def add(sums: Sums, event: Event) -> None:
+        added = read(AddedClasses, {"names": event.data["names"], "event": event.number})
+        if not added.names:
+            raise ValueError("no class is added")
+        every = checks.classes([*sums.identity["classes"], *added.names])
+        sums.identity = {**sums.identity, "classes": every}
+        sums.lists["classes"].append(added)
+
+    @staticmethod
+    def sentence(event: Event, events: Mapping[int, Event]) -> str:
+        return f"added {listed(event.data['names'], 5)} to the classes"
+
+    @staticmethod
+    def final(event: Event) -> str:
+        return "an addition of classes, which cannot be undone: a class keeps its place for ever"
+
+
 class Imported(Kind):
-    """Images, and labels for images that were there before."""
+    """Images, and labels and splits for images that were there before."""
 
     name = "imported"
 
@@ -113,12 +131,15 @@ class Imported(Kind):
             segments.append(read(Segment, {**segment, "start": start, "source": data["source"], "event": event.number}))
         if data["people"] is not None:
             sums.lists["spoken"].append(people(event, data["people"], sums.classes))
+        if data.get("moves") is not None:
+            moves.add(sums, event)
 
     @staticmethod
     def sentence(event: Event, events: Mapping[int, Event]) -> str:
         counts = event.data["counts"]
         gained = f", {counts['gained']:,} labels gained" if counts["gained"] else ""
-        return f"imported {counts['added']:,} images from {event.data['source']}{gained}"
+        moved = f", {moves.sentence(event)}" if event.data.get("moved_to") else ""
+        return f"imported {counts['added']:,} images from {event.data['source']}{gained}{moved}"
 
 
 class Relabelled(Kind):
@@ -144,6 +165,17 @@ class Removed(Relabelled):
     _list = "removals"
 
 
+class SplitMoved(Kind):
+    """Images that a person moved to another split."""
+
+    name = "split"
+    add = staticmethod(moves.add)
+
+    @staticmethod
+    def sentence(event: Event, events: Mapping[int, Event]) -> str:
+        return moves.sentence(event)
+
+
 class TrainedModel(Kind):
     """A model, the teacher of the next generation."""
 
@@ -166,7 +198,8 @@ class Sealed(Kind):
     @staticmethod
     def add(sums: Sums, event: Event) -> None:
         sealed = sums.lists["sealed"]
-        sealed.append(generation(event, sealed, sums.classes, sums.lists["segments"]))
+        classes = sums.classes_at(count(event.data["version"]))
+        sealed.append(generation(event, sealed, classes, sums.lists["segments"]))
 
     @staticmethod
     def sentence(event: Event, events: Mapping[int, Event]) -> str:
@@ -232,7 +265,7 @@ class Swept(Kind):
 
     @staticmethod
     def add(sums: Sums, event: Event) -> None:
-        _check_freed(event)
+        checks.freed(event.data)
         sums.deleted += each(place)(event.data["names"])
 
     @staticmethod
@@ -254,7 +287,7 @@ class MovedData(Swept):
 
     @staticmethod
     def add(sums: Sums, event: Event) -> None:
-        _check_freed(event)
+        checks.freed(event.data)
         for old, new in event.data["datasets"].items():
             sums.move(old, new)
         sums.deleted += each(place)(event.data.get("swept", []))
@@ -263,8 +296,3 @@ class MovedData(Swept):
     def datasets(event: Event, state: State) -> list[str]:
         """Where they lie now."""
         return [new["name"] for new in event.data["datasets"].values()]
-
-
-def _check_freed(event: Event) -> None:
-    maybe(text)(event.data.get("why"))
-    count(event.data.get("bytes", 0))

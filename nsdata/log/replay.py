@@ -10,12 +10,13 @@ from typing import Any
 from nsdata import untrusted
 from nsdata.errors import Conflict, StoreDamaged
 from nsdata.log import records
-from nsdata.log.entries import FIELDS, LISTS, from_columns, identity, read_all, to_columns
+from nsdata.log.checks import check_format
+from nsdata.log.entries import FIELDS, LATER, LISTS, from_columns, identity, read_all, to_columns
 from nsdata.log.events import Anchor, Event
-from nsdata.log.records import Created, check_format
+from nsdata.log.records import Created
 from nsdata.log.state import People, State
 from nsdata.log.sums import Sums
-from nsdata.schema import FORMAT
+from nsdata.schema import FORMAT, SPLITS
 
 
 class Fold:
@@ -83,13 +84,13 @@ class Fold:
         fold = cls()
         fold.anchor = Anchor(untrusted.count(value["anchor"]["number"]), untrusted.text(value["anchor"]["digest"]))
         fold._sums.identity = identity(value["identity"])
-        classes = len(fold._sums.identity["classes"])
         for name, kind in LISTS.items():
-            entries = value["lists"][name]
+            entries = value["lists"].get(name, LATER[name]) if name in LATER else value["lists"][name]
             if kind is People:
-                fold._sums.lists[name] = from_columns(entries, classes)
+                most = len(SPLITS) if name == "split" else fold._sums.classes
+                fold._sums.lists[name] = from_columns(entries, most)
             else:
-                fold._sums.lists[name] = read_all(kind, entries, classes, fold._sums.lists["segments"])
+                fold._sums.lists[name] = read_all(kind, entries, fold._sums.classes_at, fold._sums.lists["segments"])
         fold._sums.undos = [(untrusted.count(number), untrusted.count(target)) for number, target in value["undos"]]
         fold._sums.deleted = untrusted.each(untrusted.place)(value["swept"])
         for name, moved in value["moved"].items():

@@ -90,9 +90,11 @@ class Model:
 
 
 class People(NamedTuple):
-    """A batch of people's labels (or of removals) by image id: in a small dataset, or in the event where they are few.
+    """A batch of people's labels (or of removals, or moves) by image id: in a small dataset, or where they are few in
+    the event.
 
-    labels: (id in hex, label; -1 = none), where there is no dataset. A tuple, as there may be 100,000 of them.
+    labels: (id in hex, label; -1 = none), where there is no dataset. A tuple, as there may be 100,000 of them. Of a
+    move to another split, the split's code is in place of the label.
     """
 
     name: str
@@ -133,6 +135,14 @@ class Tag:
 
 
 @dataclass(frozen=True, slots=True)
+class AddedClasses:
+    """Class names that were appended to the store's."""
+
+    event: int
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Moved:
     """Where a dataset's values are now, after a purge or a repair."""
 
@@ -154,6 +164,8 @@ class State:
     trained: tuple[Model, ...] = ()
     label_batches: tuple[People, ...] = ()
     removals: tuple[People, ...] = ()
+    split_batches: tuple[People, ...] = ()
+    added_classes: tuple[AddedClasses, ...] = ()
     saved: tuple[SavedView, ...] = ()
     tagged: tuple[Tag, ...] = ()
     undone: frozenset[int] = frozenset()  # events that were undone
@@ -213,11 +225,25 @@ class State:
         return tuple(self.counted(self.removals))
 
     @cached_property
+    def splits(self) -> tuple[People, ...]:
+        """Batches of moves to another split that count, oldest first."""
+        return tuple(self.counted(self.split_batches))
+
+    @property
+    def batches(self) -> tuple[People, ...]:
+        """All batches of labels, removals and moves, those that were undone included."""
+        return (*self.label_batches, *self.removals, *self.split_batches)
+
+    def classes_at(self, version: int) -> int:
+        """How many classes the store had at a version, this one or an earlier one."""
+        return len(self.classes) - sum(len(added.names) for added in self.added_classes if added.event > version)
+
+    @cached_property
     def files(self) -> dict[str, str]:
         """Dataset, where it lies or lay -> the digest of its list of files; empty for datasets without a list."""
         listed = {segment.name: segment.files for segment in self.segments}
         listed |= {piece.name: piece.files for g in self.sealed for piece in g.pieces}
-        listed |= {batch.name: batch.files for batch in (*self.label_batches, *self.removals) if batch.name}
+        listed |= {batch.name: batch.files for batch in self.batches if batch.name}
         listed |= {view.dataset: view.files for view in self.saved}
         return listed | {moved.name: moved.files for moved in self.moved.values()}
 
@@ -226,7 +252,7 @@ class State:
         """Datasets that this version shows, images left out, by the names that they were published under."""
         names = [piece.name for g in self.generations.values() for piece in g.pieces]
         names += [view.dataset for view in self.views.values()]
-        return names + [batch.name for batch in (*self.people, *self.removed) if batch.name]
+        return names + [batch.name for batch in (*self.people, *self.removed, *self.splits) if batch.name]
 
     def place(self, name: str) -> str:
         """Where the dataset that was published as ``name`` lies now."""

@@ -25,6 +25,10 @@ class Sums:
         """How many the store has."""
         return len(self.identity.get("classes", ()))
 
+    def classes_at(self, version: int) -> int:
+        """How many it had at a version."""
+        return self.classes - sum(len(added.names) for added in self.lists["classes"] if added.event > version)
+
     def copy(self) -> Sums:
         """Others that can be added to."""
         other = copy.copy(self)

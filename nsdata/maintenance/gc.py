@@ -206,7 +206,7 @@ def superseded(state: State) -> list[str]:
     folders = {run for run, names in runs.items() if not names & used}
     goes = {name for names in runs.values() for name in names} - used
     goes |= {view.dataset for view in state.saved} - {view.dataset for view in state.views.values()}
-    every, counts = (*state.label_batches, *state.removals), (*state.people, *state.removed)
+    every, counts = state.batches, (*state.people, *state.removed, *state.splits)
     goes |= {batch.name for batch in every} - {batch.name for batch in counts} - {""}
     goes |= {moved.name for name in goes for moved in state.moves(name)}
     return sorted(n for n in folders | {n for n in goes if not inside(n, folders)} if not state.is_swept(n))
@@ -266,4 +266,4 @@ def _named(state: State) -> set[str]:
     names = {segment.name for segment in state.segments} | set(state.moved)
     names |= {moved.name for moved in state.moved.values()} | {view.dataset for view in state.saved}
     names |= {piece.name for g in state.sealed for piece in g.pieces}
-    return names | {batch.name for batch in (*state.label_batches, *state.removals) if batch.name}
+    return names | {batch.name for batch in state.batches if batch.name}

@@ -83,39 +83,44 @@ def plan(store: Handle, version: int | str | None = None) -> Undoing:
     _check_data(store, after, target)
     if event.kind in (Imported.name, Removed.name):
         _check_images(store, after, target)
+        _check_moves(store, after)
     return Undoing(target, event, back)
 
 
-def same_import(store: Handle, rows: int, digests: Mapping[str, str], gained: Mapping[bytes, int]) -> int | None:
+def same_import(
+    store: Handle, rows: int, digests: Mapping[str, str], gained: Mapping[bytes, int], moved: Mapping[bytes, int]
+) -> int | None:
     """The newest undone import that brought exactly this, as an event number; None where there is none.
 
-    digests: of the columns of its images. gained: labels that it brought for images that were there before, by id.
+    digests: of the columns of its images. gained, moved: labels, and codes of splits, that it brought for images that
+    were there before, by id.
     """
-    batches = {batch.event: batch for batch in store.state.label_batches}
+    labels = {batch.event: batch for batch in store.state.label_batches}
+    splits = {batch.event: batch for batch in store.state.split_batches}
     for segment in reversed(store.state.segments):
         if segment.event not in store.state.undone or segment.rows != rows:
             continue
         # one that was purged since says other things
         _, _, now_there = store.state.today(segment.name, segment.files, segment.digests)
-        if now_there == digests and _same_labels(batches.get(segment.event), gained):
+        same = now_there == digests and _same_batch(labels.get(segment.event), gained)
+        if same and _same_batch(splits.get(segment.event), moved):
             return segment.event
     return None
 
 
-def _same_labels(batch: People | None, gained: Mapping[bytes, int]) -> bool:
-    if batch is None or not gained:
-        return batch is None and not gained
+def _same_batch(batch: People | None, now: Mapping[bytes, int]) -> bool:
+    if batch is None or not now:
+        return batch is None and not now
     if not batch.name:
-        return batch.labels == tuple((id_.hex(), label) for id_, label in gained.items())
-    ids = from_hex([id_.hex() for id_ in gained])
-    digests = {"id": digest(ids), "label": digest(np.asarray(list(gained.values()), np.int32))}
-    return batch.rows == len(gained) and batch.digests == digests
+        return batch.labels == tuple((id_.hex(), code) for id_, code in now.items())
+    ids = from_hex([id_.hex() for id_ in now])
+    digests = {"id": digest(ids), "label": digest(np.asarray(list(now.values()), np.int32))}
+    return batch.rows == len(now) and batch.digests == digests
 
 
 def _newest(state: State) -> int:
     """The newest event that counts and can be undone, undo events left out: so that repeated undo walks back."""
-    labels = (state.label_batches, state.removals)
-    lists = (state.segments, state.sealed, state.trained, *labels, state.saved, state.tagged)
+    lists = (state.segments, state.sealed, state.trained, state.batches, state.saved, state.tagged)
     numbers = {thing.event for things in lists for thing in things} - state.undone
     if not numbers:
         raise Conflict("There is nothing to undo: no event of this store counts but its creation.", LOG)
@@ -206,4 +211,21 @@ def _check_images(store: Handle, after: State, target: Event) -> None:
                 f"Version {segment.event} cannot come back: {len(again):,} of its images came in again meanwhile, the "
                 f"first by version {first}.",
                 f"nsdata undo {first}",
+            )
+
+
+def _check_moves(store: Handle, after: State) -> None:
+    """An import whose images were moved to another split since does not go: val or test would lack them, and whatever
+    brings them in again says nothing of it."""
+    gone = [s for s in store.state.segments if s.event in after.undone and s.event not in store.state.undone]
+    rows, _, events = store.table.moves
+    for segment in gone:
+        later = (rows >= segment.start) & (rows < segment.start + segment.rows) & (events > segment.event)
+        later &= ~np.isin(events, list(after.undone))
+        if later.any():
+            last = int(events[later].max())
+            raise Conflict(
+                f"Version {segment.event} cannot be undone: {len(np.unique(rows[later])):,} of its images were moved "
+                f"to another split since, the last by version {last}.",
+                f"nsdata undo {last}",
             )

@@ -105,7 +105,8 @@ def _hint(thing: Thing, state: State) -> str:
     if thing.kind == "view" and thing.view is not None:
         return f"{_REPAIR}, or nsdata view {thing.view.name} … --replace"
     if thing.kind == "people":
-        return f"{AGAIN}, or nsdata undo {thing.event}" + ("" if thing.hides else "; nsdata relabel --from CSV")
+        again = "" if thing.hides else f"; nsdata {'split --to SPLIT' if thing.moves else 'relabel'} --from CSV"
+        return f"{AGAIN}, or nsdata undo {thing.event}{again}"
     if thing.kind == "images":
         return f"{AGAIN}; nsdata remove hides images from later versions"
     return AGAIN
@@ -173,6 +174,8 @@ def _people(thing: Thing, outcome: Outcome, state: State) -> list[str]:
         return []
     if thing.hides:
         return [f"which {thing.rows:,} images were removed by event {thing.event} is lost or may be wrong"]
+    if thing.moves:
+        return [f"to which split event {thing.event} moved {thing.rows:,} images is lost or may be wrong"]
     lost = f"people's labels of {thing.rows:,} images by event {thing.event} is lost or may be wrong"
     return [f"{lost}, and with it what looks at labels"]
 

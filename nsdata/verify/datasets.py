@@ -33,6 +33,7 @@ class Thing:
     generation: Generation | None = None
     view: SavedView | None = None
     hides: bool = False  # a batch of removals
+    moves: bool = False  # a batch of moves to another split
 
     def job(self, url: str, classes: int) -> Job:
         """All that is to be read."""
@@ -48,12 +49,14 @@ def things(state: State) -> list[Thing]:
         words = f"the {segment.rows:,} images imported from {segment.source!r}"
         place, digests = _place(state, segment.name, segment.rows, segment.files, segment.digests)
         found.append(Thing("images", words, segment.event, segment.rows, (place,), digests, segment.start))
-    batches = [(batch, False) for batch in state.label_batches] + [(batch, True) for batch in state.removals]
-    for batch, hides in batches:
+    kinds = {"labels": state.label_batches, "removals": state.removals, "moves to another split": state.split_batches}
+    for what, batch in [(what, batch) for what, batches in kinds.items() for batch in batches]:
         if batch.name:  # the others are in their event
-            words = f"{'removals' if hides else 'labels'} of {batch.rows:,} images, by {batch.by}"
+            words = f"{what} of {batch.rows:,} images, by {batch.by}"
             place, digests = _place(state, batch.name, batch.rows, batch.files, batch.digests or {})
-            found.append(Thing("people", words, batch.event, batch.rows, (place,), digests, hides=hides))
+            hides, moves = what == "removals", what.startswith("moves")
+            thing = Thing("people", words, batch.event, batch.rows, (place,), digests, hides=hides, moves=moves)
+            found.append(thing)
     found += _parts(state)
     for view in state.saved:
         words = f"the {view.rows:,} rows of view {view.name!r}"

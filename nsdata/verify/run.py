@@ -226,7 +226,7 @@ class _Verification:
             gens |= set(step.get("gens", ())) if step["kind"] != "where" else set(state.generations)
         parts = [part for gen, g in state.generations.items() if gen in gens for part in g.parts]
         names = {piece.name for part in parts for piece in part.pieces} | {s.name for s in state.segments}
-        return names | {batch.name for batch in (*state.people, *state.removed)}
+        return names | {batch.name for batch in (*state.people, *state.removed, *state.splits)} - {""}
 
     def _repaired(self, thing: Thing, files: list[Files], state: State, certain: bool) -> str:
         """Repair a dataset and look again. Returns what was done; empty if it is not whole."""

@@ -76,7 +76,32 @@ class Table:
 
     @cached_property
     def split(self) -> Array:
-        """(N,) int8: code in schema.SPLITS."""
+        """(N,) int8: code in schema.SPLITS, the last move's."""
+        split = self._column("split")
+        rows, codes, _ = self.moves
+        if len(rows):
+            split = split.copy()
+            split[rows] = codes
+            split.setflags(write=False)
+        return split
+
+    @cached_property
+    def moves(self) -> tuple[Array, Array, Array]:
+        """Moves to another split after the imports, oldest first: row (int64), code in schema.SPLITS, event.
+
+        A move is of the image that was there then: one that came in again later, after its import had been undone, is
+        in the split that it came with.
+        """
+        rows, codes, events = self._by_people(self.state.splits, len(schema.SPLITS))
+        if not len(rows):
+            return rows, codes, events
+        came = np.asarray([s.event for s in self.state.segments])[self._segments_of(rows)]
+        there = came <= events
+        return rows[there], codes[there], events[there]
+
+    @cached_property
+    def imported_split(self) -> Array:
+        """(N,) int8: the code of the split that the image came with."""
         return self._column("split")
 
     @cached_property
@@ -186,24 +211,31 @@ class Table:
         values.setflags(write=False)
         return values
 
-    def _by_people(self, batches: tuple[People, ...]) -> tuple[Array, Array, Array]:
-        """Rows, labels and events of batches of people's labels or removals, with one pass over the ids."""
+    def _by_people(self, batches: tuple[People, ...], codes: int = 0) -> tuple[Array, Array, Array]:
+        """Rows, labels and events of batches of people's labels or removals, with one pass over the ids.
+
+        codes: of moves, how many splits there are: their batches hold codes in place of labels.
+        """
         if not batches:
             return np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.int64)
-        batches_ids, batches_labels = zip(*(self._batch(batch) for batch in batches), strict=True)
+        batches_ids, batches_labels = zip(*(self._batch(batch, codes) for batch in batches), strict=True)
         ids, labels = np.concatenate(batches_ids), np.concatenate(batches_labels)
         rows = self.rows_of(ids)
         known = rows >= 0
         return rows[known], labels[known], np.repeat([b.event for b in batches], [b.rows for b in batches])[known]
 
-    def _batch(self, batch: People) -> tuple[Array, Array]:
-        """(n, 16) ids and (n,) labels of one batch."""
+    def _batch(self, batch: People, codes: int) -> tuple[Array, Array]:
+        """(n, 16) ids and (n,) labels, or codes of splits, of one batch."""
         if not batch.name:
             ids = from_hex([id_ for id_, _ in batch.labels])
-            return ids, np.asarray([label for _, label in batch.labels], np.int32)
-        ids = self.readers.column(batch.name, schema.PEOPLE, "id", batch.rows)
-        labels = self.readers.column(batch.name, schema.PEOPLE, "label", batch.rows)
-        self._check_labels(labels)
+            labels = np.asarray([label for _, label in batch.labels], np.int32)
+        else:
+            ids = self.readers.column(batch.name, schema.PEOPLE, "id", batch.rows)
+            labels = self.readers.column(batch.name, schema.PEOPLE, "label", batch.rows)
+        if codes and len(labels) and not 0 <= labels.min() <= labels.max() < codes:
+            raise StoreDamaged(f"Version {batch.event} moves images to a split that there is not.", "nsdata verify")
+        if not codes and batch.name:
+            self._check_labels(labels)
         return ids, labels
 
     def _check_labels(self, labels: Array) -> None:

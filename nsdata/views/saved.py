@@ -85,6 +85,7 @@ def _difference(head: Handle, taken: SavedView, view: View) -> str | None:
         (then.imports, here.imports, "images came in or went"),
         (then.removed, here.removed, "images were removed"),
         (then.people, here.people, "people labelled images"),
+        (then.splits, here.splits, "images changed split"),
         *(
             (old and old.event, new and new.event, "its generation was sealed again")
             for old, new in zip(*sealed, strict=True)
