@@ -28,25 +28,40 @@ Teacher = Annotated[
     typer.Option(metavar="PATH", help="Another teacher: a run folder or best.pt.", autocompletion=complete.models),
 ]
 
+Given = Annotated[
+    str | None,
+    typer.Option(
+        "--from", metavar="FILE", help="Soft labels made elsewhere: .parquet, .npz, .csv, .jsonl, or our own export."
+    ),
+]
+Temperature = Annotated[float, typer.Option(help="Of the softmax: below 1 sharpens, above 1 softens.")]
+Force = Annotated[bool, typer.Option("--force", help="Take a teacher that is no better than chance.")]
+Logits = Annotated[bool, typer.Option("--logits", help="With --from: they are logits; apply a softmax.")]
+Missing = Annotated[
+    str, typer.Option(help="With --from, of images without a row: leave them out, or uniform (every class alike).")
+]
+Top = Annotated[
+    int | None, typer.Option(metavar="K", help="Keep the K largest probabilities and the mass of the rest.")
+]
+MaxKl = Annotated[float, typer.Option(help="With --top: refuse to seal above this mean KL divergence, in nats.")]
+Extend = Annotated[bool, typer.Option("--extend", help="Label the images that came in after a generation was sealed.")]
+
 
 def label(
     ctx: typer.Context,
     gen: Written,
     teacher: Teacher = None,
-    temperature: Annotated[float, typer.Option(help="Of the softmax: below 1 sharpens, above 1 softens.")] = 1.0,
+    temperature: Temperature = 1.0,
     batch_size: Annotated[int, typer.Option(help="Images per forward pass.")] = 256,
     device: Device = "auto",
-    top: Annotated[
-        int | None, typer.Option(metavar="K", help="Keep the K largest probabilities and the mass of the rest.")
-    ] = None,
-    max_kl: Annotated[
-        float, typer.Option(help="With --top: refuse to seal above this mean KL divergence, in nats.")
-    ] = 0.05,
+    top: Top = None,
+    max_kl: MaxKl = 0.05,
     replace: Annotated[bool, typer.Option("--replace", help="Write a sealed generation again.")] = False,
-    extend: Annotated[
-        bool, typer.Option("--extend", help="Label the images that came in after a generation was sealed.")
-    ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Take a teacher that is no better than chance.")] = False,
+    extend: Extend = False,
+    given: Given = None,
+    logits: Logits = False,
+    missing: Missing = "leave",
+    force: Force = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would take.")] = False,
     json: JsonOption = False,
     store: StoreOption = None,
@@ -54,19 +69,28 @@ def label(
     """Label every image with the teacher's soft labels.
 
     The teacher of generation GEN is model GEN - 1, without noise. The generation is sealed and tagged gen-GEN when all
-    labels are there and checked. An interrupted run is resumed; several workers may share one.
+    labels are there and checked. An interrupted run is resumed; several workers may share one. With --from, soft labels
+    that somebody else made are taken from a file, and no model is run.
 
     Example: nsdata label --gen 2
 
+    Example: nsdata label --gen 1 --from probs.parquet
+
     Example: torchrun --nproc-per-node 4 --no-python nsdata label --gen 2
     """
-    from training import early, workers
-
-    opened, first = open_store(ctx, store), workers.here().rank == 0  # the others work in silence
     options: dict[str, Any] = {
         "temperature": temperature, "batch_size": batch_size, "device": device, "top": top, "max_kl": max_kl,
         "replace": replace, "extend": extend,
     }  # fmt: skip
+    if given is not None or logits or missing != "leave":
+        from cli.given import label_from
+
+        of_model = {"--teacher": teacher, "--force": force, "--dry-run": dry_run}
+        label_from(ctx, store, gen, given, of_model, json, **options, logits=logits, missing=missing)
+        return
+    from training import early, workers
+
+    opened, first = open_store(ctx, store), workers.here().rank == 0  # the others work in silence
     sealed = early.check_label(opened, gen, teacher, **options, first=first or dry_run, dry_run=dry_run)
     if sealed is not None and dry_run:
         _print_estimate(early.nothing_to_label(opened, sealed), json)
@@ -91,13 +115,8 @@ def label(
         )  # fmt: skip
     if first and done.already:  # by another process, a moment ago
         _print_sealed(opened.generations[gen], json)
-    elif first and json:
-        render.emit(
-            {"gen": gen, "version": done.version, "seconds": done.seconds, "resumed": done.resumed,
-             "teacher_sha256": model.sha256, **done.summary}
-        )  # fmt: skip
     elif first:
-        _print_done(done)
+        _print_done(done, json)
 
 
 def _print_sealed(sealed: Generation, json: bool) -> None:
@@ -114,7 +133,13 @@ def _print_sealed(sealed: Generation, json: bool) -> None:
     )
 
 
-def _print_done(done: Labelled) -> None:
+def _print_done(done: Labelled, json: bool) -> None:
+    if json:
+        render.emit(
+            {"gen": done.gen, "version": done.version, "seconds": done.seconds, "resumed": done.resumed,
+             "teacher_sha256": done.teacher.sha256, **done.summary}
+        )  # fmt: skip
+        return
     summary = done.summary
     speed = f" ({done.images_per_second:,.0f} img/s)" if done.images_per_second else ""
     resumed = f", {done.resumed:,} of them before" if done.resumed else ""

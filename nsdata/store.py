@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from nsdata.analysis.diff import Diff
     from nsdata.analysis.image import Card
     from nsdata.importers.result import Imported
+    from nsdata.labels.given import Given
     from nsdata.labels.labels import Labels
     from nsdata.maintenance.gc import Collected
     from nsdata.sql.sandbox import Result
@@ -124,6 +125,39 @@ class Store(Handle):
         from nsdata.labels.labels import of_generation
 
         return of_generation(self, whole_number("gen", gen))
+
+    def add_soft_labels(
+        self,
+        gen: int,
+        ids_or_sources: Sequence[str] | NDArray[Any],
+        soft: NDArray[Any],
+        *,
+        teacher: Mapping[str, Any] | None = None,
+        classes: Sequence[str] | None = None,
+        **options: Any,
+    ) -> Given:
+        """Write generation ``gen`` from soft labels that somebody else made: sealed and tagged, without a model.
+
+        ids_or_sources: (N,) whole ids, sources, or file names that are unique; or (N, 16) uint8 ids.
+        soft:           (N, K) numbers, 0 to 1, each row with a sum of 1 within 1e-3 (2e-3 in float16).
+        classes:        the names of its K columns; None: the store's classes in their order.
+        teacher:        facts that provenance keeps: {"name": "clip-vit-b32"}.
+        options:        logits=True applies a softmax (at ``temperature``); top, max_kl, replace, extend as ``label``;
+                        missing="uniform" gives images without a row every class alike, else the generation labels
+                        them not; on_progress (a bar by default), on_note.
+
+        The same given twice does nothing; a run that was killed continues. Raises BadLabels (shape, values, classes,
+        two rows of an image that differ), BadInput (a name that several images have), GenerationError, Conflict.
+        """
+        from nsdata.importers.soft.give import arrays
+
+        return arrays(self, gen, ids_or_sources, soft, teacher=teacher, classes=classes, **options)
+
+    def add_soft_label_file(self, gen: int, path: str | Path, **options: Any) -> Given:
+        """The same from a .parquet, .npz, .csv or .jsonl file, or an export of nsdata; options as add_soft_labels."""
+        from nsdata.importers.soft.give import file
+
+        return file(self, gen, path, **options)
 
     def publish_model(self, **facts: Any) -> int:
         """Record a trained model (see ``state.Model``): the teacher of the next generation. Returns the version.

@@ -39,7 +39,7 @@ def check_order(store: Handle, gen: int, replace: bool = False, extend: bool = F
         raise GenerationError(f"Generation {gen} labels every image of the store already.", f"nsdata show --gen {gen}")
     if gen in have and not replace and not extend:
         later = unlabelled_rows(store.state, have[gen])
-        more = f"; {later:,} images came in later" if later else ""
+        more = f"; {later:,} images {'are not in it' if have[gen].given else 'came in later'}" if later else ""
         raise GenerationError(
             f"Generation {gen} is sealed already, at version {have[gen].event}{more}.",
             f"nsdata label --gen {gen} --extend"
@@ -56,16 +56,22 @@ def as_asked(store: Handle, gen: int, asked: Mapping[str, Any]) -> Generation:
     sealed = store.state.generations[gen]
     if unlabelled_rows(store.state, sealed):
         check_order(store, gen)
+    check_as_asked(sealed, asked)
+    return sealed
+
+
+def check_as_asked(sealed: Generation, asked: Mapping[str, Any]) -> None:
+    """Raise GenerationError saying what differs from what is asked for of that which decided a generation's numbers."""
+    gen = sealed.number
     facts = {**sealed.provenance, "codec": Codec.recorded(sealed.provenance).name}
     for key, value in asked.items():
-        was = facts.get(key, value)
+        was = facts.get(key, None if key in _WRITERS else value)
         if was != value:
             raise GenerationError(
-                f"Generation {gen} is sealed already, at version {sealed.event}, with {key.replace('_', ' ')} "
-                f"{_short(was)}, not {_short(value)}.",
+                f"Generation {gen} is sealed already, at version {sealed.event}, "
+                f"{_otherwise(sealed, key, was, value)}.",
                 f"nsdata show --gen {gen}; the same command with --replace writes it again",
             )
-    return sealed
 
 
 def to_label(state: State, covered: Generation | None = None) -> list[tuple[int, int]]:
@@ -89,13 +95,24 @@ def to_label(state: State, covered: Generation | None = None) -> list[tuple[int,
 def check_same_teacher(sealed: Generation, identity: dict[str, Any]) -> None:
     """Raise Conflict where a generation was written by another teacher, or otherwise, than would extend it."""
     for key, value in identity.items():
-        was = sealed.provenance.get(key, value)
+        was = sealed.provenance.get(key, None if key in _WRITERS else value)
         if was != value and key != "batch_size":
             raise Conflict(
-                f"Generation {sealed.number} was written with {key.replace('_', ' ')} {_short(was)}, not "
-                f"{_short(value)}: it cannot be extended with other labels.",
+                f"Generation {sealed.number} was written {_otherwise(sealed, key, was, value)}: it cannot be extended "
+                "with other labels.",
                 f"nsdata label --gen {sealed.number} --replace",
             )
+
+
+_WRITERS = ("teacher_sha256", "given_sha256")  # a generation has one of them: who wrote it
+
+
+def _otherwise(sealed: Generation, key: str, was: Any, value: Any) -> str:
+    """How a sealed generation differs from what is asked for."""
+    if key in _WRITERS and was is None:
+        return "with labels given by a file or an array" if sealed.given else "by a teacher"
+    what = "labels of sha256" if key == "given_sha256" else key.replace("_", " ")
+    return f"with {what} {_short(was)}, not {_short(value)}"
 
 
 def _short(value: Any) -> str:
@@ -108,6 +125,8 @@ def another_won(gen: int, sealed: Generation | None) -> Conflict:
     if sealed is None:
         return Conflict(f"Generation {gen} was undone while it was labelled; nothing was published.", "nsdata log")
     teacher = f"teacher {str(sealed.provenance.get('teacher_sha256', 'unknown'))[:8]}"
+    if sealed.given:
+        teacher = f"labels {str(sealed.provenance['given_sha256'])[:8]}"
     host = sealed.provenance.get("host")
     return Conflict(
         f"Generation {gen} was sealed meanwhile by another run, of {teacher}{f' on {host}' if host else ''} "

@@ -22,7 +22,7 @@ from nsdata.labels import run_record, sealing, staged
 from nsdata.labels.codec import Codec
 from nsdata.labels.eligibility import another_won, check_order, check_same_teacher, to_label, unlabelled_rows
 from nsdata.labels.sealing import Summary
-from nsdata.labels.staging import PartWriter, StagedPart, cut, markers
+from nsdata.labels.staging import PartWriter, Ranges, StagedPart, cut, markers
 from nsdata.log.events import now
 from nsdata.log.state import Generation, State
 from nsdata.progress import Note, unheard
@@ -189,11 +189,13 @@ def begin(
     *,
     replace: bool = False,
     extend: bool = False,
+    ranges: Ranges | None = None,
     on_note: Note = unheard,
 ) -> Run:
     """Begin generation ``gen``, or resume a run of the same identity that did not finish.
 
-    replace: write a sealed generation again. extend: label the images that a sealed generation does not.
+    replace: write a sealed generation again. extend: label the images that a sealed generation does not. ranges:
+    (start, stop) of the only rows to label of them, for labels that are given; None: all.
 
     What an interrupted run left is read by another process first; what does not read as its writer left it is labelled
     again, and ``on_note`` is called. Raises GenerationError when ``gen`` is out of order, has no images to label, or is
@@ -210,11 +212,15 @@ def begin(
     name = _run_name(store, gen, sealed, identity, extend)
     record: dict[str, Any] = {
         "gen": gen,
-        "cuts": cut(to_label(store.state, sealed if extend else None), int(identity.get("batch_size", 256))),
+        "cuts": cut(
+            to_label(store.state, sealed if extend else None) if ranges is None else ranges,
+            int(identity.get("batch_size", 256)),
+        ),
         "identity": identity,
         "version": store.version,
         "replaces": sealed.event if sealed else None,
         "extend": extend,
+        **({} if ranges is None else {"some": True}),
         "began": now(),
     }
     size = Codec.recorded(identity).bytes_per_image(len(store.classes))
@@ -225,7 +231,7 @@ def begin(
             on_note("the record of the interrupted run is damaged; labelling begins again")
             engine.delete(f"{store.url}/{name}")
             continue
-        _examine(run, on_note)
+        staged.examine(store, run.parts, run.codec, on_note)
         space.need(store.url, (run.rows - run.done) * size, f"labelling generation {gen}")
         return run
     run = _opened(store, name, record)
@@ -248,23 +254,6 @@ def join(store: Handle, name: str, identity: dict[str, Any]) -> Run:
             "Start all workers with the same arguments and the same checkpoint.",
         )
     return _opened(store, name, record)
-
-
-def _examine(run: Run, on_note: Note) -> None:
-    """Have another process read what is there of a run, before this one opens it; forget what is not as it was."""
-    there = [(part, piece) for part in run.parts for piece in part.pieces.values() if piece.rows]
-    if not there:
-        return
-    pieces = [(piece.name, piece.rows, piece.digests) for _, piece in there]
-    good = staged.labels(run.store.objects, pieces, run.codec, len(run.store.classes))
-    for (part, piece), whole in zip(there, good, strict=True):
-        if whole:
-            continue
-        with locks.lock(run.store.url, part.name) as free:  # else a worker is at it, and may be within a commit
-            if not (free and staged.recovered(part, piece)):
-                what = f"{piece.rows:,} labels of the interrupted run"
-                on_note(f"{what} do not read as they were written; they come again")
-            (part.drop if free else part.distrust)(piece)
 
 
 def _opened(store: Handle, name: str, record: dict[str, Any]) -> Run:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from nsdata.labels.labels import of_generation
+from nsdata.labels.sentences import given_sentence
 from nsdata.log.state import Generation, State
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ MOST, DEEPEST = 1000, 400  # links that are listed, and how deep: four and two t
 class Ancestor:
     """One link. ``depth`` 0 is the generation itself, 1 its teacher, 2 what that learnt from, …
 
-    kind: "generation", "model" or "labels" (people's); version: the event that published it, None where no event
-    names it (a teacher that came from elsewhere).
+    kind: "generation", "model", "given" (soft labels that somebody else made), "labels" (people's) or "view"; version:
+    the event that published it, None where no event names it (a teacher that came from elsewhere).
     """
 
     depth: int
@@ -52,6 +53,8 @@ def _of_generation(store: Handle, generation: Generation, depth: int) -> list[An
         f"generation {generation.number}, version {generation.event}{replaced}: {generation.rows:,} images, labelled by"
     )
     own = Ancestor(depth, "generation", generation.number, generation.event, text)
+    if generation.given:
+        return [own, Ancestor(depth + 1, "given", None, None, f"no model of this store: {given_sentence(facts)}")]
     number, event = facts.get("teacher_generation"), facts.get("teacher_event")
     sha = str(facts.get("teacher_sha256", "unknown"))[:8]
     accuracy = facts.get("teacher_val_accuracy")

@@ -7,7 +7,7 @@ from typing import Any
 
 from nsdata.log.state import Generation
 from nsdata.storage.address import absolute, near
-from nsdata.text import Rows, listed
+from nsdata.text import Rows, listed, visible
 
 
 def generation_rows(generation: Generation, url: str) -> Rows:
@@ -51,7 +51,27 @@ def _labels(generation: Generation) -> str:
     return " · ".join(parts)
 
 
+def given_sentence(facts: Mapping[str, Any]) -> str:
+    """Of a generation whose soft labels somebody gave: from what, and what is known of who made them."""
+    found = facts.get("given")
+    given: dict[str, Any] = dict(found) if isinstance(found, Mapping) else {}
+    source = f"a file, {given['file']}" if isinstance(given.get("file"), str) else "arrays"
+    parts = [f"given by {source}, sha256 {facts.get('given_sha256')}"]
+    parts += [f"{given['rows']:,} rows"] if isinstance(given.get("rows"), int) else []
+    parts += ["logits"] if facts.get("given_as") == "logits" else []
+    parts += [f"classes {given['classes']}"] if isinstance(given.get("classes"), str) else []
+    if _number(given.get("filled")) and given["filled"]:
+        parts.append(f"{given['filled']:,} images without a row have every class alike")
+    if isinstance(given.get("origin"), str):
+        parts.append(given["origin"])
+    if isinstance(teacher := given.get("teacher"), Mapping):
+        parts += [f"{key} {value}" for key, value in list(teacher.items())[:8] if not isinstance(value, dict | list)]
+    return visible(" · ".join(parts))
+
+
 def _teacher(facts: Mapping[str, Any], url: str) -> str:
+    if "given_sha256" in facts:
+        return given_sentence(facts)
     number, event = facts.get("teacher_generation"), facts.get("teacher_event")
     who = f"model {number}, published as version {event}" if event is not None else "a model from elsewhere"
     size = f" of {facts['teacher_parameters']:,} parameters" if isinstance(facts.get("teacher_parameters"), int) else ""
@@ -104,7 +124,8 @@ def _computed(facts: Mapping[str, Any]) -> str:
     parts = [f"on {device}" + (f" ({name})" if name and name != device else "")] if device else []
     parts += [f"in {facts['precision']}"] if facts.get("precision") else []
     parts += [f"batches of {facts['batch_size']}"] if facts.get("batch_size") else []
-    parts += [f"softmax at temperature {facts['temperature']:g}"] if _number(facts.get("temperature")) else []
+    if _number(facts.get("temperature")) and facts.get("given_as") != "probabilities":
+        parts.append(f"softmax at temperature {facts['temperature']:g}")
     parts += [f"kept as {facts['codec']}"] if facts.get("codec") else []
     return " · ".join(parts)
 

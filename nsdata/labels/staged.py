@@ -7,16 +7,21 @@ compared with what the commits say, and then another process reads all of it (st
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from nsdata.errors import StorageFailed, StoreDamaged
 from nsdata.labels.codec import Codec
 from nsdata.labels.staging import StagedPart, StagedPiece
+from nsdata.progress import Note
 from nsdata.schema import SEGMENT, Schema
-from nsdata.storage import commits, durable, engine, local, proof
+from nsdata.storage import commits, durable, engine, local, locks, proof
 from nsdata.storage.address import is_local
 from nsdata.storage.child import Examiner, Job
 from nsdata.storage.objects import Objects
 from nsdata.storage.space import refused
+
+if TYPE_CHECKING:
+    from nsdata.versions.handle import Handle
 
 SECONDS = 10.0  # for a block of rows
 
@@ -62,6 +67,23 @@ def labels(
             outcome = examiner.examine(job, SECONDS)
             found.append(outcome.clean and set(outcome.digests) >= set(digests))
     return found
+
+
+def examine(store: Handle, parts: Sequence[StagedPart], codec: Codec, on_note: Note) -> None:
+    """Have another process read what is there of a run, before this one opens it; forget what is not as it was."""
+    there = [(part, piece) for part in parts for piece in part.pieces.values() if piece.rows]
+    if not there:
+        return
+    pieces = [(piece.name, piece.rows, piece.digests) for _, piece in there]
+    good = labels(store.objects, pieces, codec, len(store.classes))
+    for (part, piece), whole in zip(there, good, strict=True):
+        if whole:
+            continue
+        with locks.lock(store.url, part.name) as free:  # else a worker is at it, and may be within a commit
+            if not (free and recovered(part, piece)):
+                what = f"{piece.rows:,} labels of the interrupted run"
+                on_note(f"{what} do not read as they were written; they come again")
+            (part.drop if free else part.distrust)(piece)
 
 
 def recovered(part: StagedPart, piece: StagedPiece) -> bool:

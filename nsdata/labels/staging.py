@@ -181,13 +181,17 @@ class PartWriter:
         Returns what the codec lost, (B,) nats; None where it loses nothing to speak of.
         """
         part = self._part
-        columns = part.codec.encode(check_probabilities(soft_BK, len(soft_BK), part.classes))
-        if self._piece.end + self._uncommitted + len(soft_BK) > part.rows:
+        return self.write_columns(part.codec.encode(check_probabilities(soft_BK, len(soft_BK), part.classes)))
+
+    def write_columns(self, columns: dict[str, NDArray[Any]]) -> NDArray[np.float32] | None:
+        """The same of rows that are encoded and checked already."""
+        part, rows = self._part, len(columns["confidence"])
+        if self._piece.end + self._uncommitted + rows > part.rows:
             raise BadLabels(f"{part.name} has {part.rows:,} rows; more were written.")
         self._writer.append(columns)
         for name, sum_ in self._sums.items():
             sum_.update(np.ascontiguousarray(columns[name]).data)
-        self._uncommitted += len(soft_BK)
+        self._uncommitted += rows
         if time.monotonic() - self._last > COMMIT_SECONDS:
             self.commit()
         return columns.get("kl")

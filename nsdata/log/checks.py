@@ -67,6 +67,8 @@ def provenance(value: Any, classes: int) -> dict[str, Any]:
     for key in ("teacher_generation", "teacher_event", "teacher_parameters"):
         maybe(count)(found.get(key))
     maybe(number)(found.get("teacher_val_accuracy"))
+    text(found.get("given_sha256", ""))
+    mapping(found.get("given", {}))
     maybe(each(recipe))(found.get("teacher_views"))
     return found
 

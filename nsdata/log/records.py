@@ -203,7 +203,8 @@ class Sealed(Kind):
 
     @staticmethod
     def sentence(event: Event, events: Mapping[int, Event]) -> str:
-        return f"sealed generation {event.data['number']}: {event.data['summary']['images']:,} images"
+        given = ", given by a file" if "given_sha256" in event.data["provenance"] else ""
+        return f"sealed generation {event.data['number']}: {event.data['summary']['images']:,} images{given}"
 
 
 class Viewed(Kind):

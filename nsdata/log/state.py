@@ -69,6 +69,11 @@ class Generation:
         return sum(part.rows for part in self.parts)
 
     @property
+    def given(self) -> bool:
+        """Whether somebody else's soft labels were given, and no model of the store wrote them."""
+        return "given_sha256" in self.provenance
+
+    @property
     def pieces(self) -> list[Piece]:
         """The datasets that its labels lie in."""
         return [piece for part in self.parts for piece in part.pieces]
@@ -193,7 +198,7 @@ class State:
         """Sealed generations by number."""
         newest = {g.number: g for g in self.counted(self.sealed) if self.up_to is None or g.number <= self.up_to}
         return {
-            number: replace(g, stale=any(n < number and h.origin > g.since for n, h in newest.items()))
+            number: replace(g, stale=any(n < number and h.origin > g.since and not g.given for n, h in newest.items()))
             for number, g in sorted(newest.items())
         }
 

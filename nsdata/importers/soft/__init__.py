@@ -1,0 +1,1 @@
+"""Soft labels that somebody else made: read from their files, one kind a module."""

@@ -1,0 +1,87 @@
+"""Soft labels of a file, of arrays or of an export, given to a store as generations."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nsdata import arguments
+from nsdata.errors import BadInput, GenerationError
+from nsdata.importers.soft import read, tables
+from nsdata.importers.soft.columns import generations_of
+from nsdata.labels import given
+from nsdata.labels.given import Given
+from nsdata.labels.soft_table import columns_of
+
+if TYPE_CHECKING:
+    from nsdata.versions.handle import Handle
+
+_AT_ONCE = 1 << 26  # bytes hashed at a time
+
+
+def file(store: Handle, gen: int, path: str | Path, **options: Any) -> Given:
+    """Generation ``gen`` from a file; see Store.add_soft_label_file. options: of ``given.add``."""
+    gen = arguments.whole_number("gen", gen)
+    return given.add(store, gen, read.read(path, store.classes, gen), **options)
+
+
+def arrays(
+    store: Handle, gen: int, ids_or_sources: Any, soft: Any, *, classes: Sequence[str] | None = None, **options: Any
+) -> Given:
+    """Generation ``gen`` from arrays; see Store.add_soft_labels."""
+    soft = arguments.array("soft", soft)
+    if isinstance(ids_or_sources, np.ndarray) and ids_or_sources.ndim == 2:
+        names: Any = ids_or_sources
+        if ids_or_sources.shape[1] != 16 or ids_or_sources.dtype != np.uint8:
+            raise arguments.wrong("ids_or_sources", ids_or_sources, "a list of ids or sources, or (N, 16) uint8")
+    else:
+        names = [arguments.image_id(name) for name in arguments.listing("ids_or_sources", ids_or_sources, "ids")]
+    own = None if classes is None else [str(name) for name in arguments.listing("classes", classes, "names")]
+    table = tables.of_arrays(names, soft, own, "the soft labels", "")
+    table.sha256 = _hashed(table.names, soft, own)
+    return given.add(store, gen, table, **options)
+
+
+def _hashed(names: Sequence[str], soft: Any, classes: Sequence[str] | None) -> str:
+    """SHA-256 of all that is given."""
+    whole = hashlib.sha256(repr((str(soft.dtype), soft.shape, classes)).encode())
+    whole.update("\0".join(names).encode("utf-8", "surrogatepass"))
+    step = max(1, _AT_ONCE // max(1, soft[:1].nbytes))
+    for start in range(0, len(soft), step):
+        whole.update(np.ascontiguousarray(soft[start : start + step]).data)
+    return whole.hexdigest()
+
+
+def check_export(store: Handle, path: str | Path) -> list[int]:
+    """The generations whose soft labels an export holds, if they can all be given to this store, in their order.
+
+    Before any image comes in. Raises BadInput for what is no export with soft labels, BadLabels for other classes,
+    GenerationError for a number that is out of order.
+    """
+    meta = read.said(path)
+    found = sorted(generations_of(meta))
+    if not found:
+        raise BadInput(
+            f"{path} holds no soft labels that nsdata exported.",
+            f"nsdata import {path}; nsdata label --gen 1 --from FILE",
+        )
+    columns_of(store.classes, [str(name) for name in meta["classes"]], str(path))
+    have = set(store.refresh().generations)
+    for gen in found:
+        if gen > 1 and gen - 1 not in have:
+            raise GenerationError(
+                f"{path} holds soft labels of generation {gen}, which cannot come before generation {gen - 1}; nothing "
+                "was imported.",
+                f"nsdata import {path}; nsdata label --gen {len(have) + 1} --from {path}",
+            )
+        have.add(gen)
+    return found
+
+
+def of_export(store: Handle, path: str | Path, gens: Sequence[int], **options: Any) -> list[Given]:
+    """These generations of an export, whose images are in the store, as generations given by a file."""
+    return [file(store, gen, path, **options) for gen in gens]

@@ -1,0 +1,100 @@
+"""Soft labels in .csv files and JSON lines."""
+
+from __future__ import annotations
+
+import csv as csv_
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from nsdata.errors import BadInput, BadLabels
+from nsdata.importers.soft.blocks import NUMBERS, Block, block_of
+from nsdata.importers.soft.columns import META, MOST_META, Columns, hashed, parsed, table_of
+from nsdata.labels.soft_table import SoftTable
+
+_EMPTY = ["", "NA", "NaN", "nan", "null", "None"]
+
+
+def csv(path: Path, classes: Sequence[str], gen: int | None) -> SoftTable:
+    """The soft labels in a CSV, read by Arrow block by block. Raises BadInput, BadLabels."""
+    import pyarrow as pa
+    from pyarrow import csv as arrow
+
+    names, delimiter, meta = csv_head(path)
+    columns = Columns(names, classes, path.name, meta, gen)
+    texts = [columns.key, columns.vector, columns.second, *columns.beside[:1]]
+    types = {name: pa.string() if name in texts else pa.float32() for name in columns.wanted}
+
+    def batches() -> Iterator[Block]:
+        try:
+            with arrow.open_csv(
+                path,
+                arrow.ReadOptions(block_size=1 << 26),
+                arrow.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+                arrow.ConvertOptions(column_types=types, include_columns=columns.wanted, null_values=_EMPTY),
+            ) as file:
+                for batch in file:
+                    yield block_of(batch, columns, len(classes), path.name)
+        except (OSError, ValueError, pa.ArrowException) as error:
+            if isinstance(error, BadInput):
+                raise
+            raise BadLabels(f"{path} cannot be read as soft labels: {str(error).splitlines()[0]}.") from error
+
+    return table_of(path, columns, batches(), lambda: hashed(path))
+
+
+def csv_head(path: Path) -> tuple[list[str], str, dict[str, Any]]:
+    """Names of the columns, the character between them, and what an export says of itself."""
+    csv_.field_size_limit(1 << 30)
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            line = file.readline(MOST_META)
+            delimiter = max(",;\t", key=line.count)
+            file.seek(0)
+            reader = csv_.reader(file, delimiter=delimiter)
+            names, first = next(reader, []), next(reader, [])
+    except (csv_.Error, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} is no CSV in UTF-8: {error}.", f"file {path}") from error
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror or error}.", f"ls -l {path}") from error
+    meta = dict(zip(names, first, strict=False)).get(META)
+    return names, delimiter, parsed(meta)
+
+
+def jsonl(path: Path, classes: Sequence[str], gen: int | None) -> SoftTable:
+    """The soft labels in JSON lines. Raises BadInput, BadLabels."""
+    first = next(objects(path), {})
+    columns = Columns(list(first), classes, path.name, first.get(META) or {}, gen)
+
+    def blocks() -> Iterator[Block]:
+        import pyarrow as pa
+
+        step, some = max(64, NUMBERS // max(1, len(classes))), []
+        for found in objects(path):
+            some.append({name: found.get(name) for name in columns.wanted})
+            if len(some) == step:
+                yield block_of(pa.RecordBatch.from_pylist(some), columns, len(classes), path.name)
+                some = []
+        if some:
+            yield block_of(pa.RecordBatch.from_pylist(some), columns, len(classes), path.name)
+
+    return table_of(path, columns, blocks(), lambda: hashed(path))
+
+
+def objects(path: Path) -> Iterator[dict[str, Any]]:
+    """The objects of a file of JSON lines."""
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    found = json.loads(line)
+                    if not isinstance(found, dict):
+                        raise BadInput(f"Line {number:,} of {path} is no object of JSON.")
+                    yield found
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, BadInput):
+            raise
+        raise BadInput(f"{path} is no file of JSON lines: {error}.", f"file {path}") from error
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror or error}.", f"ls -l {path}") from error
