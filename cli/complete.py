@@ -38,7 +38,7 @@ IMPORTED = (
     "tar",
     "zip",
 )  # as importers.detect.formats()
-EXPORTED = ("csv", "folder", "parquet", "wds")  # as exporters.place.formats()
+EXPORTED = ("csv", "folder", "jsonl", "parquet", "txt", "wds")  # as exporters.place.formats()
 RECENT = 20  # versions that are offered by their number
 
 Offer = tuple[str, str]  # a value, and what it is

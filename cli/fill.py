@@ -1,4 +1,4 @@
-"""Fill: init, import, export, demo."""
+"""Fill: init, import, demo."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import complete, render
-from cli.settings import AtOption, JsonOption, StoreOption, a_path, address, check_split, open_store
+from cli.export import export
+from cli.given import SoftLabels, WithSoftLabels
+from cli.settings import JsonOption, StoreOption, a_path, address, check_split, open_store
 from nsdata.progress import shown
 
 if TYPE_CHECKING:
@@ -114,6 +116,7 @@ def import_(
         bool, typer.Option("--move-splits", help="Images that are here move to the split that they now come with.")
     ] = False,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads that check images (default: one a core).")] = None,
+    with_soft_labels: WithSoftLabels = False,
     json: JsonOption = False,
     store: StoreOption = None,
 ) -> None:
@@ -126,68 +129,33 @@ def import_(
     Example: nsdata import photos/labelled
 
     Example: nsdata import photos/unlabelled --unlabelled
+
+    Example: nsdata import everything.parquet --with-soft-labels
     """
     check_split(split)
     opened = open_store(ctx, store)
     options: dict[str, Any] = {"split": split, "labelled": not unlabelled, "strict": strict, "threads": threads}
     options |= {"move_splits": move_splits, "on_note": render.note}
-    done: list[Imported] = []
+    reading: dict[str, Any] = {"format": format, "levels": levels, "first_label": first_label, "member": member}
+    answers, nothing = [], False
     for source in sources:
+        soft = SoftLabels(opened, source) if with_soft_labels else None  # before any image comes in
         with shown(f"importing {source}") as report:
             if source.startswith("torchvision:"):
                 from training.torchvision_data import import_dataset
 
-                done.append(import_dataset(opened, source, on_progress=report, **options))
+                done = import_dataset(opened, source, on_progress=report, **options)
             else:
-                reading = {"format": format, "levels": levels, "first_label": first_label, "member": member}
-                done.append(opened.add_folder(source, on_progress=report, **reading, **options))
+                done = opened.add_folder(source, on_progress=report, **reading, **options)
         if not json:
-            _report(done[-1])
+            _report(done)
+        given = {} if soft is None else {"soft_labels": soft.give(json)}
+        answers.append(asdict(done) | given)
+        nothing |= done.nothing
     if json:
-        render.emit(asdict(done[0]) if len(done) == 1 else [asdict(each) for each in done])
-    if any(each.nothing for each in done):
+        render.emit(answers[0] if len(answers) == 1 else answers)
+    if nothing:
         raise typer.Exit(1)
-
-
-def export(
-    ctx: typer.Context,
-    out: Annotated[
-        Path,
-        typer.Argument(
-            parser=a_path, metavar="OUT", help="A folder, or a file ending in .csv, .parquet or .tar (WebDataset)."
-        ),
-    ],
-    view: Annotated[
-        str | None,
-        typer.Option(help="A saved view: its rows, repeats included.", autocompletion=complete.views),
-    ] = None,
-    gen: Annotated[
-        int | None,
-        typer.Option(help="A generation: every image that it labels.", autocompletion=complete.generations),
-    ] = None,
-    at: AtOption = None,
-    format: Annotated[
-        str | None,
-        typer.Option(help="folder, csv, parquet or wds (default: by the ending).", autocompletion=complete.exported),
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
-    store: StoreOption = None,
-) -> None:
-    """Export images and labels of a view, of a generation, or of the whole store.
-
-    Nothing is there before it is complete, was read back and counted.
-
-    Example: nsdata export student-2.tar --view student-2
-    """
-    from nsdata.exporters.rows import export_store
-
-    opened = open_store(ctx, store)
-    with shown(f"exporting to {out}") as report:
-        count = export_store(
-            opened if at is None else opened.at(at),
-            out, view=view, gen=gen, format=format, overwrite=overwrite, on_progress=report,
-        )  # fmt: skip
-    render.out(f"exported  {count:,} images to {out}")
 
 
 def demo(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,7 +12,13 @@ from cli.settings import open_store
 from nsdata.progress import shown
 
 if TYPE_CHECKING:
+    from nsdata import Store
     from nsdata.labels.given import Given
+
+WithSoftLabels = Annotated[
+    bool,
+    typer.Option("--with-soft-labels", help="Of an export of nsdata: the soft labels of its generations, too."),
+]
 
 
 def label_from(
@@ -40,6 +46,28 @@ def label_from(
         render.emit(done.to_dict())
     else:
         report_given(done)
+
+
+class SoftLabels:
+    """Those of an export that is imported: looked at before any image comes in, given when all are there."""
+
+    def __init__(self, store: Store, source: str) -> None:
+        from nsdata.importers.soft.give import check_export
+
+        self._store, self._source = store, source
+        self._gens = check_export(store, source)
+
+    def give(self, json: bool) -> list[dict[str, Any]]:
+        """Write its generations; print what came of each, or return it for JSON."""
+        found = []
+        for gen in self._gens:
+            with shown(f"writing generation {gen}") as report:
+                options: dict[str, Any] = {"on_progress": report, "on_note": render.note}
+                done = self._store.add_soft_label_file(gen, self._source, **options)
+            if not json:
+                report_given(done)
+            found.append(done.to_dict())
+        return found
 
 
 def report_given(done: Given) -> None:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from nsdata.errors import BadInput, Conflict
 from nsdata.storage import writable
 from nsdata.storage.address import near
 
-FORMATS = ("csv", "folder", "parquet", "wds")
+FORMATS = ("csv", "folder", "jsonl", "parquet", "txt", "wds")
+TABLES = ("csv", "jsonl", "txt")  # of paths, without the pictures unless they are asked for
 MARK = ".nsdata-export"  # in a folder that an export wrote, and that a later one may replace
+LABELS, SOFT_LABELS = "labels.csv", "soft_labels.parquet"  # beside the pictures in it
+
+
+_ENDINGS = {"": "folder", ".csv": "csv", ".jsonl": "jsonl", ".txt": "txt", ".parquet": "parquet", ".pq": "parquet",
+            ".tar": "wds"}  # fmt: skip
 
 
 def formats() -> list[str]:
@@ -18,13 +25,26 @@ def formats() -> list[str]:
     return sorted(FORMATS)
 
 
+def generations_asked(texts: Sequence[str] | None) -> list[int] | str | None:
+    """What ``gen`` of export_store is for --gen 1, --gen 1 --gen 2, and --gen all. Raises BadInput."""
+    if not texts:
+        return None
+    if "all" in texts:
+        return "all"
+    wrong = next((text for text in texts if not (text.isascii() and text.isdecimal() and len(text) < 10)), None)
+    if wrong is not None:
+        raise BadInput(f"--gen is {wrong!r}; a generation's number or 'all' was expected.", "--gen 1 --gen 2")
+    return [int(text) for text in texts]
+
+
 def format_of(out: Path) -> str:
     """The format that a name's ending means; a name without an ending is a folder. Raises BadInput."""
     ending = out.suffix.lower()
-    found = {"": "folder", ".csv": "csv", ".parquet": "parquet", ".pq": "parquet", ".tar": "wds"}.get(ending)
+    found = _ENDINGS.get(ending)
     if found is None:
         raise BadInput(
-            f"'{out.name}' ends in no format that nsdata writes; there are .csv, .parquet, .tar and folders.",
+            f"'{out.name}' ends in no format that nsdata writes; there are .csv, .jsonl, .txt, "
+            ".parquet, .tar and folders.",
             f"--format {'|'.join(FORMATS)}",
         )
     return found
@@ -38,6 +58,20 @@ def check_place(out: Path, format: str | None, overwrite: bool) -> str:
     refuse(out, overwrite)
     writable.check(out.parent, "the folder of the export")
     return kind
+
+
+def check_beside(out: Path, kind: str, overwrite: bool) -> Path | None:
+    """The folder of the pictures beside a table; None where they lie in what is written. Raises Conflict, BadInput."""
+    if kind not in TABLES:
+        raise BadInput(f"Format '{kind}' holds the images in any case.", "Leave out --images.")
+    if kind == "txt" and not out.suffix:
+        return None
+    if not out.suffix:
+        raise BadInput(
+            f"'{out.name}' has no ending, and the folder of the images would take its name.", f"{out.name}.{kind}"
+        )
+    refuse(out.with_suffix(""), overwrite)
+    return out.with_suffix("")
 
 
 def refuse(out: Path, overwrite: bool) -> None:

@@ -9,11 +9,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nsdata.errors import StorageFailed
+from nsdata.exporters.place import LABELS
 
 
-def check(kind: str, out: Path, rows: int, size: int) -> None:
-    """Raise StorageFailed unless an export of a format holds so many rows, and pictures of so many bytes in all."""
+def check(kind: str, out: Path, rows: int, size: int, pictures: Path | None = None) -> None:
+    """Raise StorageFailed unless an export of a format holds so many rows, and pictures of so many bytes in all.
+
+    pictures: their folder beside a table."""
     found = _READERS[kind](out)
+    if pictures is not None and found[0] == rows:
+        found = _pictures(pictures)
     if found not in ((rows, size), (rows, None)):
         raise StorageFailed(
             f"What was written to {out.parent} does not read back: {found[0]:,} of {rows:,} images are there whole.",
@@ -22,18 +27,32 @@ def check(kind: str, out: Path, rows: int, size: int) -> None:
 
 
 def _folder(out: Path) -> tuple[int, int | None]:
+    rows, size = _pictures(out)
+    return min(rows, _csv(out / LABELS)[0]), size
+
+
+def _pictures(out: Path) -> tuple[int, int]:
+    """Those below the folders of an export."""
     rows = size = 0
-    for place in os.scandir(out):
-        if place.is_dir():
-            for file in os.scandir(place.path):
-                rows, size = rows + 1, size + file.stat().st_size
-    return min(rows, _csv(out / "labels.csv")[0]), size
+    for above, _, names in os.walk(out):
+        for name in names if Path(above) != out else ():
+            rows, size = rows + 1, size + (Path(above) / name).stat().st_size
+    return rows, size
 
 
 def _csv(out: Path) -> tuple[int, int | None]:
     csv.field_size_limit(1 << 30)  # soft labels of a million classes
     with out.open(encoding="utf-8", newline="") as file:
         return sum(1 for _ in csv.reader(file)) - 1, None
+
+
+def _lines(out: Path) -> tuple[int, int | None]:
+    """Of a file, or of the files of a folder."""
+    rows = 0
+    for path in sorted(out.glob("*.txt")) if out.is_dir() else [out]:
+        with path.open("rb") as file:
+            rows += sum(1 for line in file if line.endswith(b"\n"))
+    return rows, None
 
 
 def _parquet(out: Path) -> tuple[int, int | None]:
@@ -67,6 +86,8 @@ def _wds(out: Path) -> tuple[int, int | None]:
 _READERS: dict[str, Callable[[Path], tuple[int, int | None]]] = {
     "csv": _csv,
     "folder": _folder,
+    "jsonl": _lines,
     "parquet": _parquet,
+    "txt": _lines,
     "wds": _wds,
 }

@@ -69,6 +69,15 @@ def given_sentence(facts: Mapping[str, Any]) -> str:
     return visible(" · ".join(parts))
 
 
+def origin(facts: Mapping[str, Any], gen: int, store: str, version: int) -> str:
+    """Of a generation that leaves its store: where it is from, and who wrote it."""
+    if "given_sha256" in facts:
+        who = f"labels that were given, sha256 {str(facts['given_sha256'])[:12]}"
+    else:
+        who = f"{facts.get('model', 'a teacher')}, sha256 {str(facts.get('teacher_sha256', 'unknown'))[:12]}"
+    return f"generation {gen} of store {store[:8]} at version {version}, by {who}"
+
+
 def _teacher(facts: Mapping[str, Any], url: str) -> str:
     if "given_sha256" in facts:
         return given_sentence(facts)

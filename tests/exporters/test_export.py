@@ -61,9 +61,9 @@ def test_round_trip(tmp_path: Path, name: str, format: str) -> None:
 def test_folder(tmp_path: Path) -> None:
     export(ROWS, tmp_path / "out", "folder", CLASSES)
     names = sorted(p.name for p in (tmp_path / "out").iterdir())
-    assert names == sorted(
-        [".nsdata-export", "%2E%2E%2Fdog", "%2Efox é", "10", "cat", "labels.csv", "unlabelled", "unlabelled%20class"]
-    )
+    assert names == [".nsdata-export", "labels.csv", "test", "train", "unlabelled", "val"]
+    classes = {p.name for split in ("train", "val", "test") for p in (tmp_path / "out" / split).iterdir() if p.is_dir()}
+    assert classes == {"%2E%2E%2Fdog", "%2Efox é", "10", "cat", "unlabelled"}
     with (tmp_path / "out" / "labels.csv").open(newline="", encoding="utf-8") as file:
         for row, told in zip(ROWS, csv.DictReader(file), strict=True):
             path = tmp_path / "out" / told["path"]
@@ -112,6 +112,7 @@ def test_webdataset(tmp_path: Path) -> None:
         facts = json.loads(members[f"{row.id_hex}.json"])
         assert (facts["label"], facts["pseudo_label"], facts["split"]) == (row.label, row.pseudo, row.split)
         assert facts["class"] == (None if row.label is None else CLASSES[row.label])
+        assert facts["pseudo_class"] == (None if row.pseudo is None else CLASSES[row.pseudo])
         if row.soft is not None:
             assert np.array_equal(np.load(io.BytesIO(members[f"{row.id_hex}.npy"])), row.soft)
     export(ROWS, tmp_path / "again.tar", None, CLASSES)

@@ -80,8 +80,3 @@ def check_export(store: Handle, path: str | Path) -> list[int]:
             )
         have.add(gen)
     return found
-
-
-def of_export(store: Handle, path: str | Path, gens: Sequence[int], **options: Any) -> list[Given]:
-    """These generations of an export, whose images are in the store, as generations given by a file."""
-    return [file(store, gen, path, **options) for gen in gens]

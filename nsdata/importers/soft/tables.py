@@ -24,8 +24,21 @@ def parquet(path: Path, classes: Sequence[str], gen: int | None) -> SoftTable:
     """The soft labels in a parquet file, some thousand rows at a time. Raises BadInput, BadLabels."""
     with opened(path) as file:
         schema = file.schema_arrow
-        columns = Columns(schema.names, classes, path.name, parsed((schema.metadata or {}).get(META.encode())), gen)
+        facts = schema.metadata or {}
+        columns = Columns(schema.names, classes, path.name, parsed(facts.get(META.encode())), gen)
+        if columns.vector is not None and columns.classes is None:
+            columns.classes = _class_labels(parsed(facts.get(b"huggingface")))
         return table_of(path, columns, _batches(path, file, columns, len(classes)), lambda: hashed(path))
+
+
+def _class_labels(meta: dict[str, Any]) -> list[str] | None:
+    """The names that Hugging Face's ClassLabel gives to classes, in their order; None where there are none."""
+    try:
+        features = meta["info"]["features"]
+        found = [features[name]["names"] for name in ("pseudo_label", "label") if "names" in features.get(name, {})]
+        return [str(name) for name in found[0]] if found else None
+    except (KeyError, TypeError, AttributeError):
+        return None
 
 
 def opened(path: Path) -> Any:
