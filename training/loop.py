@@ -20,7 +20,7 @@ from nsdata.errors import ModelError
 from nsdata.progress import Progress, watched
 from nsdata.storage.address import relative
 from nsdata.storage.durable import sync_path
-from training import arguments, data, files, losses, models, noise, planned, resume, run_folder, run_identity
+from training import arguments, data, files, losses, models, noise, planned, resume, run_folder, run_identity, trial
 from training.config import TrainConfig
 from training.device import as_tensor, pick_device, to_device
 from training.models import LoadedModel, Preprocess
@@ -110,6 +110,8 @@ def train(
         # NHWC is what tensor cores read without transposing first
         layout = torch.channels_last if on_gpu and config.channels_last else torch.contiguous_format
         model = model.to(device).to(memory_format=layout)
+        images_a_step = config.batch_size * (1 if split.unlabelled is None else 1 + config.ratio)
+        trial.check(model, config, preprocess.image_size, images_a_step, len(classes))
         # the EMA is the model: it is what is validated, saved, and labels the next generation. It costs one more copy
         # of the weights and one pass over them a step
         ema = moving_average(model, config.ema_decay)
