@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli import complete, render
-from cli.settings import JsonOption, StoreOption, open_store
+from cli.settings import JsonOption, StoreOption, a_path, open_store
 from nsdata.progress import shown
 
 if TYPE_CHECKING:
+    from nsdata import Store
     from nsdata.log.state import Generation
+    from training.foreign.given import Given
     from training.teacher import Labelled
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …", autocompletion=complete.devices)]
@@ -25,10 +28,45 @@ Written = Annotated[
 ]
 Teacher = Annotated[
     str | None,
-    typer.Option(metavar="PATH", help="Another teacher: a run folder or best.pt.", autocompletion=complete.models),
+    typer.Option(
+        metavar="PATH",
+        help="Another teacher: a run folder or best.pt; or somebody else's: timm weights (.pth, .safetensors), a "
+        "Hugging Face folder, ONNX, TorchScript.",
+        autocompletion=complete.models,
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="With --teacher: the timm model of its weights.", autocompletion=complete.architectures
+    ),
+]
+ClassesFile = Annotated[
+    Path | None,
+    typer.Option(parser=a_path, metavar="FILE", help="With --teacher: names of its outputs in order, one a line."),
+]
+ClassMap = Annotated[
+    Path | None,
+    typer.Option(
+        parser=a_path,
+        metavar="FILE",
+        help="With --teacher: CSV or JSON of its class and ours; an empty cell leaves a class out, '*,' all others.",
+    ),
+]
+Outputs = Annotated[
+    str | None,
+    typer.Option(metavar="KIND", help="With --teacher: its answers are logits (the default) or probabilities."),
+]
+Preprocess = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="KEY=VALUE",
+        help="With --teacher: image_size, crop_pct, crop_mode, interpolation, mean or std of how it sees a picture; "
+        "may repeat. Or a JSON or TOML file of them.",
+    ),
 ]
 
-Given = Annotated[
+SoftFile = Annotated[
     str | None,
     typer.Option(
         "--from", metavar="FILE", help="Soft labels made elsewhere: .parquet, .npz, .csv, .jsonl, or our own export."
@@ -51,6 +89,11 @@ def label(
     ctx: typer.Context,
     gen: Written,
     teacher: Teacher = None,
+    model: Model = None,
+    classes_file: ClassesFile = None,
+    class_map: ClassMap = None,
+    outputs: Outputs = None,
+    preprocess: Preprocess = None,
     temperature: Temperature = 1.0,
     batch_size: Annotated[int, typer.Option(help="Images per forward pass.")] = 256,
     device: Device = "auto",
@@ -58,7 +101,7 @@ def label(
     max_kl: MaxKl = 0.05,
     replace: Annotated[bool, typer.Option("--replace", help="Write a sealed generation again.")] = False,
     extend: Extend = False,
-    given: Given = None,
+    given: SoftFile = None,
     logits: Logits = False,
     missing: Missing = "leave",
     force: Force = False,
@@ -76,6 +119,8 @@ def label(
 
     Example: nsdata label --gen 1 --from probs.parquet
 
+    Example: nsdata label --gen 1 --teacher weights.safetensors --model resnet18 --classes-file names.txt
+
     Example: torchrun --nproc-per-node 4 --no-python nsdata label --gen 2
     """
     options: dict[str, Any] = {
@@ -85,13 +130,34 @@ def label(
     if given is not None or logits or missing != "leave":
         from cli.given import label_from
 
-        of_model = {"--teacher": teacher, "--force": force, "--dry-run": dry_run}
+        of_model: dict[str, object] = {"--teacher": teacher, "--force": force, "--dry-run": dry_run, "--model": model}
+        of_model |= {"--classes-file": classes_file, "--class-map": class_map, "--outputs": outputs}
+        of_model |= {"--preprocess": preprocess}
         label_from(ctx, store, gen, given, of_model, json, **options, logits=logits, missing=missing)
         return
-    from training import early, workers
+    from training import workers
+    from training.foreign.given import from_texts
 
     opened, first = open_store(ctx, store), workers.here().rank == 0  # the others work in silence
-    sealed = early.check_label(opened, gen, teacher, **options, first=first or dry_run, dry_run=dry_run)
+    said = from_texts(model, classes_file, class_map, outputs, preprocess or [])
+    _label(opened, gen, teacher, said, options, first, force=force, dry_run=dry_run, json=json)
+
+
+def _label(
+    opened: Store,
+    gen: int,
+    teacher: str | None,
+    said: Given,
+    options: dict[str, Any],
+    first: bool,
+    *,
+    force: bool,
+    dry_run: bool,
+    json: bool,
+) -> None:
+    from training import early
+
+    sealed = early.check_label(opened, gen, teacher, **options, said=said, first=first or dry_run, dry_run=dry_run)
     if sealed is not None and dry_run:
         _print_estimate(early.nothing_to_label(opened, sealed), json)
     elif sealed is not None and first:
@@ -101,11 +167,12 @@ def label(
     from training import teacher as teachers  # torch takes seconds to load: after what may be mistyped
 
     if dry_run:
-        _print_estimate(
-            teachers.estimate(opened, gen, teacher, batch_size, device, replace=replace, extend=extend, top=top), json
-        )
+        from training.estimate import estimate
+
+        asked = {name: options[name] for name in ("batch_size", "device", "replace", "extend", "top")}
+        _print_estimate(estimate(opened, gen, teacher, **asked, said=said), json)
         return
-    model = teachers.find_teacher(opened, gen, teacher)
+    model = teachers.find_teacher(opened, gen, teacher, said)
     if first:
         render.note(f"teacher   {render.name(_describe(model))}")
     with shown(f"labelling generation {gen}") as report:
@@ -179,6 +246,8 @@ def _print_estimate(estimate: dict[str, Any], json: bool) -> None:
 def _describe(model: Any) -> str:
     from nsdata.storage.address import near
 
+    if hasattr(model, "matched"):
+        return f"from elsewhere · {near(model.path)} · {model.name} · sha256 {model.sha256[:4]}…{model.sha256[-2:]}"
     accuracy = "val not measured" if model.val_accuracy is None else f"val {render.percent(model.val_accuracy)}"
     short = f"{model.sha256[:4]}…{model.sha256[-2:]}"
     return f"model {model.generation} · {near(model.path)} · {model.name} · {accuracy} · sha256 {short}"

@@ -14,6 +14,9 @@ from nsdata.log.state import Generation
 from nsdata.storage.address import absolute, checkpoint
 from training import arguments
 from training.config_values import is_device
+from training.foreign import early as elsewhere
+from training.foreign import kinds
+from training.foreign.given import NOTHING, Given
 from training.run_folder import file_sha256
 
 
@@ -29,6 +32,7 @@ def check_label(
     max_kl: float = 0.05,
     replace: bool = False,
     extend: bool = False,
+    said: Given = NOTHING,
     first: bool = True,
     dry_run: bool = False,
 ) -> Generation | None:
@@ -36,7 +40,8 @@ def check_label(
 
     Returns the sealed generation where it is the very one that is asked for, so that there is nothing to do: the same
     teacher weights, temperature, codec and batch size, the device's kind too unless it is "auto", and no image came in
-    since. first: False for the workers that join another's run, which leave it to the first to refuse.
+    since. said: of a teacher from elsewhere. first: False for the workers that join another's run, which leave it to
+    the first to refuse.
     """
     temperature, max_kl = arguments.temperature(temperature), number("max_kl", max_kl)
     if whole_number("batch_size", batch_size) < 1:
@@ -45,13 +50,19 @@ def check_label(
         raise BadInput(f"The largest KL divergence is {max_kl:g}; 0 or more was expected.", "--max-kl 0.05")
     check_device(device)
     gen, codec = whole_number("gen", gen), Codec.of(top, len(store.classes))
+    kind = elsewhere.check(teacher, said, store.classes)
     whole = gen in store.generations and not unlabelled_rows(store.state, store.generations[gen])
     if gen in store.generations and not replace and (not extend or whole):
         asked: dict[str, Any] = {"temperature": temperature, "codec": codec.name, "batch_size": batch_size}
         if device != "auto":
             asked["device"] = device.partition(":")[0]
+        asked |= getattr(teacher, "identity", dict)()  # of a teacher from elsewhere
         try:
-            return as_asked(store, gen, {"teacher_sha256": _sha256(store, gen, teacher), **asked})
+            sha256 = kinds.sha256(kind) if kind is not None else _sha256(store, gen, teacher)
+            sealed = as_asked(store, gen, {"teacher_sha256": sha256, **asked})
+            if kind is not None:
+                elsewhere.check_same(sealed, said)
+            return sealed
         except GenerationError:
             if first:
                 raise
@@ -59,7 +70,7 @@ def check_label(
         check_order(store, gen, replace, extend)
         if not dry_run:
             store.writable()
-    if not hasattr(teacher, "sha256"):
+    if kind is None and not hasattr(teacher, "sha256"):
         file, recorded = teacher_file(store, gen, teacher)
         if recorded is not None:
             check_weights(file, _hashed(file), recorded, gen)

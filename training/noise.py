@@ -19,6 +19,7 @@ from nsdata.errors import BadInput
 from nsdata.images.crops import RESAMPLE, Crop, random_resized
 from nsdata.images.pillow import picture
 from training.config import TrainConfig
+from training.foreign.seen import Seen
 from training.models import Preprocess, broken_import
 
 try:
@@ -32,13 +33,15 @@ Decode = Crop | Callable[[bytes, int], np.ndarray]
 """What ``View.stream`` takes: a crop, or a function of an image's encoded bytes and key to (S, S, 3) uint8 RGB."""
 
 
-def clean(preprocess: Preprocess) -> Decode:
+def clean(preprocess: Seen) -> Decode:
     """The teacher's view: timm's evaluation transform for this preprocessing, up to (S, S, 3) uint8.
 
     Resized by the shorter side ("squash": by both) to S / crop_pct, then the middle: here in one step, and only what is
     in the middle. The same bytes always give the same pixels: timm's, but for one grey level in a few of 10,000 values,
     and for some tall pictures that Pillow resizes in another order of passes from its release 13 on.
     """
+    if not isinstance(preprocess, Preprocess):
+        return preprocess.decode
     if preprocess.crop_mode not in ("center", "squash") or preprocess.interpolation not in RESAMPLE:
         return _by_timm(preprocess)
     side = preprocess.image_size

@@ -17,40 +17,49 @@ from nsdata.arithmetic.seeded import seeded_order
 from nsdata.errors import ModelError
 from nsdata.streaming.stream import stream
 from training import noise
+from training.foreign.teacher import Foreign
 from training.models import LoadedModel
+from training.provenance import Teacher
 from training.split import held_out
 
 MOST = 512  # labelled images that are looked at
 LEAST = 20  # fewer show nothing
 
 
-def check(store: Store, model: LoadedModel, pending: int) -> None:
+def check(store: Store, model: Teacher, pending: int) -> None:
     """Raise ModelError for a teacher at chance level on the validation images, which no model was trained on.
 
-    These are the labelled val images, or those held out of the labelled train images (``split.held_out``); fewer than
-    20 show nothing. Looked at are at most 512, and at most a twentieth of the ``pending`` images (but 64). Chance is a
-    mean accuracy over the classes present, C of them, not above 1/C by two standard errors: a teacher that always
-    says the same, however frequent that class is, has exactly 1/C.
+    These are the labelled val images, or those held out of the labelled train images (``split.held_out``); for a
+    teacher from elsewhere all labelled val and train images. Fewer than 20 show nothing. Looked at are at most 512, and
+    at most a twentieth of the ``pending`` images (but 64). Chance is a mean accuracy over the classes present, C of
+    them, not above 1/C by two standard errors: a teacher that always says the same, however frequent that class is, has
+    exactly 1/C. Outputs that nothing names are also held against other orders of the classes.
     """
-    rows = _validation(store, model.config.val_fraction, min(MOST, max(64, pending // 20)))
+    most = min(MOST, max(64, pending // 20))
+    rows = _validation(store, model.config.val_fraction, most) if isinstance(model, LoadedModel) else _all(store, most)
     labels = store.table.label[rows]
     present, counts = np.unique(labels, return_counts=True)
     if len(rows) < LEAST or len(present) < 2:
         return
     decode = noise.clean(model.preprocess)
-    right = np.zeros(len(store.classes))
+    seen = np.zeros((len(store.classes), len(store.classes)), np.int64)
     with closing(stream(store.table, rows, 64, decode=decode, shuffle=False)) as batches:
         for batch in batches:
-            predicted = model.probabilities(batch.images).argmax(1)
-            right += np.bincount(batch.labels[predicted == batch.labels], minlength=len(right))
+            np.add.at(seen, (batch.labels, model.probabilities(batch.images).argmax(1)), 1)
     chance = 1 / len(present)
-    accuracy = float((right[present] / counts).mean())
+    accuracy = float((seen.diagonal()[present] / counts).mean())
     error = math.sqrt(chance * (1 - chance) * float((1 / counts).sum())) / len(present)
+    if isinstance(model, Foreign) and model.matched.names is None and model.matched.plain:
+        _check_order(store, model, seen, accuracy, chance + 2 * error)
     if accuracy <= chance + 2 * error:
+        ours = isinstance(model, LoadedModel)
         raise ModelError(
-            f"The teacher {model.path} is right for {100 * accuracy:.1f} % of {len(rows):,} validation images "
-            f"(mean over {len(present)} classes); guessing would be right for {100 * chance:.1f} %.",
-            "Give the checkpoint you meant by --teacher PATH, or label with this one by --force",
+            f"The teacher {model.path or model.name} is right for {100 * accuracy:.1f} % of {len(rows):,} "
+            f"{'validation' if ours else 'labelled'} images (mean over {len(present)} classes); guessing would be "
+            f"right for {100 * chance:.1f} %.",
+            "Give the checkpoint you meant by --teacher PATH, or label with this one by --force"
+            if ours
+            else "Other classes or another preprocessing may have been meant; --force labels with it all the same",
         )
 
 
@@ -60,7 +69,41 @@ def _validation(store: Store, fraction: float, most: int) -> np.ndarray:
     _, val = held_out(people, fraction)
     if val is None:
         return np.empty(0, np.int64)
-    rows = np.unique(val.rows)
+    return _some(np.unique(val.rows), most)
+
+
+def _all(store: Store, most: int) -> np.ndarray:
+    """Rows of at most ``most`` labelled train and val images, for a teacher that was trained on none of ours."""
+    views = [store.view().split(split).labelled() for split in ("val", "train")]
+    return _some(np.unique(np.concatenate([view.rows for view in views])), most)
+
+
+def _check_order(store: Store, model: Foreign, seen: np.ndarray, accuracy: float, chance: float) -> None:
+    """Raise ModelError where outputs that nothing names agree with people far better in another order of classes.
+
+    seen: (K, K) images of a class (row) that were taken for another. accuracy: mean over the classes present.
+    """
+    order, left = np.full(len(seen), -1), seen.copy()
+    while left.max(initial=0) > 0:  # the surest pairs first
+        label, output = np.unravel_index(left.argmax(), left.shape)
+        order[output] = label
+        left[label], left[:, output] = 0, 0
+    known = np.flatnonzero(order >= 0)
+    counts = seen.sum(1)
+    better = float((seen[order[known], known] / counts[order[known]]).sum()) / int((counts > 0).sum())
+    if better <= max(chance, accuracy + 0.25):
+        return
+    first = next(output for output in known.tolist() if order[output] != output)
+    raise ModelError(
+        f"The outputs of {model.whose} are not in the store's order of classes: so they are right for "
+        f"{100 * accuracy:.0f} % of {int(seen.sum()):,} labelled images, and in another order for "
+        f"{100 * better:.0f} %: output {first} is '{store.classes[order[first]]}', not '{store.classes[first]}'.",
+        "--classes-file FILE with its names in order; --force labels with it all the same",
+    )
+
+
+def _some(rows: np.ndarray, most: int) -> np.ndarray:
+    """At most ``most`` of these rows, drawn by their ids."""
     if len(rows) <= most:
         return rows
     order = seeded_order(rows, np.zeros(len(rows), np.int64), seed=0, epoch=0)

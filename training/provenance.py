@@ -15,42 +15,63 @@ from nsdata import Store
 from nsdata.labels.codec import Codec
 from nsdata.log.events import now
 from nsdata.storage.address import relative
+from training.device import pick_device
+from training.foreign.teacher import Foreign
 from training.models import LoadedModel
 
+Teacher = LoadedModel | Foreign
+"""A model of ours, or one from elsewhere."""
 
-def identity(
-    model: LoadedModel, temperature: float, batch_size: int, device: torch.device, codec: Codec
-) -> dict[str, Any]:
+
+def device_of(model: Teacher, name: str) -> torch.device:
+    """Where a teacher computes: "auto" is a GPU if there is one, and the CPU for a function. Raises BadInput."""
+    moves = isinstance(model, LoadedModel) or model.runner.auto
+    return torch.device("cpu") if isinstance(name, str) and name == "auto" and not moves else pick_device(name)
+
+
+def identity(model: Teacher, temperature: float, batch_size: int, device: torch.device, codec: Codec) -> dict[str, Any]:
     """All that decides the numbers, and so what a run must share with the one that it continues."""
+    amp = isinstance(model, LoadedModel) and model.config.amp and device.type == "cuda"
     return {
         "teacher_sha256": model.sha256,
         "model": model.name,
         "classes": list(model.classes),
         "preprocess": model.preprocess.to_dict(),
-        "precision": "bfloat16" if model.config.amp and device.type == "cuda" else "float32",
+        "precision": "bfloat16" if amp else "float32",
         "device": device.type,
         "temperature": temperature,
         "codec": codec.name,
         "batch_size": batch_size,
+        **(model.identity() if isinstance(model, Foreign) else {}),
     }
 
 
-def circumstances(store: Store, gen: int, model: LoadedModel, device: torch.device) -> dict[str, Any]:
+def circumstances(store: Store, gen: int, model: Teacher, device: torch.device) -> dict[str, Any]:
     """What is recorded beside the identity: where the teacher comes from, and what it ran on."""
     recorded = store.models.get(gen - 1)
     if recorded is not None and recorded.sha256 != model.sha256:
         recorded = None  # another teacher was given
+    if isinstance(model, LoadedModel):
+        own: dict[str, Any] = {
+            "teacher_generation": model.generation,
+            "teacher_val_accuracy": model.val_accuracy,
+            "teacher_config": model.config.to_dict(),
+            "seed": model.config.seed,
+        }
+    else:
+        own = {
+            "teacher_sha256_of": model.sha256_of,
+            "teacher_options": model.given.options(),
+            "teacher_notes": list(model.notes),
+        }
     return {
-        "teacher": relative(store.url, model.path),
-        "teacher_generation": model.generation,
+        **own,
+        "teacher": None if model.path is None else relative(store.url, model.path),
         "teacher_event": recorded.event if recorded is not None else None,
-        "teacher_val_accuracy": model.val_accuracy,
         "teacher_parameters": model.parameters,
-        "teacher_config": model.config.to_dict(),
         "teacher_views": recorded.views if recorded is not None else None,
         "parent_generation": gen - 1,
         "store": store.state.id,
-        "seed": model.config.seed,
         "host": socket.gethostname(),
         "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",
         "threads": torch.get_num_threads(),

@@ -7,23 +7,26 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from nsdata import Store
 from nsdata.arguments import flag
-from nsdata.errors import BadLabels, GenerationError
+from nsdata.errors import GenerationError
 from nsdata.labels import labelling
 from nsdata.labels.codec import Codec
-from nsdata.labels.eligibility import to_label
 from nsdata.log.state import Generation
 from nsdata.progress import Note, Progress, unheard, watched
 from nsdata.streaming.stream import stream
 from nsdata.versions.table import Table
-from training import arguments, early, models, noise, probe, provenance, workers
-from training.device import pick_device
+from training import arguments, codec_loss, early, models, noise, probe, provenance, workers
+from training.foreign import early as elsewhere
+from training.foreign import files, python
+from training.foreign.given import NOTHING, Given, given
+from training.foreign.teacher import Foreign
 from training.models import LoadedModel
+from training.provenance import Teacher
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class Labelled:
     later: int
     seconds: float
     summary: dict[str, Any]
-    teacher: LoadedModel
+    teacher: Teacher
     already: bool = False
 
     @property
@@ -54,7 +57,7 @@ class Labelled:
 
 def label(
     store: Store,
-    teacher: LoadedModel | str | Path | Any | None = None,
+    teacher: Teacher | str | Path | Any | None = None,
     *,
     gen: int,
     temperature: float = 1.0,
@@ -65,19 +68,28 @@ def label(
     replace: bool = False,
     extend: bool = False,
     force: bool = False,
+    preprocess: Any | None = None,
+    classes: Any | None = None,
+    class_map: Any | None = None,
+    outputs: str | None = None,
+    model: str | None = None,
     on_progress: Progress | None = None,
     on_summary: Callable[[dict[str, Any]], None] | None = None,
     on_note: Note = unheard,
 ) -> Labelled:
     """Write generation ``gen``: soft labels of every image of the store, sealed and tagged ``gen-<gen>``.
 
-    teacher:     a model, its checkpoint's or run folder's path, or what ``train`` returned; None = model gen - 1.
+    teacher:     a model, its checkpoint's or run folder's path, or what ``train`` returned; None = model gen - 1. Or
+                 one from elsewhere: an ``nn.Module``, a function, a file or a folder (docs/teachers.md).
     temperature: of the softmax: below 1 sharpens (official ``teacher_softmax_temp``).
     top:         keep only the ``top`` largest probabilities and the mass of the rest (nsdata.labels.codec); None = all.
     max_kl:      with ``top``: refuse to seal above this mean KL divergence from the dense soft labels, in nats.
     replace:     write a sealed generation again, as a new version of it.
     extend:      label the images that came in after a generation was sealed, with the same teacher.
     force:       label also with a teacher that is no better than chance on labelled images.
+    preprocess, classes, class_map, outputs, model: of a teacher from elsewhere (docs/teachers.md). How it sees a
+                 picture: a mapping such as timm's data config, a function of a PIL image, None = its own or timm's
+                 default. Names of its outputs. Their class -> ours. "logits" or "probabilities". Its name.
     on_summary, on_note: are given the figures before the seal, and what is labelled again. on_progress: None: a bar.
 
     Every image is labelled, val and test included, so that accuracy per generation is a query away; selection for
@@ -89,22 +101,54 @@ def label(
     better than chance), Conflict (another teacher's run was sealed meanwhile), BadLabels (``max_kl``), BadInput.
     """
     arguments.store(store)
-    replace, extend, force = flag("replace", replace), flag("extend", extend), flag("force", force)
-    worker = workers.here()
+    flags = {"replace": flag("replace", replace), "extend": flag("extend", extend)}
+    said = given(model, classes, class_map, outputs, preprocess)
+    if python.is_code(teacher):
+        teacher, said = python.of(store.classes, teacher, said), NOTHING
+    options: dict[str, Any] = {"temperature": temperature, "batch_size": batch_size, "device": device, "top": top}
+    heard = Heard(on_progress, on_summary, on_note)
+    return _label(store, gen, teacher, said, options, max_kl, flag("force", force), heard, **flags)
+
+
+class Heard(NamedTuple):
+    """Who is given what, while a run lasts: progress, the figures before the seal, notes."""
+
+    on_progress: Progress | None
+    on_summary: Callable[[dict[str, Any]], None] | None
+    on_note: Note
+
+
+def _label(
+    store: Store,
+    gen: int,
+    teacher: Any,
+    said: Given,
+    options: dict[str, Any],
+    max_kl: float,
+    force: bool,
+    heard: Heard,
+    *,
+    replace: bool,
+    extend: bool,
+) -> Labelled:
+    """``label``, of checked flags."""
+    worker, (temperature, batch_size, device, top) = workers.here(), options.values()
 
     def before() -> Generation | None:
         return early.check_label(
-            store.refresh(), gen, teacher, temperature=temperature, batch_size=batch_size, device=device, top=top,
-            max_kl=max_kl, replace=replace, extend=extend, first=worker.rank == 0,
+            store.refresh(), gen, teacher, **options, max_kl=max_kl, replace=replace, extend=extend, said=said,
+            first=worker.rank == 0,
         )  # fmt: skip
 
     sealed = before()
-    (model := find_teacher(store, gen, teacher)).check_classes(store.classes)
+    (model := find_teacher(store, gen, teacher, said)).check_classes(store.classes)
     if sealed is not None:
         return _labelled(sealed, model)
-    target, codec = pick_device(worker.device(device)), Codec.of(top, len(store.classes))
+    for note in model.notes if isinstance(model, Foreign) and worker.rank == 0 else ():
+        heard.on_note(note)
+    target, codec = provenance.device_of(model, worker.device(device)), Codec.of(top, len(store.classes))
     identity = provenance.identity(model, temperature, batch_size, target, codec)
-    run = _begin(store, worker, int(gen), identity, replace, extend, on_note, before)
+    run = _begin(store, worker, int(gen), identity, replace, extend, heard.on_note, before)
     if isinstance(run, Generation):
         return _labelled(run, model)
     if worker.rank == 0:
@@ -112,11 +156,11 @@ def label(
             probe.check(store, model.to(target), run.rows)
         worker.broadcast(run.name)
     began, resumed = time.monotonic(), run.done
-    with watched(on_progress, f"labelling generation {gen}") as show:
+    with watched(heard.on_progress, f"labelling generation {gen}") as show:
         fresh = _work(run, worker, model.to(target), batch_size, temperature, max_kl, show)
     if worker.rank == 0:
         facts = provenance.circumstances(store, run.gen, model, target)
-        event = run.seal(facts, before=lambda summary: _judge(summary, max_kl, on_summary))
+        event = run.seal(facts, before=lambda summary: codec_loss.judge(summary, max_kl, heard.on_summary))
     else:
         event = _await_seal(run)
     sealed = next(g for g in store.refresh().state.sealed if g.event == event)
@@ -125,7 +169,7 @@ def label(
     return _labelled(sealed, model, already=False, **done)
 
 
-def _labelled(sealed: Generation, model: LoadedModel, **done: Any) -> Labelled:
+def _labelled(sealed: Generation, model: Teacher, **done: Any) -> Labelled:
     """The answer; where nothing was done, that of a generation that was sealed before."""
     nothing = {"images": sealed.rows, "resumed": sealed.rows, "fresh": 0, "later": 0, "seconds": 0.0, "already": True}
     facts: dict[str, Any] = {**nothing, **done}
@@ -158,14 +202,14 @@ def _begin(
 def _work(
     run: labelling.Run,
     worker: workers.Worker,
-    model: LoadedModel,
+    model: Teacher,
     batch_size: int,
     temperature: float,
     max_kl: float,
     show: Progress,
 ) -> int:
     """Label the parts that fall to this worker, until the run is whole. Returns how many images it labelled."""
-    began, before, fresh, lost = time.monotonic(), run.done, 0, Loss(max_kl)
+    began, before, fresh, lost = time.monotonic(), run.done, 0, codec_loss.Loss(max_kl)
     show(before, run.rows)
     for part in run.open_parts(worker.rank, worker.world):
         with labelling.PartWriter(part) as writer:
@@ -177,7 +221,7 @@ def _work(
 
 
 def _soft_labels(
-    table: Table, rows: np.ndarray, batch_size: int, model: LoadedModel, temperature: float
+    table: Table, rows: np.ndarray, batch_size: int, model: Teacher, temperature: float
 ) -> Iterator[np.ndarray]:
     """What the teacher says of these consecutive rows, in order, a (B, K) float32 array a batch.
 
@@ -198,37 +242,6 @@ def _soft_labels(
         yield np.full((int(rows[-1]) + 1 - following, classes), 1 / classes, np.float32)
 
 
-class Loss:
-    """What the codec has lost so far, so that a run that cannot be sealed ends early."""
-
-    def __init__(self, most: float) -> None:
-        self.most, self.total, self.count = most, 0.0, 0
-
-    def add(self, kl_B: np.ndarray | None) -> None:
-        """More rows. Raises BadLabels once 4,096 of them have lost more than twice the limit on average."""
-        if kl_B is None:
-            return
-        self.total, self.count = self.total + float(kl_B.sum(dtype=np.float64)), self.count + len(kl_B)
-        if self.count >= 4096 and self.total > 2 * self.most * self.count:
-            raise _too_lossy(self.total / self.count, self.most, f"the first {self.count:,} images")
-
-
-def _judge(summary: dict[str, Any], most: float, on_summary: Callable[[dict[str, Any]], None] | None) -> None:
-    """Tell the figures before anything is sealed, and refuse labels that the codec has spoilt."""
-    if on_summary is not None:
-        on_summary(summary)
-    if summary.get("kl_mean", 0.0) > most:
-        raise _too_lossy(summary["kl_mean"], most, "all images")
-
-
-def _too_lossy(mean: float, most: float, what: str) -> BadLabels:
-    return BadLabels(
-        f"So few classes lose {mean:.4f} nats of an average soft label (mean KL divergence over {what}); at most "
-        f"{most:g} is allowed, so nothing was sealed.",
-        "a larger --top, none at all, or --max-kl",
-    )
-
-
 def _await_seal(run: labelling.Run) -> int:
     """Wait until the worker of rank 0 has sealed the run. Should it fail, the launcher ends this process too."""
     while (event := run.sealed()) is None:
@@ -236,51 +249,16 @@ def _await_seal(run: labelling.Run) -> int:
     return event
 
 
-def find_teacher(store: Store, gen: int, teacher: LoadedModel | str | Path | Any | None = None) -> LoadedModel:
+def find_teacher(
+    store: Store, gen: int, teacher: Teacher | str | Path | Any | None = None, said: Given = NOTHING
+) -> Teacher:
     """The model that writes generation ``gen``: the one given, or the store's model gen - 1. Raises ModelError."""
-    if isinstance(teacher, LoadedModel):
+    if isinstance(teacher, LoadedModel | Foreign):
         return teacher
+    if (kind := elsewhere.check(teacher, said, store.classes)) is not None:
+        return files.load(store.classes, Path(str(teacher)), kind, said)
     file, recorded = early.teacher_file(store, gen, teacher)
     model = models.load(file)
     if recorded is not None:
         early.check_weights(file, model.sha256, recorded, gen)
     return model
-
-
-def estimate(
-    store: Store,
-    gen: int,
-    teacher: Any | None,
-    batch_size: int,
-    device: str = "auto",
-    replace: bool = False,
-    extend: bool = False,
-    top: int | None = None,
-) -> dict[str, Any]:
-    """What ``label`` would take, from a probe of at most four batches: images, bytes, seconds. Writes nothing.
-
-    Raises what ``label`` raises; of a generation that is sealed just as it is asked for, there is nothing to do.
-    """
-    codec = Codec.of(top, len(store.classes))
-    options: dict[str, Any] = {"batch_size": batch_size, "device": device, "top": top}
-    sealed = early.check_label(store, gen, teacher, **options, replace=replace, extend=extend, dry_run=True)
-    if sealed is not None:
-        return early.nothing_to_label(store, sealed)
-    model = find_teacher(store, gen, teacher)
-    model.check_classes(store.classes)
-    model.to(pick_device(device))
-    ranges = to_label(store.state, store.generations[gen] if extend else None)
-    rows = np.concatenate([np.arange(start, stop) for start, stop in ranges])
-    seen = rows[store.table.width[rows] > 0][: 4 * batch_size]
-    decode = noise.clean(model.preprocess)
-    began = time.monotonic()
-    if len(seen):
-        for batch in stream(store.table, seen, batch_size, decode=decode, shuffle=False):
-            model.probabilities(batch.images)
-    seconds = (time.monotonic() - began) * len(rows) / max(1, len(seen))
-    return {
-        "teacher": str(model.path),
-        "images": len(rows),
-        "bytes": len(rows) * codec.bytes_per_image(len(store.classes)),
-        "seconds": round(seconds, 1),
-    }

@@ -60,7 +60,7 @@ def _of_generation(store: Handle, generation: Generation, depth: int) -> list[An
     accuracy = facts.get("teacher_val_accuracy")
     measured = "val not measured" if accuracy is None else f"val {100 * accuracy:.1f} %"
     name = f"model {number}" if event is not None else "a model from elsewhere"
-    at = f", version {event}" if event is not None else f", {facts.get('teacher', 'path unknown')}"
+    at = f", version {event}" if event is not None else f", {facts.get('teacher', 'path unknown') or 'given in Python'}"
     views = facts.get("teacher_views")
     learnt = "trained on" if views else "whose training this store does not know"
     teacher = f"{name}{at}: {facts.get('model', 'unknown')}, {measured}, sha256 {sha}, {learnt}"

@@ -20,6 +20,7 @@ def generation_rows(generation: Generation, url: str) -> Rows:
     rows += [
         ("labels", _labels(generation)),
         ("teacher", _teacher(facts, url)),
+        ("classes", _classes(facts)),
         ("trained", _training(facts.get("teacher_config"))),
         ("images", _seen(facts.get("preprocess"))),
         ("computed", _computed(facts)),
@@ -89,8 +90,27 @@ def _teacher(facts: Mapping[str, Any], url: str) -> str:
         accuracy = facts["teacher_val_accuracy"]
         parts.append(f"val {100 * accuracy:.1f} %" if _number(accuracy) else "val not measured")
     parts += [near(absolute(url, str(facts["teacher"])))] if facts.get("teacher") else []
-    parts += [f"sha256 {facts['teacher_sha256']}"] if facts.get("teacher_sha256") else []
+    parts += (
+        [f"sha256 {facts['teacher_sha256']}{_OF.get(str(facts.get('teacher_sha256_of')), '')}"]
+        if facts.get("teacher_sha256")
+        else []
+    )
     return " · ".join(parts)
+
+
+_OF = {"weights": " of its weights", "answers": " of its answers to fixed images"}  # else of its file
+
+
+def _classes(facts: Mapping[str, Any]) -> str:
+    """Which outputs of a teacher from elsewhere are which class, where that was not a matter of course."""
+    taken, notes = facts.get("class_map"), facts.get("teacher_notes")
+    parts = []
+    if isinstance(taken, Mapping):
+        of = {name: list(outputs.values()) for name, outputs in taken.items() if isinstance(outputs, Mapping)}
+        parts = [f"{name} from {listed([str(one) for one in outputs], 4)}" for name, outputs in of.items()]
+    more = len(parts) - 10
+    parts = [*parts[:10], *([f"{more:,} more"] if more > 0 else [])]
+    return " · ".join([*parts, *(str(note) for note in notes)] if isinstance(notes, list) else parts)
 
 
 def _training(config: object) -> str:
@@ -122,6 +142,8 @@ def _seen(preprocess: object) -> str:
     if not isinstance(preprocess, Mapping):
         return ""
     p: dict[str, Any] = dict(preprocess)
+    if "function" in p:
+        return f"each image once, without noise, as a function makes them: {p['function']}"
     crop = f"{p.get('crop_mode', '?')} crop of {p.get('crop_pct', '?')}"
     return (
         f"each image once, without noise, at {p.get('image_size', '?')} pixels: {p.get('interpolation', '?')}, {crop}"
