@@ -171,7 +171,7 @@ def fields(incomplete: str) -> list[Offer]:
         default = TrainConfig()
         return _given((f"{field}=", f"default {getattr(default, field)}") for field in known)
     kind = typing.get_type_hints(TrainConfig)[name] if name in known else None
-    choices = ("true", "false") if kind is bool else typing.get_args(kind)
+    choices = ("true", "false") if kind in (bool, bool | str) else typing.get_args(kind)
     return _given((f"{name}={choice}", "") for choice in choices if isinstance(choice, str))
 
 

@@ -34,8 +34,10 @@ class TrainConfig:
     model_args: dict[str, Any] = field(default_factory=dict)
     """Extra arguments for timm.create_model, such as {img_size = 64} for a ViT."""
 
-    pretrained: bool = False
-    """Start from timm's published weights (downloads them). The paper trains every student from scratch."""
+    pretrained: bool | str = False
+    """Start from timm's published weights (true: downloads them), or from weights on disk: the path of a .safetensors,
+    .pth or .bin file of this model, whose classifier is left fresh where it is of other classes. The paper trains
+    every student from scratch."""
 
     image_size: int | None = None
     """Side of the square input in pixels, for student and later as teacher. None: the model's own."""
@@ -163,6 +165,8 @@ class TrainConfig:
         low, high = self.crop_scale
         if not 0 < low <= high <= 1:
             raise bad_value("crop_scale", list(self.crop_scale), "two numbers with 0 < smallest ≤ largest ≤ 1")
+        if isinstance(self.pretrained, str) and not self.pretrained.strip():
+            raise bad_value("pretrained", self.pretrained, "true, false, or the path of a file of weights")
         if not self.model.strip():
             raise bad_value("model", self.model, "the name of a model")
         if not is_device(self.device):

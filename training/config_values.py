@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import tomllib
 import types
 import typing
@@ -39,6 +40,10 @@ def _wanted(kind: Any) -> tuple[Any, bool]:
 
 def coerced(name: str, kind: Any, value: Any) -> Any:
     """The value as its field's type, where nothing is lost by it (an int for a float, a list for a tuple)."""
+    if kind == bool | str:
+        if isinstance(value, bool | str | os.PathLike):
+            return value if isinstance(value, bool) else os.fspath(value)
+        raise bad_value(name, value, "true, false, or the path of a file of weights")
     kind, optional = _wanted(kind)
     if value is None and optional:
         return None
@@ -77,6 +82,8 @@ def _is_plain(value: Any) -> bool:
 
 def parsed(kind: Any, text: str) -> Any:
     """A command line's text as a field's type; what does not fit is left for from_dict to name."""
+    if kind == bool | str:
+        return parsed(bool, text)
     kind, optional = _wanted(kind)
     if optional and text.lower() in ("none", "null", ""):
         return None

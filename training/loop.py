@@ -29,6 +29,7 @@ from training.planned import Finished, Plan
 from training.run_folder import Row
 from training.seeds import generator, seeded
 from training.split import size_warning
+from training.starting import recorded
 
 
 @dataclass(slots=True, kw_only=True, repr=False)
@@ -283,7 +284,7 @@ def _publish(people: View, pseudo: View | None, trained: Trained) -> None:
         name=trained.name,
         parameters=trained.parameters,
         val_accuracy=trained.val_accuracy,
-        config=trained.config.to_dict(),
+        config=recorded(trained.config, trained.path.parent),
         views=[view.recipe for view in (people, pseudo) if view is not None],
     )
 

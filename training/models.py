@@ -69,7 +69,7 @@ def efficientnet_l1(pretrained: bool = False, **kwargs: Any) -> nn.Module:
     return _gen_efficientnet("efficientnet_l1", 3.9, 3.7, pretrained=pretrained, **kwargs)
 
 
-def create(config: TrainConfig, classes: Sequence[str], *, pretrained: bool | None = None) -> nn.Module:
+def create(config: TrainConfig, classes: Sequence[str], *, pretrained: bool | str | None = None) -> nn.Module:
     """A fresh network with one output per class: (B, 3, S, S) normalised float32 to (B, K) logits.
 
     Dropout and stochastic depth are the config's, or none if ``config.noise`` is off. Weights come from
@@ -94,7 +94,7 @@ def create(config: TrainConfig, classes: Sequence[str], *, pretrained: bool | No
         arguments.setdefault("img_size", config.image_size)
     pretrained = config.pretrained if pretrained is None else pretrained
     try:
-        model = timm.create_model(config.model, pretrained=pretrained, num_classes=len(classes), **arguments)
+        model = timm.create_model(config.model, pretrained=pretrained is True, num_classes=len(classes), **arguments)
     except (TypeError, AssertionError, ValueError) as error:
         given = ", ".join(f"{key}={value!r}" for key, value in arguments.items()) or "none"
         raise ModelError(
@@ -104,6 +104,10 @@ def create(config: TrainConfig, classes: Sequence[str], *, pretrained: bool | No
     except (OSError, RuntimeError) as error:  # no network, no such weights
         raise ModelError(f"Model '{config.model}' cannot be fetched: {error}.", "--set pretrained=false") from error
     assert isinstance(model, nn.Module)
+    if isinstance(pretrained, str):
+        from training.foreign.weights import start_from
+
+        start_from(model, pretrained, config.model)
     return model
 
 

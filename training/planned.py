@@ -12,7 +12,7 @@ from nsdata import View
 from nsdata.arguments import whole_number
 from nsdata.storage import writable
 from nsdata.storage.address import relative
-from training import run_folder, run_identity
+from training import run_folder, run_identity, starting
 from training.config import TrainConfig
 from training.split import Split, prepare
 
@@ -66,6 +66,7 @@ def plan(
     """What ``train`` is going to do. Raises what it raises, as far as no model is needed to know it."""
     gen, folder = (0 if pseudo is None else pseudo.gen) if gen is None else whole_number("gen", gen), Path(out)
     run_folder.check_place(folder)
+    starting.check(config)
     split = prepare(people, pseudo, config.val_fraction, gen=gen, ratio=config.ratio)
     assert gen is not None  # prepare() refused a pseudo view without one
     per_epoch = len(split.labelled) / config.batch_size  # an epoch is a pass over the labelled images

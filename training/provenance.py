@@ -14,6 +14,7 @@ import torch
 from nsdata import Store
 from nsdata.labels.codec import Codec
 from nsdata.log.events import now
+from nsdata.log.state import Model
 from nsdata.storage.address import relative
 from training.device import pick_device
 from training.foreign.teacher import Foreign
@@ -55,7 +56,7 @@ def circumstances(store: Store, gen: int, model: Teacher, device: torch.device) 
         own: dict[str, Any] = {
             "teacher_generation": model.generation,
             "teacher_val_accuracy": model.val_accuracy,
-            "teacher_config": model.config.to_dict(),
+            "teacher_config": {**model.config.to_dict(), **_begun(recorded)},
             "seed": model.config.seed,
         }
     else:
@@ -80,6 +81,12 @@ def circumstances(store: Store, gen: int, model: Teacher, device: torch.device) 
         "code": _code_version(),
         "labelled": now(),
     }
+
+
+def _begun(recorded: Model | None) -> dict[str, Any]:
+    """Of a teacher that began with weights from disk, their SHA-256."""
+    found = None if recorded is None else recorded.config.get("pretrained_sha256")
+    return {} if found is None else {"pretrained_sha256": found}
 
 
 def _version(package: str) -> str | None:

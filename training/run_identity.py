@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nsdata import View
+from training import starting
 from training.config import TrainConfig
 from training.split import Split
 
@@ -35,6 +36,7 @@ def identity(
     """
     found: dict[str, Any] = {"format": FORMAT}
     found |= {name: value for name, value in config.to_dict().items() if name not in FREE}
+    found |= starting.identity(config)
     found |= {"generation": gen, "classes": list(classes), "number of steps": steps}
     if device is not None:
         found["device"] = device

@@ -132,6 +132,9 @@ def _training(config: object) -> str:
         parts.append("noise: " + (", ".join(filter(None, noise)) or "flips and crops alone"))
     if _number(c.get("ema_decay")) and c["ema_decay"]:
         parts.append(f"weights averaged with decay {c['ema_decay']:g}")
+    if isinstance(c.get("pretrained"), str):
+        digest = f" (sha256 {c['pretrained_sha256']})" if c.get("pretrained_sha256") else ""
+        parts.append(f"begun from {c['pretrained']}{digest}")
     return " · ".join([*parts, f"seed {c.get('seed', '?')}"])
 
 

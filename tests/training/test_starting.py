@@ -1,0 +1,131 @@
+"""Training that begins with weights from disk: nothing is fetched, and nothing is loaded in part."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import timm
+import torch
+from commands import TINY, ok, refused
+from conftest import ROOT
+from PIL import Image
+from safetensors.torch import save_file
+
+from nsdata import Store
+from nsdata.errors import BadInput, ModelError
+from training import TrainConfig, load, models
+
+NAMES = ("cat", "dog", "fox")
+SMALL = [f"--set={s}" for s in ("model=test_resnet", "image_size=32", "steps=1", "batch_size=4", "val_fraction=0",
+                                "device=cpu", "warmup=1", "lr=1e-9")]  # fmt: skip
+
+
+@pytest.fixture
+def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    for i in range(9):
+        (below := tmp_path / "pets" / NAMES[i % 3]).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((36, 40, 3), 20 * i, np.uint8)).save(below / f"{i}.png")
+    ok("init", "--classes-from", "pets")
+    ok("import", "pets")
+    return tmp_path
+
+
+def _weights(classes: int = 5, name: str = "test_resnet") -> dict[str, torch.Tensor]:
+    torch.manual_seed(7)
+    return {key: value + 1 for key, value in timm.create_model(name, num_classes=classes).state_dict().items()}
+
+
+@pytest.mark.parametrize("kind", ["w.safetensors", "w.pth", "w.bin"])
+def test_all_but_a_classifier_of_other_classes_comes_from_the_file(kind: str, tmp_path: Path) -> None:
+    state, file = _weights(), tmp_path / kind
+    save_file(state, file) if kind == "w.safetensors" else torch.save(
+        {f"module.{k}": v for k, v in state.items()}, file
+    )
+    model = models.create(TrainConfig(model="test_resnet", pretrained=str(file)), NAMES)
+    for key, value in model.state_dict().items():
+        if key.startswith("fc."):
+            assert len(value) == 3
+        else:
+            assert torch.equal(value, state[key]), key
+    five = models.create(TrainConfig(model="test_resnet", pretrained=str(file)), [*NAMES, "owl", "hen"])
+    assert torch.equal(five.state_dict()["fc.weight"], state["fc.weight"])  # as timm does: the same number is kept
+
+
+def test_weights_of_another_model_are_refused_whole(tmp_path: Path) -> None:
+    save_file(_weights(name="test_resnet"), file := tmp_path / "w.safetensors")
+    with pytest.raises(ModelError, match="not those of a model 'resnet18': it lacks"):
+        models.create(TrainConfig(model="resnet18", pretrained=str(file)), NAMES)
+    larger = timm.create_model("resnet34", num_classes=3).state_dict()  # has all that resnet18 has, and more
+    save_file(larger, file)
+    with pytest.raises(ModelError, match="which the model has not"):
+        models.create(TrainConfig(model="resnet18", pretrained=str(file)), NAMES)
+
+
+def test_a_run_begins_with_them_and_says_so(lake: Path) -> None:
+    save_file(_weights(), "start.safetensors")
+    sha256 = hashlib.sha256(Path("start.safetensors").read_bytes()).hexdigest()
+    command = ["train", "--gen", "0", *SMALL, "--set", "pretrained=start.safetensors"]
+    ok(*command)
+    trained = load("runs/gen-0")
+    start = _weights()
+    assert torch.allclose(trained.model.state_dict()["conv1.0.weight"], start["conv1.0.weight"], atol=1e-5)
+    assert trained.config.pretrained == "start.safetensors"
+    facts = json.loads(Path("runs/gen-0/config.json").read_text())
+    assert facts["identity"]["pretrained"] == f"weights of sha256 {sha256}"
+    assert Store.open("lake").models[0].config["pretrained_sha256"] == sha256
+    Path("start.safetensors").rename("moved.safetensors")
+    moved = [word.replace("start", "moved") for word in command]
+    assert "nothing new" in ok(*moved)  # the same weights, wherever they lie
+    save_file(_weights(classes=4), "moved.safetensors")
+    assert "a finished run: pretrained was weights of sha256" in refused(*moved)[0]
+    ok("label", "--gen", "1", "--force")  # needs the file no more
+    assert f"begun from start.safetensors (sha256 {sha256})" in ok("show", "--gen", "1")
+
+
+def test_a_checkpoint_of_ours_is_a_start(lake: Path) -> None:
+    ok("train", "--gen", "0", *TINY)
+    ok("train", "--gen", "0", *TINY, "--set=pretrained=runs/gen-0/best.pt", "--set=lr=1e-9", "--out", "runs/warm")
+    first, second = (load(f"runs/{name}").model.state_dict()["head.weight"] for name in ("gen-0", "warm"))
+    assert torch.allclose(first, second, atol=1e-5)
+
+
+def test_a_file_that_cannot_be_a_start_is_refused_before_torch_is_loaded(lake: Path) -> None:
+    Path("page.bin").write_text("<!DOCTYPE html>")
+    Path("cut.safetensors").write_bytes((40).to_bytes(8, "little") + b'{"a": ')
+    program = """if True:
+        import sys
+        from typer.testing import CliRunner
+        from cli.app import app
+        for place, words in (
+            ("nowhere.pth", "There is no file of starting weights"), ("page.bin", "a web page"),
+            ("cut.safetensors", "header is damaged"), ("pets", "a folder without"),
+        ):
+            done = CliRunner().invoke(app, ["train", "--gen", "0", "--set", f"pretrained={place}"], prog_name="nsdata")
+            assert done.exit_code == 1 and words in done.stderr, (place, done.output)
+            assert "torch" not in sys.modules, place
+    """
+    here = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=here)
+    assert done.returncode == 0, done.stderr
+    assert not Path("runs").exists()
+
+
+def test_the_setting_is_true_false_or_a_path(tmp_path: Path) -> None:
+    config = TrainConfig().with_settings(["pretrained=true"])
+    assert config.pretrained is True
+    config = config.with_settings(["pretrained=w/start.pth"])
+    assert config.pretrained == "w/start.pth" and TrainConfig(pretrained=Path("w")).pretrained == "w"  # type: ignore[arg-type]
+    config.save(tmp_path / "c.toml")
+    assert TrainConfig.load(tmp_path / "c.toml") == config
+    assert config.with_settings(["pretrained=no"]).pretrained is False
+    for wrong in (1, None, "", ["a"]):
+        with pytest.raises(BadInput, match="'pretrained' is"):
+            TrainConfig(pretrained=wrong)  # type: ignore[arg-type]
