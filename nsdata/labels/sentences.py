@@ -106,7 +106,12 @@ def _classes(facts: Mapping[str, Any]) -> str:
     taken, notes = facts.get("class_map"), facts.get("teacher_notes")
     parts = []
     if isinstance(taken, Mapping):
-        of = {name: list(outputs.values()) for name, outputs in taken.items() if isinstance(outputs, Mapping)}
+        by_number = {
+            name: sorted(outputs.items(), key=lambda one: (len(one[0]), one[0]))
+            for name, outputs in taken.items()
+            if isinstance(outputs, Mapping)
+        }
+        of = {name: [theirs for _, theirs in outputs] for name, outputs in by_number.items()}
         parts = [f"{name} from {listed([str(one) for one in outputs], 4)}" for name, outputs in of.items()]
     more = len(parts) - 10
     parts = [*parts[:10], *([f"{more:,} more"] if more > 0 else [])]

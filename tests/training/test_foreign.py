@@ -547,3 +547,31 @@ def test_a_dry_run_says_what_it_would_take(lake: Path, net: torch.nn.Module) -> 
     found = json.loads(ok(*command))
     assert found["images"] == 30 and found["teacher"] == "model.safetensors"
     assert not Store.open("lake").generations
+
+
+def test_preprocessing_comes_from_a_file_too(lake: Path, net: torch.nn.Module) -> None:
+    _save(net, "model.safetensors")
+    Path("seen.json").write_text(json.dumps({"input_size": [3, 32, 32], "crop_pct": 1, "mean": 0, "std": 1}))
+    Path("seen.toml").write_text("image_size = 32\ncrop_pct = 1.0\nmean = [0, 0, 0]\nstd = [1, 1, 1]\n")
+    base = ["label", "--gen", "1", "--teacher", "model.safetensors", "--model", "test_resnet"]
+    ok(*base, "--preprocess", "seen.json")
+    assert _right(Store.open("lake"), 1) > 0.9
+    assert "nothing new" in ok(*base, "--preprocess", "seen.toml")
+    assert "with preprocess" in refused(*base, "--preprocess", "seen.toml", "--preprocess", "image_size=64")[0]
+
+
+def test_a_picture_that_a_transform_cannot_take_ends_in_words(pets: Store) -> None:
+    seen: list[int] = []
+
+    def fails(image: Image.Image) -> np.ndarray:
+        seen.append(1)
+        if len(seen) > 60:
+            raise ValueError("no more")
+        return np.asarray(image.resize((8, 8)), np.float32).transpose(2, 0, 1) / 255
+
+    with pytest.raises(ModelError, match="failed on a picture of 40 × 36 pixels: ValueError: no more"):
+        label(pets, by_colour, gen=1, preprocess=fails)
+    assert not pets.generations
+    seen.clear()
+    fine = lambda image: np.asarray(image.resize((8, 8)), np.float32).transpose(2, 0, 1) / 255  # noqa: E731
+    label(pets, by_colour, gen=1, preprocess=fine)

@@ -21,8 +21,8 @@ def check(teacher: Any, said: Given, ours: Sequence[str]) -> Kind | None:
     other classes; BadInput for what was said of a teacher that says all itself.
     """
     if not isinstance(teacher, str | Path):
-        if said and not hasattr(teacher, "matched"):
-            raise _says_it_itself("The teacher is a model of nsdata", said)
+        if said:
+            raise _says_it_itself("The teacher is a model of nsdata, or was matched before", said)
         return None
     place = Path(path("teacher", teacher, "a model that train returned, or the path of its folder"))
     if (place / "best.pt").exists():

@@ -187,8 +187,8 @@ class Network:
 
     auto = True
 
-    def __init__(self, module: nn.Module, call: Callable[[Tensor], Any] | None = None) -> None:
-        self.module, self.call = module, call or module
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
         self.device = next((p.device for p in module.parameters()), torch.device("cpu"))
 
     def __call__(self, images: Tensor) -> Any:
@@ -196,7 +196,7 @@ class Network:
         before = [(part, part.training) for part in self.module.modules() if part.training]
         self.module.eval()
         try:
-            return self.call(images.to(self.device))
+            return self.module(images.to(self.device))
         finally:
             for part, training in before:
                 part.training = training
@@ -213,7 +213,8 @@ class Function:
     auto = False
 
     def __init__(self, function: Callable[[Any], Any]) -> None:
-        self.function, self.numpy = function, None if not isinstance(function, nn.Module) else False
+        self.function = function
+        self.numpy: bool | None = None
         self.device = torch.device("cpu")
 
     def __call__(self, images: Tensor) -> Any:
