@@ -17,6 +17,7 @@ from nsdata.importers.files import files_of, inside, spooled
 from nsdata.importers.formats import digits, folder, idx, manifest, npz, parquet, saved, single, tar, zip
 from nsdata.importers.formats.layout import IMAGE_ENDINGS
 from nsdata.importers.formats.tables import PARQUET, TABLES
+from nsdata.importers.formats.zip_directory import DamagedZip
 from nsdata.importers.found import Found
 from nsdata.importers.item import Item, Skipped
 from nsdata.importers.options import Rule
@@ -178,7 +179,7 @@ def _items(files: Sequence[Path], rule: Rule, format: str | None, member: str | 
                         rule.note(f"{item.source}: {item.reason}")
                         continue
                     yield item
-            except parquet.DamagedParquet as e:  # an error alone, but beside others it costs only itself
+            except (parquet.DamagedParquet, DamagedZip) as e:  # an error alone, but beside others it costs only itself
                 if len(found) == 1:
                     raise
                 yield Skipped(source.path.name, e.message.removeprefix(f"{source.path} is "), True)

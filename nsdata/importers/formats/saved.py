@@ -19,6 +19,7 @@ from nsdata.importers.formats.layout import MAX_BYTES, quoted, readable
 from nsdata.importers.formats.tables import LABELS
 from nsdata.importers.found import Found
 from nsdata.importers.item import Skipped
+from nsdata.importers.words import split_word
 from nsdata.text import listed
 
 STATE, DICT, _INFO = "state.json", "dataset_dict.json", "dataset_info.json"
@@ -111,7 +112,8 @@ def _table(folder: Path, prefix: str, split: str | None) -> _Table:
     if missing := [file.name for file in files if not file.is_file()]:
         raise BadInput(f"{folder} lacks {listed(missing)}, of {len(files)} files of rows.", f"ls {folder}")
     said = state.get("_split")
-    if split is None and isinstance(said, str):
+    named = split_word(folder.name) is not None  # which counts: both parts of a train_test_split say "train"
+    if split is None and isinstance(said, str) and not named:
         split = said.partition("[")[0] or None  # train[:10%]
     return _Table(folder, prefix, split, files, _json(folder / _INFO) if (folder / _INFO).is_file() else {})
 

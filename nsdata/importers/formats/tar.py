@@ -19,7 +19,7 @@ from nsdata.importers.formats.unpacked import Unpacked
 from nsdata.importers.found import Found
 from nsdata.importers.item import Skipped
 
-ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+ENDINGS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tzst")
 _BLOCK = 512
 _BODILESS = {  # types without data, whatever size their header says
     tarfile.LNKTYPE: "hard link",
