@@ -413,3 +413,28 @@ def test_files_that_are_none_are_refused_in_words(lake: Store, tmp_path: Path, n
     np.savez(tmp_path / "o.npz", ids=np.array([{}], object), soft=np.ones((1, 4)))
     with pytest.raises(BadInput, match=r"no \.npz of plain arrays"):
         lake.add_soft_label_file(1, tmp_path / "o.npz")
+
+
+def test_a_student_is_trained_on_them_and_they_are_scored_and_compared(
+    lake: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    known = np.full((60, 4), 0.1, np.float32)
+    known[np.arange(60), np.r_[lake.table.label[:20], np.arange(40) % 4]] = 0.7
+    write(tmp_path / "p.npz", ids_of(lake), known)
+    for command in (
+        ["label", "--gen", "1", "--from", "p.npz"],
+        ["view", "student-1", "--gen", "1", "--min-confidence", "0.5"],
+        ["train", "--gen", "1", "--model", "wrn_10_1", "--set", "steps=2", "--set", "image_size=8"],
+        ["label", "--gen", "2"],
+        ["diff", "gen-1", "gen-2"],
+        ["eval", "--gen", "1", "--split", "train"],
+        ["show", "--gen", "2"],
+        ["undo"],
+        ["gc"],
+        ["verify"],
+    ):
+        done = CliRunner().invoke(app, ["--store", lake.url, *command], prog_name="nsdata")
+        assert done.exit_code == 0, (command, done.output)
+        if command[:3] == ["show", "--gen", "2"]:
+            assert "no model of this store: given by a file, p.npz" in done.output  # what the student learnt from
