@@ -29,6 +29,18 @@ LevelsOption = Annotated[
     ),
 ]
 
+FirstLabel = Annotated[
+    int | None,
+    typer.Option(min=0, max=1, help="The number of the first class, where labels are numbers (default: 0)."),
+]
+Member = Annotated[
+    str | None,
+    typer.Option(metavar="ENDING", help="Of WebDataset samples the member that is the picture: image.jpg."),
+]
+MoveSplits = Annotated[
+    bool, typer.Option("--move-splits", help="Images that are here move to the split that they now come with.")
+]
+
 SHOWN = 20  # skipped files, and clashes, that are printed; where there are more, all of them are written to a file
 
 
@@ -104,17 +116,9 @@ def import_(
         ),
     ] = None,
     levels: LevelsOption = None,
-    first_label: Annotated[
-        int | None,
-        typer.Option(min=0, max=1, help="The number of the first class, where labels are numbers (default: 0)."),
-    ] = None,
-    member: Annotated[
-        str | None,
-        typer.Option(metavar="ENDING", help="Of WebDataset samples the member that is the picture: image.jpg."),
-    ] = None,
-    move_splits: Annotated[
-        bool, typer.Option("--move-splits", help="Images that are here move to the split that they now come with.")
-    ] = False,
+    first_label: FirstLabel = None,
+    member: Member = None,
+    move_splits: MoveSplits = False,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads that check images (default: one a core).")] = None,
     with_soft_labels: WithSoftLabels = False,
     json: JsonOption = False,
