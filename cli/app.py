@@ -1,4 +1,4 @@
-"""``nsdata``: the app, and how every command ends. The commands are in fill, grow, look and keep."""
+"""``nsdata``: the app, and how every command ends. The commands are in fill, arrange, grow, look and keep."""
 
 from __future__ import annotations
 
@@ -14,10 +14,15 @@ from typing import Any, cast
 import typer
 from typer.core import TyperGroup
 
-from cli import complete, fill, grow, keep, look, settings
+from cli import arrange, complete, fill, grow, keep, look, settings
 from cli.settings import StoreOption
 
-PANELS = {"Fill": fill.COMMANDS, "Grow": grow.COMMANDS, "Look": look.COMMANDS, "Keep": keep.COMMANDS}
+PANELS = {
+    "Fill": {**fill.COMMANDS, **arrange.COMMANDS},
+    "Grow": grow.COMMANDS,
+    "Look": look.COMMANDS,
+    "Keep": keep.COMMANDS,
+}
 
 CONTINUE = {
     "import": "Nothing of it is visible yet; the same command resumes it where it stopped.",

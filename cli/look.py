@@ -36,6 +36,7 @@ def show(
     from nsdata.analysis.summary import facts, summary
     from nsdata.labels.lineage import lineage, lines
     from nsdata.labels.sentences import generation_rows
+    from nsdata.views import moved
 
     if image is not None and gen is not None:
         raise typer.BadParameter("give an image or --gen, not both")
@@ -52,13 +53,16 @@ def show(
         render.emit(facts(opened)) if json else render.pairs(summary(opened))
         return
     ancestors = lineage(opened, gen)
+    moves = moved.of_generation(opened, opened.generations[gen])
     if json:
-        render.emit({**asdict(opened.generations[gen]), "lineage": [ancestor.to_dict() for ancestor in ancestors]})
+        known = {"lineage": [ancestor.to_dict() for ancestor in ancestors], "moved": moves}
+        render.emit({**asdict(opened.generations[gen]), **known})
         return
     for line in lines(ancestors):
         render.out(render.name(line))
     render.out()
-    render.pairs(generation_rows(opened.generations[gen], opened.url))
+    stale = [("stale", f"taught by images of which {moved.words(moves)}")] if moves else []
+    render.pairs(generation_rows(opened.generations[gen], opened.url) + stale)
 
 
 def log(
@@ -197,14 +201,20 @@ def views(ctx: typer.Context, json: JsonOption = False, store: StoreOption = Non
 
     Example: nsdata views
     """
-    saved = list(open_store(ctx, store).views.values())
+    from nsdata.views import moved
+
+    opened = open_store(ctx, store)
+    saved = list(opened.views.values())
+    moves = [moved.of_view(opened, v) for v in saved]
     if json:
-        render.emit([{"name": v.name, "rows": v.rows, "at": v.at, "recipe": v.recipe} for v in saved])
+        known = [{"name": v.name, "rows": v.rows, "at": v.at, "recipe": v.recipe} for v in saved]
+        render.emit([{**view, "moved": stale} for view, stale in zip(known, moves, strict=True)])
         return
-    render.table(
-        ["view", "rows", "generation", "pinned to", "saved"],
-        [[v.name, v.rows, v.recipe["gen"], v.recipe["version"], v.at[:19].replace("T", " ")] for v in saved],
-    )
+    rows = [[v.name, v.rows, v.recipe["gen"], v.recipe["version"], v.at[:19].replace("T", " ")] for v in saved]
+    heads = ["view", "rows", "generation", "pinned to", "saved"]
+    if any(moves):
+        heads, rows = [*heads, "stale"], [[*row, moved.words(stale)] for row, stale in zip(rows, moves, strict=True)]
+    render.table(heads, rows)
 
 
 def diff(
@@ -257,6 +267,7 @@ def _show_image(card: Any) -> None:
             ("image", card.id),
             ("source", card.source),
             ("split", card.split),
+            *[(f"  version {m['version']}", f"{m['split']}, by {m['by']}") for m in card.moves],
             ("size", f"{card.width} × {card.height}, {card.bytes:,} bytes"),
             ("label", card.label or "none"),
             *[(f"  version {p['version']}", f"{p['label'] or 'no label'}, by {p['by']}") for p in card.people],
@@ -274,7 +285,7 @@ def _show_image(card: Any) -> None:
 def _print_view(view: View, json: bool) -> None:
     if json:
         counts = [{"step": c.text, "rows": c.rows, "change": c.change, "remark": c.remark} for c in view.counts]
-        render.emit({**view.recipe, "counts": counts})
+        render.emit({**view.recipe, "counts": counts, "moved": view.moved})
     else:
         render.out(str(view))
 

@@ -60,12 +60,12 @@ def open_store(ctx: typer.Context, store: str | None) -> Store:
     return Store.open(address(ctx, store))
 
 
-def check_split(split: str | None) -> None:
-    """Raise BadParameter for a --split that no store has; None is no choice."""
+def check_split(split: str | None, option: str = "--split") -> None:
+    """Raise BadParameter for a split that no store has; None is no choice."""
     from nsdata.schema import SPLITS
 
     if split is not None and split not in SPLITS:
-        raise typer.BadParameter(f"--split is {split!r}; train, val or test was expected")
+        raise typer.BadParameter(f"{option} is {split!r}; train, val or test was expected")
 
 
 def read(commands: dict[str, set[str]]) -> dict[str, Any]:

@@ -102,6 +102,15 @@ class Store(Handle):
         """
         return edits.remove(self, images).version
 
+    def move_split(self, images: Sequence[str], split: Split) -> int:
+        """Move images (ids or unique prefixes) to another split. Returns the version.
+
+        One event for all that are not in it already; none, and the version that the store has, where all of them are.
+        Earlier versions keep what they had; views, models and generations that used such an image say that it moved,
+        and no model is trained on a view that holds what is a test image now. Raises NotFound, BadInput.
+        """
+        return edits.move_split(self, images, split).version
+
     def tag(self, name: str, version: int | str | None = None) -> int:
         """Name a version (this one if none is given). Returns the store's version.
 

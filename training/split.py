@@ -30,6 +30,9 @@ def held_out(people: View, fraction: float) -> tuple[View, View | None]:
     """
     val = people.store.view().split("val").labelled()
     if len(val):
+        still = splits_now(val) == 1  # what moved to test since judges no more, and what moved to train teaches
+        val = val if still.all() else val.only(still, "in val still")
+    if len(val):
         return people, val
     if not fraction:
         return people, None
@@ -98,10 +101,16 @@ def _need_rows(view: View, what: str) -> None:
 def _refuse_evaluation_images(view: View, what: str) -> None:
     _need_rows(view, what)
     for code, name in ((2, "test"), (1, "val")):
-        count = int((view.splits == code).sum())
+        count = int((splits_now(view) == code).sum())
         if count:
             text = f"The {what} view holds {count:,} {name} images, of {len(view):,}; they must not train a model."
-            raise BadInput(text, "view.split('train')")
+            stale = view.name and not (view.splits == code).any()
+            raise BadInput(text, f"nsdata view {view.name} … --replace" if stale else "view.split('train')")
+
+
+def splits_now(view: View) -> NDArray[np.int8]:
+    """(n,) the splits in which a view's images are at the newest version, whatever it is pinned to."""
+    return np.asarray(view.store.head().table.split[view.rows])
 
 
 def size_warning(mine: int, pseudo: View | None, teacher: int | None) -> list[str]:

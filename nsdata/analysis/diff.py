@@ -6,6 +6,7 @@ Shapes: n and m images of the two sides, c common to both, f of them flipped, K 
 
     ids_n16         (n, 16) uint8  content hash, each id once per side
     label_n         (n,) int32     people's labels: 0…K-1, -1 none
+    split_n         (n,) int8      code in schema.SPLITS
     pseudo_n        (n,) int32     pseudo-label 0…K-1, -1 where this generation did not label the image
     confidence_n    (n,) float32   0 to 1, NaN where it did not
     transitions_KK  (K, K) int64   images by old class (row) and new class (column)
@@ -26,14 +27,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nsdata.analysis.flows import Changes, Flow, Flows
+from nsdata.analysis.flows import Changes, Flow, Flows, shares, transitions_matrix, without_diagonal
 from nsdata.arguments import flag
 from nsdata.arithmetic.alignment import align
 from nsdata.arithmetic.divergence import divergence
 from nsdata.arithmetic.ids import hexes
 from nsdata.arithmetic.sorting import Positions
-from nsdata.errors import BadInput
 from nsdata.parallel import cores
+from nsdata.schema import SPLITS
 from nsdata.text import to_html
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class Side:
 
     pseudo, confidence: both None for a version without teacher's labels. soft: reads the soft labels at some
     positions, (m,) int64 -> (m, K) float, rows sum to 1; asked in chunks; None leaves the divergence out.
+    split: None leaves out who moved.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Side:
     pseudo: NDArray[np.int32] | None = field(default=None, repr=False)
     confidence: NDArray[np.float32] | None = field(default=None, repr=False)
     soft: ReadSoft | None = field(default=None, repr=False)
+    split: NDArray[np.int8] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +85,7 @@ class Diff:
     added_ids: Ids
     removed_ids: Ids
     relabelled: Changes
+    moved: Changes
     transitions: NDArray[np.int64]
     flipped: Flows
     mean_before: float | None
@@ -104,7 +108,7 @@ class Diff:
     @property
     def flips(self) -> NDArray[np.int64]:
         """(K, K) int64, old class by new class; the diagonal is 0, the sum is ``len(flipped)``."""
-        return _without_diagonal(self.transitions)
+        return without_diagonal(self.transitions)
 
     @property
     def agreement(self) -> float | None:
@@ -114,31 +118,31 @@ class Diff:
     @property
     def share_before(self) -> NDArray[np.float64]:
         """(K,) float64: share of each pseudo-label among the compared images in ``a``."""
-        return _share(self.transitions.sum(axis=1))
+        return shares(self.transitions.sum(axis=1))
 
     @property
     def share_after(self) -> NDArray[np.float64]:
         """(K,) float64: the same in ``b``."""
-        return _share(self.transitions.sum(axis=0))
+        return shares(self.transitions.sum(axis=0))
 
     def __bool__(self) -> bool:
-        counts = (len(self.added_ids), len(self.removed_ids), len(self.relabelled), len(self.flipped))
-        moved = (self.rose, self.fell, self.gained, self.lost)
-        return any(counts) or any(moved) or bool(self.js)
+        images = (len(self.added_ids), len(self.removed_ids), len(self.relabelled), len(self.moved), len(self.flipped))
+        return any(images) or any((self.rose, self.fell, self.gained, self.lost)) or bool(self.js)
 
     def to_dict(self, *, ids: bool = False) -> dict[str, Any]:
         """JSON-able: numbers, lists and strings. ``ids=True`` adds the ids behind the counts."""
         plain = "a b classes common compared gained lost agreement mean_before mean_after rose fell unchanged js"
         out: dict[str, Any] = {name: getattr(self, name) for name in plain.split()}
         out |= {"added": len(self.added_ids), "removed": len(self.removed_ids)}
-        out |= {"relabelled": len(self.relabelled), "flipped": len(self.flipped)}
+        out |= {"relabelled": len(self.relabelled), "moved": len(self.moved), "flipped": len(self.flipped)}
+        out["moves"] = [asdict(flow) for flow in self.moved.top()]
         out |= {"flips": self.flips.tolist(), "transitions": self.transitions.tolist()}
         out |= {"classes": list(self.classes), "flows": [asdict(flow) for flow in self.flipped.top()]}
         out["share_before"] = self.share_before.tolist() if self.compared else None
         out["share_after"] = self.share_after.tolist() if self.compared else None
         if ids:
             out["ids"] = {"added": self.added, "removed": self.removed}
-            out["ids"] |= {"relabelled": self.relabelled.ids, "flipped": self.flipped.ids}
+            out["ids"] |= {"relabelled": self.relabelled.ids, "moved": self.moved.ids, "flipped": self.flipped.ids}
         return out
 
     def to_arrow(self) -> pa.Table:
@@ -169,6 +173,8 @@ class Diff:
         out: list[tuple[str, str]] = []
         if len(self.relabelled):
             out.append(("relabelled", _counted(len(self.relabelled), self.common, self.relabelled.top(3))))
+        if len(self.moved):
+            out.append(("moved", _counted(len(self.moved), self.common, self.moved.top())))
         if self.compared:
             out.append(("flipped", _counted(len(self.flipped), self.compared, self.flipped.top(3))))
             same = f"   unchanged {self.unchanged:,}" if self.unchanged else ""
@@ -208,6 +214,7 @@ def compare(a: Side, b: Side, classes: Sequence[str]) -> Diff:
     said_a, said_b = a.label[at_a], b.label[at_b]
     at = np.flatnonzero(said_a != said_b)
     relabelled = Changes(a.ids[pos_a[at]], said_a[at], said_b[at], names)
+    moved = _moved(a, b, at_a, at_b, pos_a)
 
     old_c, sure_old_c = _of_teacher(a, at_a)
     new_c, sure_new_c = _of_teacher(b, at_b)
@@ -232,6 +239,7 @@ def compare(a: Side, b: Side, classes: Sequence[str]) -> Diff:
         added_ids=b.ids[only_b],
         removed_ids=a.ids[only_a],
         relabelled=relabelled,
+        moved=moved,
         transitions=transitions_matrix(old_c, new_c, K),
         flipped=flipped,
         mean_before=float(sure_old_c.mean(dtype=np.float64)) if c else None,
@@ -241,22 +249,6 @@ def compare(a: Side, b: Side, classes: Sequence[str]) -> Diff:
         unchanged=c - rose - fell,
         js=mean_divergence(a.soft, b.soft, pos_a, pos_b, K) if a.soft and b.soft and c else None,
     )
-
-
-def transitions_matrix(old_c: NDArray[np.int32], new_c: NDArray[np.int32], K: int) -> NDArray[np.int64]:
-    """(K, K) int64: images by old class (row) and new class (column), diagonal included; all 0…K-1."""
-    for pseudo in (old_c, new_c):
-        if len(pseudo) and (int(pseudo.min()) < 0 or int(pseudo.max()) >= K):
-            raise BadInput(f"Pseudo-labels go from {pseudo.min()} to {pseudo.max()}; there are {K} classes.")
-    at = np.flatnonzero(old_c != new_c)
-    flips_KK = np.bincount(old_c[at].astype(np.int64) * K + new_c[at], minlength=K * K).reshape(K, K)
-    stayed_K = np.bincount(old_c, minlength=K) - flips_KK.sum(axis=1)
-    return (flips_KK + np.diag(stayed_K)).astype(np.int64, copy=False)
-
-
-def flips_matrix(old_c: NDArray[np.int32], new_c: NDArray[np.int32], K: int) -> NDArray[np.int64]:
-    """The transitions with a zero diagonal: (K, K) int64 counts of flipped images, old by new class."""
-    return _without_diagonal(transitions_matrix(old_c, new_c, K))
 
 
 def mean_divergence(read_a: ReadSoft, read_b: ReadSoft, pos_a: Positions, pos_b: Positions, K: int) -> float:
@@ -276,6 +268,16 @@ def mean_divergence(read_a: ReadSoft, read_b: ReadSoft, pos_a: Positions, pos_b:
         return (total + sum(done.result() for done in ahead)) / len(pos_a)
 
 
+def _moved(a: Side, b: Side, at_a: Positions | slice, at_b: Positions | slice, pos_a: Positions) -> Changes:
+    """The images that are in another split in ``b``; as many positions of both sides."""
+    none = np.empty(0, np.int32)
+    if a.split is None or b.split is None:
+        return Changes(a.ids[:0], none, none, SPLITS)
+    was, is_ = a.split[at_a], b.split[at_b]
+    at = np.flatnonzero(was != is_)
+    return Changes(a.ids[pos_a[at]], was[at].astype(np.int32), is_[at].astype(np.int32), SPLITS)
+
+
 def _of_teacher(side: Side, at: Positions | slice) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Pseudo-label and confidence at these positions; -1 and NaN where the generation has none."""
     if side.pseudo is None or side.confidence is None:
@@ -284,15 +286,6 @@ def _of_teacher(side: Side, at: Positions | slice) -> tuple[NDArray[np.int32], N
     sure, pseudo = side.confidence[at], side.pseudo[at]
     unknown = np.isnan(sure)
     return (np.where(unknown, np.int32(-1), pseudo) if bool(unknown.any()) else pseudo), sure
-
-
-def _without_diagonal(matrix_KK: NDArray[np.int64]) -> NDArray[np.int64]:
-    return matrix_KK - np.diag(np.diag(matrix_KK))
-
-
-def _share(counts_K: NDArray[np.int64]) -> NDArray[np.float64]:
-    total = int(counts_K.sum())
-    return counts_K / total if total else np.full(len(counts_K), np.nan)
 
 
 def _counted(count: int, of: int, flows: list[Flow]) -> str:

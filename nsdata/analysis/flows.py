@@ -1,4 +1,4 @@
-"""Images whose class changed, and where they went: what a diff says of flips and of people's relabelling.
+"""Images whose class (or split) changed, and where they went: flips, people's relabelling, and moves of a diff.
 
 Shapes: f changed images, K classes.
 """
@@ -78,3 +78,30 @@ class Flows(Changes):
 
     confidence_old: NDArray[np.float32]
     confidence_new: NDArray[np.float32]
+
+
+def transitions_matrix(old_c: NDArray[np.int32], new_c: NDArray[np.int32], K: int) -> NDArray[np.int64]:
+    """(K, K) int64: images by old class (row) and new class (column), diagonal included; all 0…K-1."""
+    for pseudo in (old_c, new_c):
+        if len(pseudo) and (int(pseudo.min()) < 0 or int(pseudo.max()) >= K):
+            raise BadInput(f"Pseudo-labels go from {pseudo.min()} to {pseudo.max()}; there are {K} classes.")
+    at = np.flatnonzero(old_c != new_c)
+    flips_KK = np.bincount(old_c[at].astype(np.int64) * K + new_c[at], minlength=K * K).reshape(K, K)
+    stayed_K = np.bincount(old_c, minlength=K) - flips_KK.sum(axis=1)
+    return (flips_KK + np.diag(stayed_K)).astype(np.int64, copy=False)
+
+
+def flips_matrix(old_c: NDArray[np.int32], new_c: NDArray[np.int32], K: int) -> NDArray[np.int64]:
+    """The transitions with a zero diagonal: (K, K) int64 counts of flipped images, old by new class."""
+    return without_diagonal(transitions_matrix(old_c, new_c, K))
+
+
+def without_diagonal(matrix_KK: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The matrix with a zero diagonal."""
+    return matrix_KK - np.diag(np.diag(matrix_KK))
+
+
+def shares(counts_K: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(K,) float64: counts as shares of their sum; NaN where there is nothing to share."""
+    total = int(counts_K.sum())
+    return counts_K / total if total else np.full(len(counts_K), np.nan)

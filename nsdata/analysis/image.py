@@ -29,7 +29,10 @@ class Prediction:
 
 @dataclass(frozen=True, repr=False)
 class Card:
-    """One image: where it came from, people's labels (oldest first), each generation's."""
+    """One image: where it came from, its splits and people's labels (oldest first), each generation's.
+
+    moves: the splits that it was in, the first with the import, where it was in more than one.
+    """
 
     id: str
     row: int
@@ -40,6 +43,7 @@ class Card:
     bytes: int
     label: str | None
     people: list[dict[str, Any]]
+    moves: list[dict[str, Any]]
     generations: list[Prediction]
 
     def to_dict(self) -> dict[str, Any]:
@@ -75,6 +79,7 @@ def card(store: Handle, image: str) -> Card:
         bytes=len(table.blobs(one)[0]),
         label=store.classes[label] if label >= 0 else None,
         people=_people(store, row),
+        moves=_moves(store, row),
         generations=[found for gen in sorted(store.state.generations) if (found := _predicted(store, gen, row))],
     )
 
@@ -116,14 +121,35 @@ def _people(store: Handle, row: int) -> list[dict[str, Any]]:
     history: list[dict[str, Any]] = []
     first = int(store.table.imported_label[row])
     if first >= 0:
-        segment = next(s for s in store.state.segments if s.start <= row < s.start + s.rows)
-        history.append({"label": store.classes[first], "version": segment.event, "by": "import"})
+        history.append({"label": store.classes[first], "version": _import_of(store, row), "by": "import"})
     by = {batch.event: batch.by for batch in store.state.people}
     rows, labels, events = store.table.people
     for place in np.flatnonzero(rows == row):
         name = store.classes[labels[place]] if labels[place] >= 0 else None
         history.append({"label": name, "version": int(events[place]), "by": by[int(events[place])]})
     return history
+
+
+def _moves(store: Handle, row: int) -> list[dict[str, Any]]:
+    """The splits of an image, oldest first, if it was in more than one."""
+    rows, codes, events = store.table.moves
+    places = np.flatnonzero(rows == row)
+    if not len(places):
+        return []
+    first = SPLITS[int(store.table.imported_split[row])]
+    by = {batch.event: batch.by for batch in store.state.splits}
+    return [
+        {"split": first, "version": _import_of(store, row), "by": "import"},
+        *(
+            {"split": SPLITS[codes[place]], "version": int(events[place]), "by": by[int(events[place])]}
+            for place in places
+        ),
+    ]
+
+
+def _import_of(store: Handle, row: int) -> int:
+    """The event that brought an image in."""
+    return next(s.event for s in store.state.segments if s.start <= row < s.start + s.rows)
 
 
 def _predicted(store: Handle, gen: int, row: int) -> Prediction | None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from nsdata.analysis.diff import Diff, Side, compare
 from nsdata.arithmetic.ids import hexes, shortest
-from nsdata.labels.labels import of_generation
+from nsdata.labels.labels import of_generation, widened
 
 if TYPE_CHECKING:
     from nsdata.versions.handle import Handle
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 def diff(store: Handle, a: int | str, b: int | str) -> Diff:
     """See Store.diff. Each side shows the newest generation that its version has."""
-    return compare(_side(store, a), _side(store, b), store.classes)
+    classes = max((store.at(version).classes for version in (a, b)), key=len)  # there are only ever more of them
+    return compare(_side(store, a, len(classes)), _side(store, b, len(classes)), classes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ def flipped_images(store: Handle, change: Diff, limit: int | None = None) -> lis
     return list(map(Flipped, hexes(ids), shorts, sources, old, new, *confidences))
 
 
-def _side(store: Handle, version: int | str) -> Side:
+def _side(store: Handle, version: int | str, classes: int) -> Side:
     at = store.at(version)
     table = at.table
     rows = None if bool(table.visible.all()) else np.flatnonzero(table.visible)  # None: all, and nothing is copied
@@ -60,14 +61,14 @@ def _side(store: Handle, version: int | str) -> Side:
         assert labels is not None
         wanted = positions if rows is None else rows[positions]
         first, stop = int(wanted[0]), int(wanted[-1]) + 1
-        if stop - first == len(wanted) and bool((wanted[1:] > wanted[:-1]).all()):  # not one is left out
-            return labels.between(first, stop)
-        return labels.take(wanted)
+        in_a_row = stop - first == len(wanted) and bool((wanted[1:] > wanted[:-1]).all())  # not one is left out
+        return widened(labels.between(first, stop) if in_a_row else labels.take(wanted), classes)
 
     return Side(
         name=str(version),
         ids=seen(table.ids),
         label=seen(table.label),
+        split=seen(table.split),
         pseudo=None if labels is None else seen(labels.all_pseudo),
         confidence=None if labels is None else seen(labels.all_confidence),
         soft=None if labels is None else soft,

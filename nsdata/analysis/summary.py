@@ -9,6 +9,7 @@ from nsdata.labels.sentences import stale_remark
 from nsdata.schema import SPLITS
 from nsdata.storage.address import checkpoint, near
 from nsdata.text import Rows
+from nsdata.views import moved
 
 if TYPE_CHECKING:
     from nsdata.versions.handle import Handle
@@ -33,17 +34,19 @@ def summary(store: Handle) -> Rows:
     for gen, model in sorted(store.state.models.items()):
         accuracy = "val not measured" if model.val_accuracy is None else f"val {100 * model.val_accuracy:.1f} %"
         where = near(checkpoint(store.url, model.path, model.sha256))
-        rows.append((f"model {gen}", f"{model.name} · {accuracy} · sha256 {model.sha256[:8]} · {where}"))
+        text = f"{model.name} · {accuracy} · sha256 {model.sha256[:8]} · {where}"
+        rows.append((f"model {gen}", text + _stale(moved.of_model(store, model))))
     for gen, generation in sorted(store.state.generations.items()):
         s = generation.summary
         rows.append(
             (f"gen-{gen}", f"{generation.rows:,} images · confidence mean {s['confidence_mean'] or 0:.2f} · "
-             f"{s['at_least_0.9']:,} ≥ 0.9 · {s['below_0.3']:,} < 0.3" + stale_remark(generation))
+             f"{s['at_least_0.9']:,} ≥ 0.9 · {s['below_0.3']:,} < 0.3" + stale_remark(generation)
+             + _stale(moved.of_generation(store, generation)))
         )  # fmt: skip
     for view in store.state.views.values():
         gen = view.recipe["gen"]
         of = "people's labels" if gen is None else f"generation {gen}"
-        rows.append((f"view {view.name}", f"{view.rows:,} rows of {of}"))
+        rows.append((f"view {view.name}", f"{view.rows:,} rows of {of}" + _stale(moved.of_view(store, view))))
     return rows
 
 
@@ -61,14 +64,30 @@ def facts(store: Handle) -> dict[str, Any]:
             name: {"images": int((split == code).sum()), "labelled": int(((split == code) & (label >= 0)).sum())}
             for code, name in enumerate(SPLITS)
         },
-        "models": {gen: asdict(model) for gen, model in store.models.items()},
+        "models": {
+            gen: {**asdict(model), "moved": moved.of_model(store, model)} for gen, model in store.models.items()
+        },
         "generations": {
-            gen: {"version": g.event, "images": g.rows, "stale": g.stale, **g.summary}
+            gen: {
+                "version": g.event,
+                "images": g.rows,
+                "stale": g.stale,
+                "moved": moved.of_generation(store, g),
+                **g.summary,
+            }
             for gen, g in store.generations.items()
         },
-        "views": {name: {"rows": view.rows, "recipe": view.recipe} for name, view in store.views.items()},
+        "views": {
+            name: {"rows": view.rows, "recipe": view.recipe, "moved": moved.of_view(store, view)}
+            for name, view in store.views.items()
+        },
         "tags": store.tags,
     }
+
+
+def _stale(moves: moved.Moves) -> str:
+    """Behind the line of what used images that changed split since."""
+    return f" · stale: {moved.words(moves)}" if moves else ""
 
 
 def _hidden(store: Handle) -> dict[str, int]:

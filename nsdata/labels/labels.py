@@ -235,6 +235,15 @@ class Labels:
         return predictions(self._table.readers, self._generation, self._columns, len(self._table))
 
 
+def widened(soft: Array, classes: int) -> Array:
+    """(m, K) soft labels of K = ``classes``, from those of the first of them; the others have no probability."""
+    if soft.shape[1] == classes:
+        return soft
+    wide = np.zeros((len(soft), classes), soft.dtype)
+    wide[:, : soft.shape[1]] = soft
+    return wide
+
+
 def of_generation(store: Handle, gen: int) -> Labels:
     """See Store.labels."""
     if gen not in store.state.generations:

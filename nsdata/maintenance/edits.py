@@ -1,4 +1,4 @@
-"""What people do to a store by hand: relabel, remove, tag. Each is one event; people's labels beat every teacher.
+"""What people do to a store by hand: relabel, remove, move, tag. Each is one event; people's labels beat every teacher.
 
 What is so already publishes nothing: a script that is begun again comes to the same store, with the same history.
 """
@@ -11,20 +11,20 @@ import json
 import re
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nsdata.arguments import class_index, image_id, listing, pairs, path, text, whole_number
+from nsdata.arguments import class_index, image_id, listing, pairs, path, split_name, text, whole_number
 from nsdata.arithmetic.ids import digest, from_hex, hexes
 from nsdata.errors import BadInput, Conflict
 from nsdata.log.entries import read
 from nsdata.log.resolve import resolve
 from nsdata.log.state import Model, State
-from nsdata.schema import NO_LABEL, PEOPLE
+from nsdata.schema import NO_LABEL, PEOPLE, SPLITS
 from nsdata.storage import inventory, writing
 from nsdata.storage.address import relative
 from nsdata.text import listed, printable
@@ -48,13 +48,12 @@ def relabel(store: Handle, labels: Mapping[str, str | int | None], *, by: str = 
         ids = _whole_ids(store, images)
         return (ids[:0], []) if _labelled_so(store, ids, codes, by) else (ids, codes)
 
-    return _edited(store, "relabelled", decide, {"by": by} if by else {})
+    return _edited(store, "relabelled", decide, lambda batch: {**batch, **({"by": by} if by else {})})
 
 
 def remove(store: Handle, images: Sequence[str]) -> Edited:
     """See Store.remove."""
-    hint = "[bytes(id_).hex() for id_ in view.ids]" if getattr(images, "ndim", 1) == 2 else "store.remove(['5c0e'])"
-    given = listing("images", images, "ids", hint, ordered=False)
+    given = _images(images, "store.remove(['5c0e'])")
     store.writable()
 
     def decide() -> tuple[np.ndarray[Any, Any], list[int]]:
@@ -62,11 +61,37 @@ def remove(store: Handle, images: Sequence[str]) -> Edited:
         ids = ids[store.table.visible[store.table.rows_of(ids)]]
         return ids, [NO_LABEL] * len(ids)
 
-    return _edited(store, "removed", decide, {})
+    return _edited(store, "removed", decide, lambda batch: batch)
 
 
-def _edited(store: Handle, kind: str, decide: Callable[[], tuple[Any, list[int]]], more: dict[str, Any]) -> Edited:
-    """Publish what ``decide`` finds to do (ids, codes) on the newest state: again where others changed it meanwhile."""
+def move_split(store: Handle, images: Sequence[str], split: str) -> Edited:
+    """See Store.move_split."""
+    given, split = _images(images, "store.move_split(['5c0e'], 'test')"), split_name("The split", split)
+    store.writable()
+
+    def decide() -> tuple[np.ndarray[Any, Any], list[int]]:
+        ids, code = _whole_ids(store, given), SPLITS.index(split)
+        ids = ids[store.table.split[store.table.rows_of(ids)] != code]
+        return ids, [code] * len(ids)
+
+    return _edited(store, "split", decide, lambda batch: {"moves": batch, "moved_to": {split: batch["rows"]}})
+
+
+def _images(images: Sequence[str], how: str) -> list[Any]:
+    hint = "[bytes(id_).hex() for id_ in view.ids]" if getattr(images, "ndim", 1) == 2 else how
+    return listing("images", images, "ids", hint, ordered=False)
+
+
+def _edited(
+    store: Handle,
+    kind: str,
+    decide: Callable[[], tuple[Any, list[int]]],
+    data: Callable[[dict[str, Any]], dict[str, Any]],
+) -> Edited:
+    """Publish what ``decide`` finds to do (ids, codes) on the newest state: again where others changed it meanwhile.
+
+    data: of the event, from the batch of ids and codes.
+    """
     while True:
         seen = _people(store.refresh().state)
         ids, codes = decide()
@@ -77,15 +102,15 @@ def _edited(store: Handle, kind: str, decide: Callable[[], tuple[Any, list[int]]
         def make(state: State, seen: Any = seen, batch: dict[str, Any] = batch) -> dict[str, Any]:
             if _people(state) != seen:
                 raise _Meanwhile
-            return {**batch, **more}
+            return data(batch)
 
         with contextlib.suppress(_Meanwhile):
             return Edited(store.publish(kind, make).number, len(ids))
 
 
 def _people(state: State) -> Any:
-    """What decides whether an edit is one: images, people's labels and removals that count."""
-    return state.segments, state.label_batches, state.removals, state.undone
+    """What decides whether an edit is one: images, and people's labels, removals and moves that count."""
+    return state.segments, state.batches, state.undone
 
 
 def tag(store: Handle, name: str, version: int | str | None = None) -> int:
@@ -216,23 +241,35 @@ def _whole_ids(store: Handle, prefixes: list[str], *, removed: bool = False) -> 
 
 def read_labels(path: Path) -> dict[str, str | None]:
     """{id: label} from a CSV with the columns ``id`` and ``label``; an empty label takes it away. Raises BadInput."""
+    labels: dict[str, str | None] = {}
+    for line, id_, row in _lines(path, ("id", "label")):
+        if row["label"] is None:
+            raise BadInput(f"{path} ends line {line} after the id; its label is missing.")
+        labels[id_] = row["label"].strip() or None
+    return labels
+
+
+def read_ids(path: Path) -> list[str]:
+    """The ids in a CSV with the column ``id``. Raises BadInput."""
+    return [id_ for _, id_, _ in _lines(path, ("id",))]
+
+
+def _lines(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, str, dict[str, Any]]]:
+    """(line, id, values) of a CSV that names no image twice."""
+    seen: set[str] = set()
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             columns = reader.fieldnames or []
-            if "id" not in columns or "label" not in columns:
-                raise BadInput(
-                    f"{path} has the columns {listed(list(columns)) or 'none'}; 'id' and 'label' are needed."
-                )
-            labels: dict[str, str | None] = {}
+            if not set(needed) <= set(columns):
+                wanted = " and ".join(map(repr, needed)) + (" are" if len(needed) > 1 else " is")
+                raise BadInput(f"{path} has the columns {listed(list(columns)) or 'none'}; {wanted} needed.")
             for row in reader:
                 id_ = (row["id"] or "").strip().lower()
-                if id_ in labels:
+                if id_ in seen:
                     raise BadInput(f"{path} names the image {id_} twice.", "Keep one line for each image.")
-                if row["label"] is None:
-                    raise BadInput(f"{path} ends line {reader.line_num} after the id; its label is missing.")
-                labels[id_] = row["label"].strip() or None
-            return labels
+                seen.add(id_)
+                yield reader.line_num, id_, row
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror}.", f"ls -l {path}") from error
     except (UnicodeDecodeError, csv.Error) as error:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from nsdata.arithmetic.ids import digest
 from nsdata.errors import NotFound, NsdataError, StoreDamaged
 from nsdata.storage.child import Job, Message
-from nsdata.views.step import from_recipe
 
 if TYPE_CHECKING:
     from nsdata.log.state import SavedView
@@ -18,13 +17,9 @@ if TYPE_CHECKING:
 
 def repeat(store: Handle, saved: SavedView) -> View:
     """A saved view's recipe, run again on the version that it is pinned to."""
-    from nsdata.views.view import View
+    from nsdata.views.recipe import of_recipe
 
-    recipe = saved.recipe
-    view = View.start(store.at(recipe["version"]), recipe["gen"], recipe["select_gen"])
-    for entry in recipe["steps"]:
-        view = View(view.store, view.gen, view.select_gen, (*view.steps, from_recipe(entry)), before=view)
-    return view
+    return of_recipe(store, saved.recipe)
 
 
 def repeated(job: Job) -> Iterator[Message]:

@@ -50,6 +50,7 @@ class View:
         self.store = cast("Store", store)
         self.gen, self.select_gen, self.steps, self.name = gen, select_gen, steps, name
         self._before = before  # the view without the last step
+        self.moved: dict[str, int] = {}  # images of a saved view that changed split since: {"train → test": 12}
         if found is not None:
             self.__dict__["_evaluated"] = found
 
@@ -283,8 +284,7 @@ class View:
     @cached_property
     def _evaluated(self) -> tuple[Array, list[Count]]:
         """The recipe, run: rows and what each step left."""
-        chosen, counts = self._chosen
-        return chosen.rows, counts
+        return self._chosen[0].rows, self._chosen[1]
 
     @cached_property
     def _chosen(self) -> tuple[Chosen, list[Count]]:

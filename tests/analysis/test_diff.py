@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nsdata.analysis.diff import Diff, Side, compare, flips_matrix, transitions_matrix
-from nsdata.analysis.flows import Changes, Flow, Flows
+from nsdata.analysis.diff import Diff, Side, compare
+from nsdata.analysis.flows import Changes, Flow, Flows, flips_matrix, transitions_matrix
 from nsdata.arithmetic.alignment import align
 from nsdata.arithmetic.ids import hexes
 from nsdata.errors import BadInput

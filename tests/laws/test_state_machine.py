@@ -27,6 +27,7 @@ class Change:
     kind: str
     images: dict[str, tuple[int, str]] = field(default_factory=dict)  # id -> label, split
     said: dict[str, int] = field(default_factory=dict)
+    moves: dict[str, str] = field(default_factory=dict)
     gen: int = 0
     rows: list[tuple[int, str]] = field(default_factory=list)  # (import, id) that a generation labels, as it was sealed
     soft: dict[tuple[int, str], bytes] = field(default_factory=dict)
@@ -57,8 +58,8 @@ class Model:
         found = enumerate(self.changes[:version], 1)
         return [(n, id_) for n, c in found if c.kind == "imported" for id_ in c.images]
 
-    def images(self, version: int) -> dict[str, tuple[int, str, int]]:
-        """Visible images: id -> label, split, import."""
+    def images(self, version: int, *, hidden: bool = False) -> dict[str, tuple[int, str, int]]:
+        """Visible images, or also those that were removed: id -> label, split, import."""
         out: dict[str, tuple[int, str, int]] = {}
         active = self.active(version)
         for number, change in active:
@@ -69,11 +70,47 @@ class Model:
                 for id_, label in change.said.items():
                     if id_ in out:
                         out[id_] = (label, *out[id_][1:])
+        for number, change in active:
+            for id_, split in change.moves.items():
+                if id_ in out and out[id_][2] <= number:
+                    out[id_] = (out[id_][0], split, out[id_][2])
         for _, change in active:
-            if change.kind == "removed":
+            if change.kind == "removed" and not hidden:
                 for id_ in change.said:
                     out.pop(id_, None)
         return out
+
+    def past(self, version: int, id_: str) -> set[tuple[int, str]]:
+        """The labels and splits that an image had together before it was moved; none where it never was."""
+        here = self.images(version, hidden=True)[id_][2]
+        label, split = self.changes[here - 1].images[id_]
+        out, moved = set(), False
+        for number, change in self.active(version):
+            out |= {(label, split), (-1, split)}
+            if change.kind in ("relabelled", "imported"):
+                label = change.said.get(id_, label)
+            if id_ in change.moves and here <= number:
+                split, moved = change.moves[id_], True
+        return out if moved else set()
+
+    def imports(self, version: int, given: dict[str, int], split: str) -> Change:
+        """What an import of these labels changes, in words of the documents."""
+        here, done = self.images(version, hidden=True), Change("imported")
+        for id_, label in given.items():
+            if id_ not in here:
+                done.images[id_] = (label, split)
+                continue
+            was, now, number = here[id_]
+            came = self.changes[number - 1].images[id_][0]
+            if split != now:
+                if (label, split) == (-1, "train") or (label, split) in self.past(version, id_):
+                    continue
+                if (was, now) != (-1, "train") or self.past(version, id_):
+                    continue  # a clash
+                done.moves[id_] = split
+            if label not in (-1, was, came) and was == -1:
+                done.said[id_] = label
+        return done
 
     def generations(self, version: int) -> dict[int, Change]:
         return {c.gen: c for _, c in self.active(version) if c.kind == "sealed"}
@@ -100,42 +137,34 @@ class Machine(RuleBasedStateMachine):
         return len(self.model.changes)
 
     @rule(
-        first=st.integers(0, 50), count=st.integers(1, 10), known=st.booleans(), split=st.sampled_from(["train", "val"])
+        first=st.integers(0, 50),
+        count=st.integers(1, 10),
+        known=st.booleans(),
+        split=st.sampled_from(["train", "val", "test"]),
     )
     def import_(self, first: int, count: int, known: bool, split: str) -> None:
-        here = self.model.images(self.version)
-        active = {id_ for _, c in self.model.active(self.version) for id_ in c.images}
         pixels, truth = PIXELS[first : first + count], TRUTH[first : first + count]
         labels = truth if known else np.full(len(truth), -1, np.int32)
+        given = dict(zip(self._ordered_ids(pixels), labels.tolist(), strict=True))
+        expected = self.model.imports(self.version, given, split)
         done = self.store.add_arrays(pixels, labels, split=split, source="s")  # type: ignore[arg-type]
         if done.version is None:
-            assert not done.added and not done.gained
+            assert not (expected.images or expected.said or expected.moves)
             return
         if done.revived:
-            n, change = next((n, c) for n, c in self._undone("imported") if len(c.images) == done.revived
-                             and self._ids(pixels) == set(c.images))  # fmt: skip
-            target = max(k for k, c in enumerate(self.model.changes, 1) if c.kind == "undone" and c.target == n)
+            brought = (expected.images, expected.said, expected.moves)
+            same = [n for n, c in self._undone("imported") if (c.images, c.said, c.moves) == brought]
+            target = max(k for k, c in enumerate(self.model.changes, 1) if c.kind == "undone" and c.target == same[-1])
             self.model.changes.append(Change("undone", target=target))
-            assert [label for label, _ in change.images.values()] == labels.tolist()
             return
-        ids = [bytes(row).hex() for row in self.store.table.ids[len(self.model.rows(self.version)) :]]
-        assert len(ids) == done.added and not active & set(ids)
-        labels_of = dict(zip(self._ordered_ids(pixels), labels.tolist(), strict=True))
-        gained = {
-            id_: label for id_, label in labels_of.items()
-            if id_ in here and label >= 0 and here[id_][:2] == (-1, split)
-        }  # fmt: skip
-        assert len(gained) <= done.gained
-        said = gained if done.gained == len(gained) else {i: k for i, k in labels_of.items() if i in active and k >= 0}
-        self.model.changes.append(Change("imported", {i: (labels_of[i], split) for i in ids}, said))
+        assert (done.added, done.gained) == (len(expected.images), len(expected.said))
+        assert sum(done.moved.values()) == len(expected.moves)
+        self.model.changes.append(expected)
 
     def _ordered_ids(self, pixels: np.ndarray) -> list[str]:
         from nsdata.importers.formats.arrays import items
 
         return [item.id.hex() for item in items(pixels, None, split="train", source="s")]  # type: ignore[union-attr]
-
-    def _ids(self, pixels: np.ndarray) -> set[str]:
-        return set(self._ordered_ids(pixels))
 
     def _undone(self, kind: str) -> list[tuple[int, Change]]:
         out = self.model.undone(self.version)
@@ -153,6 +182,13 @@ class Machine(RuleBasedStateMachine):
         self.store.relabel(dict.fromkeys(said, None if label < 0 else label))
         if any(here[id_][0] != label for id_ in said):  # else it is so already, and nothing is published
             self.model.changes.append(Change("relabelled", said=said))
+
+    @rule(data=st.data(), split=st.sampled_from(["train", "val", "test"]))
+    def move(self, data: st.DataObject, split: str) -> None:
+        here, images = self.model.images(self.version), self._some(data, 25)
+        self.store.move_split(images, split)  # type: ignore[arg-type]
+        if moves := {id_: split for id_ in images if here[id_][1] != split}:
+            self.model.changes.append(Change("split", moves=moves))
 
     @rule(data=st.data())
     def remove(self, data: st.DataObject) -> None:
@@ -225,6 +261,7 @@ class Machine(RuleBasedStateMachine):
             allowed = target not in self.model.undone(self.version) and change.kind in (
                 "relabelled",
                 "removed",
+                "split",
                 "tagged",
             )
             assert not allowed, error.message

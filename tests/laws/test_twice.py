@@ -63,6 +63,14 @@ def change(store: Store, *arguments: str) -> None:
     assert store.refresh().version > before, arguments
 
 
+def test_what_is_in_a_split_is_not_moved_again(here: Store) -> None:
+    some = hexes(here.table.ids[:2])
+    change(here, "split", *some, "--to", "val")
+    assert "2 images are in val already" in nothing_new(here, "split", *some, "--to", "val")
+    change(here, "split", *some, "--to", "test")
+    assert "in the store already" in nothing_new(here, "import", "digits")  # the later word holds
+
+
 def test_init_for_the_same_classes_finds_the_store(here: Store) -> None:
     assert "already" in nothing_new(here, "init", "--classes-from", "digits")
     assert "already" in nothing_new(here, "init", "--classes", "0,1, 2,3,4,5,6,7,8,9")

@@ -19,7 +19,7 @@ def figures(store: Store) -> dict[str, Any]:
         "by": sorted({event.by for event in store.events}),
         "versions": {str(number): _version(store.at(number)) for number in range(1, store.version + 1)},
         "views": {name: _view(store, name) for name in sorted(store.views)},
-        "diffs": {f"{a} {b}": store.diff(a, b).to_dict(ids=True) for a, b in _pairs(store)},
+        "diffs": {f"{a} {b}": _diff(store, a, b) for a, b in _pairs(store)},
         "models": {
             str(gen): [model.name, model.sha256, model.parameters, model.val_accuracy]
             for gen, model in store.models.items()
@@ -35,6 +35,13 @@ def figures(store: Store) -> dict[str, Any]:
 def _pairs(store: Store) -> list[tuple[str | int, str | int]]:
     """Versions worth comparing."""
     return [("gen-1", "gen-2"), ("begun", "gen-1"), (2, store.version)]
+
+
+def _diff(store: Store, a: str | int, b: str | int) -> dict[str, Any]:
+    """A diff, as it was when there were no moves to another split."""
+    found = store.diff(a, b).to_dict(ids=True)
+    assert (found.pop("moved"), found.pop("moves"), found["ids"].pop("moved")) == (0, [], [])
+    return found
 
 
 def _version(store: Store) -> dict[str, Any]:

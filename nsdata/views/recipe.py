@@ -1,0 +1,20 @@
+"""A view from its recipe: plain JSON, of a saved view or of what a model was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from nsdata.views.step import from_recipe
+from nsdata.views.view import View
+
+if TYPE_CHECKING:
+    from nsdata.versions.handle import Handle
+
+
+def of_recipe(store: Handle, recipe: Mapping[str, Any]) -> View:
+    """The view, to be run again on the version that it is pinned to. Raises NotFound, GenerationError, StoreDamaged."""
+    view = View.start(store.at(recipe["version"]), recipe["gen"], recipe["select_gen"])
+    for entry in recipe["steps"]:
+        view = View(view.store, view.gen, view.select_gen, (*view.steps, from_recipe(entry)), before=view)
+    return view
