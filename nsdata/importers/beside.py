@@ -15,7 +15,7 @@ from typing import Any
 
 from nsdata.errors import BadInput
 from nsdata.importers.formats.layout import quoted
-from nsdata.importers.formats.tables import TABLES, Columns, columns, cut, label_cells, of_bytes
+from nsdata.importers.formats.tables import TABLES, Columns, columns, cut, label_cells, mark_of, of_bytes
 from nsdata.text import listed
 
 ENDINGS = (*TABLES, ".txt")
@@ -172,16 +172,18 @@ def _of_lines(name: str, folder: str, data: bytes, pictures: set[str]) -> _Table
         return None
     table = _Table(name, folder, Columns("path", ("label",), None))
     bases = {picture.rpartition("/")[2] for picture in pictures}
+    mark = mark_of(lines[0]) if lines else None
     for number, line in enumerate(lines, 1):
-        cells = cut(line.strip())
+        cells = cut(line, mark)
         key = _same(cells[0])
-        if len(cells) < 2 or (key not in pictures and key not in bases):
+        label = cells[1] if len(cells) > 1 else None
+        if key not in pictures and key not in bases:
             return None
-        if key in table.rows and table.rows[key][1]["label"] != cells[1]:
+        if key in table.rows and table.rows[key][1]["label"] != label:
             what = f"{quoted(name)} has two labels for '{quoted(key)}' (line {number})."
             raise BadInput(what, "leave out one of them")
-        table.rows[key] = (number, {"label": cells[1]})
-    return table if lines else None
+        table.rows[key] = (number, {"label": label})
+    return table if any(row["label"] for _, row in table.rows.values()) else None
 
 
 def _path_column(

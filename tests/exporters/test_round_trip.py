@@ -67,6 +67,15 @@ def rows_in(lake: Store, store: Store) -> np.ndarray:
     return np.asarray([known[content_id(data)] for data in store.table.blobs(np.arange(len(store.table)))])
 
 
+def check_labels(lake: Store, store: Store) -> None:
+    """All images are there, in their splits, of their classes."""
+    rows = rows_in(lake, store)
+    assert sorted(rows) == list(range(len(lake.table)))
+    assert np.array_equal(lake.table.split[rows], store.table.split)
+    labels = np.where(store.table.label < 0, -1, np.asarray(ORDER)[store.table.label])
+    assert np.array_equal(lake.table.label[rows], labels)
+
+
 def check_soft_labels(lake: Store, store: Store) -> None:
     rows, order = rows_in(lake, store), np.asarray(ORDER)
     for gen in (1, 2):
@@ -89,9 +98,7 @@ def test_all_generations_come_back_to_the_bit_into_another_order_of_classes(lake
     rows = rows_in(lake, store)
     assert len(rows) == 76
     assert np.array_equal(lake.table.split[rows], store.table.split)
-    if out != "o.tar":
-        labels = np.where(store.table.label < 0, -1, np.asarray(ORDER)[store.table.label])
-        assert np.array_equal(lake.table.label[rows], labels)
+    check_labels(lake, store)
     check_soft_labels(lake, store)
     assert nsdata("--store", "other", "import", out, "--with-soft-labels").count("nothing new: generation") == 2
     nsdata("--store", "other", "verify")
@@ -109,11 +116,26 @@ def test_json_lines_carry_soft_labels_too(lake: Store) -> None:
     assert (Path(first["path"])).is_file()
     assert (first["label"], first["split"]) == ("cat", "test")
     store = other()
-    for split in ("train", "val", "test", "unlabelled"):
-        store.add_folder(f"o/{split}", labelled=False, split=split if split != "unlabelled" else "train")
+    store.add_folder("o.jsonl")
+    check_labels(lake, store)
     for gen in (1, 2):
         store.add_soft_label_file(gen, "o.jsonl")
     check_soft_labels(lake, store)
+
+
+def test_folders_and_lists_are_read_without_the_table_beside_them(lake: Store) -> None:
+    nsdata("export", "out")
+    Path("out", "labels.csv").unlink()
+    Path("out", ".nsdata-export").unlink()
+    store = other("folders")
+    store.add_folder("out")
+    check_labels(lake, store)
+    nsdata("export", "lists", "--format", "txt", "--images")
+    store = other("lists")
+    for part in ("train", "val", "test"):
+        store.add_folder(f"lists/{part}.txt")
+    store.add_folder("lists/unlabelled.txt", labelled=False)
+    check_labels(lake, store)
 
 
 def test_one_generation_can_be_taken_as_any_and_must_fit(lake: Store) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from nsdata.importers.formats.folder import read_file
 from nsdata.importers.formats.layout import IMAGE_ENDINGS, ignored, readable
-from nsdata.importers.formats.tables import PARQUET, Columns, columns, cut, label_cells, no_path, rows
+from nsdata.importers.formats.tables import PARQUET, Columns, columns, cut, label_cells, mark_of, no_path, rows
 from nsdata.importers.found import Found
 from nsdata.importers.item import Skipped
 
@@ -101,10 +101,10 @@ def is_list(path: Path) -> bool:
     """Whether a text file is a list of lines ``path label``: its first line begins with a file's path or bare name."""
     try:
         with path.open(encoding="utf-8-sig") as file:
-            first = file.readline(1 << 12).strip()
+            first = file.readline(1 << 12).strip("\r\n")
     except (OSError, UnicodeDecodeError):
         return False
-    cells = cut(first)
-    return len(cells) > 1 and (
-        os.path.isfile(path.parent / cells[0]) or (cells[0].lower().endswith(IMAGE_ENDINGS) and "/" not in cells[0])
-    )
+    cells = cut(first, mark_of(first)) or [""]
+    named = cells[0].lower().endswith(IMAGE_ENDINGS)
+    there = os.path.isfile(path.parent / cells[0])
+    return (there and (named or len(cells) > 1)) or (named and len(cells) > 1 and "/" not in cells[0])

@@ -177,17 +177,22 @@ def no_path(names: Iterable[str], path: Path, first: str = "") -> BadInput:
     )
 
 
-def cut(line: str) -> list[str]:
-    """A line of a list, ``path label``, by tabs, commas or semicolons, else by its last blank."""
-    mark = next((mark for mark in ("\t", ",", ";") if mark in line), None)
-    return [cell.strip() for cell in (line.split(mark) if mark else line.rsplit(None, 1))]
+def mark_of(line: str) -> str | None:
+    """What parts the cells of a list: a tab, comma or semicolon, if a line has one; None for blanks."""
+    return next((mark for mark in ("\t", ",", ";") if mark in line), None)
+
+
+def cut(line: str, mark: str | None) -> list[str]:
+    """A line of a list: its path, and its label if there is one."""
+    line = line.strip("\r\n")
+    return [cell.strip() for cell in (line.split(mark) if mark else line.strip().rsplit(None, 1))]
 
 
 def _list(file: IO[str]) -> Iterator[Any]:
-    """A list without a header: a path and a label a line."""
+    """A list without a header: a path a line, and its label if it has one."""
     yield ["path", "label"]
+    mark: str | None = None
     for number, line in enumerate(filter(str.strip, lines(file)), 1):
-        cells = cut(line.strip())
-        if len(cells) < 2:
-            raise csv.Error(f"line {number} has a path without a label")
-        yield {"path": cells[0], "label": cells[1]}
+        mark = mark_of(line) if number == 1 else mark
+        cells = cut(line, mark)
+        yield {"path": cells[0], "label": cells[1] if len(cells) > 1 else None}
