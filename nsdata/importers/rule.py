@@ -50,13 +50,12 @@ class Part:
     def __init__(
         self, rule: Rule, path: Path, *, within: bool = False, look: Look | None = None, papers: Papers | None = None
     ) -> None:
-        """path: what the pictures lie in. within: it lies in a folder that is imported as a whole, whose name counts
-        too.
+        """path: what the pictures lie in. within: in a folder that is imported as a whole, whose name counts too.
 
-        look: gives all that the format finds, without pictures, where folders matter: looked at before anything comes
-        in.
-        papers: gives the bytes of some of its files that are no pictures. Raises BadInput for folders that are not
-        understood, and where labels were expected and there are none.
+        look:   gives all that the format finds, without pictures; where folders matter, before anything comes in.
+        papers: gives the bytes of some of its files that are no pictures.
+
+        Raises BadInput for folders that are not understood, and where labels were expected and there are none.
         """
         self.rule, self.path, self._within = rule, path, within
         self._prefix = "" if path.is_dir() else f"{path.name}!"
@@ -67,7 +66,7 @@ class Part:
         self._by_folder: dict[str, tuple[str, int | None, str]] = {}
         self._known: frozenset[str] | None = None  # folders that hold pictures, where that was looked at
         self._silent = False
-        self.count: int | None = None  # of what was looked at
+        self._folders_line = ""  # of the report: the folders of splits that were met so far
         if look is not None:
             self._survey(look, papers)
 
@@ -76,12 +75,10 @@ class Part:
         files: list[str] = []
         seen: dict[str, None] = {}
         unsaid: set[str] = set()  # folders of samples that say nothing of a label
-        self.count = 0
         labelled = False
         for each in look():
             if isinstance(each, Skipped):
                 continue
-            self.count += 1
             if each.labels:
                 outer.add(each.folder)
                 labelled = labelled or any(not empty(value) for _, value in each.labels)
@@ -105,12 +102,9 @@ class Part:
 
             def pictures() -> Iterator[str]:
                 for each in look():
-                    if (
-                        isinstance(each, Found)
-                        and not each.labels
-                        and each.folder in bare
-                        and not is_paper(each.source)
-                    ):
+                    if isinstance(each, Skipped) or each.labels or is_paper(each.source):
+                        continue
+                    if each.folder in bare:
                         yield self._inside(each.source)
 
             self._beside = LabelFiles(str(self.path), files, pictures, papers)
@@ -211,8 +205,6 @@ class Part:
             return folder, unlabelled
         default = self._of_name()
         return default.split, unlabelled or default.unlabelled
-
-    _folders_line = ""
 
     def _class(self, cls: str | None) -> int | None:
         if cls is None or not self.rule.labelled or self.rule.names is None:
