@@ -1,4 +1,4 @@
-"""Fill, once images are there: split."""
+"""Fill, once there is a store: classes, split."""
 
 from __future__ import annotations
 
@@ -8,7 +8,58 @@ from typing import Annotated
 import typer
 
 from cli import complete, render
-from cli.settings import StoreOption, a_path, check_split, open_store
+from cli.settings import AtOption, JsonOption, StoreOption, a_path, check_split, open_store
+
+
+def classes(
+    ctx: typer.Context,
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[add NAME]", help="The word add, and the names of classes to append.", show_default=False
+        ),
+    ] = None,
+    at: AtOption = None,
+    json: JsonOption = False,
+    store: StoreOption = None,
+) -> None:
+    """List the classes with their labelled images, or append more.
+
+    Classes keep their order for ever, and none is taken away. Generations and models of fewer classes stay as they are:
+    they give the others no probability. A model of all classes is trained next; an older one labels no more.
+
+    Example: nsdata classes
+
+    Example: nsdata classes add wolf "polar bear"
+    """
+    from nsdata.analysis.classes import class_counts
+    from nsdata.maintenance.classes import add_classes
+    from nsdata.schema import SPLITS
+
+    verb, *names = words or [""]
+    if verb not in ("", "add") or (verb == "add") != bool(names) or (names and at is not None):
+        raise typer.BadParameter("nsdata classes lists them, nsdata classes add NAME… appends some")
+    opened = open_store(ctx, store)
+    if names:
+        done = add_classes(opened, names)
+        listed = ", ".join(map(render.name, done.names))
+        if json:
+            render.emit({"version": done.version, "added": list(done.names), "classes": list(opened.classes)})
+        elif done.names:
+            render.out(f"added  {listed}; {len(opened.classes):,} classes, version {done.version}")
+        else:
+            render.out(f"nothing new: the store has {'these' if len(names) > 1 else 'this'} already")
+        return
+    seen = opened if at is None else opened.at(at)
+    counts = class_counts(seen).tolist()
+    if json:
+        known = [dict(zip(SPLITS, row, strict=True)) for row in counts]
+        render.emit([{"label": i, "class": name, **known[i]} for i, name in enumerate(seen.classes)])
+        return
+    render.table(
+        ["label", "class", *(f"{name} labelled" for name in SPLITS)],
+        [[i, name, *counts[i]] for i, name in enumerate(seen.classes)],
+    )
 
 
 def split(
@@ -47,4 +98,4 @@ def split(
         render.out(f"moved  {done.images:,} images to {to}, version {done.version}{also}")
 
 
-COMMANDS = {"split": split}
+COMMANDS = {"classes": classes, "split": split}

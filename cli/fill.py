@@ -82,7 +82,8 @@ def init(
         made = Store.create(url, names)
     except StoreExists as exists:
         made = Store.open(url)
-        if list(made.classes) != checked_classes(names):
+        wanted = checked_classes(names)
+        if list(made.classes[: len(wanted)]) != wanted or len(wanted) < made.state.classes_at(1):  # some came later
             others = f"{exists.message[:-1]}, with the classes {listed(made.classes)}."
             raise StoreExists(others, exists.hint) from None
         render.out(f"nothing new: there is a store at {made.url} with these {len(made.classes)} classes already")

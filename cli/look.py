@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import complete, render
+from cli import cards, complete, render
 from cli.settings import AtOption, JsonOption, StoreOption, check_split, open_store
 
 if TYPE_CHECKING:
@@ -34,9 +34,6 @@ def show(
     Example: nsdata show cat/001.jpg
     """
     from nsdata.analysis.summary import facts, summary
-    from nsdata.labels.lineage import lineage, lines
-    from nsdata.labels.sentences import generation_rows
-    from nsdata.views import moved
 
     if image is not None and gen is not None:
         raise typer.BadParameter("give an image or --gen, not both")
@@ -47,22 +44,12 @@ def show(
         if json:
             render.emit(card.to_dict())
         else:
-            _show_image(card)
+            cards.image(card)
         return
     if gen is None:
         render.emit(facts(opened)) if json else render.pairs(summary(opened))
         return
-    ancestors = lineage(opened, gen)
-    moves = moved.of_generation(opened, opened.generations[gen])
-    if json:
-        known = {"lineage": [ancestor.to_dict() for ancestor in ancestors], "moved": moves}
-        render.emit({**asdict(opened.generations[gen]), **known})
-        return
-    for line in lines(ancestors):
-        render.out(render.name(line))
-    render.out()
-    stale = [("stale", f"taught by images of which {moved.words(moves)}")] if moves else []
-    render.pairs(generation_rows(opened.generations[gen], opened.url) + stale)
+    cards.generation(opened, gen, json)
 
 
 def log(
@@ -259,27 +246,6 @@ def diff(
             )
     if exit_code and change:
         raise typer.Exit(3)
-
-
-def _show_image(card: Any) -> None:
-    render.pairs(
-        [
-            ("image", card.id),
-            ("source", card.source),
-            ("split", card.split),
-            *[(f"  version {m['version']}", f"{m['split']}, by {m['by']}") for m in card.moves],
-            ("size", f"{card.width} × {card.height}, {card.bytes:,} bytes"),
-            ("label", card.label or "none"),
-            *[(f"  version {p['version']}", f"{p['label'] or 'no label'}, by {p['by']}") for p in card.people],
-            *[
-                (
-                    f"generation {s.gen}",
-                    f"{s.pseudo} {s.confidence:.3f}   " + "  ".join(f"{n} {p:.3f}" for n, p in s.top),
-                )
-                for s in card.generations
-            ],
-        ]
-    )
 
 
 def _print_view(view: View, json: bool) -> None:

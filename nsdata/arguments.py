@@ -10,6 +10,7 @@ import contextlib
 import numbers
 import operator
 import os
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,29 @@ def image_id(value: object) -> str:
     return text("An image's id", value, hint)
 
 
+def alike(name: str) -> str:
+    """A class name as it is compared with others: NFC, single blanks, case folded."""
+    return " ".join(unicodedata.normalize("NFC", name).split()).casefold()
+
+
+def class_names(names: Sequence[str], hint: str) -> list[str]:
+    """Names of classes that are to be added, stripped, in NFC, each once. Raises BadInput."""
+    given = []
+    for name in listing("classes", names, "names", hint):
+        if isinstance(name, bool) or not isinstance(name, str | numbers.Integral):
+            raise wrong("A class name", name, "a text")
+        given.append(_class_name(unicodedata.normalize("NFC", str(name)).strip()))
+    return list(dict.fromkeys(given))
+
+
+def _class_name(name: str) -> str:
+    if not name or any(ord(c) < 32 or ord(c) == 127 or 0xD800 <= ord(c) < 0xE000 for c in name):
+        raise BadInput(f"A class name is empty or has characters that cannot be printed: {name!r}.")
+    if len(name) > 200:
+        raise BadInput(f"The class name {name[:40]!r}… is {len(name)} characters long; 200 are allowed.")
+    return name
+
+
 def checked_classes(classes: Sequence[str]) -> list[str]:
     """K ≥ 2 different, printable names, stripped; whole numbers are names too. Raises BadInput."""
     names = []
@@ -149,10 +173,7 @@ def checked_classes(classes: Sequence[str]) -> list[str]:
     if len(names) < 2:
         raise BadInput(f"A store needs at least 2 classes; {len(names)} given.", "nsdata init --classes cat,dog,fox")
     for name in names:
-        if not name or any(ord(c) < 32 or ord(c) == 127 or 0xD800 <= ord(c) < 0xE000 for c in name):
-            raise BadInput(f"A class name is empty or has characters that cannot be printed: {name!r}.")
-        if len(name) > 200:
-            raise BadInput(f"The class name {name[:40]!r}… is {len(name)} characters long; 200 are allowed.")
+        _class_name(name)
     double = sorted({name for name in names if names.count(name) > 1})
     if double:
         raise BadInput(f"Classes are named twice: {', '.join(double)}.")

@@ -85,6 +85,18 @@ class Store(Handle):
 
     # ---------------------------------------------------------------- people
 
+    def add_classes(self, names: Sequence[str]) -> int:
+        """Append classes behind those that the store has. Returns the version.
+
+        One event for all that it has not yet; none, and the version that the store has, where it has them all. It
+        cannot be undone: labels may count on it. Generations and models of before know fewer classes, and say so:
+        their soft labels give the others no probability, and such a model labels no more. Raises BadInput, also for a
+        name that differs from a class in case, blanks or Unicode's forms alone.
+        """
+        from nsdata.maintenance.classes import add_classes
+
+        return add_classes(self, names).version
+
     def relabel(self, labels: Mapping[str, str | int | None], *, by: str = "") -> int:
         """Record what a person says of images: {id or unique prefix: class name, index, or None for no label}.
 

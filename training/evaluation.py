@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from nsdata import View
 from nsdata.arguments import array, listing, path, whole_number
 from nsdata.errors import BadInput, BadLabels, EmptyView
+from nsdata.labels.labels import widened
 from nsdata.progress import Progress, watched
 
 if TYPE_CHECKING:
@@ -94,8 +95,9 @@ def evaluate(
 ) -> Scores:
     """Scores of a model (or of a checkpoint's path) on the images of a view that a person has labelled.
 
-    Images are seen as the teacher sees them: clean, eval mode, the model's own resolution. Raises ModelError for
-    other classes than the store's, EmptyView if no image of the view has a label.
+    Images are seen as the teacher sees them: clean, eval mode, the model's own resolution. To classes that were added
+    after it was trained the model gives no probability. Raises ModelError for other classes than the store's, EmptyView
+    if no image of the view has a label.
     """
     from training import arguments
     from training.early import check_device, model_file  # which score() does without
@@ -114,17 +116,19 @@ def evaluate(
     from training.device import pick_device
 
     loaded = model if isinstance(model, models.LoadedModel) else models.load(place or path("model", model))
-    loaded.check_classes(view.store.classes)
+    classes = tuple(view.store.classes)
+    if tuple(loaded.classes) != classes[: len(loaded.classes)]:
+        loaded.check_classes(classes)
     loaded.to(pick_device(device))
     parts: list[NDArray[np.float32]] = []
     labels: list[NDArray[np.int32]] = []
     stream: Any = view.stream(batch_size, decode=noise.clean(loaded.preprocess), shuffle=False)
     with closing(stream) as batches, watched(on_progress, "evaluating") as report:
         for batch in batches:
-            parts.append(loaded.probabilities(batch.images))
+            parts.append(widened(loaded.probabilities(batch.images), len(classes)))
             labels.append(batch.labels)
             report(sum(map(len, labels)), len(view))
-    return score(np.concatenate(parts), np.concatenate(labels), classes=loaded.classes, ignored=ignored)
+    return score(np.concatenate(parts), np.concatenate(labels), classes=classes, ignored=ignored)
 
 
 def score_stored(view: View) -> Scores:

@@ -194,7 +194,7 @@ class LoadedModel:
             parts = [f"it lacks {_some(lacks)}"] if lacks else []
             parts += [f"it has {_some(extra)}, which the store has not"] if extra else []
             what = f"{len(mine)} classes, the store {len(theirs)}: {' and '.join(parts)}"
-        raise ModelError(f"The model {self.path} has {what}.", "nsdata train --gen 0")
+        raise ModelError(f"The model {self.path} has {what}.", f"nsdata train --gen {self.generation}")
 
     @torch.inference_mode()
     def probabilities(self, images: np.ndarray, temperature: float = 1.0) -> np.ndarray:

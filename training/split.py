@@ -68,8 +68,7 @@ def prepare(people: View, pseudo: View | None, fraction: float, *, gen: int | No
             )
         if not ratio:
             raise BadInput("The ratio is 0, so the soft labels would not be used.", "--set ratio=3, or no view")
-        if pseudo.store.classes != people.store.classes:
-            raise BadInput("The two views come from stores with different classes.")
+        _same_classes(people, pseudo)
         _refuse_evaluation_images(pseudo, "pseudo-labelled")
     labelled, val = held_out(people, fraction)
     if val is not None and pseudo is not None:
@@ -84,6 +83,21 @@ def prepare(people: View, pseudo: View | None, fraction: float, *, gen: int | No
         names = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
         warnings.append(f"{len(missing)} of {len(seen)} classes have no labelled training image: {names}.")
     return Split(labelled, pseudo, val, warnings)
+
+
+def _same_classes(people: View, pseudo: View) -> None:
+    mine, theirs = people.store.classes, pseudo.store.classes
+    if mine == theirs:
+        return
+    if min(mine, theirs, key=len) != max(mine, theirs, key=len)[: min(len(mine), len(theirs))]:
+        raise BadInput("The two views come from stores with different classes.")
+    older, what = (pseudo, "pseudo-labelled") if len(theirs) < len(mine) else (people, "labelled")
+    named = older.name or f"student-{pseudo.gen}"
+    raise BadInput(
+        f"The {what} view is of version {older.store.version}, which had {len(older.store.classes)} classes; the other "
+        f"has {max(len(mine), len(theirs))}.",
+        f"nsdata view {named} … --replace" if older is pseudo else "store.refresh().view().split('train').labelled()",
+    )
 
 
 def _first_eight(view: View) -> NDArray[np.uint64]:

@@ -141,9 +141,10 @@ def _label(
         )  # fmt: skip
 
     sealed = before()
-    (model := find_teacher(store, gen, teacher, said)).check_classes(store.classes)
+    model = find_teacher(store, gen, teacher, said)
     if sealed is not None:
         return _labelled(sealed, model)
+    model.check_classes(store.classes)
     for note in model.notes if isinstance(model, Foreign) and worker.rank == 0 else ():
         heard.on_note(note)
     target, codec = provenance.device_of(model, worker.device(device)), Codec.of(top, len(store.classes))

@@ -47,7 +47,8 @@ def flipped_images(store: Handle, change: Diff, limit: int | None = None) -> lis
     return list(map(Flipped, hexes(ids), shorts, sources, old, new, *confidences))
 
 
-def _side(store: Handle, version: int | str, classes: int) -> Side:
+def _side(store: Handle, version: int | str, classes: int = 0) -> Side:
+    """One side; ``classes``: how many its soft labels shall be of, if more than the version's."""
     at = store.at(version)
     table = at.table
     rows = None if bool(table.visible.all()) else np.flatnonzero(table.visible)  # None: all, and nothing is copied
@@ -62,7 +63,8 @@ def _side(store: Handle, version: int | str, classes: int) -> Side:
         wanted = positions if rows is None else rows[positions]
         first, stop = int(wanted[0]), int(wanted[-1]) + 1
         in_a_row = stop - first == len(wanted) and bool((wanted[1:] > wanted[:-1]).all())  # not one is left out
-        return widened(labels.between(first, stop) if in_a_row else labels.take(wanted), classes)
+        found = labels.between(first, stop) if in_a_row else labels.take(wanted)
+        return widened(found, max(classes, found.shape[1]))
 
     return Side(
         name=str(version),

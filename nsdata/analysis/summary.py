@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from nsdata.analysis.classes import fewer, taught_at
 from nsdata.labels.sentences import stale_remark
 from nsdata.schema import SPLITS
 from nsdata.storage.address import checkpoint, near
@@ -34,13 +35,13 @@ def summary(store: Handle) -> Rows:
     for gen, model in sorted(store.state.models.items()):
         accuracy = "val not measured" if model.val_accuracy is None else f"val {100 * model.val_accuracy:.1f} %"
         where = near(checkpoint(store.url, model.path, model.sha256))
-        text = f"{model.name} · {accuracy} · sha256 {model.sha256[:8]} · {where}"
+        text = f"{model.name} · {accuracy} · sha256 {model.sha256[:8]} · {where}{fewer(store, taught_at(model))}"
         rows.append((f"model {gen}", text + _stale(moved.of_model(store, model))))
     for gen, generation in sorted(store.state.generations.items()):
-        s = generation.summary
+        s, few = generation.summary, fewer(store, generation.version)
         rows.append(
             (f"gen-{gen}", f"{generation.rows:,} images · confidence mean {s['confidence_mean'] or 0:.2f} · "
-             f"{s['at_least_0.9']:,} ≥ 0.9 · {s['below_0.3']:,} < 0.3" + stale_remark(generation)
+             f"{s['at_least_0.9']:,} ≥ 0.9 · {s['below_0.3']:,} < 0.3" + few + stale_remark(generation)
              + _stale(moved.of_generation(store, generation)))
         )  # fmt: skip
     for view in store.state.views.values():
@@ -65,7 +66,12 @@ def facts(store: Handle) -> dict[str, Any]:
             for code, name in enumerate(SPLITS)
         },
         "models": {
-            gen: {**asdict(model), "moved": moved.of_model(store, model)} for gen, model in store.models.items()
+            gen: {
+                **asdict(model),
+                "moved": moved.of_model(store, model),
+                "classes": store.state.classes_at(taught_at(model)),
+            }
+            for gen, model in store.models.items()
         },
         "generations": {
             gen: {
@@ -73,6 +79,7 @@ def facts(store: Handle) -> dict[str, Any]:
                 "images": g.rows,
                 "stale": g.stale,
                 "moved": moved.of_generation(store, g),
+                "classes": store.state.classes_at(g.version),
                 **g.summary,
             }
             for gen, g in store.generations.items()

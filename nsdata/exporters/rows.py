@@ -130,6 +130,10 @@ def _chosen(store: Handle, view: str | None, gens: list[int], everything: bool) 
 
 
 def _codec(labels: Labels) -> str:
+    if labels.known < len(
+        labels.classes
+    ):  # zeros for classes that were added later: the largest and an even rest would
+        return "dense float16"  # come back as others
     return str(labels.provenance.get("codec", "dense float16"))
 
 

@@ -37,6 +37,12 @@ def check_order(store: Handle, gen: int, replace: bool = False, extend: bool = F
         raise GenerationError(f"Generation {gen} has no labels to extend yet.", f"nsdata label --gen {gen}")
     if extend and not unlabelled_rows(store.state, have[gen]):
         raise GenerationError(f"Generation {gen} labels every image of the store already.", f"nsdata show --gen {gen}")
+    if extend and (known := store.state.classes_at(have[gen].version)) < len(store.classes):
+        raise GenerationError(
+            f"Generation {gen} is of {known} classes, and the store has {len(store.classes)} now; it is not extended "
+            "with other labels.",
+            f"nsdata label --gen {gen} --replace",
+        )
     if gen in have and not replace and not extend:
         later = unlabelled_rows(store.state, have[gen])
         more = f"; {later:,} images {'are not in it' if have[gen].given else 'came in later'}" if later else ""

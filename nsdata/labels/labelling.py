@@ -263,7 +263,7 @@ def _opened(store: Handle, name: str, record: dict[str, Any]) -> Run:
     extends = pinned.state.generations[gen] if record["extend"] else None
     run = Run(pinned, gen, name, identity, codec, replaces, extends, record["began"])
     run.parts = [
-        StagedPart(store.objects, name, number, start, rows, len(store.classes), codec)
+        StagedPart(store.objects, name, number, start, rows, len(pinned.classes), codec)
         for number, (start, rows) in enumerate(record["cuts"])  # as they were cut: staged rows must keep their images
     ]
     store.objects.put(f"{name}/touched", now().encode())  # gc leaves alone what was worked on of late
@@ -275,6 +275,7 @@ def _run_name(store: Handle, gen: int, sealed: Generation | None, identity: dict
     """Where a run is staged: the same for the same identity, another once a generation was sealed, or gc deleted it."""
     before = [g.event for g in store.state.sealed if g.number == gen]  # undone ones too: a run is sealed once
     known: list[Any] = [store.state.id, gen, sealed.event if sealed else None, before[-1:], identity]
+    known += [len(store.classes)] if store.state.added_classes else []
     text = json.dumps([*known, "extend"] if extend else known, sort_keys=True)
     base = f"labels/gen-{gen}-{hashlib.blake2b(text.encode(), digest_size=6).hexdigest()}"
     name, count = base, 1

@@ -34,14 +34,16 @@ Array = NDArray[Any]
 class Labels:
     """One teacher's soft labels of the images of one version. Nothing is read before it is asked for.
 
+    ``known``: how many of the classes the teacher knew, the first ones; those that were added later have probability 0.
     ``len(labels)`` = n, the visible images that the generation labels. Position i of every array is the same image.
     """
 
     def __init__(self, table: Table, generation: Generation) -> None:
         self._table, self._generation = table, generation
         self._width = len(table.state.classes)
+        self.known = table.state.classes_at(generation.version)  # the first so many: the others were added later
         self._codec = Codec.recorded(generation.provenance)
-        self._columns = self._codec.schema(self._width)
+        self._columns = self._codec.schema(self.known)
 
     @property
     def gen(self) -> int:
@@ -142,7 +144,7 @@ class Labels:
         Raises GenerationError for a row that the generation does not label.
         """
         self._located(rows)
-        return self._codec.decode(columns, self._width)
+        return self._decode(columns)
 
     def between(self, start: int, stop: int) -> Array:
         """(stop - start, K) float16: the soft labels of neighbouring rows, at least one; read as one piece.
@@ -154,7 +156,7 @@ class Labels:
             return self.decoded(np.arange(start, stop), self.stored(start, stop))
         (names, starts, _), columns = self._datasets, self._codec.soft_columns
         reader, skipped = self._table.readers.open(names[first], self._columns), int(starts[first])
-        return self._codec.decode({c: reader.read(c, start - skipped, stop - skipped) for c in columns}, self._width)
+        return self._decode({c: reader.read(c, start - skipped, stop - skipped) for c in columns})
 
     def take_known(self, rows: Array) -> Array:
         """(m, K) float16: as ``take``, with zeros for the rows that the generation does not label."""
@@ -193,7 +195,8 @@ class Labels:
         return len(self.rows)
 
     def __repr__(self) -> str:
-        return f"<Labels of generation {self.gen}: {len(self):,} images, {self._width} classes>"
+        classes = f"{self._width} classes" if self.known == self._width else f"{self.known} of {self._width} classes"
+        return f"<Labels of generation {self.gen}: {len(self):,} images, {classes}>"
 
     def _repr_html_(self) -> str:
         return to_html(generation_rows(self._generation, self._table.readers.url))
@@ -227,7 +230,11 @@ class Labels:
             columns = {column: reader.read(column, start, stop) for column in self._codec.soft_columns}
         else:
             columns = {column: reader.take(column, offsets) for column in self._codec.soft_columns}
-        return self._codec.decode(columns, self._width)
+        return self._decode(columns)
+
+    def _decode(self, columns: Mapping[str, Array]) -> Array:
+        """(m, K) float16 from what is stored; classes that were added later have no probability."""
+        return widened(self._codec.decode(columns, self.known), self._width)
 
     @cached_property
     def _predictions(self) -> tuple[Array, Array]:

@@ -75,7 +75,7 @@ def examine(store: Handle, parts: Sequence[StagedPart], codec: Codec, on_note: N
     if not there:
         return
     pieces = [(piece.name, piece.rows, piece.digests) for _, piece in there]
-    good = labels(store.objects, pieces, codec, len(store.classes))
+    good = labels(store.objects, pieces, codec, there[0][0].classes)
     for (part, piece), whole in zip(there, good, strict=True):
         if whole:
             continue

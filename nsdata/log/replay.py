@@ -71,6 +71,7 @@ class Fold:
             "lists": {
                 name: to_columns(values) if LISTS[name] is People else [asdict(value) for value in values]
                 for name, values in self._sums.lists.items()
+                if values or name not in LATER
             },
             "undos": self._sums.undos,
             "swept": self._sums.deleted,

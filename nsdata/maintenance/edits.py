@@ -41,6 +41,7 @@ def relabel(store: Handle, labels: Mapping[str, str | int | None], *, by: str = 
     by = "" if by is None else printable(text("by", by))
     given = pairs("labels", labels, "{id: label}", "store.relabel({'5c0e': 'cat'})")
     store.writable()
+    store.refresh()  # classes may have been added
     codes = [_code(store, image, label) for image, label in given]
     images = [image for image, _ in given]
 

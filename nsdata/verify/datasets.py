@@ -35,8 +35,9 @@ class Thing:
     hides: bool = False  # a batch of removals
     moves: bool = False  # a batch of moves to another split
 
-    def job(self, url: str, classes: int) -> Job:
+    def job(self, url: str, state: State) -> Job:
         """All that is to be read."""
+        classes = len(state.classes) if self.generation is None else state.classes_at(self.generation.version)
         pieces = [(f"{url}/{place.at}", place.rows) for place in self.places]
         codec = "" if self.generation is None else Codec.recorded(self.generation.provenance).name
         return Job(self.kind, self.rows, pieces, self.digests, codec=codec, classes=classes)

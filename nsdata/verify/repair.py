@@ -178,7 +178,7 @@ def rebuilt_view(store: Handle, thing: Thing) -> str:
 
 def rewritten(store: Handle, thing: Thing, place: Place) -> str:
     """Write a dataset again whose contents read as they were published though its files are damaged."""
-    schema = schema_of(thing.job(store.url, len(store.classes)))
+    schema = schema_of(thing.job(store.url, store.state))
     name = f"{place.name}-{uuid.uuid4().hex[:8]}"
     reader = engine.Reader(f"{store.url}/{place.at}", schema)
     with writing.fresh(f"{store.url}/{name}", schema) as writer:

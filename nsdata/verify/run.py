@@ -154,7 +154,7 @@ class _Verification:
         return files, outcome
 
     def _read(self, thing: Thing, state: State, certain: bool, *, suspect: bool) -> Outcome:
-        job = thing.job(self.objects.url, len(state.classes))
+        job = thing.job(self.objects.url, state)
         width = max(1, sum(size for _, size in self.objects.list(thing.places[0].at)) // max(1, thing.rows))
         job.block = max(1, min(65_536, _BLOCK_BYTES // width))
         if thing.kind == "labels" and certain:

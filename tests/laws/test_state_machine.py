@@ -28,6 +28,7 @@ class Change:
     images: dict[str, tuple[int, str]] = field(default_factory=dict)  # id -> label, split
     said: dict[str, int] = field(default_factory=dict)
     moves: dict[str, str] = field(default_factory=dict)
+    classes: int = 0
     gen: int = 0
     rows: list[tuple[int, str]] = field(default_factory=list)  # (import, id) that a generation labels, as it was sealed
     soft: dict[tuple[int, str], bytes] = field(default_factory=dict)
@@ -79,6 +80,9 @@ class Model:
                 for id_ in change.said:
                     out.pop(id_, None)
         return out
+
+    def classes(self, version: int) -> int:
+        return len(CLASSES) + sum(change.classes for change in self.changes[:version])
 
     def past(self, version: int, id_: str) -> set[tuple[int, str]]:
         """The labels and splits that an image had together before it was moved; none where it never was."""
@@ -175,8 +179,16 @@ class Machine(RuleBasedStateMachine):
         assume(here)
         return data.draw(st.lists(st.sampled_from(here), min_size=1, max_size=most, unique=True))
 
-    @rule(data=st.data(), label=st.integers(-1, 9))
+    @rule(count=st.integers(1, 2))
+    def add_classes(self, count: int) -> None:
+        have = self.model.classes(self.version)
+        assume(have < 14)
+        self.store.add_classes([f"class {have + place}" for place in range(count)])
+        self.model.changes.append(Change("classes", classes=count))
+
+    @rule(data=st.data(), label=st.integers(-1, 13))
     def relabel(self, data: st.DataObject, label: int) -> None:
+        assume(label < self.model.classes(self.version))
         said = dict.fromkeys(self._some(data, 25), label)
         here = self.model.images(self.version)
         self.store.relabel(dict.fromkeys(said, None if label < 0 else label))
@@ -219,11 +231,12 @@ class Machine(RuleBasedStateMachine):
         covered = set(have[gen].soft)
         active = {n for n, _ in self.model.active(self.version)}
         assume(any(row not in covered and row[0] in active for row in self.model.rows(self.version)))
+        assume(self.store.labels(gen).known == self.model.classes(self.version))
         self._seal(gen, identity, kills, extend=True)
 
     def _seal(self, gen: int, identity: dict[str, object], kills: int, **how: bool) -> None:
         every = self.model.rows(self.version)
-        soft = soft_labels(len(every), 10, self.version)
+        soft = soft_labels(len(every), self.model.classes(self.version), self.version)
         for kill in range(kills + 1):
             run = labelling.begin(Store.open(self.store.url), gen, dict(identity), **how)
             for part in run.open_parts():
@@ -304,9 +317,13 @@ class Machine(RuleBasedStateMachine):
         assert set(store.generations) == set(generations)
         for gen, change in generations.items():
             labels = store.labels(gen)
-            stored = {str(id_): row.tobytes() for id_, row in zip(labels.ids, labels.soft, strict=True)}
+            known = next((len(row) // 2 for row in change.soft.values()), labels.known)
+            assert (labels.known, labels.soft.shape[1]) == (known, self.model.classes(version))
+            assert not labels.soft[:, known:].any()
+            stored = {str(id_): row[:known].tobytes() for id_, row in zip(labels.ids, labels.soft, strict=True)}
             said = {(image[2], id_): id_ for id_, image in expected.items()}
             assert stored == {said[row]: soft for row, soft in change.soft.items() if row in said}
+        assert len(store.classes) == self.model.classes(version)
         assert sum(not name.startswith("gen-") for name in store.tags) == self.model.tags(version)
 
 

@@ -71,6 +71,13 @@ def test_what_is_in_a_split_is_not_moved_again(here: Store) -> None:
     assert "in the store already" in nothing_new(here, "import", "digits")  # the later word holds
 
 
+def test_classes_that_are_there_are_not_added_again_and_init_finds_the_store_with_more(here: Store) -> None:
+    change(here, "classes", "add", "wolf", "lynx")
+    assert "nothing new" in nothing_new(here, "classes", "add", "lynx", "wolf")
+    assert "already" in nothing_new(here, "init", "--classes-from", "digits")
+    assert "sealed already" in nothing_new(here, "label", "--gen", "1")
+
+
 def test_init_for_the_same_classes_finds_the_store(here: Store) -> None:
     assert "already" in nothing_new(here, "init", "--classes-from", "digits")
     assert "already" in nothing_new(here, "init", "--classes", "0,1, 2,3,4,5,6,7,8,9")

@@ -356,7 +356,7 @@ def test_a_view_that_depends_on_damage_is_said_to_be_unverifiable(lake: Path) ->
 
 def test_a_reader_that_hangs_or_dies_is_outlived(lake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     thing = datasets.things(Store.open(lake).state)[0]
-    job = dataclasses.replace(thing.job(str(lake), 10), block=16)
+    job = dataclasses.replace(thing.job(str(lake), Store.open(lake).state), block=16)
     deaths = [["width", 0, 16], ["width", 16, 32]]
 
     class Dying(child._Child):

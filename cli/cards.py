@@ -1,0 +1,56 @@
+"""What ``show`` prints of one image, and of one generation."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from cli import render
+
+if TYPE_CHECKING:
+    from nsdata import Store
+
+
+def image(card: Any) -> None:
+    """One image: where it came from, its splits, its labels by people and by every generation."""
+    render.pairs(
+        [
+            ("image", card.id),
+            ("source", card.source),
+            ("split", card.split),
+            *[(f"  version {m['version']}", f"{m['split']}, by {m['by']}") for m in card.moves],
+            ("size", f"{card.width} × {card.height}, {card.bytes:,} bytes"),
+            ("label", card.label or "none"),
+            *[(f"  version {p['version']}", f"{p['label'] or 'no label'}, by {p['by']}") for p in card.people],
+            *[
+                (
+                    f"generation {s.gen}",
+                    f"{s.pseudo} {s.confidence:.3f}   " + "  ".join(f"{n} {p:.3f}" for n, p in s.top),
+                )
+                for s in card.generations
+            ],
+        ]
+    )
+
+
+def generation(opened: Store, gen: int, json: bool) -> None:
+    """One generation: its lineage, and how it was written; what it lacks of the store as it is now."""
+    from nsdata.analysis.classes import fewer
+    from nsdata.labels.lineage import lineage, lines
+    from nsdata.labels.sentences import generation_rows
+    from nsdata.views import moved
+
+    ancestors = lineage(opened, gen)
+    moves = moved.of_generation(opened, opened.generations[gen])
+    if json:
+        known = {"moved": moves, "classes": opened.state.classes_at(opened.generations[gen].version)}
+        known |= {"lineage": [ancestor.to_dict() for ancestor in ancestors]}
+        render.emit({**asdict(opened.generations[gen]), **known})
+        return
+    for line in lines(ancestors):
+        render.out(render.name(line))
+    render.out()
+    more = [("stale", f"taught by images of which {moved.words(moves)}")] if moves else []
+    if few := fewer(opened, opened.generations[gen].version).removeprefix(" · "):
+        more.append(("classes", f"{few}: the others were added later"))
+    render.pairs(generation_rows(opened.generations[gen], opened.url) + more)
