@@ -15,13 +15,14 @@ from nsdata.errors import BadInput
 from nsdata.images.headers import recognised
 from nsdata.importers.files import files_of, inside, spooled
 from nsdata.importers.formats import digits, folder, idx, manifest, npz, parquet, saved, single, tar, zip
-from nsdata.importers.formats.layout import IMAGE_ENDINGS
+from nsdata.importers.formats.layout import IMAGE_ENDINGS, quoted
 from nsdata.importers.formats.tables import PARQUET, TABLES
 from nsdata.importers.formats.zip_directory import DamagedZip
 from nsdata.importers.found import Found
 from nsdata.importers.item import Item, Skipped
 from nsdata.importers.options import Rule
-from nsdata.importers.rule import Part
+from nsdata.importers.rule import Part, own_name
+from nsdata.importers.words import HELD_OUT, split_word
 
 __all__ = ["Item", "Skipped", "detect", "formats", "open_source"]
 
@@ -75,6 +76,8 @@ class Source:
 
     def part(self, rule: Rule, look: Callable[[], Iterable[Found | Skipped]] | None = None) -> Part:
         """The rule for it; folders, where they say something, are looked at first. Raises BadInput."""
+        if self.kind == "image":
+            _alone(self.path, rule)
         if not FORMATS[self.kind].folders:
             return Part(rule, self.path, within=self.within)
         return Part(rule, self.path, within=self.within, look=look or self.look, papers=self.papers)
@@ -91,6 +94,23 @@ class Source:
                 if len(taken) == len(wanted):
                     break
         return taken
+
+
+def _alone(path: Path, rule: Rule) -> None:
+    """Raise BadInput for a picture by itself that lies in a class folder, or in one of a held-out split: both would be
+    lost, as only what lies below a source speaks."""
+    folder = path.parent
+    name, above = own_name(folder), own_name(folder.parent)
+    if rule.labelled and rule.names is not None and rule.names.named(name) is not None:
+        raise BadInput(
+            f"{path} lies in the folder of the class '{quoted(name)}', which is lost where pictures are named.",
+            f"nsdata import {folder.parent}  (labels by folder names), or --unlabelled",
+        )
+    if rule.split is None and split_word(name) is None and split_word(above) in HELD_OUT:
+        raise BadInput(
+            f"{path} lies below the folder '{quoted(above)}', which is lost where pictures are named.",
+            f"nsdata import {folder.parent}, or --split test, val or train",
+        )
 
 
 class Once:

@@ -6,13 +6,13 @@ for all of them. What can be read in two ways, or in none, is refused; ``--level
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
 
 from nsdata.errors import BadInput
 from nsdata.importers.class_names import clean
 from nsdata.importers.formats.layout import readable
-from nsdata.importers.words import HELD_OUT, MASKS, PLAIN, split_word
+from nsdata.importers.tree import Place, Tree, parts_of
+from nsdata.importers.words import HELD_OUT, MASKS, PLAIN, nearly, parted, split_word
 from nsdata.text import listed
 
 LEVELS = ("split", "class", "-")
@@ -20,40 +20,6 @@ LEVELS = ("split", "class", "-")
 
 
 _BESIDE_CLASSES = frozenset({"unlabelled", "unlabeled"})  # beside class folders, as documented: no labels
-
-
-class Tree:
-    """The folders of a source that hold pictures, at their level or below."""
-
-    __slots__ = ("children", "pictures")
-
-    def __init__(self) -> None:
-        self.children: dict[str, Tree] = {}
-        self.pictures = False
-
-    def add(self, folder: str) -> None:
-        """A picture lies in ``folder``, "train/cat"; "" is the top."""
-        node = self
-        for part in parts_of(folder):
-            node = node.children.setdefault(part, Tree())
-        node.pictures = True
-
-    def folders(self, above: str = "") -> Iterator[str]:
-        """Every folder that holds pictures itself."""
-        if self.pictures:
-            yield above
-        for name, child in self.children.items():
-            yield from child.folders(f"{above}/{name}" if above else name)
-
-
-class Place(NamedTuple):
-    """What the folders of a picture say. cls: a folder's name, None for no label; why: it is left out, and why;
-    unlabelled: a folder says that there is no label."""
-
-    split: str | None
-    cls: str | None
-    why: str = ""
-    unlabelled: bool = False
 
 
 class Levels:
@@ -80,6 +46,7 @@ class Levels:
         self._top, self._depth = tree, 0
         self.splits: dict[str, str] = {}  # folders that were read as splits -> the split
         self.by_class = False  # whether a picture has its class from a folder
+        self.doubt = ""  # an outer folder that may be a held-out part: cifar10_test/cat/
         self._places: dict[str, Place] = {}
         if levels is not None:
             self.pattern = parsed(levels)
@@ -95,9 +62,11 @@ class Levels:
         return place
 
     def _of(self, parts: list[str]) -> Place:
+        if not self._told and (name := self._mask(parts)):
+            return Place(None, None, mask=name)
         split, cls, node = None, None, self._top
         for level in self.pattern:
-            while parts and not self._told and level == "class" and self._says_nothing(node):
+            while parts and not self._told and level == "class" and self._says_nothing(node, split):
                 node, parts = node.children[parts[0]], parts[1:]
             if not parts:
                 if level == "split" and not self._by_hand and "class" in self.pattern[self.pattern.index("split") :]:
@@ -123,6 +92,18 @@ class Levels:
         self.by_class |= cls is not None
         return Place(split, cls)
 
+    def _mask(self, parts: list[str]) -> str:
+        """The folder of masks, or the like, beside images, in which a picture lies: ``cat/masks/``; "" for none."""
+        node: Tree | None = self._top
+        for name in parts:
+            if node is None:
+                return ""
+            alone = not node.pictures and all(clean(other).casefold() in MASKS for other in node.children)
+            if clean(name).casefold() in MASKS and not (alone or self._is_class(name)):
+                return name
+            node = node.children.get(name)
+        return ""
+
     # ---- which reading is the one
 
     def _unwrap(self) -> None:
@@ -134,6 +115,7 @@ class Levels:
             if clean(name).casefold() not in PLAIN and (child.pictures or not child.children):
                 return
             self._top, self._depth = child, self._depth + 1
+            self.doubt = self.doubt or (name if nearly(name) else "")
 
     def _found(self) -> list[str]:
         top = self._top.children
@@ -149,7 +131,7 @@ class Levels:
         as_class = not strange and any(map(self._is_class, top))
         as_split = all(map(split_word, top)) and not any(self._unknown(n, child) for n, child in top.items())
         if as_class and as_split:
-            if any(self._inner(child).children for child in top.values()):
+            if any(self._inner(child, name).children for name, child in top.items()):
                 return ["split", "class"]
             if {self._is_class(name) for name in top} == {True} and len(top) == len(self._classes):
                 return ["class"]  # all classes of the store, and nothing else
@@ -163,6 +145,8 @@ class Levels:
             raise self._strange(self._unknown(above, top[above]), above=above)
         if any(split_word(name) not in (None, "unlabelled") for name in strange):
             raise self._mixed(top)
+        if parts := parted(strange):
+            raise self._parts(parts)
         raise self._strange(sorted(strange))
 
     def _by_structure(self, top: dict[str, Tree]) -> list[str]:
@@ -175,17 +159,21 @@ class Levels:
             doubtful = [name for name in top if split_word(name) and clean(name).casefold() not in _BESIDE_CLASSES]
             if hardly := [name for name in top if clean(name).casefold() in PLAIN | MASKS]:
                 raise self._not_classes(hardly, top)
+            parts = parted(top) or [name for name in top if len(top) == 1 and nearly(name)]
         else:
             doubtful = [name for name in top if split_word(name) in HELD_OUT and not self._all_classes(top)]
+            parts = [name for name in top if nearly(name) and not self._is_class(name)]
         if doubtful:
             raise self._mixed(top)
+        if parts:
+            raise self._parts(sorted(parts))
         return self._class_or_class_split([name for name in top if split_word(name) is None])
 
     def _check_inner(self, top: dict[str, Tree]) -> None:
         """Raise BadInput unless the folders below those of splits can be classes."""
-        inner = [set(self._inner(child).children) for child in top.values() if self._inner(child).children]
-        with_labels = [child for name, child in top.items() if split_word(name) != "unlabelled"]
-        names = {name for child in with_labels for name in self._inner(child).children}
+        each_inner = {name: set(self._inner(child, name).children) for name, child in top.items()}
+        inner = [names for names in each_inner.values() if names]
+        names = {n for name, names in each_inner.items() if split_word(name) != "unlabelled" for n in names}
         if names and all(map(split_word, names)):
             raise self._two_ways(top)
         if hardly := [name for name in names if clean(name).casefold() in PLAIN | MASKS]:
@@ -197,7 +185,7 @@ class Levels:
     def _class_or_class_split(self, classes: list[str]) -> list[str]:
         """Class folders: with split folders in all of them, or in none."""
         below = {name: self._top.children[name] for name in classes}
-        held = [f"{c}/{n}" for c, child in below.items() for n in child.children if split_word(n) in HELD_OUT]
+        held = [f"{c}/{f}" for c, child in below.items() for f in child.below() if _last(f) in HELD_OUT]
         if not held or self._by_hand:
             return ["class"]
         inner = [n for child in below.values() for n in child.children.values()]
@@ -218,22 +206,23 @@ class Levels:
     def _all_classes(self, names: Iterable[str]) -> bool:
         return all(map(self._is_class, names))
 
-    def _says_nothing(self, node: Tree) -> bool:
-        """Whether all that a folder holds is one whose name says nothing: ``val/images/``."""
+    def _says_nothing(self, node: Tree, split: str | None = None) -> bool:
+        """Whether all that a folder holds is one whose name says nothing, or its split again: ``val/images/``."""
         if node.pictures or len(node.children) != 1:
             return False
         (name,) = node.children
-        return clean(name).casefold() in PLAIN and not self._is_class(name)
+        again = split is not None and split_word(name) == split
+        return (again or clean(name).casefold() in PLAIN) and not self._is_class(name)
 
-    def _inner(self, split: Tree) -> Tree:
-        """The class level of a split's folder."""
-        while self._says_nothing(split):
-            (split,) = split.children.values()
-        return split
+    def _inner(self, folder: Tree, name: str) -> Tree:
+        """The class level of a split's folder, which has this name."""
+        while self._says_nothing(folder, split_word(name)):
+            (folder,) = folder.children.values()
+        return folder
 
     def _unknown(self, split: str, folder: Tree) -> list[str]:
         """Folders in that of a split which name no class."""
-        names = self._inner(folder).children if split_word(split) != "unlabelled" else {}
+        names = self._inner(folder, split).children if split_word(split) != "unlabelled" else {}
         return sorted(name for name in names if not self._is_class(name) and split_word(name) != "unlabelled")
 
     # ---- refusals
@@ -259,6 +248,14 @@ class Levels:
             "classes; --split train if nothing is held out",
         )
 
+    def _parts(self, names: Sequence[str]) -> BadInput:
+        part = next((name for name in names if nearly(name)), names[0])
+        return BadInput(
+            f"{self._what} has {_folders(names)}: parts of a set, by their names, but only a whole word names a split.",
+            f"nsdata import {self._what}/{readable(part)} --split test, each part by itself; --levels class if all are "
+            "classes",
+        )
+
     def _two_ways(self, names: Iterable[str]) -> BadInput:
         what = f"{self._what} has {_folders(sorted(names))}: classes or splits, both could be meant."
         return BadInput(what, "--levels class, or --levels split/class")
@@ -271,13 +268,12 @@ class Levels:
         )
 
 
+def _last(folder: str) -> str | None:
+    return split_word(folder.rpartition("/")[2])
+
+
 def _folders(names: Sequence[str]) -> str:
     return listed([f"{readable(name)}/" for name in names], 5)
-
-
-def parts_of(folder: str) -> list[str]:
-    """The names in a path, without empty ones and "."."""
-    return [part for part in folder.split("/") if part and part != "."]
 
 
 def parsed(levels: str) -> list[str]:

@@ -32,6 +32,7 @@ class Rule:
         self.labels_from: dict[str, None] = {}
         self.splits_from: dict[str, None] = {} if split is None else {f"all {split}, by hand": None}
         self.passed: Counter[str] = Counter()  # members of samples that are not its picture, by ending
+        self.masks: Counter[str] = Counter()  # pictures that are masks: by folder, masks/, or ending, mask.png
         self._notices: dict[str, None] = {}
 
     def note(self, text: str) -> None:
@@ -51,6 +52,9 @@ class Rule:
         for ending, count in sorted(self.passed.items()):
             what = f"member .{quoted(ending)}" if count == 1 else f"members .{quoted(ending)}"
             found.append(f"{count:,} {what} passed over (--member {quoted(ending)} takes them)")
+        for what, count in sorted(self.masks.items()):
+            pictures = "picture" if count == 1 else "pictures"
+            found.append(f"{count:,} {pictures} passed over, masks or the like beside others: {quoted(what)}")
         return found
 
     def describe(self) -> str:

@@ -19,8 +19,10 @@ from nsdata.importers.class_names import clean, empty, named
 from nsdata.importers.formats.layout import quoted
 from nsdata.importers.found import Found
 from nsdata.importers.item import Item, Skipped
-from nsdata.importers.levels import Levels, Place, Tree
+from nsdata.importers.levels import Levels
+from nsdata.importers.masks import Masks
 from nsdata.importers.options import Rule
+from nsdata.importers.tree import Place, Tree
 from nsdata.importers.words import doubt_of_name, split_of_name, split_word
 from nsdata.importers.written import for_init, is_paper, label_of, no_labels, split_of_cell
 from nsdata.text import listed
@@ -44,6 +46,11 @@ class _Default(NamedTuple):
     unlabelled: bool
 
 
+def own_name(path: Path) -> str:
+    """A path's own name, also where it is written as ``.`` or ``..``."""
+    return path.name if path.name not in ("", "..") else path.resolve().name
+
+
 class Part:
     """The rule at work on one file or folder of a source."""
 
@@ -65,6 +72,7 @@ class Part:
         self._beside: LabelFiles | None = None
         self._by_folder: dict[str, tuple[str, int | None, str]] = {}
         self._known: frozenset[str] | None = None  # folders that hold pictures, where that was looked at
+        self._masks = Masks()
         self._silent = False
         self._folders_line = ""  # of the report: the folders of splits that were met so far
         if look is not None:
@@ -88,7 +96,10 @@ class Part:
                 files.append(self._inside(each.source))
             else:
                 inner.add(each.folder)
+                self._masks.look(each.source)
             seen.update(dict.fromkeys(each.seen))
+        if rule.levels is None:
+            rule.masks.update(self._masks.settle(look))
         self._silent = labelled  # a sample that says nothing of its label has none, whatever its folder is called
         for folder in unsaid:
             (outer if labelled else inner).add(folder)
@@ -97,7 +108,7 @@ class Part:
         if not rule.labelled:
             return
         places = {folder: self._levels.of(folder) for folder in inner.folders()}
-        bare = {folder for folder, (_, cls, why, unlabelled) in places.items() if not (cls or why or unlabelled)}
+        bare = {folder for folder, place in places.items() if not any(place[1:])}
         if bare and files and papers is not None:
 
             def pictures() -> Iterator[str]:
@@ -108,7 +119,7 @@ class Part:
                         yield self._inside(each.source)
 
             self._beside = LabelFiles(str(self.path), files, pictures, papers)
-        own = self.path.absolute().name if self.path.is_dir() else self.path.name.partition(".")[0]
+        own = own_name(self.path) if self.path.is_dir() else self.path.name.partition(".")[0]
         nothing = bare and bare == places.keys() and not labelled and not (self._beside and self._beside.names)
         if nothing and rule.names is not None and self._is_class(own):
             raise BadInput(
@@ -135,6 +146,8 @@ class Part:
         """The image with its class and split; None for a file of labels. Raises BadInput for what is neither."""
         if found.beside:
             self.rule.passed.update(found.beside)
+        if found.source in self._masks:
+            return None
         if not found.labels and found.split is None and not found.seen:
             if self._beside is not None and self._beside.has(self._inside(found.source)):
                 return None
@@ -142,16 +155,19 @@ class Part:
                 return self._plain(found)  # nearly always
         return self._written(found)
 
-    def _plain(self, found: Found) -> Item | Skipped:
+    def _plain(self, found: Found) -> Item | Skipped | None:
         """Of an image with nothing written beside it: by its folder."""
         known = self._by_folder.get(found.folder)
         if known is None:
             try:
-                split, cls, why, unlabelled = self._place(found.folder, self._levels)
+                split, cls, why, unlabelled, mask = self._place(found.folder, self._levels)
             except BadInput:
                 if self._known is None or found.folder in self._known:
                     raise
                 return Skipped(found.source, "not an image, and none beside it")  # its folder need not be a class
+            if mask:
+                self.rule.masks[f"{mask}/"] += 1
+                return None
             split, unlabelled = self._split(None, split, unlabelled, "", "", self._levels) if not why else ("", True)
             known = self._by_folder[found.folder] = (split, None if unlabelled else self._class(cls), why)
         split_, label, why = known
@@ -160,13 +176,16 @@ class Part:
     def _place(self, folder: str, levels: Levels | None) -> Place:
         return Place(None, None) if levels is None else levels.of(folder)
 
-    def _written(self, found: Found) -> Item | Skipped:
+    def _written(self, found: Found) -> Item | Skipped | None:
         """Of an image with something written beside it."""
         if found.names:
             found = replace(found, labels=tuple((key, named(value, found.names, key)) for key, value in found.labels))
         written, said, where = found.labels, found.split, found.row or found.source
         levels = self._outer if written or (found.seen and self._silent) else self._levels
-        split, cls, why, unlabelled = self._place(found.folder, levels)
+        split, cls, why, unlabelled, mask = self._place(found.folder, levels)
+        if mask:
+            self.rule.masks[f"{mask}/"] += 1
+            return None
         if why:
             return Skipped(found.source, why)
         kind = found.kind
@@ -203,6 +222,8 @@ class Part:
                 self._folders_line = f"folders {names}"
                 rule.splits_from[self._folders_line] = None
             return folder, unlabelled
+        if levels is not None and levels.doubt:
+            split_of_name(levels.doubt)  # an outer folder says as much as the name of the source
         default = self._of_name()
         return default.split, unlabelled or default.unlabelled
 
@@ -222,14 +243,13 @@ class Part:
     def _of_name(self) -> _Default:
         """What the name of the file, or of its folder, says; train where it says nothing."""
         if self._default is None:
-            path = self.path.absolute() if self.path.name in ("", "..") else self.path
-            found, name = split_of_name(path.name), path.name
-            if found is None and self._within:
-                found, name = split_of_name(path.parent.name), path.parent.name
-            elif found is None and not path.is_dir():
-                found, name = split_word(path.absolute().parent.name), path.absolute().parent.name
-            if found is None and (word := doubt_of_name(path.name)):
-                self.rule.note(f"'{word}' in the name {quoted(path.name)} names no split: its pictures are in train")
+            name = own = own_name(self.path)
+            found = split_of_name(name)
+            if found is None and (self._within or not self.path.is_dir()):
+                name = own_name(self.path.parent)
+                found = split_of_name(name) if self._within else split_word(name)
+            if found is None and (word := doubt_of_name(own)):
+                self.rule.note(f"'{word}' in the name {quoted(own)} names no split: its pictures are in train")
             origin = "none named, all train" if found is None else f"the name {quoted(name)}"
             self.rule.splits_from[origin] = None
             self._default = _Default("train" if found in (None, "unlabelled") else found, found == "unlabelled")
@@ -249,13 +269,13 @@ class Part:
             if not written:
                 if self._levels is None or is_paper(each.source):
                     continue
-                _, cls, why, unlabelled = self._levels.of(each.folder)
+                _, cls, why, unlabelled, mask = self._levels.of(each.folder)
                 if cls is not None:
                     if each.folder not in seen:
                         seen.add(each.folder)
                         yield cls, each.folder.rpartition("/")[0]
                     continue
-                if self._beside is None or why or unlabelled:
+                if self._beside is None or why or unlabelled or mask:
                     continue
                 written, _, where = self._beside.of(self._inside(each.source))
             yield from ((value, str(self.path)) for value in for_init(written, where))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import PurePath
 
 from nsdata.errors import BadInput
@@ -35,7 +36,9 @@ _BESIDE = frozenset(
     )
 )
 _YEAR = re.compile(r"(train|val|test)(19|20)\d\d$")  # COCO's train2017
-_SHARD = re.compile(r"([-_.]\d+[-_]?of[-_]?\d+(-[0-9a-f]{16})?|([-_.]\d+)+)$")  # train-00000-of-00012, val-003
+_SHARD = re.compile(  # train-00000-of-00012, val-003, test0, val_shard_7
+    r"([-_.]\d+[-_]?of[-_]?\d+(-[0-9a-f]{16})?|([-_. ]?(shard|part|chunk)?[-_. ]?\d+)+)$", re.IGNORECASE
+)
 
 PLAIN = frozenset(("images", "image", "imgs", "img", "jpegimages", "pictures", "photos", "data", "jpegs"))
 """Folders that hold pictures and say nothing of them: Tiny ImageNet's ``images``."""
@@ -90,6 +93,28 @@ def doubt_of_name(name: str) -> str:
     """The split word within a name that is not taken as its split (``test`` of ``test_tubes.tar``); "" for none."""
     words = re.split(r"[\W_]+", _stem(name).casefold())
     return next((word for word in words if SPLIT_WORDS.get(word) not in (None, "train")), "")
+
+
+def nearly(name: str) -> str:
+    """The held-out split word in which a folder's name ends though it is none by itself: "test" of ``my_test``; ""."""
+    last = _words(name)[-1:]
+    return last[0] if split_word(name) is None and last and SPLIT_WORDS.get(last[0]) in HELD_OUT else ""
+
+
+def parted(names: Iterable[str]) -> list[str]:
+    """Those of these names that differ in a split word only, train and one held out: ``seg_train``, ``seg_test``."""
+    found: dict[tuple[str, ...], dict[str, str]] = {}
+    for name in names:
+        words = _words(name)
+        at = next((i for i, word in enumerate(words) if word in SPLIT_WORDS), None)
+        if at is not None:
+            found.setdefault((*words[:at], *words[at + 1 :]), {})[name] = SPLIT_WORDS[words[at]]
+    return sorted(n for parts in found.values() if {"train"} < {*parts.values()} - {"unlabelled"} for n in parts)
+
+
+def _words(name: str) -> list[str]:
+    bare = _SHARD.sub("", name.strip()) or name
+    return [word for word in re.split(r"[\W_]+", bare.casefold()) if word]
 
 
 def _stem(name: str) -> str:

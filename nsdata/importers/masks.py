@@ -1,0 +1,47 @@
+"""Masks beside photographs by their file names: ``1.png`` with ``1_mask.png`` or ``1.seg.png`` in one folder."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from nsdata.importers.formats.layout import IMAGE_ENDINGS
+from nsdata.importers.found import Found
+from nsdata.importers.item import Skipped
+from nsdata.importers.words import MASKS
+
+_MASK = re.compile(rf"(.+)[._-](?:{'|'.join(sorted(MASKS))})(?:[_-]?[0-9]+)?$", re.IGNORECASE)
+
+
+class Masks:
+    """Which pictures of a source are masks of others: by name, and only where the other lies beside."""
+
+    def __init__(self) -> None:
+        self._suspects: dict[str, list[str]] = {}  # the picture that one would be the mask of -> such
+        self._found: set[str] = set()
+
+    def look(self, source: str) -> None:
+        """One picture of the source, asked for before any is taken."""
+        if (found := _MASK.match(stem(source))) is not None:
+            self._suspects.setdefault(found[1], []).append(source)
+
+    def settle(self, look: Callable[[], Iterable[Found | Skipped]]) -> Counter[str]:
+        """Find out which lie beside their picture; how many of each ending, ``mask.png``."""
+        counts: Counter[str] = Counter()
+        for each in look() if self._suspects else ():
+            if isinstance(each, Found) and each.source.lower().endswith(IMAGE_ENDINGS):
+                key = stem(each.source)
+                for source in self._suspects.pop(key, ()):
+                    self._found.add(source)
+                    counts[source[len(key) + 1 :]] += 1
+        return counts
+
+    def __contains__(self, source: str) -> bool:
+        return source in self._found
+
+
+def stem(source: str) -> str:
+    """A path without its last ending."""
+    folder, slash, base = source.rpartition("/")
+    return folder + slash + (base.rpartition(".")[0] or base)

@@ -1,0 +1,164 @@
+"""Layouts of public data sets and other tools: understood, or refused with the way on; none silently wrong."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nsdata.errors import BadInput
+from nsdata.images.identity import encode_array
+from nsdata.importers import Item, Skipped
+from nsdata.importers.classes import classes_from
+from nsdata.importers.detect import open_source
+from nsdata.importers.options import Rule
+from nsdata.importers.words import split_of_name
+
+PETS = ["cat", "dog"]
+Found = dict[str, tuple[str, str | None]]
+
+
+def picture(number: int) -> bytes:
+    import numpy as np
+
+    return encode_array(np.full((4, 5, 3), number % 251, np.uint8))
+
+
+def write(root: Path, *pictures: str, **papers: str) -> Path:
+    """Pictures, and files of text by their names with "." as "__" and "/" as "___"."""
+    for number, name in enumerate(pictures):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(picture(number + 1))
+    for name, text in papers.items():
+        path = root / name.replace("___", "/").replace("__", ".")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return root
+
+
+def pack(path: Path, members: dict[str, bytes]) -> Path:
+    import io
+    import tarfile
+
+    with tarfile.open(path, "w") as tar:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return path
+
+
+def taken(source: Path | str, classes: Sequence[str] | None = None, **options: Any) -> tuple[Found, list[str], Rule]:
+    """({source: (split, class)} of what an import yields, what was left out, the rule); classes: as ``init`` finds."""
+    told = {name: options.pop(name) for name in ("split", "labelled", "levels", "first_label") if name in options}
+    names = classes if classes is not None else classes_from(source, levels=told.get("levels"))
+    rule = Rule(names, **told)
+    found: Found = {}
+    left = []
+    for item in open_source(source, classes=names, rule=rule, **options):
+        if isinstance(item, Skipped):
+            left.append(f"{item.source}: {item.reason}")
+        elif isinstance(item, Item) and item.data.startswith(b"\x89PNG"):
+            found[item.source.rpartition("!")[2]] = item.split, None if item.label is None else names[item.label]
+    return found, left, rule
+
+
+def refused(ask: Callable[[], object], match: str) -> str:
+    with pytest.raises(BadInput, match=match) as error:
+        ask()
+    assert error.value.hint
+    return error.value.hint
+
+
+# ------------------------------------------------------------------ folders
+
+
+def test_parts_that_are_called_after_their_set_are_never_classes(tmp_path: Path) -> None:
+    intel = [f"seg_{s}/seg_{s}/{cls}/1.png" for s in ("train", "test") for cls in ("forest", "sea")]
+    write(tmp_path / "intel", *intel, "seg_pred/seg_pred/1.png")
+    write(tmp_path / "asl", "asl_train/cat/1.png", "asl_train/dog/2.png", "asl_test/cat/3.png")
+    write(tmp_path / "flat", "train/1.png", "test1/2.png")
+    for name, classes in (("intel", ["forest", "sea"]), ("asl", PETS), ("flat", PETS)):
+        refused(lambda name=name: classes_from(tmp_path / name), "parts of a set|beside")  # type: ignore[misc]
+        refused(lambda n=name, c=classes: taken(tmp_path / n, c), "parts of a set|beside")  # type: ignore[misc]
+        refused(lambda n=name: taken(tmp_path / n, PETS, labelled=False), "parts of a set")  # type: ignore[misc]
+    assert set(taken(tmp_path / "flat", PETS, labelled=False, split="train")[0].values()) == {("train", None)}
+    write(tmp_path / "tests", "blood test/1.png", "breath test/2.png", "thermometer/3.png")
+    assert classes_from(tmp_path / "tests") == ["blood test", "breath test", "thermometer"]
+
+
+def test_an_outer_folder_that_may_be_a_held_out_part_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "x", "cifar10_test/cat/1.png", "cifar10_test/dog/2.png")
+    members = {f"cifar10_test/{cls}/{i}.png": picture(i) for i, cls in enumerate(PETS)}
+    for source in (tmp_path / "x", pack(tmp_path / "a.tar", members)):
+        for labelled in (True, False):
+            ask = lambda s=source, y=labelled: taken(s, PETS, labelled=y)  # noqa: E731
+            assert "--split" in refused(ask, "cifar10_test")
+        assert {split for split, _ in taken(source, PETS, split="test")[0].values()} == {"test"}
+    write(tmp_path / "y", "my_test/train/cat/1.png", "my_test/test/dog/2.png")
+    assert set(taken(tmp_path / "y")[0].values()) == {("train", "cat"), ("test", "dog")}  # its folders say
+
+
+def test_a_split_folder_that_lies_in_itself_is_one(tmp_path: Path) -> None:
+    both = (("training_set", "train"), ("test_set", "test"))
+    write(tmp_path, *(f"{s}/{s}/{cls}/{i}.png" for s, _ in both for i, cls in enumerate(PETS)))
+    assert classes_from(tmp_path) == PETS
+    expected = {f"{s}/{s}/{cls}/{i}.png": (split, cls) for s, split in both for i, cls in enumerate(PETS)}
+    assert taken(tmp_path)[0] == taken(tmp_path, ["dog", "cat"])[0] == expected
+
+
+def test_test_folders_deep_below_are_refused(tmp_path: Path) -> None:
+    write(tmp_path, "2019/berlin/test/1.png", "2019/berlin/zoo/2.png", "2020/3.png")
+    refused(lambda: taken(tmp_path, PETS, labelled=False), "2019/berlin/test")
+    refused(lambda: classes_from(tmp_path), "2019/berlin/test")
+    assert len(taken(tmp_path, PETS, labelled=False, split="train")[0]) == 3
+    assert classes_from(tmp_path, levels="class") == ["2019", "2020"]
+
+
+def test_masks_beside_photographs_are_none(tmp_path: Path) -> None:
+    folders = [f"{cls}/{kind}/{cls}-1.png" for cls in ("COVID", "Normal") for kind in ("images", "masks")]
+    write(tmp_path / "covid", *folders)
+    found, left, rule = taken(tmp_path / "covid")
+    assert (set(found.values()), left) == ({("train", "COVID"), ("train", "Normal")}, [])
+    assert all("/images/" in source for source in found)
+    assert rule.notices() == ["2 pictures passed over, masks or the like beside others: masks/"]
+    assert len(taken(tmp_path / "covid", ["COVID", "Normal"], levels="class")[0]) == 4
+    write(tmp_path / "pile", "images/1.png", "masks/1.png")
+    assert list(taken(tmp_path / "pile", PETS, labelled=False)[0]) == ["images/1.png"]
+    names = ["b (1).png", "b (1)_mask.png", "b (1)_mask_1.png", "b (2).png", "b (2).seg.png", "gas_mask.png"]
+    write(tmp_path / "busi", *(f"cat/{name}" for name in names))
+    members = {f"cat/{name}": picture(i) for i, name in enumerate(names)}
+    for source in (tmp_path / "busi", pack(tmp_path / "busi.tar", members)):
+        found, _, rule = taken(source)
+        assert sorted(found) == ["cat/b (1).png", "cat/b (2).png", "cat/gas_mask.png"]
+        assert len(rule.notices()) == 3
+
+
+def test_a_source_written_with_dots_has_its_own_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, "test/cat/1.png", "test/dog/2.png")
+    pack(tmp_path / "test" / "a.tar", {"cat/1.png": picture(1)})
+    monkeypatch.chdir(tmp_path / "test" / "cat")
+    for source in ("..", os.path.join("..", "cat", ".."), "../a.tar"):
+        assert {split for split, _ in taken(source, PETS)[0].values()} == {"test"}
+    refused(lambda: taken(".", PETS), "name is that of the class 'cat'")
+
+
+def test_pictures_by_themselves_lose_neither_class_nor_split_without_a_word(tmp_path: Path) -> None:
+    write(tmp_path, "test/cat/1.png", "test/cat/2.png", "new/3.png")
+    pattern = str(tmp_path / "test" / "cat" / "*.png")
+    refused(lambda: taken(pattern, PETS), "folder of the class 'cat'")
+    refused(lambda: taken(pattern, PETS, labelled=False), "below the folder 'test'")
+    assert set(taken(pattern, PETS, labelled=False, split="test")[0].values()) == {("test", None)}
+    assert taken(tmp_path / "new" / "3.png", PETS)[0] == {"3.png": ("train", None)}
+
+
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [("test0.tar", "test"), ("val000.tar", "val"), ("val_shard_0.tar", "val"), ("test-part1.zip", "test"),
+     ("train2.tar", "train"), ("latest2.tar", None), ("photos-shard-1.tar", None), ("shard-0.tar", None)],
+)  # fmt: skip
+def test_the_number_of_a_shard_is_known_in_other_forms(name: str, split: str | None) -> None:
+    assert split_of_name(name) == split
