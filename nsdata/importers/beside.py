@@ -15,7 +15,18 @@ from typing import Any
 
 from nsdata.errors import BadInput
 from nsdata.importers.formats.layout import quoted
-from nsdata.importers.formats.tables import TABLES, Columns, columns, cut, label_cells, mark_of, of_bytes
+from nsdata.importers.formats.tables import (
+    LIST,
+    TABLES,
+    Columns,
+    columns,
+    cut,
+    label_cells,
+    mark_of,
+    of_bytes,
+    of_line,
+    split_cell,
+)
 from nsdata.text import listed
 
 ENDINGS = (*TABLES, ".txt")
@@ -150,8 +161,8 @@ class LabelFiles:
         row = table.of(picture) if table is not None else None
         if table is None or row is None:
             return (), None, ""
-        split = row[1].get(table.meaning.split) if table.meaning.split is not None else None
-        return label_cells(row[1], table.meaning), split, f"row {row[0]} of {quoted(table.name)}"
+        where = f"row {row[0]} of {quoted(table.name)}"
+        return label_cells(row[1], table.meaning), split_cell(row[1], table.meaning, where), where
 
 
 def _candidates(papers: Iterable[str]) -> list[str]:
@@ -170,7 +181,7 @@ def _of_lines(name: str, folder: str, data: bytes, pictures: set[str]) -> _Table
         lines = [line for line in data.decode("utf-8-sig").splitlines() if line.strip()]
     except UnicodeDecodeError:
         return None
-    table = _Table(name, folder, Columns("path", ("label",), None))
+    table = _Table(name, folder, LIST)
     bases = {picture.rpartition("/")[2] for picture in pictures}
     mark = mark_of(lines[0]) if lines else None
     for number, line in enumerate(lines, 1):
@@ -182,7 +193,7 @@ def _of_lines(name: str, folder: str, data: bytes, pictures: set[str]) -> _Table
         if key in table.rows and table.rows[key][1]["label"] != label:
             what = f"{quoted(name)} has two labels for '{quoted(key)}' (line {number})."
             raise BadInput(what, "leave out one of them")
-        table.rows[key] = (number, {"label": label})
+        table.rows[key] = (number, of_line(cells))
     return table if any(row["label"] for _, row in table.rows.values()) else None
 
 

@@ -20,8 +20,9 @@ from nsdata.importers.formats.tables import PARQUET, TABLES
 from nsdata.importers.formats.zip_directory import DamagedZip
 from nsdata.importers.found import Found
 from nsdata.importers.item import Item, Skipped
+from nsdata.importers.name import own_name
 from nsdata.importers.options import Rule
-from nsdata.importers.rule import Part, own_name
+from nsdata.importers.rule import Part
 from nsdata.importers.words import HELD_OUT, split_word
 
 __all__ = ["Item", "Skipped", "detect", "formats", "open_source"]
@@ -78,6 +79,8 @@ class Source:
         """The rule for it; folders, where they say something, are looked at first. Raises BadInput."""
         if self.kind == "image":
             _alone(self.path, rule)
+        if self.kind == "manifest":
+            return Part(rule, self.path, within=self.within, table=look or self.look)
         if not FORMATS[self.kind].folders:
             return Part(rule, self.path, within=self.within)
         return Part(rule, self.path, within=self.within, look=look or self.look, papers=self.papers)
@@ -97,20 +100,17 @@ class Source:
 
 
 def _alone(path: Path, rule: Rule) -> None:
-    """Raise BadInput for a picture by itself that lies in a class folder, or in one of a held-out split: both would be
-    lost, as only what lies below a source speaks."""
+    """A picture by itself: no folder of it speaks, and where one could have, the report says so. Raises BadInput where
+    one below which its folder lies is that of a held-out split."""
     folder = path.parent
     name, above = own_name(folder), own_name(folder.parent)
-    if rule.labelled and rule.names is not None and rule.names.named(name) is not None:
-        raise BadInput(
-            f"{path} lies in the folder of the class '{quoted(name)}', which is lost where pictures are named.",
-            f"nsdata import {folder.parent}  (labels by folder names), or --unlabelled",
-        )
     if rule.split is None and split_word(name) is None and split_word(above) in HELD_OUT:
         raise BadInput(
-            f"{path} lies below the folder '{quoted(above)}', which is lost where pictures are named.",
+            f"{path} lies below the folder '{quoted(above)}', which says nothing of a picture that is named by itself.",
             f"nsdata import {folder.parent}, or --split test, val or train",
         )
+    if rule.labelled and rule.names is not None and rule.names.named(name) is not None:
+        rule.note(f"pictures named by themselves have no label, also in the folder of a class: {quoted(name)}/")
 
 
 class Once:

@@ -46,6 +46,7 @@ class Levels:
         self._top, self._depth = tree, 0
         self.splits: dict[str, str] = {}  # folders that were read as splits -> the split
         self.by_class = False  # whether a picture has its class from a folder
+        self.masks = levels is None  # whether folders of masks beside images are passed over
         self.doubt = ""  # an outer folder that may be a held-out part: cifar10_test/cat/
         self._places: dict[str, Place] = {}
         if levels is not None:
@@ -62,7 +63,7 @@ class Levels:
         return place
 
     def _of(self, parts: list[str]) -> Place:
-        if not self._told and (name := self._mask(parts)):
+        if self.masks and (name := self._mask(parts)):
             return Place(None, None, mask=name)
         split, cls, node = None, None, self._top
         for level in self.pattern:

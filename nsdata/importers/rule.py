@@ -20,11 +20,13 @@ from nsdata.importers.formats.layout import quoted
 from nsdata.importers.found import Found
 from nsdata.importers.item import Item, Skipped
 from nsdata.importers.levels import Levels
+from nsdata.importers.listed import Paths, check_place
 from nsdata.importers.masks import Masks
+from nsdata.importers.name import Name
 from nsdata.importers.options import Rule
 from nsdata.importers.tree import Place, Tree
-from nsdata.importers.words import doubt_of_name, split_of_name, split_word
-from nsdata.importers.written import for_init, is_paper, label_of, no_labels, split_of_cell
+from nsdata.importers.words import doubt_of_name, split_of_name
+from nsdata.importers.written import PLACES, for_init, is_paper, label_of, no_labels, split_of_cell
 from nsdata.text import listed
 
 Look = Callable[[], Iterable[Found | Skipped]]
@@ -46,25 +48,28 @@ class _Default(NamedTuple):
     unlabelled: bool
 
 
-def own_name(path: Path) -> str:
-    """A path's own name, also where it is written as ``.`` or ``..``."""
-    return path.name if path.name not in ("", "..") else path.resolve().name
-
-
 class Part:
     """The rule at work on one file or folder of a source."""
 
     def __init__(
-        self, rule: Rule, path: Path, *, within: bool = False, look: Look | None = None, papers: Papers | None = None
+        self,
+        rule: Rule,
+        path: Path,
+        *,
+        within: bool = False,
+        look: Look | None = None,
+        papers: Papers | None = None,
+        table: Look | None = None,
     ) -> None:
         """path: what the pictures lie in. within: in a folder that is imported as a whole, whose name counts too.
 
         look:   gives all that the format finds, without pictures; where folders matter, before anything comes in.
         papers: gives the bytes of some of its files that are no pictures.
+        table:  as look, of a table, whose paths are looked at where neither the rule nor its name says a split.
 
         Raises BadInput for folders that are not understood, and where labels were expected and there are none.
         """
-        self.rule, self.path, self._within = rule, path, within
+        self.rule, self.path, self._name = rule, path, Name(path, within)
         self._prefix = "" if path.is_dir() else f"{path.name}!"
         self._default: _Default | None = None
         self._levels: Levels | None = None
@@ -75,8 +80,11 @@ class Part:
         self._masks = Masks()
         self._silent = False
         self._folders_line = ""  # of the report: the folders of splits that were met so far
+        self._paths: Paths | None = None
         if look is not None:
             self._survey(look, papers)
+        elif table is not None and rule.split is None and self._name.says_nothing():
+            self._paths = Paths(table, str(path), rule)
 
     def _survey(self, look: Look, papers: Papers | None) -> None:
         rule, inner, outer = self.rule, Tree(), Tree()
@@ -119,7 +127,7 @@ class Part:
                         yield self._inside(each.source)
 
             self._beside = LabelFiles(str(self.path), files, pictures, papers)
-        own = own_name(self.path) if self.path.is_dir() else self.path.name.partition(".")[0]
+        own = self._name.own if self.path.is_dir() else self.path.name.partition(".")[0]
         nothing = bare and bare == places.keys() and not labelled and not (self._beside and self._beside.names)
         if nothing and rule.names is not None and self._is_class(own):
             raise BadInput(
@@ -182,7 +190,10 @@ class Part:
             found = replace(found, labels=tuple((key, named(value, found.names, key)) for key, value in found.labels))
         written, said, where = found.labels, found.split, found.row or found.source
         levels = self._outer if written or (found.seen and self._silent) else self._levels
-        split, cls, why, unlabelled, mask = self._place(found.folder, levels)
+        folder = found.folder
+        if self._paths is not None:
+            levels, folder = self._paths.levels, self._paths.below(folder)
+        split, cls, why, unlabelled, mask = self._place(folder, levels)
         if mask:
             self.rule.masks[f"{mask}/"] += 1
             return None
@@ -193,13 +204,13 @@ class Part:
             written, said, where = self._beside.of(self._inside(found.source))
             kind = "column" if written else kind
             if written:
-                found = Found(found.source, found.data, labels=written, id=found.id, row=where, kind=kind)
+                found = replace(found, labels=written, row=where, kind=kind)
         split, unlabelled = self._split(said, split, unlabelled, where, kind, levels)
         label = None
         if self.rule.labelled and not unlabelled:
             if written:
                 label = self._label(found, where)
-            elif levels is None and found.seen:
+            elif found.seen and (levels is None or self._paths is not None):
                 raise no_labels(self.path, f"its columns are {listed(list(map(quoted, found.seen)))}")
             else:
                 label = self._class(cls)
@@ -237,19 +248,19 @@ class Part:
         assert self.rule.names is not None
         label, key = label_of(found.labels, self.rule.names, where)
         if label is not None:
+            if key.endswith(PLACES):
+                check_place(found.folder, label, self.rule.names, where)
             self.rule.labels_from[f"{found.kind} {key}"] = None
         return label
 
     def _of_name(self) -> _Default:
         """What the name of the file, or of its folder, says; train where it says nothing."""
         if self._default is None:
-            name = own = own_name(self.path)
-            found = split_of_name(name)
-            if found is None and (self._within or not self.path.is_dir()):
-                name = own_name(self.path.parent)
-                found = split_of_name(name) if self._within else split_word(name)
-            if found is None and (word := doubt_of_name(own)):
-                self.rule.note(f"'{word}' in the name {quoted(own)} names no split: its pictures are in train")
+            found, name = self._name.split()
+            if found is None and (word := doubt_of_name(self._name.own)):
+                self.rule.note(
+                    f"'{word}' in the name {quoted(self._name.own)} names no split: its pictures are in train"
+                )
             origin = "none named, all train" if found is None else f"the name {quoted(name)}"
             self.rule.splits_from[origin] = None
             self._default = _Default("train" if found in (None, "unlabelled") else found, found == "unlabelled")

@@ -12,6 +12,7 @@ from nsdata.importers.words import split_word
 from nsdata.schema import SPLITS
 from nsdata.text import listed
 
+PLACES = " (numbers: places in the list of classes)"
 Written = tuple[tuple[str, object], ...]
 
 NO_PICTURES = frozenset(
@@ -81,7 +82,7 @@ def label_of(written: Written, names: ClassNames, where: str) -> tuple[int | Non
     if len(places) > 1:
         raise _two(where, rest)
     ((index, key),) = places.items()
-    return index, f"{key} (numbers: places in the list of classes)"
+    return index, key + PLACES
 
 
 def _two(where: str, labels: Sequence[tuple[str, object]]) -> BadInput:

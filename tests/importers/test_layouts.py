@@ -149,7 +149,8 @@ def test_a_source_written_with_dots_has_its_own_name(tmp_path: Path, monkeypatch
 def test_pictures_by_themselves_lose_neither_class_nor_split_without_a_word(tmp_path: Path) -> None:
     write(tmp_path, "test/cat/1.png", "test/cat/2.png", "new/3.png")
     pattern = str(tmp_path / "test" / "cat" / "*.png")
-    refused(lambda: taken(pattern, PETS), "folder of the class 'cat'")
+    assert "no label, also in the folder of a class: cat/" in taken(pattern, PETS, split="test")[2].notices()[0]
+    refused(lambda: taken(pattern, PETS), "below the folder 'test'")
     refused(lambda: taken(pattern, PETS, labelled=False), "below the folder 'test'")
     assert set(taken(pattern, PETS, labelled=False, split="test")[0].values()) == {("test", None)}
     assert taken(tmp_path / "new" / "3.png", PETS)[0] == {"3.png": ("train", None)}
@@ -162,3 +163,88 @@ def test_pictures_by_themselves_lose_neither_class_nor_split_without_a_word(tmp_
 )  # fmt: skip
 def test_the_number_of_a_shard_is_known_in_other_forms(name: str, split: str | None) -> None:
     assert split_of_name(name) == split
+
+
+# ------------------------------------------------------------------ tables
+
+
+def test_paths_of_a_table_name_splits_as_folders_do(tmp_path: Path) -> None:
+    rows = [("train/cat/1.png", "cat"), ("train/dog/2.png", "dog"), ("test/cat/3.png", "cat")]
+    root = write(tmp_path / "set", *(name for name, _ in rows))
+    expected: Found = {name: (name.partition("/")[0], label) for name, label in rows}
+    lines = "".join(f"{name} {label}\n" for name, label in rows)
+    csv = "path,label\n" + "".join(f"{name},{label}\n" for name, label in rows)
+    write(root, all__csv=csv, all__txt=lines, val__csv=csv)
+    for name in ("all.csv", "all.txt"):
+        found, _, rule = taken(root / name, PETS)
+        assert found == expected
+        assert rule.describe() == "labels: column label · splits: folders test/, train/"
+    assert {split for split, _ in taken(root / "val.csv")[0].values()} == {"val"}  # whoever called it so chose
+    assert {split for split, _ in taken(root / "all.csv", split="test")[0].values()} == {"test"}
+    write(
+        tmp_path / "test" / "lists", all__csv=csv.replace("train/", f"{root}/train/").replace("test/", f"{root}/test/")
+    )
+    outside = taken(tmp_path / "test" / "lists" / "all.csv")[0]  # a folder above all of it says nothing
+    assert sorted(split for split, _ in outside.values()) == ["test", "train", "train"]
+    write(root, some__csv="path,label\ntest/cat/3.png,cat\ncat/1.png,dog\n")
+    refused(lambda: taken(root / "some.csv"), "splits and others in one level")
+    write(root, bare__csv="name,label\n1,cat\n2.png,dog\n3,cat\n")
+    assert taken(root / "bare.csv")[0] == expected
+
+
+@pytest.mark.parametrize("column", ["dataset", "phase", "Data Split", "usage", "train_test", "type", "dataset_type"])
+def test_a_column_that_holds_splits_is_one(tmp_path: Path, column: str) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    root = write(tmp_path, "1.png", "2.png", t__csv=f"path,label,{column}\n1.png,cat,TRAIN\n2.png,dog,test\n")
+    assert taken(root / "t.csv")[0] == {"1.png": ("train", "cat"), "2.png": ("test", "dog")}
+    (root / "t.csv").unlink()
+    write(root, t__csv=f"path,label,{column}\n1.png,cat,imagenet\n2.png,dog,other\n")  # and this one holds none
+    assert taken(root / "t.csv")[0] == taken(root)[0] == {"1.png": ("train", "cat"), "2.png": ("train", "dog")}
+    images = [{"bytes": picture(i), "path": None} for i in (1, 2)]
+    pq.write_table(pa.table({"image": images, "label": PETS, column: ["test", "val"]}), root / "t.parquet")
+    assert [split for split, _ in taken(root / "t.parquet")[0].values()] == ["test", "val"]
+
+
+def test_columns_that_say_whether_a_row_is_held_out(tmp_path: Path) -> None:
+    write(tmp_path, "1.png", "2.png", t__csv="path,label,is_valid\n1.png,cat,False\n2.png,dog,True\n")
+    assert taken(tmp_path / "t.csv")[0] == {"1.png": ("train", "cat"), "2.png": ("val", "dog")}
+    write(tmp_path, t__csv="path,label,phase,set\n1.png,cat,train,test\n2.png,dog,test,test\n")
+    refused(lambda: taken(tmp_path / "t.csv", PETS), "two splits: 'train' .phase. and 'test' .set.")
+
+
+def test_keys_that_the_first_json_line_lacks_count(tmp_path: Path) -> None:
+    rows = '{"path": "1.png"}\n{"path": "2.png", "label": "cat"}\n{"path": "3.png", "label": "dog", "split": "test"}\n'
+    write(tmp_path, "1.png", "2.png", "3.png", t__jsonl=rows)
+    expected = {"1.png": ("train", None), "2.png": ("train", "cat"), "3.png": ("test", "dog")}
+    assert taken(tmp_path / "t.jsonl")[0] == taken(tmp_path)[0] == expected
+
+
+def test_a_list_may_have_splits_in_its_third_cell_and_boxes_say_nothing(tmp_path: Path) -> None:
+    write(tmp_path, "1.png", "2.png", t__txt="1.png,cat,train\n2.png,dog,test\n")
+    expected = {"1.png": ("train", "cat"), "2.png": ("test", "dog")}
+    assert taken(tmp_path / "t.txt")[0] == taken(tmp_path)[0] == expected
+    write(tmp_path, t__txt="1.png\tcat\t0\t0\t9\n2.png\tdog\t1\t1\t7\n")
+    assert {split for split, _ in taken(tmp_path)[0].values()} == {"train"}
+
+
+def test_a_competitions_table_speaks_of_the_folder_that_it_is_called_after(tmp_path: Path) -> None:
+    write(tmp_path, "train/1.png", "train/2.png", "test/1.png", "test/2.png", train__csv="id,label\n1,cat\n2,dog\n")
+    expected = {"train/1.png": ("train", "cat"), "train/2.png": ("train", "dog")}
+    assert taken(tmp_path / "train.csv")[0] == expected
+    (tmp_path / "train" / "2.png").unlink()
+    assert "train/2.png" not in taken(tmp_path / "train.csv")[0]  # and test/2.png is not meant
+
+
+def test_paths_with_backslashes_and_blanks_before_quotes(tmp_path: Path) -> None:
+    write(tmp_path, "a/1.png", "a/2.png", t__csv='path, label\n.\\a\\1.png, "cat"\na\\2.png, "dog"\n')
+    assert taken(tmp_path / "t.csv")[0] == {"a/1.png": ("train", "cat"), "a/2.png": ("train", "dog")}
+
+
+def test_numbers_that_count_in_another_order_than_the_folders_names_are_refused(tmp_path: Path) -> None:
+    write(tmp_path, "cat/1.png", "dog/2.png", t__csv="path,label\ncat/1.png,0\ndog/2.png,1\n")
+    assert taken(tmp_path / "t.csv", PETS)[0] == {"cat/1.png": ("train", "cat"), "dog/2.png": ("train", "dog")}
+    refused(lambda: taken(tmp_path / "t.csv", ["dog", "cat"]), "in another order")
+    members = {"cat/1.png": picture(1), "cat/1.cls": b"1"}
+    refused(lambda: taken(pack(tmp_path / "a.tar", members), PETS), "'dog' in the list .* folder 'cat'")

@@ -12,9 +12,20 @@ from typing import Any
 
 from nsdata.importers.formats.folder import read_file
 from nsdata.importers.formats.layout import IMAGE_ENDINGS, ignored, readable
-from nsdata.importers.formats.tables import PARQUET, Columns, columns, cut, label_cells, mark_of, no_path, rows
+from nsdata.importers.formats.tables import (
+    PARQUET,
+    Columns,
+    columns,
+    cut,
+    label_cells,
+    mark_of,
+    no_path,
+    rows,
+    split_cell,
+)
 from nsdata.importers.found import Found
 from nsdata.importers.item import Skipped
+from nsdata.importers.words import split_word
 
 
 def found(path: Path, *, read: bool = True) -> Iterator[Found | Skipped]:
@@ -28,7 +39,7 @@ def found(path: Path, *, read: bool = True) -> Iterator[Found | Skipped]:
     names, found_rows = rows(path)
     with closing(found_rows):
         meaning = columns(names)
-        below = _Below(path.parent)
+        below = _Below(path)
         first = next(found_rows, None)
         key = meaning.path or (_of_names(names, meaning, first, below) if first is not None else None)
         if key is None:
@@ -42,26 +53,49 @@ def found(path: Path, *, read: bool = True) -> Iterator[Found | Skipped]:
                 continue
             data: bytes | str = b""
             if read:
-                data = read_file(name if name.startswith("/") else f"{path.parent}/{name}")
+                data = read_file(below.at(name))
                 if data == "no such file" and (other := below.find(name)) is not None:
-                    name, data = other, read_file(f"{path.parent}/{other}")
+                    name, data = other, read_file(below.at(other))
+            elif not os.path.isfile(below.at(name)) and (other := below.find(name)) is not None:
+                name = other
             if isinstance(data, str):
                 yield Skipped(readable(name), data)
                 continue
-            split = row.get(meaning.split) if meaning.split is not None else None
             where = f"row {number} of {path}"
-            yield Found(readable(name), data, labels=label_cells(row, meaning), split=split, row=where, seen=seen)
+            yield Found(
+                readable(name),
+                data,
+                below.folder(name),
+                label_cells(row, meaning),
+                split_cell(row, meaning, where),
+                row=where,
+                seen=seen,
+            )
 
 
 class _Below:
     """The files below a table's folder by their bare names, found out when the first is not where the table says."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, path: Path) -> None:
+        self._folder = path.parent
+        self._above = os.path.abspath(path.parent).rstrip("/") + "/"
+        self._split = split_word(path.name.partition(".")[0])  # train.csv speaks of what lies in train/
         self._paths: dict[str, list[str]] | None = None
 
+    def at(self, name: str) -> str:
+        return name if name.startswith("/") else f"{self._folder}/{name}"
+
+    def folder(self, name: str) -> str:
+        """The folders of a path, below the table's folder where it lies there."""
+        return readable(os.path.normpath(name.removeprefix(self._above)).rpartition("/")[0])
+
     def find(self, name: str) -> str | None:
-        """The path of the file that is meant: written in another form of Unicode, or the only one of a bare name."""
+        """The path of the file that is meant: written with backslashes, in another form of Unicode, or the only one of
+        a bare name; of several the only one in the folder of the split that the table is called after."""
+        if "\\" in name:
+            name = name.replace("\\", "/").removeprefix("./")
+            if os.path.isfile(self.at(name)):
+                return name
         if not name.isascii():
             for form in ("NFC", "NFD"):
                 other = unicodedata.normalize(form, name)
@@ -79,12 +113,16 @@ class _Below:
                         for known in {file, os.path.splitext(file)[0]}:
                             self._paths.setdefault(known, []).append(place)
         found = self._paths.get(name, [])
+        if self._split is not None:
+            said = {each: set(map(split_word, each.split("/")[:-1])) - {None} for each in found}
+            found = [each for each in found if not said[each] - {self._split}]
+            found = [each for each in found if said[each]] or found
         return found[0] if len(found) == 1 else None
 
 
 def _of_names(names: Sequence[str], meaning: Columns, row: dict[str, Any], below: _Below) -> str | None:
     """The only column whose value in the first row is the name of a picture below the table's folder."""
-    others = [name for name in names if name not in meaning.labels and name != meaning.split]
+    others = [name for name in names if name not in (*meaning.labels, *meaning.splits)]
     found = [name for name in others if row.get(name) not in (None, "") and below.find(str(row[name])) is not None]
     return found[0] if len(found) == 1 else None
 

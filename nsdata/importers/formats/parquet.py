@@ -14,7 +14,7 @@ from nsdata.importers.class_names import named
 from nsdata.importers.formats.folder import read_file, regular
 from nsdata.importers.formats.layout import MAX_BYTES, readable
 from nsdata.importers.formats.pages import largest
-from nsdata.importers.formats.tables import columns
+from nsdata.importers.formats.tables import columns, split_cell
 from nsdata.importers.found import Found
 from nsdata.importers.item import Skipped
 
@@ -45,7 +45,9 @@ def found(path: Path, *, read: bool = True) -> Iterator[Found | Skipped]:
             )
         meaning = columns([name for name in names if name != image])
         own = _own(file.schema_arrow, meaning.labels)
-        extra = [*meaning.labels, *([meaning.split] if meaning.split is not None else [])]
+        plain = [name for name in meaning.splits if name == meaning.split or _plain(file.schema_arrow.field(name).type)]
+        meaning = meaning._replace(perhaps=tuple(plain) if meaning.split is None else ())
+        extra = [*meaning.labels, *plain]
         leaves = [*(_leaves(file.schema_arrow.field(image)) if read else []), *extra]
         columns_ = [image, *extra] if read else extra
         known = tuple(next(filter(None, own.values()), ()))
@@ -63,10 +65,18 @@ def found(path: Path, *, read: bool = True) -> Iterator[Found | Skipped]:
             if isinstance(data, str):
                 yield Skipped(source, data)
                 continue
-            split = row[meaning.split] if meaning.split is not None else None
             where = f"row {number} of {path.name}"
+            split = split_cell(row, meaning, where)
             labels = _labels(row, own)
             yield Found(source, data, labels=labels, split=split, names=known, row=where, seen=seen)
+
+
+def _plain(kind: Any) -> bool:
+    """Whether a column of this type may say a split: texts, and truth values."""
+    import pyarrow.types as t
+
+    kind = kind.value_type if t.is_dictionary(kind) else kind
+    return bool(t.is_string(kind) or t.is_large_string(kind) or t.is_boolean(kind) or t.is_integer(kind))
 
 
 def _own(schema: Any, labels: Sequence[str]) -> dict[str, list[str]]:
@@ -117,7 +127,10 @@ def batch_rows(file: Any, path: Path, names: Sequence[str], most: int) -> int:
     wanted = [i for i in range(len(file.schema)) if _of(file.schema.column(i).path, names)]
     for i in wanted:
         if file.schema.column(i).max_repetition_level:
-            raise BadInput(f"{path} has lists in its column {file.schema.column(i).path}; one value was expected.")
+            raise BadInput(
+                f"{path} has lists in its column {file.schema.column(i).path}; one value was expected.",
+                "keep one value a row in it: each list's only one, say",
+            )
     groups = (file.metadata.row_group(i) for i in range(file.metadata.num_row_groups))
     chunks = [group.column(i) for group in groups for i in wanted]
     return max(1, min(most, _MOST // max(1, largest(path, chunks, _MOST))))

@@ -6,12 +6,13 @@ import csv
 import io
 import json
 import re
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from nsdata.errors import BadInput
 from nsdata.importers.formats.folder import regular
+from nsdata.importers.words import HELD_OUT, split_word
 
 PATHS = (
     "path",
@@ -30,17 +31,31 @@ LABELS = (
     *("class_name", "label_name", "category_name", "classname"),
 )
 SPLITS = ("split", "data_set", "subset", "partition")
+_PERHAPS = frozenset(
+    ("split", "splits", "dataset", "set", "subset", "partition", "phase", "usage", "fold", "mode", "stage")
+)
+_TRUE = frozenset(("true", "1", "1.0", "yes", "y", "t"))
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
 PARQUET = (".parquet", ".pq")
 _LINE = 1 << 24
 
 
 class Columns(NamedTuple):
-    """Of a table's columns those that mean something, by their names as written."""
+    """Of a table's columns those that mean something, by their names as written.
+
+    perhaps: where no column is one of splits by its name, those that may be: ``dataset``, ``phase``, ``is_valid``; a
+    cell of theirs that is no split word says nothing.
+    """
 
     path: str | None
     labels: tuple[str, ...]
     split: str | None
+    perhaps: tuple[str, ...] = ()
+
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The columns that are read for the split."""
+        return self.perhaps if self.split is None else (self.split,)
 
 
 def normal(name: str) -> str:
@@ -57,7 +72,39 @@ def columns(names: Sequence[str]) -> Columns:
         known.setdefault(alias, name)
     path = next((known[alias] for alias in PATHS if alias in known), None)
     split = next((known[alias] for alias in SPLITS if alias in known), None)
-    return Columns(path, tuple(known[alias] for alias in LABELS if alias in known and known[alias] != path), split)
+    labels = tuple(known[alias] for alias in LABELS if alias in known and known[alias] != path)
+    others = [name for alias, name in known.items() if name != path and name not in labels and _may_be_split(alias)]
+    return Columns(path, labels, split, () if split is not None else tuple(others))
+
+
+def _may_be_split(alias: str) -> bool:
+    words = alias.split("_")
+    called = not _PERHAPS.isdisjoint(words) or alias == "type" or all(split_word(word) for word in words)
+    return called or _flag(alias) is not None
+
+
+def _flag(alias: str) -> str | None:
+    """The split of which a column says whether a row is in it: "val" of ``is_valid``."""
+    found = split_word(alias.removeprefix("is_")) if alias.startswith("is_") else None
+    return found if found in HELD_OUT else None
+
+
+def split_cell(row: Mapping[str, Any], found: Columns, where: str) -> object:
+    """What a row says of its split, as written; None for nothing. Raises BadInput for two splits."""
+    if found.split is not None:
+        return row.get(found.split)
+    said: dict[str, str] = {}
+    for name in found.perhaps:
+        cell = str(row.get(name)).strip()
+        if (flag := _flag(normal(name))) is not None:
+            if cell.casefold() in _TRUE:
+                said.setdefault(flag, name)
+        elif (word := split_word(cell)) is not None:
+            said.setdefault(word, name)
+    if len(said) > 1:
+        both = " and ".join(f"'{split}' ({name})" for split, name in said.items())
+        raise BadInput(f"{where} has two splits: {both}.", "call the column that counts split, or --split")
+    return next(iter(said), None)
 
 
 def rows(path: Path) -> tuple[list[str], Generator[dict[str, Any], None, None]]:
@@ -100,7 +147,7 @@ def _csv(file: IO[str]) -> Iterator[Any]:
     first = next(lines(file), "")
     delimiter = max(",;\t", key=first.count)
     file.seek(0)
-    reader = csv.reader(lines(file), delimiter=delimiter, strict=True)
+    reader = csv.reader(lines(file), delimiter=delimiter, strict=True, skipinitialspace=True)
     names = next(reader, [])
     yield names
     for number, row in enumerate(filter(None, reader), 1):
@@ -110,8 +157,16 @@ def _csv(file: IO[str]) -> Iterator[Any]:
 
 
 def _json(file: IO[str], what: str) -> Iterator[Any]:
-    """JSON lines: one object each. The columns are the keys of the first."""
-    number = 0
+    """JSON lines: one object each. The columns are the keys of all of them: a first line may lack what others have."""
+    keys: dict[str, None] = {}
+    for row in _objects(file, what):
+        keys |= dict.fromkeys(row)
+    yield list(keys)
+    file.seek(0)
+    yield from _objects(file, what)
+
+
+def _objects(file: IO[str], what: str) -> Iterator[dict[str, Any]]:
     for number, line in enumerate(filter(str.strip, lines(file)), 1):
         try:
             row = json.loads(line)
@@ -119,11 +174,7 @@ def _json(file: IO[str], what: str) -> Iterator[Any]:
             raise BadInput(f"Line {number} of {what} is no JSON: {e}.", f"sed -n {number}p {what}") from e
         if not isinstance(row, dict):
             raise BadInput(f"Line {number} of {what} is no JSON object with keys such as path and label.")
-        if number == 1:
-            yield list(row)
         yield row
-    if not number:
-        yield []
 
 
 def lines(file: IO[str]) -> Iterator[str]:
@@ -148,7 +199,7 @@ def _parquet_rows(path: Path, names: Sequence[str]) -> Generator[dict[str, Any],
     from nsdata.importers.formats.parquet import batch_rows, opened
 
     found = columns(names)
-    wanted = [name for name in (found.path, *found.labels, found.split) if name is not None]
+    wanted = [name for name in (found.path, *found.labels, *found.splits) if name is not None]
     with opened(path) as file:
         size = batch_rows(file, path, wanted, 8192)
         try:
@@ -188,11 +239,20 @@ def cut(line: str, mark: str | None) -> list[str]:
     return [cell.strip() for cell in (line.split(mark) if mark else line.strip().rsplit(None, 1))]
 
 
+def of_line(cells: Sequence[str]) -> dict[str, str | None]:
+    """A line of a list, cut: its path, label if any and, where the third cell is one, split; boxes say nothing."""
+    row = {"path": cells[0], "label": cells[1] if len(cells) > 1 else None}
+    return {**row, "split": cells[2]} if len(cells) == 3 and split_word(cells[2]) is not None else row
+
+
+LIST = Columns("path", ("label",), "split")
+"""The columns of a list."""
+
+
 def _list(file: IO[str]) -> Iterator[Any]:
-    """A list without a header: a path a line, and its label if it has one."""
-    yield ["path", "label"]
+    """A list without a header: a path a line, and its label and split if it has them."""
+    yield ["path", "label", "split"]
     mark: str | None = None
     for number, line in enumerate(filter(str.strip, lines(file)), 1):
         mark = mark_of(line) if number == 1 else mark
-        cells = cut(line, mark)
-        yield {"path": cells[0], "label": cells[1] if len(cells) > 1 else None}
+        yield of_line(cut(line, mark))

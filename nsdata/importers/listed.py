@@ -1,0 +1,48 @@
+"""Pictures that a table lists: what the folders in their paths say of the split, where nothing else does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+
+from nsdata.errors import BadInput
+from nsdata.importers.class_names import ClassNames
+from nsdata.importers.found import Found
+from nsdata.importers.item import Skipped
+from nsdata.importers.levels import Levels
+from nsdata.importers.options import Rule
+from nsdata.importers.tree import Tree, parts_of
+from nsdata.importers.words import parted, split_word
+
+
+class Paths:
+    """The folders of a table's paths; they name splits, as folders of a source do, and never classes."""
+
+    def __init__(self, look: Callable[[], Iterable[Found | Skipped]], what: str, rule: Rule) -> None:
+        """Raises BadInput where they can be read in two ways."""
+        folders = {each.folder for each in look() if isinstance(each, Found) and each.split is None}
+        elsewhere = [folder for folder in folders if folder.startswith("/")]
+        self._above = os.path.dirname(os.path.commonpath(elsewhere)) if elsewhere else ""
+        self.levels: Levels | None = None
+        tree = Tree()
+        for folder in folders:
+            tree.add(self.below(folder))
+        names = {name for folder in folders for name in parts_of(self.below(folder))}
+        if rule.levels is not None or any(map(split_word, names)) or parted(names):
+            self.levels = Levels(tree, what, None, labelled=False, levels=rule.levels)
+            self.levels.masks = False  # the table names them
+
+    def below(self, folder: str) -> str:
+        """Of a path that leads elsewhere what follows the folders that all such have in common, with the last."""
+        return folder.removeprefix(self._above)
+
+
+def check_place(folder: str, label: int, names: ClassNames, where: str) -> None:
+    """Raise BadInput where a number, taken as a place in the list of classes, is another class than a folder names."""
+    for name in reversed(parts_of(folder)):
+        if split_word(name) is None and (other := names.named(name)) is not None and other != label:
+            raise BadInput(
+                f"{where} has a number that is '{names.classes[label]}' in the list of classes, and lies in the folder "
+                f"'{name}': the numbers count in another order.",
+                "write the names of the classes in place of the numbers",
+            )

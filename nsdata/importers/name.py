@@ -1,0 +1,36 @@
+"""The name of a source, and what it says of its split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nsdata.errors import BadInput
+from nsdata.importers.words import split_of_name, split_word
+
+
+def own_name(path: Path) -> str:
+    """A path's own name, also where it is written as ``.`` or ``..``."""
+    return path.name if path.name not in ("", "..") else path.resolve().name
+
+
+class Name:
+    """The name of a file or folder; within: it lies in a folder that is imported as a whole, whose name counts too."""
+
+    def __init__(self, path: Path, within: bool) -> None:
+        self._path, self._within, self.own = path, within, own_name(path)
+
+    def split(self) -> tuple[str | None, str]:
+        """(split or None, the name that says it). Raises BadInput for one that may be a part of a set."""
+        name = self.own
+        found = split_of_name(name)
+        if found is None and (self._within or not self._path.is_dir()):
+            name = own_name(self._path.parent)
+            found = split_of_name(name) if self._within else split_word(name)
+        return found, name
+
+    def says_nothing(self) -> bool:
+        """Whether it is left to others to say the split."""
+        try:
+            return self.split()[0] is None
+        except BadInput:
+            return True
