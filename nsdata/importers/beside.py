@@ -6,15 +6,17 @@ They speak for pictures that lie in no class folder. The nearest counts: beside 
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any
 
 from nsdata.errors import BadInput
-from nsdata.importers.formats.layout import quoted
+from nsdata.importers.formats.layout import IMAGE_ENDINGS, quoted
 from nsdata.importers.formats.tables import (
     LIST,
     TABLES,
@@ -27,9 +29,11 @@ from nsdata.importers.formats.tables import (
     of_line,
     split_cell,
 )
+from nsdata.importers.words import HELD_OUT, split_word
 from nsdata.text import listed
 
 ENDINGS = (*TABLES, ".txt")
+_SUBMISSION = re.compile("submission", re.IGNORECASE)  # a competition's form for answers: its labels are none
 _MOST = 64 << 20  # bytes of one such file
 _FILES = 20  # more .txt files than this in one folder are of single pictures each
 
@@ -41,8 +45,22 @@ class _Table:
     name: str  # as the source calls it
     folder: str  # in which it lies
     meaning: Columns
+    split: str | None = None  # that it is called after: train.csv says nothing of pictures in test/
     rows: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=dict)
     used: dict[str, str] = field(default_factory=dict)  # row's path -> the picture that took it
+
+    def speaks_of(self, folder: str) -> bool:
+        """Whether pictures in this folder can be meant, if its name is that of a split."""
+        said = set(map(split_word, folder.split("/"))) - {None}
+        return self.split is None or not said - {self.split}
+
+    def put(self, key: str, number: int, row: dict[str, Any], what: str) -> None:
+        """One row. Raises BadInput for another one of its path that differs."""
+        known = self.rows.get(key)
+        for word, facts in (("labels", label_cells), ("splits", lambda row, meaning: split_cell(row, meaning, what))):
+            if known is not None and facts(known[1], self.meaning) != facts(row, self.meaning):
+                raise BadInput(f"{what} has two {word} for '{quoted(key)}' (row {number}).", "leave out one of them")
+        self.rows[key] = (number, row)
 
     def of(self, picture: str) -> tuple[int, dict[str, Any]] | None:
         """The row of a picture, by its path below the table's folder, else by its bare name. Raises BadInput."""
@@ -68,17 +86,25 @@ class LabelFiles:
         papers: Iterable[str],
         pictures: Callable[[], Iterable[str]],
         read: Callable[[set[str]], dict[str, bytes]],
+        *,
+        needed: bool = False,
+        strict: bool = True,
     ) -> None:
         """papers: paths of the files that are no pictures; pictures: those of the pictures that need labels.
 
-        read: gives the bytes of some of the papers. Raises BadInput where several files could be meant, or where one
-        has labels and names none of the pictures.
+        read: gives the bytes of some of the papers. needed: nothing else has a label. strict=False: a file that names
+        none of the pictures does not count. Raises BadInput where several files could be meant, where one has labels
+        and names none of the pictures, and, if needed, where one that names pictures is not understood.
         """
         self._what = what
+        self._odd: list[BadInput] = []  # files that may have been meant, and why they are not taken
         self._tables: dict[str, _Table] = {}  # a folder of pictures -> its table
         self.names: dict[str, None] = {}  # of the tables that are used
+        papers = list(papers)
         candidates = _candidates(papers)
-        if not candidates:
+        if needed:
+            self._odd += [self._elsewhere(paper) for paper in papers if paper.endswith("metadata.parquet")]
+        if not candidates and not self._odd:
             return
         shown = list(pictures())
         read_ = read(set(candidates))
@@ -88,24 +114,40 @@ class LabelFiles:
             if folder not in self._tables and (found := self._nearest(folder, tables)) is not None:
                 self._tables[folder] = found
                 self.names[found.name] = None
-        self._unmatched(tables, shown)
+        self._unmatched(shown, strict)
+        if needed and not self.names:
+            self._odd += [self._elsewhere(t.name) for t in tables if any(map(t.of, shown))]
+            if self._odd:
+                raise self._odd[0]
+
+    def _elsewhere(self, name: str) -> BadInput:
+        """The error for a file with labels that does not count where it lies, or as it is."""
+        ending = name[name.rfind(".") :]
+        if ending == ".parquet":
+            hint = f"nsdata import {self._what}/{name}, or --unlabelled"
+        else:
+            hint = f"move it to {self._what}, or --unlabelled"
+        what = "is not read" if ending == ".parquet" else "lies in a folder of its own"
+        return BadInput(f"{quoted(name)} in {self._what} may have labels of the pictures, but {what}.", hint)
 
     def _table(self, name: str, data: bytes, pictures: list[str]) -> _Table | None:
         """A file as a table; None if it holds no labels of pictures."""
         folder = name.rpartition("/")[0]
         if name.lower().endswith(".txt"):
-            return _of_lines(
-                name, folder, data, {_same(p.removeprefix(folder + "/" if folder else "")) for p in pictures}
-            )
+            inside = {_same(p.removeprefix(folder + "/" if folder else "")) for p in pictures}
+            return self._lines(name, folder, data, inside)
         rows = of_bytes(data, name, f"{self._what}/{name}")
         try:
             header: list[str] = next(rows, [])
-        except BadInput:  # whatever it is; it stays among what is no image
+        except BadInput as e:  # whatever it is; it stays among what is no image
+            self._odd.append(BadInput(e.message, f"{e.hint}; --unlabelled takes the pictures alone"))
             return None
         meaning = columns(header)
         if not meaning.labels:
+            if (odd := self._without_labels(name, header, meaning, rows, pictures)) is not None:
+                self._odd.append(odd)
             return None
-        table = _Table(name, folder, meaning)
+        table = _Table(name, folder, meaning, split_word(PurePosixPath(name).stem))
         listed_ = list(rows)
         path = meaning.path or _path_column(header, meaning, listed_, pictures)
         if path is None:
@@ -116,15 +158,64 @@ class LabelFiles:
             )
         for number, row in enumerate(listed_, 1):
             if key := _same(str(row.get(path) or "")):
-                if key in table.rows and label_cells(table.rows[key][1], meaning) != label_cells(row, meaning):
-                    what = f"{quoted(name)} in {self._what}"
-                    raise BadInput(
-                        f"{what} has two labels for '{quoted(key)}' (row {number}).", "leave out one of them"
-                    )
-                table.rows[key] = (number, row)
+                table.put(key, number, row, f"{quoted(name)} in {self._what}")
         return table
 
+    def _without_labels(
+        self, name: str, header: list[str], meaning: Columns, rows: Iterator[dict[str, Any]], pictures: list[str]
+    ) -> BadInput | None:
+        """The error for a table that names pictures and has no column of labels; None for one that names none."""
+        what, names = f"{quoted(name)} in {self._what}", _names(pictures)
+        if any(_same(cell) in names for cell in header):
+            return BadInput(
+                f"{what} has no header line: its first line is a picture's.",
+                "write path,label above it, or --unlabelled",
+            )
+        try:
+            sample = list(islice(rows, 100))
+        except BadInput as e:
+            return e
+        paths = [meaning.path] if meaning.path is not None else header
+        if not any(_same(str(row.get(path) or "")) in names for row in sample for path in paths):
+            return None
+        have = listed([quoted(column) for column in header], 10)
+        return BadInput(
+            f"{what} names the pictures and has no column of labels; its columns are {have}.",
+            "call the one with the labels label, labels, class, category or target; or --unlabelled",
+        )
+
+    def _lines(self, name: str, folder: str, data: bytes, pictures: set[str]) -> _Table | None:
+        """A list of lines ``path label``, by tabs, commas or blanks, if need be below a header line; None for any other
+        text: notes, class names, captions. Pictures that it has and that are not there are no matter."""
+        try:
+            lines = [line for line in data.decode("utf-8-sig").splitlines() if line.strip()]
+        except UnicodeDecodeError:
+            return None
+        table = _Table(name, folder, LIST, split_word(PurePosixPath(name).stem))
+        known = pictures | {picture.rpartition("/")[2] for picture in pictures}
+        named = strange = 0
+        for number, line in enumerate(lines, 1):
+            cells = cut(line, mark_of(line))
+            key = _same(cells[0])
+            first = key in known or _same(re.split(r"[\s,;]", line.strip())[0]) in known
+            named += first
+            if len(cells) < 2 or (key not in known and (first or not key.lower().endswith(IMAGE_ENDINGS))):
+                strange += first or number > 1  # else a header
+                continue
+            table.put(key, number, of_line(cells), f"{quoted(name)} in {self._what}")
+        if not strange and any(key in known for key in table.rows):
+            return table
+        if 2 * named >= len(lines) > 0:
+            self._odd.append(
+                BadInput(
+                    f"{quoted(name)} in {self._what} begins lines with pictures, and is no list of paths and labels.",
+                    "write a path, a tab and a label a line; or --unlabelled",
+                )
+            )
+        return None
+
     def _nearest(self, folder: str, tables: list[_Table]) -> _Table | None:
+        tables = [table for table in tables if table.speaks_of(folder)]
         while True:
             here = [table for table in tables if table.folder == folder]
             here = [table for table in here if PurePosixPath(table.name).stem.casefold() == "metadata"] or here
@@ -140,9 +231,13 @@ class LabelFiles:
                 return None
             folder = folder.rpartition("/")[0]
 
-    def _unmatched(self, tables: list[_Table], pictures: list[str]) -> None:
+    def _unmatched(self, pictures: list[str], strict: bool) -> None:
         for table in {id(t): t for t in self._tables.values()}.values():
             if not any(table.of(p) for p in pictures if self._tables.get(p.rpartition("/")[0]) is table):
+                if not strict:
+                    self.names.pop(table.name)
+                    self._tables = {folder: t for folder, t in self._tables.items() if t is not table}
+                    continue
                 example = next(iter(table.rows), "")
                 raise BadInput(
                     f"{quoted(table.name)} in {self._what} names none of the pictures: it has '{quoted(example)}', and "
@@ -162,51 +257,38 @@ class LabelFiles:
         if table is None or row is None:
             return (), None, ""
         where = f"row {row[0]} of {quoted(table.name)}"
-        return label_cells(row[1], table.meaning), split_cell(row[1], table.meaning, where), where
+        split = split_cell(row[1], table.meaning, where)
+        if split in (None, "") and table.split in HELD_OUT:
+            split = table.split  # val.csv beside images/
+        return label_cells(row[1], table.meaning), split, where
+
+    def governs(self, folder: str) -> bool:
+        """Whether pictures in this folder are those of a table."""
+        return folder in self._tables
 
 
 def _candidates(papers: Iterable[str]) -> list[str]:
     """Of these files those that may hold labels, sorted."""
-    found = sorted(paper for paper in papers if paper.lower().endswith(ENDINGS))
+    found = sorted(p for p in papers if p.lower().endswith(ENDINGS) and not _SUBMISSION.search(p.rpartition("/")[2]))
     texts = Counter(paper.rpartition("/")[0] for paper in found if paper.lower().endswith(".txt"))
     return [p for p in found if not (p.lower().endswith(".txt") and texts[p.rpartition("/")[0]] > _FILES)]
-
-
-def _of_lines(name: str, folder: str, data: bytes, pictures: set[str]) -> _Table | None:
-    """A list of lines ``path label``, by tabs, commas or blanks; None unless every line's path is a picture's.
-
-    A file of notes is none, nor is a list of class names, or of captions.
-    """
-    try:
-        lines = [line for line in data.decode("utf-8-sig").splitlines() if line.strip()]
-    except UnicodeDecodeError:
-        return None
-    table = _Table(name, folder, LIST)
-    bases = {picture.rpartition("/")[2] for picture in pictures}
-    mark = mark_of(lines[0]) if lines else None
-    for number, line in enumerate(lines, 1):
-        cells = cut(line, mark)
-        key = _same(cells[0])
-        label = cells[1] if len(cells) > 1 else None
-        if key not in pictures and key not in bases:
-            return None
-        if key in table.rows and table.rows[key][1]["label"] != label:
-            what = f"{quoted(name)} has two labels for '{quoted(key)}' (line {number})."
-            raise BadInput(what, "leave out one of them")
-        table.rows[key] = (number, of_line(cells))
-    return table if any(row["label"] for _, row in table.rows.values()) else None
 
 
 def _path_column(
     header: Iterable[str], meaning: Columns, rows: list[dict[str, Any]], pictures: list[str]
 ) -> str | None:
     """The only column whose values are names of the pictures, with or without their ending: ``image_id``."""
-    names = {name for p in pictures for name in (_same(p), p.rpartition("/")[2], PurePosixPath(p).stem)}
+    names = _names(pictures)
     sample = rows[:100]
     fits = [
         c for c in header if c not in meaning.labels and any(_same(str(row.get(c) or "")) in names for row in sample)
     ]
     return fits[0] if len(fits) == 1 else None
+
+
+def _names(pictures: Iterable[str]) -> set[str]:
+    """What pictures may be called in a table."""
+    return {name for p in pictures for name in (_same(p), p.rpartition("/")[2], PurePosixPath(p).stem)}
 
 
 def _same(path: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 
 from nsdata.errors import BadInput
 from nsdata.importers.class_names import ClassNames
+from nsdata.importers.formats.layout import quoted
 from nsdata.importers.found import Found
 from nsdata.importers.item import Skipped
 from nsdata.importers.levels import Levels
@@ -38,11 +39,12 @@ class Paths:
 
 
 def check_place(folder: str, label: int, names: ClassNames, where: str) -> None:
-    """Raise BadInput where a number, taken as a place in the list of classes, is another class than a folder names."""
+    """Raise BadInput where what is written, a number as a place in the list of classes say, is another class than the
+    one that a folder names."""
     for name in reversed(parts_of(folder)):
         if split_word(name) is None and (other := names.named(name)) is not None and other != label:
             raise BadInput(
-                f"{where} has a number that is '{names.classes[label]}' in the list of classes, and lies in the folder "
-                f"'{name}': the numbers count in another order.",
-                "write the names of the classes in place of the numbers",
+                f"{where} lies in the folder '{quoted(name)}', and what is written of it means the class "
+                f"'{names.classes[label]}'.",
+                "write the names of the classes in place of numbers, which may count in another order; or move it",
             )

@@ -8,12 +8,13 @@ name of its file; nobody else decides.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from nsdata.errors import BadInput
+from nsdata.importers.against import check, govern, is_metadata
 from nsdata.importers.beside import LabelFiles
 from nsdata.importers.class_names import clean, empty, named
 from nsdata.importers.formats.layout import quoted
@@ -26,19 +27,22 @@ from nsdata.importers.name import Name
 from nsdata.importers.options import Rule
 from nsdata.importers.tree import Place, Tree
 from nsdata.importers.words import doubt_of_name, split_of_name
-from nsdata.importers.written import PLACES, for_init, is_paper, label_of, no_labels, split_of_cell
+from nsdata.importers.written import (
+    PLACES,
+    SPLIT_IN,
+    for_init,
+    is_paper,
+    label_of,
+    lost_class,
+    no_labels,
+    split_of_cell,
+)
 from nsdata.text import listed
 
 Look = Callable[[], Iterable[Found | Skipped]]
 Papers = Callable[[set[str]], dict[str, bytes]]
 
 ORDERED = "\0"  # in place of where a name stands: a list of classes of the source's own, which keeps its order
-_SPLIT_IN = {
-    "column": "the column of splits",
-    "key": "the key split in .json files",
-    "array": "the names of the arrays",
-    "file": "the names of the files",
-}
 
 
 class _Default(NamedTuple):
@@ -111,31 +115,39 @@ class Part:
         self._silent = labelled  # a sample that says nothing of its label has none, whatever its folder is called
         for folder in unsaid:
             (outer if labelled else inner).add(folder)
+        if rule.labelled and papers is not None and rule.levels is None and any(map(is_metadata, files)):
+            pictures_ = (each.source for each in look() if isinstance(each, Found) and not (each.labels or each.seen))
+            shown = [self._inside(source) for source in pictures_ if not is_paper(source)]
+            self._beside, inner = govern(self.path, files, shown, (inner, outer), papers)
         self._levels, self._outer = self._read(inner, rule.labelled), self._read(outer, False)
         self._known = frozenset(inner.folders())
         if not rule.labelled:
             return
         places = {folder: self._levels.of(folder) for folder in inner.folders()}
         bare = {folder for folder, place in places.items() if not any(place[1:])}
-        if bare and files and papers is not None:
 
-            def pictures() -> Iterator[str]:
-                for each in look():
-                    if isinstance(each, Skipped) or each.labels or is_paper(each.source):
-                        continue
-                    if each.folder in bare:
-                        yield self._inside(each.source)
+        def pictures(of: Collection[str]) -> Iterator[tuple[str, str]]:
+            for each in look():
+                if isinstance(each, Found) and not each.labels and each.folder in of and not is_paper(each.source):
+                    yield self._inside(each.source), places[each.folder].cls or ""
 
-            self._beside = LabelFiles(str(self.path), files, pictures, papers)
+        if bare and files and papers is not None and self._beside is None:
+            needed = not labelled and not any(place.cls for place in places.values())
+            listed_ = lambda: (picture for picture, _ in pictures(bare))  # noqa: E731
+            self._beside = LabelFiles(str(self.path), files, listed_, papers, needed=needed)
+        by_class = {folder for folder, place in places.items() if place.cls}
+        if by_class and files and papers is not None and rule.levels is None:
+            check(self.path, files, lambda: pictures(by_class), papers)
         own = self._name.own if self.path.is_dir() else self.path.name.partition(".")[0]
         nothing = bare and bare == places.keys() and not labelled and not (self._beside and self._beside.names)
         if nothing and rule.names is not None and self._is_class(own):
-            raise BadInput(
-                f"{self.path} has pictures and no class folders, and its own name is that of the class '{own}'.",
-                f"nsdata import {self.path.absolute().parent}  (labels by folder names), or --unlabelled",
-            )
+            raise lost_class(self.path, own)
         if seen and not labelled and not self._levels.by_class and not (self._beside and self._beside.names):
             raise no_labels(self.path, f"beside its pictures there are the keys {listed(list(map(quoted, seen)))}")
+
+    def _levels_of(self, folder: str) -> Levels | None:
+        governed = self._beside is not None and self._beside.governs(folder) and folder not in (self._known or ())
+        return self._outer if governed else self._levels
 
     def _read(self, tree: Tree, labelled: bool) -> Levels:
         names, hand = self.rule.names, self.rule.split is not None
@@ -189,7 +201,7 @@ class Part:
         if found.names:
             found = replace(found, labels=tuple((key, named(value, found.names, key)) for key, value in found.labels))
         written, said, where = found.labels, found.split, found.row or found.source
-        levels = self._outer if written or (found.seen and self._silent) else self._levels
+        levels = self._outer if written or (found.seen and self._silent) else self._levels_of(found.folder)
         folder = found.folder
         if self._paths is not None:
             levels, folder = self._paths.levels, self._paths.below(folder)
@@ -224,7 +236,7 @@ class Part:
         if rule.split is not None:
             return rule.split, unlabelled
         if (cell := split_of_cell(said, where)) is not None:
-            rule.splits_from[_SPLIT_IN[kind]] = None
+            rule.splits_from[SPLIT_IN[kind]] = None
             return ("train", True) if cell == "unlabelled" else (cell, unlabelled)
         if folder:
             if levels is not None and levels.splits:
@@ -248,7 +260,7 @@ class Part:
         assert self.rule.names is not None
         label, key = label_of(found.labels, self.rule.names, where)
         if label is not None:
-            if key.endswith(PLACES):
+            if key.endswith(PLACES) or (self._outer is not None and self._levels_of(found.folder) is self._outer):
                 check_place(found.folder, label, self.rule.names, where)
             self.rule.labels_from[f"{found.kind} {key}"] = None
         return label
@@ -280,7 +292,7 @@ class Part:
             if not written:
                 if self._levels is None or is_paper(each.source):
                     continue
-                _, cls, why, unlabelled, mask = self._levels.of(each.folder)
+                _, cls, why, unlabelled, mask = self._place(each.folder, self._levels_of(each.folder))
                 if cls is not None:
                     if each.folder not in seen:
                         seen.add(each.folder)

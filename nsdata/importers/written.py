@@ -12,6 +12,12 @@ from nsdata.importers.words import split_word
 from nsdata.schema import SPLITS
 from nsdata.text import listed
 
+SPLIT_IN = {
+    "column": "the column of splits",
+    "key": "the key split in .json files",
+    "array": "the names of the arrays",
+    "file": "the names of the files",
+}
 PLACES = " (numbers: places in the list of classes)"
 Written = tuple[tuple[str, object], ...]
 
@@ -126,4 +132,12 @@ def no_labels(path: Path, what: str) -> BadInput:
     return BadInput(
         f"{path} has no labels: {what}.",
         "call the one with the labels label, labels, class, category or target; or --unlabelled",
+    )
+
+
+def lost_class(path: Path, own: str) -> BadInput:
+    """The error of a class folder that is imported by itself."""
+    return BadInput(
+        f"{path} has pictures and no class folders, and its own name is that of the class '{own}'.",
+        f"nsdata import {path.absolute().parent}  (labels by folder names), or --unlabelled",
     )

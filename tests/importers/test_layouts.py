@@ -245,6 +245,95 @@ def test_paths_with_backslashes_and_blanks_before_quotes(tmp_path: Path) -> None
 def test_numbers_that_count_in_another_order_than_the_folders_names_are_refused(tmp_path: Path) -> None:
     write(tmp_path, "cat/1.png", "dog/2.png", t__csv="path,label\ncat/1.png,0\ndog/2.png,1\n")
     assert taken(tmp_path / "t.csv", PETS)[0] == {"cat/1.png": ("train", "cat"), "dog/2.png": ("train", "dog")}
-    refused(lambda: taken(tmp_path / "t.csv", ["dog", "cat"]), "in another order")
+    refused(lambda: taken(tmp_path / "t.csv", ["dog", "cat"]), "lies in the folder .* means the class")
     members = {"cat/1.png": picture(1), "cat/1.cls": b"1"}
-    refused(lambda: taken(pack(tmp_path / "a.tar", members), PETS), "'dog' in the list .* folder 'cat'")
+    refused(lambda: taken(pack(tmp_path / "a.tar", members), PETS), "folder 'cat', .* class 'dog'")
+
+
+# ------------------------------------------------------------------ files of labels beside pictures
+
+
+def test_answers_of_a_competition_label_nothing(tmp_path: Path) -> None:
+    root = write(
+        tmp_path, "train/cat/1.png", "train/dog/2.png", "test/10.png", sample_submission__csv="id,label\n10,cat\n"
+    )
+    assert classes_from(root) == PETS
+    assert taken(root)[0]["test/10.png"] == ("test", None)
+
+
+def test_a_table_called_after_a_split_labels_no_other(tmp_path: Path) -> None:
+    papers = {"train__csv": "file,label\n1.png,cat\n2.png,dog\n", "sample_submission__csv": "file,label\n1.png,cat\n"}
+    root = write(tmp_path / "a", "train/cat/1.png", "train/dog/2.png", "test/1.png", **papers)
+    assert taken(root)[0]["test/1.png"] == ("test", None)
+    root = write(
+        tmp_path / "b", "train/1.png", "train/2.png", "test/1.png", **papers, test__csv="file,label\n1.png,dog\n"
+    )
+    expected = {"train/1.png": ("train", "cat"), "train/2.png": ("train", "dog"), "test/1.png": ("test", "dog")}
+    assert taken(root)[0] == expected
+    root = write(tmp_path / "c", "images/1.png", "images/2.png", val__csv=papers["train__csv"])
+    assert {split for split, _ in taken(root)[0].values()} == {"val"}
+    write(root, train__csv=papers["train__csv"])
+    refused(lambda: taken(root), "2 files of labels")
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_the_hubs_metadata_labels_whatever_the_folders_are_called(tmp_path: Path, ending: str) -> None:
+    rows = [("part1/1.png", "dog"), ("part2/2.png", "cat")]
+    text = {
+        "csv": "file_name,label\n" + "".join(f"{name},{label}\n" for name, label in rows),
+        "jsonl": "".join(f'{{"file_name": "{name}", "label": "{label}"}}\n' for name, label in rows),
+    }[ending]
+    root = write(tmp_path, *(f"train/{name}" for name, _ in rows), **{f"train___metadata__{ending}": text})
+    expected = {f"train/{name}": ("train", label) for name, label in rows}
+    assert classes_from(root) == PETS
+    assert taken(root)[0] == taken(root, ["dog", "cat"])[0] == expected
+    refused(lambda: taken(root, ["dog", "cat", "part1"]), "folder 'part1', .* class 'dog'")
+    write(root, "train/cat/3.png")  # which the file does not name: no label, as on the hub
+    assert taken(root, PETS)[0]["train/cat/3.png"] == ("train", None)
+
+
+def test_a_metadata_file_of_other_pictures_leaves_the_folders_their_say(tmp_path: Path) -> None:
+    write(tmp_path, "cat/1.png", "dog/2.png", metadata__csv="file_name,label\nother.png,fox\n")
+    assert taken(tmp_path)[0] == {"cat/1.png": ("train", "cat"), "dog/2.png": ("train", "dog")}
+
+
+def test_a_table_that_contradicts_folders_is_refused(tmp_path: Path) -> None:
+    root = write(tmp_path / "ham", "part_1/a.png", "part_2/b.png", ham__csv="image_id,label\na,cat\nb,dog\n")
+    refused(lambda: classes_from(root), "part_1/a.png lies in the folder 'part_1' and is 'cat' in row 1 of ham.csv")
+    assert taken(root / "ham.csv")[0] == {"part_1/a.png": ("train", "cat"), "part_2/b.png": ("train", "dog")}
+    assert classes_from(root, levels="class") == ["part_1", "part_2"]
+    root = write(tmp_path / "pets", "cat/a.png", "dog/b.png", t__csv="image_id,label\na,Cat\nb,dog\n")
+    assert classes_from(root) == PETS  # both say the same
+
+
+@pytest.mark.parametrize(
+    ("papers", "match"),
+    [
+        ({"train__csv": "id_code,diagnosis\n1,4\n2,0\n"}, "no column of labels; its columns are id_code, diagnosis"),
+        ({"_classes__csv": "filename, cat, dog\n1.png, 1, 0\n2.png, 0, 1\n"}, "no column of labels"),
+        ({"labels__csv": "1.png,cat\n2.png,dog\n"}, "no header line"),
+        ({"labels__csv": "# by hand\npath,label\n1.png,cat\n"}, "is no CSV|no column"),
+        ({"labels__txt": "1.png big cat\n2.png dog\n"}, "no list of paths and labels"),
+        ({"annotations___l__csv": "file,label\n1.png,cat\n2.png,dog\n"}, "lies in a folder of its own"),
+        ({"labels__csv": "file,label,split\n1.png,cat,train\n1.png,cat,test\n"}, "two splits for '1.png'"),
+    ],
+)
+def test_files_of_labels_that_are_not_taken_are_named(tmp_path: Path, papers: dict[str, str], match: str) -> None:
+    root = write(tmp_path, "images/1.png", "images/2.png", **papers)
+    refused(lambda: taken(root, PETS), match)
+    refused(lambda: classes_from(root), match)
+    assert len(taken(root, PETS, labelled=False)[0]) == 2
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])
+def test_a_table_in_another_encoding_is_no_pile_without_labels(tmp_path: Path, encoding: str) -> None:
+    write(tmp_path, "1.png")
+    (tmp_path / "labels.csv").write_bytes("path,label\n1.png,kätzchen\n".encode(encoding))
+    assert "--unlabelled" in refused(lambda: taken(tmp_path, PETS), "no CSV in UTF-8")
+
+
+def test_a_list_may_have_a_header_and_pictures_that_are_not_there(tmp_path: Path) -> None:
+    write(tmp_path, "1.png", "2.png", l__txt="file label\n1.png cat\n2.png dog\n7.png dog\n")
+    assert taken(tmp_path)[0] == {"1.png": ("train", "cat"), "2.png": ("train", "dog")}
+    write(tmp_path, l__txt="1.png is blurry.\nThe rest is fine.\nTaken in 2024.\n")
+    assert set(taken(tmp_path, PETS)[0].values()) == {("train", None)}
