@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 from nsdata.errors import BadInput
 from nsdata.importers.against import check, govern, is_metadata
@@ -26,7 +25,7 @@ from nsdata.importers.masks import Masks
 from nsdata.importers.name import Name
 from nsdata.importers.options import Rule
 from nsdata.importers.tree import Place, Tree
-from nsdata.importers.words import doubt_of_name, split_of_name
+from nsdata.importers.words import split_of_name
 from nsdata.importers.written import (
     PLACES,
     SPLIT_IN,
@@ -43,13 +42,6 @@ Look = Callable[[], Iterable[Found | Skipped]]
 Papers = Callable[[set[str]], dict[str, bytes]]
 
 ORDERED = "\0"  # in place of where a name stands: a list of classes of the source's own, which keeps its order
-
-
-class _Default(NamedTuple):
-    """What the name of a file says: its split; unlabelled: labels do not count."""
-
-    split: str
-    unlabelled: bool
 
 
 class Part:
@@ -75,7 +67,6 @@ class Part:
         """
         self.rule, self.path, self._name = rule, path, Name(path, within)
         self._prefix = "" if path.is_dir() else f"{path.name}!"
-        self._default: _Default | None = None
         self._levels: Levels | None = None
         self._outer: Levels | None = None
         self._beside: LabelFiles | None = None
@@ -247,7 +238,7 @@ class Part:
             return folder, unlabelled
         if levels is not None and levels.doubt:
             split_of_name(levels.doubt)  # an outer folder says as much as the name of the source
-        default = self._of_name()
+        default = self._name.default(rule)
         return default.split, unlabelled or default.unlabelled
 
     def _class(self, cls: str | None) -> int | None:
@@ -264,19 +255,6 @@ class Part:
                 check_place(found.folder, label, self.rule.names, where)
             self.rule.labels_from[f"{found.kind} {key}"] = None
         return label
-
-    def _of_name(self) -> _Default:
-        """What the name of the file, or of its folder, says; train where it says nothing."""
-        if self._default is None:
-            found, name = self._name.split()
-            if found is None and (word := doubt_of_name(self._name.own)):
-                self.rule.note(
-                    f"'{word}' in the name {quoted(self._name.own)} names no split: its pictures are in train"
-                )
-            origin = "none named, all train" if found is None else f"the name {quoted(name)}"
-            self.rule.splits_from[origin] = None
-            self._default = _Default("train" if found in (None, "unlabelled") else found, found == "unlabelled")
-        return self._default
 
     def class_names(self, look: Look) -> Iterator[tuple[object, str]]:
         """(name, where it stands) for ``init``, of what the format finds, without pictures; ORDERED for names that the
