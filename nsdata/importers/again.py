@@ -46,6 +46,10 @@ class Again:
         """
         first = own or (int(self._table.label[row]), int(self._table.split[row]))
         here = (self.gained.get(id_, first[0]), self.moved.get(id_, first[1]))
+        if said == here and not self._move:  # mostly, and quickly
+            self._result.present += 1
+            self._result.hidden += own is None and not self._table.visible[row]
+            return
         differs = said[1] != here[1] and not (own is None and self._purged(row))
         moves = self._moves(id_, row, said, here, own) if differs else False
         if self._move and own is None and said != BARE:

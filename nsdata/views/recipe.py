@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 def of_recipe(store: Handle, recipe: Mapping[str, Any]) -> View:
     """The view, to be run again on the version that it is pinned to. Raises NotFound, GenerationError, StoreDamaged."""
-    view = View.start(store.at(recipe["version"]), recipe["gen"], recipe["select_gen"])
+    gen, selects = recipe["gen"], recipe.get("select_gen", recipe["gen"])
+    view = View.start(store.at(recipe["version"]), gen, selects)
     for entry in recipe["steps"]:
         view = View(view.store, view.gen, view.select_gen, (*view.steps, from_recipe(entry)), before=view)
     return view

@@ -222,6 +222,21 @@ def test_of_a_chain_of_teachers_each_is_stale(store: Store) -> None:
     assert moved.of_generation(store, store.generations[2]) == {"train → test": 1}  # its teacher's teacher learnt it
 
 
+def test_what_cannot_be_found_again_may_have_used_any_image_of_train(store: Store) -> None:
+    recipe = {"version": store.version, "gen": None, "steps": [{"kind": "labelled"}]}  # as short as one may be
+    odd = {"version": store.version, "gen": 7, "select_gen": 7, "steps": []}
+    facts = {"path": "x/best.pt", "sha256": "ab", "name": "m", "parameters": 1, "val_accuracy": None, "config": {}}
+    store.publish_model(gen=0, **facts, views=[recipe])
+    store.publish_model(gen=1, **facts, views=[odd])
+    store.publish_model(gen=2, **facts, views=[{**recipe, "version": 99}])  # of another store
+    store.move_split(ids(store, 0, 40), "test")
+    assert [moved.of_model(store, model) for model in store.models.values()] == [
+        {"train → test": 1},
+        {"train → test": 2},
+        {},
+    ]
+
+
 def test_an_import_sees_what_a_person_moved(store: Store) -> None:
     images, labels = digits(200)
     first = store.version
