@@ -126,9 +126,7 @@ def test_a_long_list_of_images_left_out_is_cut_and_written_to_a_file(
         (tmp_path / "photos" / "cat" / f"{number:02d}, ü.jpg").write_bytes(b"no image" * number)
     (tmp_path / "photos" / "cat" / "good.png").write_bytes(encode_array(np.eye(9, dtype=np.uint8)))
     ok("init", "--classes", "cat,dog")
-    done = run("import", "photos")
-    assert done.exit_code == 1  # all of it was left out
-    printed = done.stdout
+    printed = ok("import", "photos")
     listed = [line for line in printed.splitlines() if ".jpg" in line]
     assert len(listed) == 20 and "… and 5 more" in printed
     file = re.search(r"all of them: (left-out-\d+-\d+\.csv)$", printed, re.MULTILINE)
