@@ -19,10 +19,13 @@ class Masks:
 
     def __init__(self) -> None:
         self._suspects: dict[str, list[str]] = {}  # the picture that one would be the mask of -> such
-        self._found: set[str] = set()
+        self.found: set[str] = set()  # sources of masks
 
     def look(self, source: str) -> None:
         """One picture of the source, asked for before any is taken."""
+        tail = source[-40:]
+        if not ("_" in tail or "-" in tail or tail.count(".") > 1):  # nearly always
+            return
         if (found := _MASK.match(stem(source))) is not None:
             self._suspects.setdefault(found[1], []).append(source)
 
@@ -33,12 +36,9 @@ class Masks:
             if isinstance(each, Found) and each.source.lower().endswith(IMAGE_ENDINGS):
                 key = stem(each.source)
                 for source in self._suspects.pop(key, ()):
-                    self._found.add(source)
+                    self.found.add(source)
                     counts[source[len(key) + 1 :]] += 1
         return counts
-
-    def __contains__(self, source: str) -> bool:
-        return source in self._found
 
 
 def stem(source: str) -> str:

@@ -87,6 +87,7 @@ class Part:
         seen: dict[str, None] = {}
         unsaid: set[str] = set()  # folders of samples that say nothing of a label
         labelled = False
+        last: str | None = None  # folder
         for each in look():
             if isinstance(each, Skipped):
                 continue
@@ -98,9 +99,11 @@ class Part:
             elif is_paper(each.source):
                 files.append(self._inside(each.source))
             else:
-                inner.add(each.folder)
+                if each.folder != last:
+                    inner.add(last := each.folder)
                 self._masks.look(each.source)
-            seen.update(dict.fromkeys(each.seen))
+            if each.seen:
+                seen.update(dict.fromkeys(each.seen))
         if rule.levels is None:
             rule.masks.update(self._masks.settle(look))
         self._silent = labelled  # a sample that says nothing of its label has none, whatever its folder is called
@@ -157,7 +160,7 @@ class Part:
         """The image with its class and split; None for a file of labels. Raises BadInput for what is neither."""
         if found.beside:
             self.rule.passed.update(found.beside)
-        if found.source in self._masks:
+        if self._masks.found and found.source in self._masks.found:
             return None
         if not found.labels and found.split is None and not found.seen:
             if self._beside is not None and self._beside.has(self._inside(found.source)):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nsdata.errors import BadInput
 from nsdata.importers.class_names import ClassNames, clean, empty, whole
-from nsdata.importers.formats.layout import IMAGE_ENDINGS, quoted
+from nsdata.importers.formats.layout import quoted
 from nsdata.importers.words import split_word
 from nsdata.schema import SPLITS
 from nsdata.text import listed
@@ -123,8 +123,7 @@ def split_of_cell(value: object, where: str) -> str | None:
 
 def is_paper(source: str) -> bool:
     """Whether a file's ending says that it is no picture."""
-    name = source.rpartition("/")[2].lower()
-    return "." in name and name[name.rfind(".") :] in NO_PICTURES and not name.endswith(IMAGE_ENDINGS)
+    return source[source.rfind(".") :].lower() in NO_PICTURES
 
 
 def no_labels(path: Path, what: str) -> BadInput:
