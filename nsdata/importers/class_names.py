@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import date, time
 from decimal import Decimal
 from typing import TypeVar
 
@@ -33,7 +34,11 @@ def _clean(name: str) -> str:
 
 
 def plain(value: object) -> object:
-    """A value as Python has it: of numpy's scalars, decimals and bytes."""
+    """A value as Python has it: of numpy's scalars, decimals, bytes; dates as texts, lists of one as what they hold."""
+    if isinstance(value, list | tuple):
+        return plain(value[0]) if len(value) == 1 else (value or None)
+    if isinstance(value, date | time):
+        return str(value)
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     if isinstance(value, Decimal):
@@ -53,7 +58,9 @@ def whole(value: object) -> int | None:
 
 
 def empty(value: object) -> bool:
-    """Whether a cell holds no label: None, NaN, -1, "", blanks."""
+    """Whether a cell holds no label: None, NaN, -1, "", blanks, an empty list."""
+    if isinstance(value, list | tuple):
+        value = plain(value)
     if value is None or value != value:  # NaN is unequal to itself
         return True
     if isinstance(value, str | bytes):
@@ -64,6 +71,7 @@ def empty(value: object) -> bool:
 
 def named(value: object, names: Sequence[str], column: str) -> object:
     """A value of a column with ClassLabel names: a number's name. Raises BadInput for a number beyond them."""
+    value = plain(value)
     if not names or isinstance(value, str) or empty(value):
         return value
     number = whole(plain(value))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nsdata.errors import BadInput
-from nsdata.importers.class_names import ClassNames, clean, empty, whole
+from nsdata.importers.class_names import ClassNames, clean, empty, plain, whole
 from nsdata.importers.formats.layout import quoted
 from nsdata.importers.words import split_word
 from nsdata.schema import SPLITS
@@ -68,7 +68,7 @@ def label_of(written: Written, names: ClassNames, where: str) -> tuple[int | Non
     texts: dict[int, str] = {}
     numbers: dict[int, str] = {}
     rest: list[tuple[str, object]] = []
-    for key, value in written:
+    for key, value in ((key, plain(value)) for key, value in written):
         index = names.named(value)
         if index is None:
             if not empty(value):
@@ -98,7 +98,13 @@ def _two(where: str, labels: Sequence[tuple[str, object]]) -> BadInput:
 
 def for_init(written: Written, where: str) -> list[object]:
     """What one image's labels say, for ``init``: text before numbers. Raises BadInput where two columns differ."""
-    values = [(key, value) for key, value in written if not empty(value)]
+    values = [(key, plain(value)) for key, value in written if not empty(value)]
+    if several := [(key, value) for key, value in values if isinstance(value, list | tuple | dict | set)]:
+        ((key, value), *_) = several
+        raise BadInput(
+            f"{where} has several values for a label, {quoted(str(value)[:100])} ({quoted(key)}); one was expected.",
+            "one label an image, or nsdata init --classes a,b,c and import --unlabelled",
+        )
     texts = {clean(value): key for key, value in values if isinstance(value, str) and whole(clean(value)) is None}
     if len(texts) > 1:
         raise BadInput(

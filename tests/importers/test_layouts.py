@@ -337,3 +337,58 @@ def test_a_list_may_have_a_header_and_pictures_that_are_not_there(tmp_path: Path
     assert taken(tmp_path)[0] == {"1.png": ("train", "cat"), "2.png": ("train", "dog")}
     write(tmp_path, l__txt="1.png is blurry.\nThe rest is fine.\nTaken in 2024.\n")
     assert set(taken(tmp_path, PETS)[0].values()) == {("train", None)}
+
+
+# ------------------------------------------------------------------ samples
+
+
+@pytest.mark.parametrize("ending", ["cls", "label", "class", "target", "category", "cls.txt", "label.txt"])
+def test_a_samples_label_may_stand_in_a_text_of_its_own(tmp_path: Path, ending: str) -> None:
+    members = {f"{i}.{e}": d for i, c in enumerate(PETS) for e, d in (("png", picture(i)), (ending, c.encode()))}
+    path = pack(tmp_path / "a.tar", members)
+    assert classes_from(path) == PETS
+    assert taken(path, ["dog", "cat"])[:2] == ({"0.png": ("train", "cat"), "1.png": ("train", "dog")}, [])
+
+
+def test_samples_whose_keys_have_dots_keep_their_labels(tmp_path: Path) -> None:
+    for ending, text in (("json", '{{"label": "{}"}}'), ("cls", "{}"), ("label", "{}")):
+        for keys in (("img.1", "img.2"), ("v1.5", "v2.5")):
+            members = {}
+            for i, (key, cls) in enumerate(zip(keys, PETS, strict=True)):
+                members |= {f"{key}.png": picture(i), f"{key}.{ending}": text.format(cls).encode()}
+            path = pack(tmp_path / "a.tar", members)
+            expected = {f"{key}.png": ("train", cls) for key, cls in zip(keys, PETS, strict=True)}
+            assert taken(path)[:2] == (expected, [])
+
+
+def test_a_samples_split_may_be_called_as_in_tables(tmp_path: Path) -> None:
+    members = {"1.png": picture(1), "1.json": b'{"label": "cat", "subset": "test"}'}
+    members |= {"2.png": picture(2), "2.json": b'{"label": "dog", "Split": "val"}'}
+    members |= {"3.png": picture(3), "3.json": b'{"label": "dog", "dataset": "imagenet", "phase": "test"}'}
+    found = taken(pack(tmp_path / "a.tar", members))[0]
+    assert [split for split, _ in found.values()] == ["test", "val", "test"]
+
+
+def test_lists_of_one_label_are_that_label_and_others_are_refused(tmp_path: Path) -> None:
+    members = {"1.png": picture(1), "1.json": b'{"label": ["cat"]}', "2.png": picture(2), "2.json": b'{"label": "dog"}'}
+    assert taken(pack(tmp_path / "a.tar", members))[0] == {"1.png": ("train", "cat"), "2.png": ("train", "dog")}
+    members["1.json"] = b'{"label": [], "labels": [{"box": 1}]}'
+    path = pack(tmp_path / "a.tar", members)
+    refused(lambda: classes_from(path), "several values|is no class")
+    for label in ('["cat", "dog"]', '{"id": 1}'):
+        root = write(tmp_path / "t", "1.png", "2.png", t__jsonl=f'{{"path": "1.png", "label": {label}}}\n')
+        refused(lambda: classes_from(root / "t.jsonl"), "several values for a label")  # noqa: B023
+        refused(lambda: taken(root / "t.jsonl", PETS), "is no class")  # noqa: B023
+    write(root, t__jsonl='{"path": "1.png", "label": ["cat"]}\n{"path": "2.png", "label": []}\n')
+    assert taken(root / "t.jsonl")[0] == {"1.png": ("train", "cat"), "2.png": ("train", None)}
+
+
+def test_labels_that_are_dates_are_names(tmp_path: Path) -> None:
+    from datetime import date
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    images = [{"bytes": picture(i), "path": None} for i in (1, 2)]
+    pq.write_table(pa.table({"image": images, "label": [date(2020, 1, 1), None]}), tmp_path / "t.parquet")
+    assert list(taken(tmp_path / "t.parquet")[0].values()) == [("train", "2020-01-01"), ("train", None)]

@@ -1,4 +1,4 @@
-"""Members of an archive as images: files in folders, or WebDataset samples (key.jpg with key.cls or key.json).
+"""Members of an archive as images: files in folders, or WebDataset samples (key.jpg with key.cls, key.label, … or key.json).
 
 A sample's picture is the member with a plain ending, of several that which comes first in PICTURES; where all endings
 have several parts (``k.left.jpg``) the only one that is no mask (words.MASKS), or one called image, img or rgb. What
@@ -14,7 +14,7 @@ from typing import Any
 from nsdata.errors import BadInput
 from nsdata.importers.class_names import clean
 from nsdata.importers.formats.layout import IMAGE_ENDINGS, MAX_BYTES, quoted, readable
-from nsdata.importers.formats.tables import LABELS, normal
+from nsdata.importers.formats.tables import LABELS, normal, split_cell, splits
 from nsdata.importers.found import Found
 from nsdata.importers.item import Skipped
 from nsdata.importers.words import MASKS
@@ -23,7 +23,8 @@ from nsdata.text import listed
 Member = tuple[str, bytes]
 
 PICTURES = tuple(ending.removeprefix(".") for ending in IMAGE_ENDINGS)
-_WITH_LABELS = frozenset({"cls", "json"})  # side files that may hold a label
+_TEXTS = frozenset({"cls", "label", "labels", "class", "target", "category"})  # side files that hold a label, as text
+_WITH_LABELS = _TEXTS | {"json"}
 _SIDES = _WITH_LABELS | {
     *("txt", "caption", "xml", "csv", "id", "index", "inx", "cbor", "msgpack", "mp"),
     *("npy", "npz", "pyd", "pth", "pt", "ten", "tenbin"),
@@ -49,7 +50,7 @@ def found(archive: str, members: Iterator[Member | Skipped], member: str | None 
 
 def is_picture(name: str) -> bool:
     """Whether a member holds no label: its bytes are not needed where only labels are looked at."""
-    return _last(name) not in _WITH_LABELS
+    return _last(name) not in _WITH_LABELS and not _side(name)
 
 
 def _sample(archive: str, key: str, group: list[Member], member: str | None) -> Iterator[Found | Skipped]:
@@ -71,7 +72,7 @@ def _sample(archive: str, key: str, group: list[Member], member: str | None) -> 
             f"Sample {quoted(key)} of {archive} has several pictures: {listed([quoted(e) for e in endings], 5)}.",
             f"--member {quoted(endings[0])}  (or another of them)",
         )
-    labels, split, seen = _facts(sides)
+    labels, split, seen = _facts(sides, f"{archive}!{readable(group[0][0])}")
     for name, data in chosen:
         yield Found(
             f"{archive}!{readable(name)}", data, _folder(name), labels, split, kind="key", seen=seen, beside=beside
@@ -114,18 +115,18 @@ def _is_mask(ending: str) -> bool:
 
 def _parts(group: list[Member]) -> list[list[Member]]:
     """A sample; or several whose names have dots (``1.2.jpg`` with ``1.2.cls``), each beside its own label."""
-    if len(group) < 3 or any(_ending(name) in _WITH_LABELS for name, _ in group):
+    if len(group) < 3 or any(_side(name) for name, _ in group):
         return [group]
     stems: dict[str, list[Member]] = {}
     for member in group:
-        stems.setdefault(member[0].rpartition(".")[0], []).append(member)
-    paired = [part for part in stems.values() if any(_last(name) == "cls" for name, _ in part)]
+        stems.setdefault(_stem(member[0]), []).append(member)
+    paired = [part for part in stems.values() if any(_last(name) in _WITH_LABELS for name, _ in part)]
     if len(stems) > 1 and paired and all(len(_images(part, True)) == 1 for part in paired):
         return list(stems.values())
     return [group]
 
 
-def _facts(sides: dict[str, bytes]) -> tuple[tuple[tuple[str, object], ...], object, tuple[str, ...]]:
+def _facts(sides: dict[str, bytes], where: str) -> tuple[tuple[tuple[str, object], ...], object, tuple[str, ...]]:
     """(labels, split, keys) from the files beside an image."""
     facts: Any = {}
     if "json" in sides:
@@ -135,28 +136,38 @@ def _facts(sides: dict[str, bytes]) -> tuple[tuple[tuple[str, object], ...], obj
             facts = None
     if not isinstance(facts, dict):
         facts = {"(no JSON object)": None}
-    labels = [
-        (f".json {name}", value)
-        for alias in LABELS
-        for name, value in facts.items()
-        if normal(name) == alias and not isinstance(value, dict | list)
-    ]
-    if "cls" in sides:
-        labels.append((".cls", sides["cls"].decode("utf-8", "replace").strip()))
-    return tuple(labels), facts.get("split"), tuple(facts)
+    labels = [(f".json {name}", value) for alias in LABELS for name, value in facts.items() if normal(name) == alias]
+    plain = [(name, value) for name, value in labels if not isinstance(value, dict | list)]
+    labels = plain or labels  # boxes beside a class
+    labels += [(f".{kind}", sides[kind].decode("utf-8", "replace").strip()) for kind in sorted(_TEXTS & sides.keys())]
+    return tuple(labels), split_cell(facts, splits(facts), where), tuple(facts)
 
 
 def _with_labels(group: list[Member]) -> dict[str, bytes]:
-    """What holds a sample's label, by "cls" and "json": key.cls, key.json, or key.what.cls beside one image.
+    """What holds a sample's label, by "cls", "json", …: key.cls, key.label.txt, key.json, or key.what.cls of one image.
 
-    A key.what.json says nothing: it lies beside many a class folder's images, and need not be about labels.
+    A key.what.json says nothing, unless the image is key.what.jpg: it need not be about labels.
     """
-    found = {ending: data for ending, data in ((_ending(n), d) for n, d in group) if ending in _WITH_LABELS}
-    if "cls" not in found and len(group) > 1:
+    found = {kind: data for kind, data in ((_side(n), d) for n, d in group) if kind}
+    if not found:
+        stems = {_stem(name) for name, _ in group if _last(name) not in _WITH_LABELS}
+        found = {_last(n): d for n, d in group if _last(n) in _WITH_LABELS and _stem(n) in stems}
+    if not _TEXTS & found.keys() and len(group) > 1:
         others = [data for name, data in group if _last(name) == "cls"]
         if len(others) == 1:
             found["cls"] = others[0]
     return found
+
+
+def _side(name: str) -> str:
+    """What a side file that may hold a label is: "cls" of k.cls and k.cls.txt, "json" of k.json; "" for others."""
+    ending = _ending(name)
+    kind = ending.removesuffix(".txt")
+    return kind if kind in _TEXTS or ending == "json" else ""
+
+
+def _stem(name: str) -> str:
+    return name.rpartition(".")[0]
 
 
 def _images(group: list[Member], labelled: bool) -> list[Member]:

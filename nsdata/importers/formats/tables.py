@@ -71,10 +71,23 @@ def columns(names: Sequence[str]) -> Columns:
             raise BadInput(f"A table has two columns '{name}'.", "leave out one of them")
         known.setdefault(alias, name)
     path = next((known[alias] for alias in PATHS if alias in known), None)
-    split = next((known[alias] for alias in SPLITS if alias in known), None)
     labels = tuple(known[alias] for alias in LABELS if alias in known and known[alias] != path)
-    others = [name for alias, name in known.items() if name != path and name not in labels and _may_be_split(alias)]
-    return Columns(path, labels, split, () if split is not None else tuple(others))
+    rest = {alias: name for alias, name in known.items() if name != path and name not in labels}
+    return _splits(rest)._replace(path=path, labels=labels)
+
+
+def splits(names: Iterable[str]) -> Columns:
+    """Which of these keys mean the split; nothing of path and labels, and of two of one name the first counts."""
+    known: dict[str, str] = {}
+    for name in names:
+        known.setdefault(normal(name), name)
+    return _splits({alias: name for alias, name in known.items() if alias not in LABELS})
+
+
+def _splits(known: dict[str, str]) -> Columns:
+    split = next((known[alias] for alias in SPLITS if alias in known), None)
+    perhaps = () if split is not None else tuple(name for alias, name in known.items() if _may_be_split(alias))
+    return Columns(None, (), split, perhaps)
 
 
 def _may_be_split(alias: str) -> bool:
