@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +16,9 @@ from nsdata.importers.formats import digits
 from nsdata.importers.formats.manifest import is_list
 from nsdata.importers.options import Rule
 from nsdata.importers.rule import ORDERED
+from nsdata.text import visible
+
+_EMPTY = frozenset(("nan", "null", "none", "na", "n/a", "<na>", "#n/a", "nil"))
 
 
 def _unheard(text: str) -> None:
@@ -54,12 +58,30 @@ def classes_from(
         ordered = list(dict.fromkeys(str(name) for name, where in said if where == ORDERED))
         others = [(name, where) for name, where in said if where != ORDERED and clean(str(name)) not in ordered]
         more, notes = as_names(others, str(path))
+        _check(more, str(path))
         names = ordered + more
     if not names:
         raise BadInput(f"{path} names no classes.", "nsdata init --classes cat,dog,fox")
     for note in notes:
         on_note(note)
     return names
+
+
+def _check(names: list[str], what: str) -> None:
+    """Raise BadInput for names that look like no class: a program's word for an empty cell, several classes in one."""
+    known = set(names)
+    for name in names:
+        if name.casefold() in _EMPTY and len(names) > 1:
+            raise BadInput(
+                f"'{name}' stands among the labels in {what}: a class, or no label?",
+                f"nsdata init --classes {','.join(names)[:200]}  (if it is one); else leave its cells empty",
+            )
+        parts = {clean(part) for part in re.split(r"[|;,]", name)} if re.search(r"[|;,]", name) else set()
+        if len(parts) > 1 and parts <= known:
+            raise BadInput(
+                f"The label '{visible(name)}' in {what} is several others in one; an image has one class.",
+                "one label an image; or, if it is a class, nsdata init --classes-from a list of names, one a line",
+            )
 
 
 def _names(source: Source, rule: Rule) -> Iterator[tuple[object, str]]:

@@ -13,7 +13,7 @@ from typing import Any
 from nsdata.arguments import split_name
 from nsdata.errors import BadInput
 from nsdata.images.headers import recognised
-from nsdata.importers.files import files_of, inside, spooled
+from nsdata.importers.files import files_of, inside, shards, spooled
 from nsdata.importers.formats import digits, folder, idx, manifest, npz, parquet, saved, single, tar, zip
 from nsdata.importers.formats.layout import IMAGE_ENDINGS, quoted
 from nsdata.importers.formats.tables import PARQUET, TABLES
@@ -52,7 +52,6 @@ FORMATS = {
     "zip": Format(zip.found, folders=True, member=True),
 }
 _KEPT = 128 << 20  # bytes of an archive that are kept between looking at its folders and taking its pictures
-_PAPERS = frozenset({".csv", ".json", ".md", ".txt", ".yaml", ".yml", ""})  # may lie beside tars and parquet files
 
 
 def formats() -> list[str]:
@@ -269,11 +268,8 @@ def _detect_folder(path: Path) -> str:
         if saved.is_saved(path):
             return "saved"
         for kind in ("tar", "zip", "parquet"):
-            papers = [p for p in entries if p.suffix.lower() in _PAPERS and p.is_file()]
-            if len(entries) > len(papers) and len(inside(path, kind)) == len(entries) - len(papers):
+            if shards(path, kind):
                 return kind
-        if entries and all(p.name == "data" or p in papers for p in entries) and (path / "data").is_dir():
-            return "parquet" if inside(path, "parquet") else "folder"
     except OSError as e:
         raise BadInput(f"{path} cannot be listed: {e.strerror or e}.", f"ls -ld {path}") from e
     return "folder"

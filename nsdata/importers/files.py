@@ -12,17 +12,52 @@ from pathlib import Path
 
 from nsdata.errors import BadInput
 from nsdata.importers.formats import tar, zip
+from nsdata.importers.formats.layout import ignored
 from nsdata.importers.formats.tables import PARQUET
+from nsdata.importers.words import split_word
 from nsdata.storage.space import refused
+
+_ENDINGS = {"tar": tar.ENDINGS, "zip": zip.ENDINGS, "parquet": PARQUET}
+_PAPERS = frozenset(  # may lie beside tars and parquet files
+    {
+        *("", ".csv", ".json", ".md", ".txt", ".yaml", ".yml", ".py", ".pdf", ".log", ".html", ".rst"),
+        *(".cff", ".bib", ".idx", ".index"),
+    }
+)
 
 
 def inside(path: Path, kind: str) -> list[Path]:
-    """The tars, or parquet files, of a folder, sorted; parquet also in its folder ``data``, as on the hub."""
-    endings = {"tar": tar.ENDINGS, "zip": zip.ENDINGS, "parquet": PARQUET}[kind]
-    found = sorted(p for p in path.iterdir() if p.name.lower().endswith(endings) and not p.name.startswith("."))
-    if not found and kind == "parquet" and (path / "data").is_dir():
-        return inside(path / "data", kind)
-    return found
+    """The tars, zips or parquet files of a folder, sorted; else those that ``shards`` finds below it."""
+    found = sorted(p for p in path.iterdir() if p.name.lower().endswith(_ENDINGS[kind]) and not ignored(p.name))
+    return found or shards(path, kind)
+
+
+def shards(path: Path, kind: str) -> list[Path]:
+    """The tars, zips or parquet files of a folder that holds nothing else but papers, sorted.
+
+    They lie in it, in its folders of splits (``train/000.tar``), or so in its only folder (the hub's ``data``). [] where
+    there is anything else, or none.
+    """
+    entries = sorted(p for p in path.iterdir() if not ignored(p.name))
+    rest = [p for p in entries if not _is_paper(p, kind)]
+    if not all(p.is_dir() for p in rest):
+        return _only(rest, kind)
+    if rest and all(split_word(p.name) for p in rest):
+        each = [_only([p for p in sorted(folder.iterdir()) if not _is_paper(p, kind)], kind) for folder in rest]
+        return [p for part in each for p in part] if all(each) else []
+    return shards(rest[0], kind) if len(rest) == 1 else []
+
+
+def _only(files: list[Path], kind: str) -> list[Path]:
+    return files if all(p.is_file() and p.name.lower().endswith(_ENDINGS[kind]) for p in files) else []
+
+
+def _is_paper(path: Path, kind: str) -> bool:
+    """Whether a file says something of the others at most: also img2dataset's table of a tar, ``000.parquet``."""
+    if ignored(path.name):
+        return True
+    table = kind == "tar" and path.suffix == ".parquet" and path.with_suffix(".tar").exists()
+    return (table or path.suffix.lower() in _PAPERS) and path.is_file()
 
 
 @contextmanager

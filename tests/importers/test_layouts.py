@@ -392,3 +392,57 @@ def test_labels_that_are_dates_are_names(tmp_path: Path) -> None:
     images = [{"bytes": picture(i), "path": None} for i in (1, 2)]
     pq.write_table(pa.table({"image": images, "label": [date(2020, 1, 1), None]}), tmp_path / "t.parquet")
     assert list(taken(tmp_path / "t.parquet")[0].values()) == [("train", "2020-01-01"), ("train", None)]
+
+
+# ------------------------------------------------------------------ folders of shards; names for a new store
+
+
+def table(path: Path, *labels: str) -> Path:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    images = [{"bytes": picture(i + 1), "path": f"{path.parent.name}{i}.png"} for i in range(len(labels))]
+    pq.write_table(pa.table({"image": images, "label": list(labels)}), path)
+    return path
+
+
+@pytest.mark.parametrize("outer", ["", "data/", "default/"])
+def test_shards_in_folders_of_splits_are_of_these(tmp_path: Path, outer: str) -> None:
+    for split in ("train", "test"):
+        table(tmp_path / "hub" / outer / split / "0000.parquet", *PETS)
+        (tmp_path / "wds" / outer / split).mkdir(parents=True)
+        pack(tmp_path / "wds" / outer / split / "0.tar", {f"{split}1.png": picture(1), f"{split}1.cls": b"cat"})
+    write(tmp_path / "hub", README__md="# A set", script__py="pass")
+    write(tmp_path / "wds", classnames__txt="cat\ndog\n")
+    write(tmp_path / "wds" / outer / "train", nshards__txt="1")
+    expected = [("test", "cat"), ("test", "dog"), ("train", "cat"), ("train", "dog")]
+    assert classes_from(tmp_path / "hub") == PETS
+    assert sorted(taken(tmp_path / "hub")[0].values()) == expected  # type: ignore[type-var]
+    assert taken(tmp_path / "wds", PETS)[0] == {"test1.png": ("test", "cat"), "train1.png": ("train", "cat")}
+    (tmp_path / "wds" / outer / "test" / "more").mkdir()
+    pack(tmp_path / "wds" / outer / "test" / "more" / "1.tar", {"1.png": picture(3), "1.cls": b"dog"})
+    assert taken(tmp_path / "wds", PETS)[0] == {}  # not understood: nothing comes in, which ends with exit code 1
+
+
+def test_shards_with_what_their_writers_put_beside(tmp_path: Path) -> None:
+    pack(tmp_path / "00000.tar", {"1.png": picture(1), "1.cls": b"cat"})
+    table(tmp_path / "00000.parquet", "no label of the tar")
+    write(tmp_path, **{"00000_stats__json": "{}", "00000__idx": "", "README__md": ""})
+    assert taken(tmp_path, PETS)[0] == {"1.png": ("train", "cat")}
+
+
+@pytest.mark.parametrize("cell", ["nan", "NA", "None", "cat|dog", "dog;cat"])
+def test_init_asks_of_cells_that_are_hardly_classes(tmp_path: Path, cell: str) -> None:
+    write(tmp_path, "1.png", "2.png", "3.png", t__csv=f"path,label\n1.png,cat\n2.png,dog\n3.png,{cell}\n")
+    refused(lambda: classes_from(tmp_path / "t.csv"), "a class, or no label|several others in one")
+    refused(lambda: classes_from(tmp_path), "a class, or no label|several others in one")
+    write(tmp_path / "a", "salt, pepper/1.png", "salt/2.png")
+    assert classes_from(tmp_path / "a") == ["salt", "salt, pepper"]
+
+
+def test_an_export_among_the_pictures_is_passed_over(tmp_path: Path) -> None:
+    write(tmp_path, "cat/1.png", "dog/2.png", "out/train/cat/1.png")
+    (tmp_path / "out" / ".nsdata-export").write_text("")
+    assert classes_from(tmp_path) == PETS
+    assert taken(tmp_path)[0] == {"cat/1.png": ("train", "cat"), "dog/2.png": ("train", "dog")}

@@ -41,6 +41,10 @@ def _ours(path: Path) -> str:
     return ""
 
 
+def _export(path: Path) -> str:
+    return "an export of nsdata" if (path / ".nsdata-export").is_file() else ""
+
+
 def _walk(path: str, inside: str, above: tuple[tuple[int, int], ...], read: bool) -> Iterator[Found | Skipped]:
     try:
         status = os.stat(path)
@@ -64,7 +68,7 @@ def _walk(path: str, inside: str, above: tuple[tuple[int, int], ...], read: bool
             else:
                 yield Found(source, data, folder)
         elif kind == "folder":
-            if what := _ours(Path(path, name)):
+            if what := _ours(Path(path, name)) or _export(Path(path, name)):
                 yield Skipped(readable(prefix + name), f"{what}, passed over", passed=True)
                 continue
             yield from _walk(f"{path}/{name}", prefix + name, (*above, here), read)

@@ -1,4 +1,4 @@
-"""Members of an archive as images: files in folders, or WebDataset samples (key.jpg with key.cls, key.label, … or key.json).
+"""Members of an archive as images: files in folders, or WebDataset samples (key.jpg with key.cls or key.json).
 
 A sample's picture is the member with a plain ending, of several that which comes first in PICTURES; where all endings
 have several parts (``k.left.jpg``) the only one that is no mask (words.MASKS), or one called image, img or rgb. What
