@@ -57,7 +57,7 @@ class _Table:
     def put(self, key: str, number: int, row: dict[str, Any], what: str) -> None:
         """One row. Raises BadInput for another one of its path that differs."""
         known = self.rows.get(key)
-        for word, facts in (("labels", label_cells), ("splits", lambda row, meaning: split_cell(row, meaning, what))):
+        for word, facts in (("labels", label_cells), ("splits", split_cell)):
             if known is not None and facts(known[1], self.meaning) != facts(row, self.meaning):
                 raise BadInput(f"{what} has two {word} for '{quoted(key)}' (row {number}).", "leave out one of them")
         self.rows[key] = (number, row)
@@ -257,7 +257,7 @@ class LabelFiles:
         if table is None or row is None:
             return (), None, ""
         where = f"row {row[0]} of {quoted(table.name)}"
-        split = split_cell(row[1], table.meaning, where)
+        split = split_cell(row[1], table.meaning)
         if split in (None, "") and table.split in HELD_OUT:
             split = table.split  # val.csv beside images/
         return label_cells(row[1], table.meaning), split, where

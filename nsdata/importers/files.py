@@ -35,8 +35,8 @@ def inside(path: Path, kind: str) -> list[Path]:
 def shards(path: Path, kind: str) -> list[Path]:
     """The tars, zips or parquet files of a folder that holds nothing else but papers, sorted.
 
-    They lie in it, in its folders of splits (``train/000.tar``), or so in its only folder (the hub's ``data``). [] where
-    there is anything else, or none.
+    They lie in it, in its folders of splits (``train/000.tar``), or so in its only folder (the hub's ``data``). []
+    where there is anything else, or none.
     """
     entries = sorted(p for p in path.iterdir() if not ignored(p.name))
     rest = [p for p in entries if not _is_paper(p, kind)]

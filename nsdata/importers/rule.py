@@ -25,7 +25,7 @@ from nsdata.importers.masks import Masks
 from nsdata.importers.name import Name
 from nsdata.importers.options import Rule
 from nsdata.importers.tree import Place, Tree
-from nsdata.importers.words import split_of_name
+from nsdata.importers.words import lists_held_out, split_of_name
 from nsdata.importers.written import (
     PLACES,
     SPLIT_IN,
@@ -132,6 +132,9 @@ class Part:
         by_class = {folder for folder, place in places.items() if place.cls}
         if by_class and files and papers is not None and rule.levels is None:
             check(self.path, files, lambda: pictures(by_class), papers)
+        if rule.split is None and not self._levels.splits:
+            for name in sorted(filter(lists_held_out, files)):
+                rule.note(f"{quoted(name)} may list what is held out, and is not read: no folder here is of a split")
         own = self._name.own if self.path.is_dir() else self.path.name.partition(".")[0]
         nothing = bare and bare == places.keys() and not labelled and not (self._beside and self._beside.names)
         if nothing and rule.names is not None and self._is_class(own):
@@ -180,7 +183,7 @@ class Part:
                     raise
                 return Skipped(found.source, "not an image, and none beside it")  # its folder need not be a class
             if mask:
-                self.rule.masks[f"{mask}/"] += 1
+                self._masked(mask, found)
                 return None
             split, unlabelled = self._split(None, split, unlabelled, "", "", self._levels) if not why else ("", True)
             known = self._by_folder[found.folder] = (split, None if unlabelled else self._class(cls), why)
@@ -189,6 +192,10 @@ class Part:
 
     def _place(self, folder: str, levels: Levels | None) -> Place:
         return Place(None, None) if levels is None else levels.of(folder)
+
+    def _masked(self, folder: str, found: Found) -> None:
+        if not is_paper(found.source):
+            self.rule.masks[f"{folder}/"] += 1
 
     def _written(self, found: Found) -> Item | Skipped | None:
         """Of an image with something written beside it."""
@@ -200,8 +207,9 @@ class Part:
         if self._paths is not None:
             levels, folder = self._paths.levels, self._paths.below(folder)
         split, cls, why, unlabelled, mask = self._place(folder, levels)
+        unlabelled = unlabelled and self._paths is None  # a table says the label itself
         if mask:
-            self.rule.masks[f"{mask}/"] += 1
+            self._masked(mask, found)
             return None
         if why:
             return Skipped(found.source, why)
@@ -239,8 +247,9 @@ class Part:
                 self._folders_line = f"folders {names}"
                 rule.splits_from[self._folders_line] = None
             return folder, unlabelled
-        if levels is not None and levels.doubt:
-            split_of_name(levels.doubt)  # an outer folder says as much as the name of the source
+        if levels is not None and levels.doubt and (outer := split_of_name(levels.doubt)):
+            rule.splits_from[f"the name {quoted(levels.doubt)}"] = None  # it says as much as the name of the source
+            return outer, unlabelled
         default = self._name.default(rule)
         return default.split, unlabelled or default.unlabelled
 

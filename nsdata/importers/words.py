@@ -112,6 +112,14 @@ def parted(names: Iterable[str]) -> list[str]:
     return sorted(n for parts in found.values() if {"train"} < {*parts.values()} - {"unlabelled"} for n in parts)
 
 
+def lists_held_out(name: str) -> bool:
+    """Whether a file of text may list what is held out, by its name: ``meta/test.txt``, ``train_test_split.txt``."""
+    base = PurePath(name)
+    words = {SPLIT_WORDS.get(word) for word in _words(base.stem)}
+    held = split_word(base.stem) in HELD_OUT or bool(words & HELD_OUT and "train" in words)
+    return held and base.suffix.lower() in (".txt", ".csv", ".json", ".lst", ".mat")
+
+
 def _words(name: str) -> list[str]:
     bare = _SHARD.sub("", name.strip()) or name
     return [word for word in re.split(r"[\W_]+", bare.casefold()) if word]

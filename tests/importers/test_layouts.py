@@ -98,6 +98,8 @@ def test_an_outer_folder_that_may_be_a_held_out_part_is_refused(tmp_path: Path) 
             ask = lambda s=source, y=labelled: taken(s, PETS, labelled=y)  # noqa: E731
             assert "--split" in refused(ask, "cifar10_test")
         assert {split for split, _ in taken(source, PETS, split="test")[0].values()} == {"test"}
+    write(tmp_path / "z", "test2/cat/1.png")
+    assert taken(tmp_path / "z")[0] == {"test2/cat/1.png": ("test", "cat")}
     write(tmp_path / "y", "my_test/train/cat/1.png", "my_test/test/dog/2.png")
     assert set(taken(tmp_path / "y")[0].values()) == {("train", "cat"), ("test", "dog")}  # its folders say
 
@@ -211,7 +213,27 @@ def test_columns_that_say_whether_a_row_is_held_out(tmp_path: Path) -> None:
     write(tmp_path, "1.png", "2.png", t__csv="path,label,is_valid\n1.png,cat,False\n2.png,dog,True\n")
     assert taken(tmp_path / "t.csv")[0] == {"1.png": ("train", "cat"), "2.png": ("val", "dog")}
     write(tmp_path, t__csv="path,label,phase,set\n1.png,cat,train,test\n2.png,dog,test,test\n")
-    refused(lambda: taken(tmp_path / "t.csv", PETS), "two splits: 'train' .phase. and 'test' .set.")
+    refused(lambda: taken(tmp_path / "t.csv", PETS), r"Split 'train \(phase\) and test \(set\)' in row 1")
+
+
+def test_a_row_that_is_not_train_is_refused_until_it_is_known_what_it_is(tmp_path: Path) -> None:
+    for column in ("is_train", "train"):
+        write(tmp_path, "1.png", "2.png", t__csv=f"path,label,{column}\n1.png,cat,True\n2.png,dog,False\n")
+        refused(lambda: taken(tmp_path / "t.csv", PETS), f"Split 'not train, by {column}' in row 2")
+        assert {split for split, _ in taken(tmp_path / "t.csv", split="test")[0].values()} == {"test"}
+
+
+def test_a_label_in_a_table_holds_in_a_folder_called_extra(tmp_path: Path) -> None:
+    write(tmp_path, "extra/1.png", "train/2.png", t__csv="path,label\nextra/1.png,cat\ntrain/2.png,dog\n")
+    assert taken(tmp_path / "t.csv")[0] == {"extra/1.png": ("train", "cat"), "train/2.png": ("train", "dog")}
+
+
+def test_lists_of_what_is_held_out_are_named(tmp_path: Path) -> None:
+    write(tmp_path / "food", "images/apple/1.png", "images/bread/2.png", meta___test__txt="apple/1\n")
+    write(tmp_path / "cub", "images/1.Auk/1.png", "images/2.Tit/2.png", train_test_split__txt="1 0\n2 1\n")
+    for name in ("food", "cub"):
+        assert "may list what is held out" in taken(tmp_path / name)[2].notices()[0]
+        assert taken(tmp_path / name, split="train")[2].notices() == []
 
 
 def test_keys_that_the_first_json_line_lacks_count(tmp_path: Path) -> None:

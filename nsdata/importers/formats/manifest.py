@@ -67,7 +67,7 @@ def found(path: Path, *, read: bool = True) -> Iterator[Found | Skipped]:
                 data,
                 below.folder(name),
                 label_cells(row, meaning),
-                split_cell(row, meaning, where),
+                split_cell(row, meaning),
                 row=where,
                 seen=seen,
             )

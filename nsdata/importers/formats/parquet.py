@@ -66,7 +66,7 @@ def found(path: Path, *, read: bool = True) -> Iterator[Found | Skipped]:
                 yield Skipped(source, data)
                 continue
             where = f"row {number} of {path.name}"
-            split = split_cell(row, meaning, where)
+            split = split_cell(row, meaning)
             labels = _labels(row, own)
             yield Found(source, data, labels=labels, split=split, names=known, row=where, seen=seen)
 

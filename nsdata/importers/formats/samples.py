@@ -72,7 +72,7 @@ def _sample(archive: str, key: str, group: list[Member], member: str | None) -> 
             f"Sample {quoted(key)} of {archive} has several pictures: {listed([quoted(e) for e in endings], 5)}.",
             f"--member {quoted(endings[0])}  (or another of them)",
         )
-    labels, split, seen = _facts(sides, f"{archive}!{readable(group[0][0])}")
+    labels, split, seen = _facts(sides)
     for name, data in chosen:
         yield Found(
             f"{archive}!{readable(name)}", data, _folder(name), labels, split, kind="key", seen=seen, beside=beside
@@ -126,7 +126,7 @@ def _parts(group: list[Member]) -> list[list[Member]]:
     return [group]
 
 
-def _facts(sides: dict[str, bytes], where: str) -> tuple[tuple[tuple[str, object], ...], object, tuple[str, ...]]:
+def _facts(sides: dict[str, bytes]) -> tuple[tuple[tuple[str, object], ...], object, tuple[str, ...]]:
     """(labels, split, keys) from the files beside an image."""
     facts: Any = {}
     if "json" in sides:
@@ -140,7 +140,7 @@ def _facts(sides: dict[str, bytes], where: str) -> tuple[tuple[tuple[str, object
     plain = [(name, value) for name, value in labels if not isinstance(value, dict | list)]
     labels = plain or labels  # boxes beside a class
     labels += [(f".{kind}", sides[kind].decode("utf-8", "replace").strip()) for kind in sorted(_TEXTS & sides.keys())]
-    return tuple(labels), split_cell(facts, splits(facts), where), tuple(facts)
+    return tuple(labels), split_cell(facts, splits(facts)), tuple(facts)
 
 
 def _with_labels(group: list[Member]) -> dict[str, bytes]:

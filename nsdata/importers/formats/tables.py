@@ -12,7 +12,7 @@ from typing import IO, Any, NamedTuple
 
 from nsdata.errors import BadInput
 from nsdata.importers.formats.folder import regular
-from nsdata.importers.words import HELD_OUT, split_word
+from nsdata.importers.words import split_word
 
 PATHS = (
     "path",
@@ -34,7 +34,7 @@ SPLITS = ("split", "data_set", "subset", "partition")
 _PERHAPS = frozenset(
     ("split", "splits", "dataset", "set", "subset", "partition", "phase", "usage", "fold", "mode", "stage")
 )
-_TRUE = frozenset(("true", "1", "1.0", "yes", "y", "t"))
+_FLAGS = {**dict.fromkeys(("true", "1", "1.0", "yes"), True), **dict.fromkeys(("false", "0", "0.0", "no"), False)}
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
 PARQUET = (".parquet", ".pq")
 _LINE = 1 << 24
@@ -98,25 +98,26 @@ def _may_be_split(alias: str) -> bool:
 
 def _flag(alias: str) -> str | None:
     """The split of which a column says whether a row is in it: "val" of ``is_valid``."""
-    found = split_word(alias.removeprefix("is_")) if alias.startswith("is_") else None
-    return found if found in HELD_OUT else None
+    return split_word(alias.removeprefix("is_")) if alias.startswith("is_") or alias in ("train", "test") else None
 
 
-def split_cell(row: Mapping[str, Any], found: Columns, where: str) -> object:
-    """What a row says of its split, as written; None for nothing. Raises BadInput for two splits."""
+def split_cell(row: Mapping[str, Any], found: Columns) -> object:
+    """What a row says of its split, as written; None for nothing. What is no split is refused where it counts."""
     if found.split is not None:
         return row.get(found.split)
     said: dict[str, str] = {}
     for name in found.perhaps:
         cell = str(row.get(name)).strip()
         if (flag := _flag(normal(name))) is not None:
-            if cell.casefold() in _TRUE:
+            true = _FLAGS.get(cell.casefold())
+            if true is False and flag == "train":
+                return f"not train, by {name}"  # val or test?
+            if true:
                 said.setdefault(flag, name)
         elif (word := split_word(cell)) is not None:
             said.setdefault(word, name)
     if len(said) > 1:
-        both = " and ".join(f"'{split}' ({name})" for split, name in said.items())
-        raise BadInput(f"{where} has two splits: {both}.", "call the column that counts split, or --split")
+        return " and ".join(f"{split} ({name})" for split, name in said.items())
     return next(iter(said), None)
 
 
