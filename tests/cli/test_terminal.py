@@ -257,7 +257,7 @@ def test_an_import_knows_how_many_images_will_come(tmp_path: Path, kind: str) ->
         import pyarrow.parquet as pq
 
         source = tmp_path / "photos.parquet"
-        pq.write_table(pa.table({"image": [{"bytes": data} for data in pictures]}), source)
+        pq.write_table(pa.table({"image": [{"bytes": data} for data in pictures], "label": ["cat"] * 30}), source)
     elif kind == "digits":
         source = "digits"
     elif kind == "nothing":
