@@ -49,7 +49,7 @@ def shards(path: Path, kind: str) -> list[Path]:
 
 
 def _only(files: list[Path], kind: str) -> list[Path]:
-    return files if all(p.is_file() and p.name.lower().endswith(_ENDINGS[kind]) for p in files) else []
+    return files if all(not p.is_dir() and p.name.lower().endswith(_ENDINGS[kind]) for p in files) else []
 
 
 def _is_paper(path: Path, kind: str) -> bool:
@@ -57,7 +57,7 @@ def _is_paper(path: Path, kind: str) -> bool:
     if ignored(path.name):
         return True
     table = kind == "tar" and path.suffix == ".parquet" and path.with_suffix(".tar").exists()
-    return (table or path.suffix.lower() in _PAPERS) and path.is_file()
+    return (table or path.suffix.lower() in _PAPERS) and not path.is_dir()
 
 
 @contextmanager

@@ -19,9 +19,14 @@ from nsdata.importers.words import parted, split_word
 class Paths:
     """The folders of a table's paths; they name splits, as folders of a source do, and never classes."""
 
-    def __init__(self, look: Callable[[], Iterable[Found | Skipped]], what: str, rule: Rule) -> None:
-        """Raises BadInput where they can be read in two ways."""
-        folders = {each.folder for each in look() if isinstance(each, Found) and each.split is None}
+    def __init__(self, look: Callable[[], Iterable[Found | Skipped]], base: str, rule: Rule) -> None:
+        """base: the table's folder. Paths that lead to no file say nothing. Raises BadInput where they can be read in
+        two ways."""
+        folders = {
+            each.folder
+            for each in look()
+            if isinstance(each, Found) and each.split is None and os.path.isfile(os.path.join(base, each.source))
+        }
         elsewhere = [folder for folder in folders if folder.startswith("/")]
         self._above = os.path.dirname(os.path.commonpath(elsewhere)) if elsewhere else ""
         self.levels: Levels | None = None
@@ -30,7 +35,7 @@ class Paths:
             tree.add(self.below(folder))
         names = {name for folder in folders for name in parts_of(self.below(folder))}
         if rule.levels is not None or any(map(split_word, names)) or parted(names):
-            self.levels = Levels(tree, what, None, labelled=False, levels=rule.levels)
+            self.levels = Levels(tree, base, None, labelled=False, levels=rule.levels)
             self.levels.masks = False  # the table names them
 
     def below(self, folder: str) -> str:

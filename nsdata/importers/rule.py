@@ -79,7 +79,7 @@ class Part:
         if look is not None:
             self._survey(look, papers)
         elif table is not None and rule.split is None and self._name.says_nothing():
-            self._paths = Paths(table, str(path), rule)
+            self._paths = Paths(table, str(path.parent), rule)
 
     def _survey(self, look: Look, papers: Papers | None) -> None:
         rule, inner, outer = self.rule, Tree(), Tree()

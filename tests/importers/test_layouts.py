@@ -189,7 +189,11 @@ def test_paths_of_a_table_name_splits_as_folders_do(tmp_path: Path) -> None:
     outside = taken(tmp_path / "test" / "lists" / "all.csv")[0]  # a folder above all of it says nothing
     assert sorted(split for split, _ in outside.values()) == ["test", "train", "train"]
     write(root, some__csv="path,label\ntest/cat/3.png,cat\ncat/1.png,dog\n")
+    write(root, "cat/1.png")
     refused(lambda: taken(root / "some.csv"), "splits and others in one level")
+    write(root, gone__csv="path,label\ntest/nowhere/9.png,cat\ncat/1.png,dog\n")
+    assert set(taken(root / "gone.csv")[0].values()) == {("train", "dog")}  # what is not there says nothing
+    (root / "cat" / "1.png").unlink()
     write(root, bare__csv="name,label\n1,cat\n2.png,dog\n3,cat\n")
     assert taken(root / "bare.csv")[0] == expected
 
