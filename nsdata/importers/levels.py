@@ -161,6 +161,12 @@ class Levels:
             if hardly := [name for name in top if clean(name).casefold() in PLAIN | MASKS]:
                 raise self._not_classes(hardly, top)
             parts = parted(top) or [name for name in top if len(top) == 1 and nearly(name)]
+            below = [set(filter(_may_be_class, self._inner(child, name).children)) for name, child in top.items()]
+            if len(top) > 1 and 2 * len(set.intersection(*below)) >= max(4, len(set.union(*below))):
+                what = (
+                    f"{self._what} has {_folders(sorted(top))}, with the same folders below: either could be classes."
+                )
+                raise BadInput(what, "--levels -/class for those below, --levels class for these")
         else:
             doubtful = [name for name in top if split_word(name) in HELD_OUT and not self._all_classes(top)]
             parts = [name for name in top if nearly(name) and not self._is_class(name)]
@@ -271,6 +277,10 @@ class Levels:
 
 def _last(folder: str) -> str | None:
     return split_word(folder.rpartition("/")[2])
+
+
+def _may_be_class(name: str) -> bool:
+    return split_word(name) is None and clean(name).casefold() not in PLAIN | MASKS
 
 
 def _folders(names: Sequence[str]) -> str:

@@ -241,6 +241,12 @@ def test_what_lies_beside_split_folders_is_in_none_of_them(tmp_path: Path) -> No
     assert left == ["sample.png: beside the folders of splits, in none of them"]
 
 
+def test_the_same_folders_below_all_may_be_the_classes(tmp_path: Path) -> None:
+    full(tmp_path, *(f"{kind}/{cls}" for kind in ("color", "grayscale", "segmented") for cls in PETS))
+    refused(lambda: classes_from(tmp_path), "the same folders below")
+    assert grown(tmp_path, levels="-/class") == squares(["train"], PETS, 6)
+
+
 def test_a_class_folder_by_itself_is_refused_as_its_name_would_be_lost(tmp_path: Path) -> None:
     full(tmp_path / "photos", "cat", "dog")
     for source in (tmp_path / "photos" / "cat", packed(tmp_path / "photos" / "cat", tmp_path / "cat.tar")):
