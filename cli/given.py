@@ -84,6 +84,8 @@ def report_given(done: Given) -> None:
             f"          confidence mean {summary['confidence_mean']:.2f} · {summary['at_least_0.9']:,} ≥ 0.9"
             f" · {summary['below_0.3']:,} < 0.3"
         )
+    if done.assumed:
+        render.out("          nothing names their classes: they are taken for the store's, in its order")
     if done.right is not None:
         render.out(f"          right for {render.percent(done.right)} of {done.checked:,} images that people labelled")
     _list("no image", "rows name none of the store", done.unknown_count, done.unknown)
@@ -91,7 +93,9 @@ def report_given(done: Given) -> None:
     _list("no row", what, done.missing_count, done.missing)
     if not done.already:
         render.out(f"sealed    gen-{done.gen}")
-    if done.guessed:
+    if done.doubt:
+        render.warning(done.doubt)
+    elif done.guessed:
         render.warning(
             f"These soft labels are right for {render.percent(done.right or 0.0)} of {done.checked:,} images that "
             "people labelled, which is no better than guessing: are the columns the classes that they are taken for?"

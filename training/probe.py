@@ -15,6 +15,7 @@ import numpy as np
 from nsdata import Store
 from nsdata.arithmetic.seeded import seeded_order
 from nsdata.errors import ModelError
+from nsdata.labels.class_order import other
 from nsdata.streaming.stream import stream
 from training import noise
 from training.foreign.teacher import Foreign
@@ -33,7 +34,7 @@ def check(store: Store, model: Teacher, pending: int) -> None:
     teacher from elsewhere all labelled val and train images. Fewer than 20 show nothing. Looked at are at most 512, and
     at most a twentieth of the ``pending`` images (but 64). Chance is a mean accuracy over the classes present, C of
     them, not above 1/C by two standard errors: a teacher that always says the same, however frequent that class is, has
-    exactly 1/C. Outputs that nothing names are also held against other orders of the classes.
+    exactly 1/C. A teacher from elsewhere is also held against other orders of the classes.
     """
     most = min(MOST, max(64, pending // 20))
     rows = _validation(store, model.config.val_fraction, most) if isinstance(model, LoadedModel) else _all(store, most)
@@ -42,15 +43,16 @@ def check(store: Store, model: Teacher, pending: int) -> None:
     if len(rows) < LEAST or len(present) < 2:
         return
     decode = noise.clean(model.preprocess)
-    seen = np.zeros((len(store.classes), len(store.classes)), np.int64)
+    people, answers = np.empty(0, np.int64), np.empty(0, np.int64)
     with closing(stream(store.table, rows, 64, decode=decode, shuffle=False)) as batches:
         for batch in batches:
-            np.add.at(seen, (batch.labels, model.probabilities(batch.images).argmax(1)), 1)
+            people = np.append(people, batch.labels)
+            answers = np.append(answers, model.probabilities(batch.images).argmax(1))
     chance = 1 / len(present)
-    accuracy = float((seen.diagonal()[present] / counts).mean())
+    accuracy = float((np.bincount(people, weights=answers == people)[present] / counts).mean())
     error = math.sqrt(chance * (1 - chance) * float((1 / counts).sum())) / len(present)
-    if isinstance(model, Foreign) and model.matched.names is None and model.matched.plain:
-        _check_order(store, model, seen, accuracy, chance + 2 * error)
+    if isinstance(model, Foreign):
+        _check_order(store, model, people, answers)
     if accuracy <= chance + 2 * error:
         ours = isinstance(model, LoadedModel)
         raise ModelError(
@@ -78,26 +80,21 @@ def _all(store: Store, most: int) -> np.ndarray:
     return _some(np.unique(np.concatenate([view.rows for view in views])), most)
 
 
-def _check_order(store: Store, model: Foreign, seen: np.ndarray, accuracy: float, chance: float) -> None:
-    """Raise ModelError where outputs that nothing names agree with people far better in another order of classes.
+def _check_order(store: Store, model: Foreign, people: np.ndarray, answers: np.ndarray) -> None:
+    """Raise ModelError where the outputs agree with people far better in another order of classes.
 
-    seen: (K, K) images of a class (row) that were taken for another. accuracy: mean over the classes present.
+    people, answers: (N,) int, the classes that people and the teacher say.
     """
-    order, left = np.full(len(seen), -1), seen.copy()
-    while left.max(initial=0) > 0:  # the surest pairs first
-        label, output = np.unravel_index(left.argmax(), left.shape)
-        order[output] = label
-        left[label], left[:, output] = 0, 0
-    known = np.flatnonzero(order >= 0)
-    counts = seen.sum(1)
-    better = float((seen[order[known], known] / counts[order[known]]).sum()) / int((counts > 0).sum())
-    if better <= max(chance, accuracy + 0.25):
+    if (order := other(people, answers, len(store.classes))) is None:
         return
-    first = next(output for output in known.tolist() if order[output] != output)
+    taken, meant = store.classes[order.taken], store.classes[order.meant]
+    if model.matched.names is None and model.matched.plain:
+        what, which = "not in the store's order of classes", f"output {order.taken} is '{meant}', not '{taken}'"
+    else:
+        what, which = "other classes than was said", f"what it calls '{taken}' is '{meant}'"
     raise ModelError(
-        f"The outputs of {model.whose} are not in the store's order of classes: so they are right for "
-        f"{100 * accuracy:.0f} % of {int(seen.sum()):,} labelled images, and in another order for "
-        f"{100 * better:.0f} %: output {first} is '{store.classes[order[first]]}', not '{store.classes[first]}'.",
+        f"The outputs of {model.whose} are {what}: so they are right for {100 * order.right:.0f} % of {len(people):,} "
+        f"labelled images, and in another order for {100 * order.better:.0f} %: {which}.",
         "--classes-file FILE with its names in order; --force labels with it all the same",
     )
 

@@ -41,8 +41,9 @@ class Given:
     images: that the generation labels with them; resumed: written by a run that was interrupted. rows: of the table.
     unknown: rows that name no image, and missing: images without a row, 20 of each; filled: of the missing
     ones, those that were given every class alike. right: of ``checked`` images that people labelled, the share whose
-    most probable class is theirs (None: no such images); guessed: it is no better
-    than chance. already: it was sealed before, just so; nothing was done.
+    most probable class is theirs (None: no such images); guessed: it is no better than chance. assumed: nothing
+    names the classes, and the store's order was taken; doubt: why the classes may be mixed up, "" if nothing shows it.
+    already: it was sealed before, just so; nothing was done.
     """
 
     gen: int
@@ -58,6 +59,8 @@ class Given:
     checked: int = 0
     right: float | None = None
     guessed: bool = False
+    assumed: bool = False
+    doubt: str = ""
     unknown: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     already: bool = False

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 
 from nsdata.arithmetic.ids import hexes
 from nsdata.errors import BadInput, BadLabels
+from nsdata.labels.class_order import other
 from nsdata.labels.eligibility import to_label
 from nsdata.labels.named_rows import rows_named
-from nsdata.labels.soft_table import Prepared
+from nsdata.labels.soft_table import Prepared, SoftTable
 from nsdata.log.state import Generation
+from nsdata.text import visible
 
 if TYPE_CHECKING:
     from nsdata.versions.handle import Handle
@@ -75,7 +77,8 @@ def match(table: Table, prepared: Prepared) -> Matched:
 
 
 def told(store: Handle, prepared: Prepared, matched: Matched, missing: str) -> dict[str, Any]:
-    """What a person should know of the match."""
+    """What a person should know of the match. Raises BadLabels where nothing names the classes, and people's labels say
+    that they are in another order than the store's."""
     table, names = store.table, prepared.table.names
     lacking = table.visible.copy()
     lacking[matched.rows] = False
@@ -84,11 +87,13 @@ def told(store: Handle, prepared: Prepared, matched: Matched, missing: str) -> d
     known = zip(hexes(table.ids[listed]), table.sources(listed.tolist()), strict=True)
     labelled = np.flatnonzero((table.label[matched.rows] >= 0) & table.visible[matched.rows])
     people, step = table.label[matched.rows[labelled]], max(1, AT_ONCE // prepared.classes)
-    hits = [np.empty(0, bool)]
+    parts = [np.empty(0, np.int64)]
     for start in range(0, len(labelled), step):
         block = slice(start, start + step)
-        hits.append(prepared.take(matched.places[labelled[block]]).argmax(1) == people[block])
-    right = np.concatenate(hits)
+        parts.append(prepared.take(matched.places[labelled[block]]).argmax(1))
+    answers = np.concatenate(parts)
+    right = answers == people
+    doubt = _mixed_up(store, prepared.table, people, answers)
     return {
         "unknown_count": len(matched.unknown),
         "missing_count": len(rows),
@@ -96,9 +101,27 @@ def told(store: Handle, prepared: Prepared, matched: Matched, missing: str) -> d
         "checked": len(labelled),
         "right": float(right.mean()) if len(labelled) else None,
         "guessed": _guessed(right, people),
+        "assumed": prepared.table.classes is None,
+        "doubt": doubt,
         "unknown": [names[place] for place in matched.unknown[:LISTED].tolist()],
         "missing": [f"{id_[:12]} {source}" for id_, source in known],
     }
+
+
+def _mixed_up(store: Handle, table: SoftTable, people: Array, answers: Array) -> str:
+    """What is to be feared of the order of the classes; "" for nothing. Raises BadLabels where it was only assumed."""
+    order = other(people.astype(np.int64), answers, len(store.classes))
+    if order is None:
+        return ""
+    taken, meant = visible(store.classes[order.taken]), visible(store.classes[order.meant])
+    found = f"right for {100 * order.right:.0f} % of {len(people):,} images that people labelled, and in another order "
+    found += f"of classes for {100 * order.better:.0f} %: what is taken for '{taken}' is '{meant}'"
+    if table.classes is None:
+        raise BadLabels(
+            f"Nothing in {table.what} names its classes; in the store's order its soft labels are {found}.",
+            "a column for each class, by its name; in an .npz an array classes, of their names in order",
+        )
+    return f"The soft labels of {table.what} are {found}."
 
 
 def _guessed(right: Array, people: Array) -> bool:

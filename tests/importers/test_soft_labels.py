@@ -438,3 +438,40 @@ def test_a_student_is_trained_on_them_and_they_are_scored_and_compared(
         assert done.exit_code == 0, (command, done.output)
         if command[:3] == ["show", "--gen", "2"]:
             assert "no model of this store: given by a file, p.npz" in done.output  # what the student learnt from
+
+
+def test_vectors_in_another_order_of_classes_are_refused_where_nothing_names_them(lake: Store, tmp_path: Path) -> None:
+    """Two of the four classes are mixed up: no worse than many a teacher, and yet wrong for half of the images."""
+    known = np.full((60, 4), 0.1)
+    known[np.arange(60), np.where(lake.table.label >= 0, lake.table.label, 0)] = 0.7
+    mixed = known[:, [1, 0, 2, 3]]
+    np.savez(tmp_path / "p.npz", ids=np.array(ids_of(lake)), soft=mixed)
+    with pytest.raises(
+        BadLabels, match=r"right for 50 % of 20 .* for 100 %: what is taken for '(cat|dog)' is"
+    ) as caught:
+        lake.add_soft_label_file(1, tmp_path / "p.npz")
+    assert "classes" in (caught.value.hint or "") and not lake.generations
+    done = lake.add_soft_labels(1, ids_of(lake), mixed, classes=["cat", "dog", "fox", "été"])  # so it is said
+    assert "in another order of classes for 100 %" in done.doubt and not done.assumed
+    assert lake.add_soft_labels(2, ids_of(lake), known).assumed
+    shown = CliRunner().invoke(app, ["--store", lake.url, "label", "--gen", "3", "--from", str(tmp_path / "p.npz")])
+    assert shown.exit_code == 1 and "names its classes" in shown.stderr
+
+
+@pytest.mark.parametrize("called", ["classes", "class_names"])
+@pytest.mark.parametrize("kind", ["U", "S"])
+def test_arrays_that_name_the_classes_of_an_npz_are_heeded(lake: Store, tmp_path: Path, called: str, kind: str) -> None:
+    soft = soft_labels(60, 4, 0)
+    names = np.array(CLASSES[::-1]) if kind == "U" else np.array([name.encode() for name in CLASSES[::-1]])
+    np.savez(tmp_path / "p.npz", ids=np.array(ids_of(lake)), soft=soft[:, ::-1], **{called: names})
+    assert not lake.add_soft_label_file(1, tmp_path / "p.npz").assumed
+    assert np.abs(lake.labels(1).soft - soft).max() < 1e-3
+
+
+def test_two_arrays_of_class_names_are_refused(lake: Store, tmp_path: Path) -> None:
+    names = np.array(CLASSES)
+    np.savez(
+        tmp_path / "p.npz", ids=np.array(ids_of(lake)), soft=soft_labels(60, 4, 0), classes=names, class_names=names
+    )
+    with pytest.raises(BadLabels, match="twice: classes, class_names"):
+        lake.add_soft_label_file(1, tmp_path / "p.npz")

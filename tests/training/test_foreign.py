@@ -192,6 +192,14 @@ def test_classes_are_matched_by_name_in_whatever_order(pets: Store) -> None:
     assert facts["classes"] == list(NAMES)
 
 
+def test_a_list_of_names_in_another_order_is_found_out(pets: Store) -> None:
+    """Three of three in turn would be no better than guessing; two of them pass for a mediocre teacher."""
+    wrong = r"other classes than was said: so they are right for 33 %.* for 100 %: what it calls '(cat|fox)'"
+    with pytest.raises(ModelError, match=wrong):
+        label(pets, ByColour(), gen=1, preprocess=SEEN, classes=["fox", "dog", "cat"])
+    assert label(pets, ByColour(), gen=1, preprocess=SEEN, classes=["fox", "dog", "cat"], force=True).images == 42
+
+
 def test_outputs_that_nothing_names_in_another_order_are_found_out(pets: Store) -> None:
     with pytest.raises(ModelError, match=r"not in the store's order.*output 0 is 'fox', not 'cat'"):
         label(pets, ByColour((2, 0, 1)), gen=1, preprocess=SEEN)

@@ -19,6 +19,8 @@ from nsdata.text import listed
 
 Array = NDArray[Any]
 
+_CLASSES = ("classes", "class_names")  # arrays of an .npz that name the columns
+
 
 def parquet(path: Path, classes: Sequence[str], gen: int | None) -> SoftTable:
     """The soft labels in a parquet file, some thousand rows at a time. Raises BadInput, BadLabels."""
@@ -68,7 +70,7 @@ def npz(path: Path, classes: Sequence[str], gen: int | None) -> SoftTable:
     """The soft labels in an .npz, its arrays as they are. Raises BadInput, BadLabels."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            found = {name: file[name] for name in file.files if name in {*KEYS, *VECTORS, "classes"}}
+            found = {name: file[name] for name in file.files if name in {*KEYS, *VECTORS, *_CLASSES}}
             names = list(file.files)
     except (OSError, ValueError, zipfile.BadZipFile, EOFError, KeyError) as error:
         raise BadInput(
@@ -76,6 +78,9 @@ def npz(path: Path, classes: Sequence[str], gen: int | None) -> SoftTable:
             "np.savez('probs.npz', ids=np.array(ids, str), soft=soft, classes=np.array(classes, str))",
         ) from error
     keys, vectors = [name for name in KEYS if name in found], [name for name in VECTORS if name in found]
+    named = [name for name in _CLASSES if name in found]
+    if len(named) > 1:
+        raise BadLabels(f"{path.name} names its classes twice: {listed(named)}.", "Leave one of the two arrays.")
     if len(keys) != 1 or len(vectors) != 1:
         raise BadLabels(
             f"{path.name} has the arrays {listed(names)}; one of ids (or sources) and one of soft labels were "
@@ -83,9 +88,13 @@ def npz(path: Path, classes: Sequence[str], gen: int | None) -> SoftTable:
             "np.savez('probs.npz', ids=np.array(ids, str), soft=soft, classes=np.array(classes, str))",
         )
     ids, soft = found[keys[0]], found[vectors[0]]
-    own = None if "classes" not in found else [str(name) for name in found["classes"].reshape(-1).tolist()]
+    own = None if not named else [_text(name) for name in found[named[0]].reshape(-1).tolist()]
     facts = {"file": path.name, "bytes": path.stat().st_size}
     return of_arrays(ids, soft, own, path.name, hashed(path), logits=vectors[0] == LOGITS, facts=facts)
+
+
+def _text(name: Any) -> str:
+    return name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
 
 
 def of_arrays(
