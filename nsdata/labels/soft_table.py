@@ -21,6 +21,7 @@ from nsdata.text import listed, visible
 
 Array = NDArray[Any]
 
+_PERCENT = 0.5  # how far from 100 a row's percents may be, which people round
 _AT_ONCE = 1 << 22  # probabilities worked on at a time
 
 
@@ -110,12 +111,15 @@ class Prepared:
 
     def check(self) -> None:
         """Raise BadLabels for the first soft label that is none, naming its image."""
-        alike = self._logits and len(self.table) > 0  # to probabilities
+        alike = percent = len(self.table) > 0  # to probabilities, to percent
         for start, stop, raw in self._raw():
             if not np.isfinite(raw).all():
                 bad = start + int(np.flatnonzero(~np.isfinite(raw).all(1))[0])
                 raise BadLabels(f"{self._of(bad)} holds NaN, infinity or nothing in the place of a number.")
             sums_N = raw.sum(1, dtype=np.float64)
+            percent = percent and bool(raw.min() >= 0 and np.abs(sums_N - 100).max() <= _PERCENT)
+            if percent and not self._logits:
+                break
             if self._logits:
                 alike = alike and bool(raw.min() >= 0 and np.abs(sums_N - 1).max() <= SUM_TOLERANCE)
                 continue
@@ -138,7 +142,13 @@ class Prepared:
                     f"{self._of(start + bad)} sums to {sums_N[bad]:.4f}; 1 was expected, within {SUM_TOLERANCE:g}.",
                 )
             self._check_teachers(start, stop)
-        if alike:
+        if percent:
+            raise BadLabels(
+                f"The soft labels of {self.table.what} are percent, 0 to 100 with a sum of 100; probabilities "
+                "from 0 to 1 were expected.",
+                "Divide them by 100.",
+            )
+        if self._logits and alike:
             raise BadLabels(
                 f"The soft labels of {self.table.what} are probabilities already, 0 to 1 with a sum of 1: a softmax "
                 "would flatten them.",

@@ -475,3 +475,43 @@ def test_two_arrays_of_class_names_are_refused(lake: Store, tmp_path: Path) -> N
     )
     with pytest.raises(BadLabels, match="twice: classes, class_names"):
         lake.add_soft_label_file(1, tmp_path / "p.npz")
+
+
+def test_percent_are_refused_as_probabilities_and_as_logits(lake: Store, tmp_path: Path) -> None:
+    """A softmax of them would be all but one-hot, and nobody would see why."""
+    file = write(tmp_path / "p.csv", ids_of(lake), np.round(100 * soft_labels(60, 4, 0), 1))
+    for logits in (False, True):
+        with pytest.raises(BadLabels, match="are percent, 0 to 100") as caught:
+            lake.add_soft_label_file(1, file, logits=logits)
+        assert caught.value.hint == "Divide them by 100."
+
+
+@pytest.mark.parametrize(
+    ("more", "wrong"),
+    [
+        ({"dog": "x"}, "'dog' of p.jsonl cannot be read as soft labels"),
+        ({"dog": [0.5]}, "'dog' of p.jsonl cannot be read as soft labels"),
+        ({"dog": 10**400}, "'dog' of p.jsonl cannot be read as soft labels"),
+        ({"wolf": 5.0}, "has 'wolf' in its object 60, and not in the first"),
+        ({"id": 7, "label": "cat"}, None),
+    ],
+)
+def test_a_line_of_json_that_is_unlike_the_first_is_refused_in_words(
+    lake: Store, tmp_path: Path, more: dict[str, Any], wrong: str | None
+) -> None:
+    rows = zip(ids_of(lake), np.log(soft_labels(60, 4, 0)).tolist(), strict=True)
+    lines = [{"id": id_, **dict(zip(CLASSES, row, strict=True))} for id_, row in rows]
+    (tmp_path / "p.jsonl").write_text("\n".join(map(json.dumps, [*lines[:-1], lines[-1] | more])))
+    if wrong is None:  # a number names an image as text does, or none
+        assert lake.add_soft_label_file(1, tmp_path / "p.jsonl", logits=True).unknown == ["7"]
+        return
+    with pytest.raises(BadLabels, match=wrong):
+        lake.add_soft_label_file(1, tmp_path / "p.jsonl", logits=True)
+
+
+def test_a_class_twice_in_a_line_of_json_is_refused(lake: Store, tmp_path: Path) -> None:
+    (tmp_path / "p.jsonl").write_text(
+        f'{{"id": "{ids_of(lake)[0]}", "cat": 1, "dog": 0, "cat": 0, "fox": 1, "été": 0}}'
+    )
+    with pytest.raises(BadInput, match="has 'cat' twice"):
+        lake.add_soft_label_file(1, tmp_path / "p.jsonl")

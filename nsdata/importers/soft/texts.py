@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from nsdata.errors import BadInput, BadLabels
-from nsdata.importers.soft.blocks import NUMBERS, Block, block_of
-from nsdata.importers.soft.columns import META, MOST_META, Columns, hashed, parsed, table_of
+from nsdata.importers.soft.blocks import NUMBERS, Block, block_of, name_of
+from nsdata.importers.soft.columns import BESIDE, META, MOST_META, Columns, hashed, parsed, table_of
 from nsdata.labels.soft_table import SoftTable
+from nsdata.text import visible
 
 _EMPTY = ["", "NA", "NaN", "nan", "null", "None"]
 
@@ -65,21 +66,48 @@ def csv_head(path: Path) -> tuple[list[str], str, dict[str, Any]]:
 def jsonl(path: Path, classes: Sequence[str], gen: int | None) -> SoftTable:
     """The soft labels in JSON lines. Raises BadInput, BadLabels."""
     first = next(objects(path), {})
+    names = BESIDE.union(first)
     columns = Columns(list(first), classes, path.name, first.get(META) or {}, gen)
 
     def blocks() -> Iterator[Block]:
-        import pyarrow as pa
-
         step, some = max(64, NUMBERS // max(1, len(classes))), []
-        for found in objects(path):
+        for number, found in enumerate(objects(path), 1):
+            if columns.classes is not None and not found.keys() <= names:
+                other = visible(next(name for name in found if name not in names))
+                raise BadLabels(f"{path.name} has '{other}' in its object {number:,}, and not in the first.")
             some.append({name: found.get(name) for name in columns.wanted})
             if len(some) == step:
-                yield block_of(pa.RecordBatch.from_pylist(some), columns, len(classes), path.name)
+                yield _block(some, columns, len(classes), path.name)
                 some = []
         if some:
-            yield block_of(pa.RecordBatch.from_pylist(some), columns, len(classes), path.name)
+            yield _block(some, columns, len(classes), path.name)
 
     return table_of(path, columns, blocks(), lambda: hashed(path))
+
+
+def _block(some: list[dict[str, Any]], columns: Columns, classes: int, what: str) -> Block:
+    import pyarrow as pa
+
+    found = {}
+    for name in columns.wanted:
+        values = [each[name] for each in some]
+        if name == columns.key:
+            values = [name_of(value) for value in values]
+        try:
+            found[name] = pa.array(values)
+        except (pa.ArrowException, OverflowError) as error:
+            raise BadLabels(
+                f"'{visible(name)}' of {what} cannot be read as soft labels: {str(error).splitlines()[0]}."
+            ) from error
+    return block_of(pa.RecordBatch.from_pydict(found), columns, classes, what)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        double = next(name for place, (name, _) in enumerate(pairs) if name in dict(pairs[:place]))
+        raise ValueError(f"an object has '{visible(double)}' twice")
+    return found
 
 
 def objects(path: Path) -> Iterator[dict[str, Any]]:
@@ -88,7 +116,7 @@ def objects(path: Path) -> Iterator[dict[str, Any]]:
         with path.open(encoding="utf-8-sig") as file:
             for number, line in enumerate(file, 1):
                 if line.strip():
-                    found = json.loads(line)
+                    found = json.loads(line, object_pairs_hook=_once)
                     if not isinstance(found, dict):
                         raise BadInput(f"Line {number:,} of {path} is no object of JSON.")
                     yield found
