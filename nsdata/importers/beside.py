@@ -18,6 +18,7 @@ from typing import Any
 from nsdata.errors import BadInput
 from nsdata.importers.formats.layout import IMAGE_ENDINGS, quoted
 from nsdata.importers.formats.tables import (
+    LABELLED_BY,
     LIST,
     TABLES,
     Columns,
@@ -100,6 +101,7 @@ class LabelFiles:
         self._odd: list[BadInput] = []  # files that may have been meant, and why they are not taken
         self._tables: dict[str, _Table] = {}  # a folder of pictures -> its table
         self.names: dict[str, None] = {}  # of the tables that are used
+        self.by_teachers = False  # whether some of them say which labels are a generation's
         papers = list(papers)
         candidates = _candidates(papers)
         if needed:
@@ -148,6 +150,7 @@ class LabelFiles:
                 self._odd.append(odd)
             return None
         table = _Table(name, folder, meaning, split_word(PurePosixPath(name).stem))
+        self.by_teachers = self.by_teachers or LABELLED_BY in header
         listed_ = list(rows)
         path = meaning.path or _path_column(header, meaning, listed_, pictures)
         if path is None:

@@ -17,6 +17,7 @@ from nsdata.importers.against import check, govern, is_metadata
 from nsdata.importers.beside import LabelFiles
 from nsdata.importers.class_names import clean, empty, named
 from nsdata.importers.formats.layout import quoted
+from nsdata.importers.formats.tables import LABELLED_BY
 from nsdata.importers.found import Found
 from nsdata.importers.item import Item, Skipped
 from nsdata.importers.levels import Levels
@@ -42,6 +43,10 @@ Look = Callable[[], Iterable[Found | Skipped]]
 Papers = Callable[[set[str]], dict[str, bytes]]
 
 ORDERED = "\0"  # in place of where a name stands: a list of classes of the source's own, which keeps its order
+_BY_TEACHERS = (
+    f"labels that a generation gave are among them, and come in as people's do: {LABELLED_BY} says which; --unlabelled "
+    "takes the images alone"
+)
 
 
 class Part:
@@ -86,13 +91,14 @@ class Part:
         files: list[str] = []
         seen: dict[str, None] = {}
         unsaid: set[str] = set()  # folders of samples that say nothing of a label
-        labelled = False
+        labelled = asked = False
         last: str | None = None  # folder
         for each in look():
             if isinstance(each, Skipped):
                 continue
             if each.labels:
                 outer.add(each.folder)
+                asked = True  # and each may answer that it has none, as a table's column may be empty
                 labelled = labelled or any(not empty(value) for _, value in each.labels)
             elif each.seen:
                 unsaid.add(each.folder)
@@ -139,7 +145,7 @@ class Part:
         nothing = bare and bare == places.keys() and not labelled and not (self._beside and self._beside.names)
         if nothing and rule.names is not None and self._is_class(own):
             raise lost_class(self.path, own)
-        if seen and not labelled and not self._levels.by_class and not (self._beside and self._beside.names):
+        if seen and not asked and not self._levels.by_class and not (self._beside and self._beside.names):
             raise no_labels(self.path, f"beside its pictures there are the keys {listed(list(map(quoted, seen)))}")
 
     def _levels_of(self, folder: str) -> Levels | None:
@@ -201,6 +207,8 @@ class Part:
         """Of an image with something written beside it."""
         if found.names:
             found = replace(found, labels=tuple((key, named(value, found.names, key)) for key, value in found.labels))
+        if LABELLED_BY in found.seen:
+            self.rule.note(_BY_TEACHERS)
         written, said, where = found.labels, found.split, found.row or found.source
         levels = self._outer if written or (found.seen and self._silent) else self._levels_of(found.folder)
         folder = found.folder
@@ -217,6 +225,8 @@ class Part:
         if self._beside is not None and not written and cls is None and not unlabelled:
             written, said, where = self._beside.of(self._inside(found.source))
             kind = "column" if written else kind
+            if self._beside.by_teachers:
+                self.rule.note(_BY_TEACHERS)
             if written:
                 found = replace(found, labels=written, row=where, kind=kind)
         split, unlabelled = self._split(said, split, unlabelled, where, kind, levels)

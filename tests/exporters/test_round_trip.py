@@ -218,8 +218,21 @@ def test_with_pseudo_the_generation_s_classes_are_the_labels_and_people_s_win(la
     with pytest.raises(BadInput, match="those of a generation, and none is given"):
         export_store(lake, "p", pseudo=True)
     store = other()
-    store.add_folder("out")
+    done = store.add_folder("out")
     assert (store.table.label >= 0).sum() == sum(row["label"] != "" for row in rows)
+    assert any("labels that a generation gave" in note for note in done.notices)  # nobody takes them for people's
+
+
+@pytest.mark.parametrize("name", ["v.tar", "v.parquet", "v.jsonl", "v"])
+def test_a_view_of_images_without_labels_comes_back(lake: Store, name: str) -> None:
+    """Each image says that it has no label: nothing was expected and lost."""
+    lake.view(gen=1).split("train").unlabelled().confident(0.5).save("sure")
+    nsdata("export", name, "--view", "sure", *(["--images"] if name == "v.jsonl" else []))
+    store = other()
+    nsdata("--store", store.url, "import", name, "--with-soft-labels")
+    store.refresh()
+    assert len(store.table) == len(set(lake.load_view("sure").rows.tolist()))
+    assert not (store.table.label >= 0).any() and store.generations
 
 
 def test_tables_lead_to_the_files_that_are_there(lake: Store, tmp_path: Path) -> None:

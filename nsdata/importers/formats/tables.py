@@ -35,6 +35,7 @@ _PERHAPS = frozenset(
     ("split", "splits", "dataset", "set", "subset", "partition", "phase", "usage", "fold", "mode", "stage")
 )
 _FLAGS = {**dict.fromkeys(("true", "1", "1.0", "yes"), True), **dict.fromkeys(("false", "0", "0.0", "no"), False)}
+LABELLED_BY = "labelled_by"  # of exports with --pseudo: whether a person or a generation gave the label
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
 PARQUET = (".parquet", ".pq")
 _LINE = 1 << 24
