@@ -125,12 +125,11 @@ class LabelFiles:
     def _elsewhere(self, name: str) -> BadInput:
         """The error for a file with labels that does not count where it lies, or as it is."""
         ending = name[name.rfind(".") :]
-        if ending == ".parquet":
-            hint = f"nsdata import {self._what}/{name}, or --unlabelled"
-        else:
-            hint = f"move it to {self._what}, or --unlabelled"
+        way = f"nsdata import {self._what}/{name}" if ending == ".parquet" else f"move it to {self._what}"
         what = "is not read" if ending == ".parquet" else "lies in a folder of its own"
-        return BadInput(f"{quoted(name)} in {self._what} may have labels of the pictures, but {what}.", hint)
+        return BadInput(
+            f"{quoted(name)} in {self._what} may have labels of the pictures, but {what}.", f"{way}, or --unlabelled"
+        )
 
     def _table(self, name: str, data: bytes, pictures: list[str]) -> _Table | None:
         """A file as a table; None if it holds no labels of pictures."""

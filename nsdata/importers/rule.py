@@ -1,9 +1,8 @@
 """The one rule for class and split, for every source: folders, archives, tables, WebDataset samples, arrays.
 
-docs/own-images.md has it as a table. A format finds (found.py); what a single name says is in words.py, what folders
-say together in levels.py, what a label as written means in written.py and class_names.py, what a file of labels beside
-pictures says in beside.py. Part puts them in their order: by hand, as written beside the image, by its folders, by the
-name of its file; nobody else decides.
+docs/own-images.md has it as a table. A format finds (found.py); words.py knows single names, levels.py folders together,
+written.py and class_names.py labels as written, beside.py files of labels. Part puts them in their order: by hand, as
+written beside the image, by its folders, by the name of its file.
 """
 
 from __future__ import annotations
@@ -28,6 +27,7 @@ from nsdata.importers.options import Rule
 from nsdata.importers.tree import Place, Tree
 from nsdata.importers.words import lists_held_out, split_of_name
 from nsdata.importers.written import (
+    BY_TEACHERS,
     PLACES,
     SPLIT_IN,
     for_init,
@@ -43,10 +43,6 @@ Look = Callable[[], Iterable[Found | Skipped]]
 Papers = Callable[[set[str]], dict[str, bytes]]
 
 ORDERED = "\0"  # in place of where a name stands: a list of classes of the source's own, which keeps its order
-_BY_TEACHERS = (
-    f"labels that a generation gave are among them, and come in as people's do: {LABELLED_BY} says which; --unlabelled "
-    "takes the images alone"
-)
 
 
 class Part:
@@ -208,7 +204,7 @@ class Part:
         if found.names:
             found = replace(found, labels=tuple((key, named(value, found.names, key)) for key, value in found.labels))
         if LABELLED_BY in found.seen:
-            self.rule.note(_BY_TEACHERS)
+            self.rule.note(BY_TEACHERS)
         written, said, where = found.labels, found.split, found.row or found.source
         levels = self._outer if written or (found.seen and self._silent) else self._levels_of(found.folder)
         folder = found.folder
@@ -226,7 +222,7 @@ class Part:
             written, said, where = self._beside.of(self._inside(found.source))
             kind = "column" if written else kind
             if self._beside.by_teachers:
-                self.rule.note(_BY_TEACHERS)
+                self.rule.note(BY_TEACHERS)
             if written:
                 found = replace(found, labels=written, row=where, kind=kind)
         split, unlabelled = self._split(said, split, unlabelled, where, kind, levels)

@@ -8,6 +8,7 @@ from pathlib import Path
 from nsdata.errors import BadInput
 from nsdata.importers.class_names import ClassNames, clean, empty, plain, whole
 from nsdata.importers.formats.layout import quoted
+from nsdata.importers.formats.tables import LABELLED_BY
 from nsdata.importers.words import split_word
 from nsdata.schema import SPLITS
 from nsdata.text import listed
@@ -21,6 +22,10 @@ SPLIT_IN = {
 PLACES = " (numbers: places in the list of classes)"
 Written = tuple[tuple[str, object], ...]
 
+BY_TEACHERS = (
+    f"labels that a generation gave are among them, and come in as people's do: {LABELLED_BY} says which; --unlabelled "
+    "takes the images alone"
+)
 NO_PICTURES = frozenset(
     {
         *(
@@ -103,7 +108,7 @@ def for_init(written: Written, where: str) -> list[object]:
         ((key, value), *_) = several
         raise BadInput(
             f"{where} has several values for a label, {quoted(str(value)[:100])} ({quoted(key)}); one was expected.",
-            "one label an image, or nsdata init --classes a,b,c and import --unlabelled",
+            "one label an image; or nsdata init --classes a,b,c, and --unlabelled for the import",
         )
     texts = {clean(value): key for key, value in values if isinstance(value, str) and whole(clean(value)) is None}
     if len(texts) > 1:
