@@ -1,6 +1,6 @@
 """The one rule for class and split, for every source: folders, archives, tables, WebDataset samples, arrays.
 
-docs/own-images.md has it as a table. A format finds (found.py); words.py knows single names, levels.py folders together,
+docs/own-images.md has it as a table. Formats find (found.py); words.py knows single names, levels.py folders together,
 written.py and class_names.py labels as written, beside.py files of labels. Part puts them in their order: by hand, as
 written beside the image, by its folders, by the name of its file.
 """
