@@ -70,7 +70,14 @@ def check_beside(out: Path, kind: str, overwrite: bool) -> Path | None:
         raise BadInput(
             f"'{out.name}' has no ending, and the folder of the images would take its name.", f"{out.name}.{kind}"
         )
-    refuse(out.with_suffix(""), overwrite)
+    folder = out.with_suffix("")
+    if os.path.lexists(folder) and not overwrite:
+        raise Conflict(
+            f"{folder} exists already; the pictures of {out.name} would lie there.",
+            f"nsdata export {near(out.with_name(out.stem + '-2' + out.suffix))} --images  (another name); --overwrite "
+            "replaces that folder",
+        )
+    refuse(folder, overwrite)
     return out.with_suffix("")
 
 

@@ -18,23 +18,25 @@ def unlabelled_rows(state: State, generation: Generation) -> int:
     return sum(stop - start for start, stop in to_label(state, generation))
 
 
-def check_order(store: Handle, gen: int, replace: bool = False, extend: bool = False) -> None:
-    """Raise GenerationError unless generation ``gen`` may be written now."""
+def check_order(
+    store: Handle, gen: int, replace: bool = False, extend: bool = False, command: str = "nsdata label --gen {}"
+) -> None:
+    """Raise GenerationError unless generation ``gen`` may be written now. command: of hints that label another."""
     have = store.state.generations
     if gen < 1:
         raise GenerationError(
             f"Generation {gen} cannot be labelled: generation 0 is people's labels, soft labels begin at 1.",
-            "nsdata label --gen 1",
+            command.format(1),
         )
     if gen > 1 and gen - 1 not in have:
         nearest = next(g for g in range(1, gen) if g not in have)
         raise GenerationError(
             f"Generation {gen} cannot be labelled before generation {gen - 1}; "
             + (f"this store has {', '.join(map(str, sorted(have)))}." if have else "this store has none yet."),
-            f"nsdata label --gen {nearest}",
+            command.format(nearest),
         )
     if gen not in have and extend:
-        raise GenerationError(f"Generation {gen} has no labels to extend yet.", f"nsdata label --gen {gen}")
+        raise GenerationError(f"Generation {gen} has no labels to extend yet.", command.format(gen))
     if extend and not unlabelled_rows(store.state, have[gen]):
         raise GenerationError(f"Generation {gen} labels every image of the store already.", f"nsdata show --gen {gen}")
     if extend and (known := store.state.classes_at(have[gen].version)) < len(store.classes):

@@ -102,7 +102,7 @@ def add(
     identity = _identity(store, table, codec, logits, temperature, missing)
     sealed = None if replace else store.generations.get(gen)
     if sealed is None or (extend and not sealed.given):
-        check_order(store, gen, replace, extend)
+        check_order(store, gen, replace, extend, "nsdata label --gen {} --from FILE")
         store.writable()
     if sealed is not None:
         check_same_teacher(sealed, identity) if extend else check_as_asked(sealed, identity)
@@ -121,7 +121,7 @@ def add(
         raise GenerationError(
             f"Generation {gen} is sealed already, at version {sealed.event}, with these labels; {new:,} images "
             "that they are of came in later.",
-            f"nsdata label --gen {gen} --from … --extend",
+            f"nsdata label --gen {gen} --from FILE --extend",
         )
     ranges = matching.runs(store, sealed if extend else None, matched.rows, missing)
     run = labelling.begin(store, gen, identity, replace=replace, extend=extend, ranges=ranges, on_note=on_note)

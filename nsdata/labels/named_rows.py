@@ -14,7 +14,13 @@ from nsdata.errors import BadInput
 from nsdata.text import listed, visible
 from nsdata.versions.table import Table
 
-_ID = re.compile("[0-9a-f]{32}")
+_ID = re.compile(r"\s*([0-9a-fA-F]{32})\s*")
+
+
+def whole_id(name: str) -> str | None:
+    """The id that a name is, in small letters and without blanks; None for any other name."""
+    found = _ID.fullmatch(name)
+    return found and found[1].lower()
 
 
 def rows_named(table: Table, names: Sequence[str], what: str) -> NDArray[np.int64]:
@@ -26,9 +32,9 @@ def rows_named(table: Table, names: Sequence[str], what: str) -> NDArray[np.int6
     several images have.
     """
     rows = np.full(len(names), -1, np.int64)
-    ids = [place for place, name in enumerate(names) if _ID.fullmatch(name)]
+    ids = {place: id_ for place, name in enumerate(names) if (id_ := whole_id(name)) is not None}
     if ids:
-        rows[ids] = table.rows_of(from_hex([names[place] for place in ids]))
+        rows[list(ids)] = table.rows_of(from_hex(list(ids.values())))
     counted = np.ones(len(table) + 1, bool)  # the last for -1
     for segment in table.state.segments:
         counted[segment.start : segment.start + segment.rows] = segment.event not in table.state.undone

@@ -330,3 +330,10 @@ def test_generations_are_asked_for_by_numbers_or_all(lake: Store) -> None:
     with open("o.csv", newline="", encoding="utf-8") as file:
         row = next(csv.DictReader(file))
     assert {"gen1_pseudo_label", "gen2_confidence", "gen1_soft_label", "gen2_soft_label"} <= set(row)
+
+
+def test_a_table_s_pictures_do_not_go_where_another_s_are(lake: Store) -> None:
+    nsdata("export", "a.csv", "--images")
+    refused = CliRunner().invoke(app, ["export", "a.jsonl", "--images"], prog_name="nsdata")
+    assert refused.exit_code == 1 and "the pictures of a.jsonl would lie there" in refused.output
+    assert "nsdata export a-2.jsonl --images" in refused.output

@@ -515,3 +515,27 @@ def test_a_class_twice_in_a_line_of_json_is_refused(lake: Store, tmp_path: Path)
     )
     with pytest.raises(BadInput, match="has 'cat' twice"):
         lake.add_soft_label_file(1, tmp_path / "p.jsonl")
+
+
+def test_ids_in_capitals_and_blanks_are_ids_and_rows_that_are_numbered_go_by_their_paths(
+    lake: Store, tmp_path: Path
+) -> None:
+    soft, ids, sources = soft_labels(60, 4, 0), ids_of(lake), lake.table.sources()
+    file = write(tmp_path / "p.csv", [f" {id_.upper()}" for id_ in ids], soft)
+    assert lake.add_soft_label_file(1, file).images == 60
+    file = write(tmp_path / "q.csv", list(map(str, range(60))), soft, file_name=sources)
+    assert lake.add_soft_label_file(2, file).images == 60
+    assert np.array_equal(lake.labels(1).soft, lake.labels(2).soft)
+    file = write(tmp_path / "r.parquet", [*ids[:59], "f" * 32], soft, file_name=sources)
+    done = lake.add_soft_label_file(3, file)  # the last is of an image that is not here, wherever it lay there
+    assert (done.images, done.unknown) == (59, ["f" * 32])
+
+
+def test_hints_of_soft_labels_name_the_command_that_was_meant(lake: Store, tmp_path: Path) -> None:
+    file = write(tmp_path / "p.csv", ids_of(lake), soft_labels(60, 4, 0))
+    with pytest.raises(GenerationError) as caught:
+        lake.add_soft_label_file(2, file)
+    assert caught.value.hint == "nsdata label --gen 1 --from FILE"
+    with pytest.raises(GenerationError) as caught:
+        lake.add_soft_label_file(1, file, extend=True)
+    assert caught.value.hint == "nsdata label --gen 1 --from FILE"

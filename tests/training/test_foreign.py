@@ -224,7 +224,10 @@ def test_a_class_map_adds_up_leaves_out_and_counts(pets: Store) -> None:
     label(pets, many, gen=3, preprocess=SEEN, class_map={0: "cat", 1: "dog", 2: "fox", 3: "cat", "4": ""})
     assert np.array_equal(pets.labels(3).soft, pets.labels(1).soft)
     for wrong, words in (
-        ({"classes": names}, "it has 'tabby', 'terrier', 'tiger cat' and 1 more, which the store has not and it lacks"),
+        (
+            {"classes": names},
+            "it has 'tabby', 'terrier', 'tiger cat' and 1 more, which the store has not, and it lacks",
+        ),
         ({"classes": names, "class_map": {**mapped, "persian": "cat"}}, "names 'persian', which"),
         ({"classes": names, "class_map": {**mapped, "tabby": "cow"}}, "names 'cow', which is no class of the store"),
         ({"classes": names, "class_map": {**mapped, "terrier": "cat"}}, "it lacks 'dog'"),
@@ -359,7 +362,7 @@ def test_a_folder_of_timms_hub_says_all_of_itself(lake: Path, net: torch.nn.Modu
     config["label_names"] = ["cat", "dog", "wolf"]
     (folder / "config.json").write_text(json.dumps(config))
     message, _ = refused("label", "--gen", "2", "--teacher", "hub")
-    assert "it has 'wolf', which the store has not and it lacks 'fox'" in message
+    assert "it has 'wolf', which the store has not, and it lacks 'fox'" in message
 
 
 def test_torchscript_labels_a_store(lake: Path, net: torch.nn.Module) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from nsdata.arguments import path
 from nsdata.errors import BadInput, GenerationError, ModelError
 from nsdata.log.state import Generation
+from nsdata.storage.address import near
 from training.foreign.given import Given
 from training.foreign.kinds import Kind, kind_of, need
 from training.foreign.matching import match
@@ -28,7 +29,7 @@ def check(teacher: Any, said: Given, ours: Sequence[str]) -> Kind | None:
     if (place / "best.pt").exists():
         place = place / "best.pt"
     if not place.exists():
-        raise ModelError(f"There is no model at {place}.", "nsdata train --gen 0, or give the path of a best.pt")
+        raise ModelError(f"There is no model at {place}.", f"ls {near(place.parent)}")
     kind = kind_of(place)
     if kind.name == "ours":
         if said:

@@ -56,7 +56,10 @@ class Matched:
         """
         soft = answers.astype(np.float64)[:, self.target >= 0]
         if not np.isfinite(answers).all():
-            raise BadLabels("The teacher's answers are not all finite numbers.", "label with images that it takes")
+            raise BadLabels(
+                "The teacher's answers are not all finite numbers: NaN or infinity is among them.",
+                "other weights, if they hold NaN themselves; or computed in float32 in place of float16",
+            )
         if not logits:
             sums = answers.sum(1, dtype=np.float64)
             if answers.min() < -1e-4 or np.abs(sums - 1).max() > 1e-2:
@@ -158,8 +161,10 @@ def _check_whole(ours: Sequence[str], target: NDArray[np.int64], lost: list[str]
     ]
     close = f" ({listed(alike, 3)})" if alike else ""
     raise ModelError(
-        f"The classes of {who} are not the store's: {' and '.join(parts)}{close}.",
-        "--class-map FILE: their name, ours a line; an empty second cell leaves one out, '*,' all others",
+        f"{who} has other classes than the store: {', and '.join(parts)}{close}.",
+        "--classes-file FILE: plain text, a name a line"
+        if any(name.startswith(("[", "{")) or name.count(",") >= len(ours) - 1 > 0 for name in lost)
+        else "--class-map FILE: their name, ours a line; an empty second cell leaves one out, '*,' all others",
     )
 
 

@@ -19,12 +19,14 @@ from numpy.typing import NDArray
 
 from nsdata import arguments
 from nsdata.errors import BadInput, BadLabels
+from nsdata.labels.named_rows import whole_id
 from nsdata.labels.soft_table import SoftTable, columns_of, plain_name
 from nsdata.text import listed, visible
 
 Array = NDArray[Any]
 
 KEYS = ("id", "ids", "path", "source", "sources", "paths", "file", "filename", "file_name", "image")
+_PATHS = ("path", "source", "file", "filename", "file_name")  # what names images where a column id numbers the rows
 VECTORS = ("soft_label", "soft_labels", "soft", "probs", "probabilities", "logits")
 LOGITS = "logits"
 BESIDE = frozenset(  # columns of nsdata's exports, and what tables of pictures have beside soft labels
@@ -84,7 +86,10 @@ class Columns:
             columns_of(classes, self.classes, what)  # before anything is read
         beside = [f"{prefix}pseudo_label", f"{prefix}confidence"]
         self.beside = beside if self.meta and all(name in names for name in beside) else []
-        self.second = "file_id" if self.meta and "file_id" in names else None
+        more = [
+            name for name in keys[keys.index(self.key) + 1 :] if name in _PATHS and name not in (self.classes or ())
+        ]
+        self.second = "file_id" if self.meta and "file_id" in names else None if self.meta or not more else more[0]
 
     @property
     def wanted(self) -> list[str]:
@@ -151,7 +156,9 @@ def table_of(
         kept = range(len(keys)) if whole else np.flatnonzero(keep).tolist()
         names += [str(keys[i] or "") for i in kept]
         if second is not None:
-            others += [second[i] or "" for i in kept]
+            # an image that is not here has no other name: what lies at its path is another image
+            theirs = [columns.meta or whole_id(str(keys[i] or "")) is None for i in kept]
+            others += [str(second[i] or "") if own else "" for i, own in zip(kept, theirs, strict=True)]
         if columns.beside:
             pseudo.append(np.asarray(classes)[keep])
             confidence.append(np.asarray(certain, np.float32)[keep])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nsdata import arguments
-from nsdata.errors import BadInput, GenerationError
+from nsdata.errors import BadInput, BadLabels, GenerationError
 from nsdata.importers.soft import read, tables
 from nsdata.importers.soft.columns import generations_of
 from nsdata.labels import given
@@ -69,7 +69,10 @@ def check_export(store: Handle, path: str | Path) -> list[int]:
             f"{path} holds no soft labels that nsdata exported.",
             f"nsdata import {path}; nsdata label --gen 1 --from FILE",
         )
-    columns_of(store.classes, [str(name) for name in meta["classes"]], str(path))
+    try:
+        columns_of(store.classes, [str(name) for name in meta["classes"]], str(path))
+    except BadLabels as error:
+        raise BadLabels(error.message, f"nsdata import {path}  (without its soft labels)") from error
     have = set(store.refresh().generations)
     for gen in found:
         if gen > 1 and gen - 1 not in have:
