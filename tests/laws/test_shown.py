@@ -51,7 +51,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return {
         "store": store, "made": made, "bad": bad, "trained": trained, "labelled": labelled, "view": view,
         "saved": saved, "every": store.view(), "diff": diff, "flipped": diff.flipped, "relabelled": diff.relabelled,
-        "flow": diff.flipped.top(1)[0], "side": _side(store, 3), "labels": store.labels(2), "scores": scores,
+        "flow": diff.flipped.top(1)[0], "side": _side(store, 3, 10), "labels": store.labels(2), "scores": scores,
         "query": store.query("select * from images"), "wide": wide, "card": store.image(ids[199]), "report": found,
         "collected": store.gc(dry_run=True), "undoing": plan(store), "batch": next(iter(loader)), "config": config,
         "streamed": next(view.stream(8)), "model": store.models[0], "generations": store.generations,

@@ -586,3 +586,14 @@ def test_a_picture_that_a_transform_cannot_take_ends_in_words(pets: Store) -> No
     seen.clear()
     fine = lambda image: np.asarray(image.resize((8, 8)), np.float32).transpose(2, 0, 1) / 255  # noqa: E731
     label(pets, by_colour, gen=1, preprocess=fine)
+
+
+@pytest.mark.parametrize("text", ['["cat", "dog", "fox"]', '{"cat": 0, "dog": 1, "fox": 2}', "cat,dog,fox"])
+def test_a_list_of_names_that_is_no_plain_list_is_told_what_it_should_be(lake: Path, text: str) -> None:
+    Path("names.txt").write_text(text)
+    net = timm.create_model("test_resnet", num_classes=3)
+    save_file({key: value.clone() for key, value in net.state_dict().items()}, "net.safetensors")
+    asked = ("--teacher", "net.safetensors", "--model", "test_resnet", "--classes-file", "names.txt")
+    message, hint = refused("label", "--gen", "1", *asked)
+    assert message.startswith("The teacher") and " has other classes than the store: it has '" in message
+    assert "a name a line" in hint
