@@ -257,7 +257,7 @@ def test_settings_come_from_flags_then_environment_then_the_file(
         (["label", "--gen", "2", "--temperature", "2"], "sealed already", "--replace"),
         (["label", "--gen", "0"], "soft labels begin at 1", "--gen 1"),
         (["label", "--gen", "3"], "no such model", "nsdata train --gen 2"),
-        (["label", "--gen", "3", "--teacher", "nowhere.pt"], "no model at nowhere.pt", "nsdata train"),
+        (["label", "--gen", "3", "--teacher", "nowhere.pt"], "no model at nowhere.pt", "ls ."),
         (["label", "--gen", "2", "--replace", "--temperature", "0"], "temperature", ""),
         (["label", "--gen", "2", "--replace", "--device", "cuda:9"], "no device", ""),
         (["train", "--gen", "5"], "has no labels yet", "nsdata label --gen 3"),
