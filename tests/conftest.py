@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import logging
 import os
 import shutil
 import subprocess
+import tarfile
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -34,6 +36,29 @@ def digits(count: int = 200) -> tuple[np.ndarray, np.ndarray]:
 
     data = load_digits()
     return (data.images[:count] * 255 / 16).round().astype(np.uint8), data.target[:count].astype(np.int32)
+
+
+def pack(path: Path, members: dict[str, bytes], mode: str = "w", **options: object) -> Path:
+    """A tar of these members, in their order."""
+    with tarfile.open(path, mode, **options) as tar:  # type: ignore[call-overload]
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return path
+
+
+TURNED = {
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.transpose(1, 0, 2),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda a: np.rot90(a),
+}
+"""By hand: pixels (H, W, 3) as EXIF's orientations want them shown."""
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from nsdata.errors import BadInput
-from nsdata.importers.against import check, govern, is_metadata
+from nsdata.importers.against import Papers, check, govern, is_metadata
 from nsdata.importers.beside import LabelFiles
 from nsdata.importers.class_names import clean, empty, named
 from nsdata.importers.formats.layout import quoted
@@ -40,7 +40,6 @@ from nsdata.importers.written import (
 from nsdata.text import listed
 
 Look = Callable[[], Iterable[Found | Skipped]]
-Papers = Callable[[set[str]], dict[str, bytes]]
 
 ORDERED = "\0"  # in place of where a name stands: a list of classes of the source's own, which keeps its order
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import TURNED
 from PIL import Image, features
 
 from nsdata import Store
@@ -76,18 +77,6 @@ def turned(value: int) -> bytes:
     return exif.tobytes()
 
 
-BY_HAND = {
-    1: lambda a: a,
-    2: lambda a: a[:, ::-1],
-    3: lambda a: a[::-1, ::-1],
-    4: lambda a: a[::-1],
-    5: lambda a: a.transpose(1, 0, 2),
-    6: lambda a: np.rot90(a, -1),
-    7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
-    8: lambda a: np.rot90(a),
-}
-
-
 # ------------------------------------------------------------------ pictures
 
 
@@ -147,12 +136,12 @@ def test_endings_of_what_cannot_be_written_here() -> None:
 
 
 @avif
-@pytest.mark.parametrize("value", BY_HAND)
+@pytest.mark.parametrize("value", TURNED)
 def test_avif_is_turned_once(value: int) -> None:
     """Pillow writes the turn as AVIF does, in a box, and tells it as EXIF when reading."""
     plain = pixels(saved(SMOOTH, "AVIF", quality=100, subsampling="4:4:4"))
     data = saved(SMOOTH, "AVIF", quality=100, subsampling="4:4:4", exif=turned(value))
-    assert np.array_equal(pixels(data), BY_HAND[value](plain))
+    assert np.array_equal(pixels(data), TURNED[value](plain))
     assert inspect(data) == pixels(data).shape[1::-1]
 
 
@@ -447,11 +436,11 @@ def test_heic_is_read_as_pillow_heif_reads_it() -> None:
     assert np.abs(pixels(heif(alpha)) - expected).max() <= 3
 
 
-@pytest.mark.parametrize("value", BY_HAND)
+@pytest.mark.parametrize("value", TURNED)
 def test_heic_is_turned_once(value: int) -> None:
     plain = pixels(heif(SMOOTH))
     data = heif(SMOOTH, exif=turned(value))
-    assert np.array_equal(pixels(data), BY_HAND[value](plain))
+    assert np.array_equal(pixels(data), TURNED[value](plain))
     assert inspect(data) == pixels(data).shape[1::-1]
     upright = heif(SMOOTH, exif=turned(1))
     assert b"\1\x12\0\3\0\0\0\1\0\1" in upright

@@ -14,7 +14,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from conftest import SHARED
+from conftest import SHARED, TURNED
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFile, JpegImagePlugin
@@ -103,15 +103,7 @@ def test_every_format_as_pillow_reads_it(kind: str) -> None:
 @pytest.mark.parametrize("value", [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 65535])
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "TIFF LZW"])
 def test_orientation(value: int, format: str) -> None:
-    by_hand = {
-        2: lambda a: a[:, ::-1],
-        3: lambda a: a[::-1, ::-1],
-        4: lambda a: a[::-1],
-        5: lambda a: a.transpose(1, 0, 2),
-        6: lambda a: np.rot90(a, -1),
-        7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
-        8: lambda a: np.rot90(a),
-    }.get(value, lambda a: a)
+    by_hand = TURNED.get(value, TURNED[1])
     packing = {"compression": "tiff_lzw"} if format == "TIFF LZW" and value in range(1, 9) else {}
     format = format[:4]
     options = {"tiffinfo": {274: value}, **packing} if format == "TIFF" else {"exif": b"Exif\0\0" + turned(value)}

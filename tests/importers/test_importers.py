@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SHARED
+from conftest import SHARED, pack
 
 from nsdata.errors import BadInput
 from nsdata.images.identity import array_id, encode_array
@@ -150,15 +150,6 @@ def test_files_that_may_not_be_read(tmp_path: Path) -> None:
 
 
 # ------------------------------------------------------------------ tar
-
-
-def pack(path: Path, members: dict[str, bytes], mode: str = "w", **options: object) -> Path:
-    with tarfile.open(path, mode, **options) as tar:  # type: ignore[call-overload]
-        for name, data in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-    return path
 
 
 LONG = "cat/" + "x" * 200 + ".png"

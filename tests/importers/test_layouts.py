@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import pack
 
 from nsdata.errors import BadInput
 from nsdata.images.identity import encode_array
@@ -37,18 +38,6 @@ def write(root: Path, *pictures: str, **papers: str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     return root
-
-
-def pack(path: Path, members: dict[str, bytes]) -> Path:
-    import io
-    import tarfile
-
-    with tarfile.open(path, "w") as tar:
-        for name, data in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-    return path
 
 
 def taken(source: Path | str, classes: Sequence[str] | None = None, **options: Any) -> tuple[Found, list[str], Rule]:

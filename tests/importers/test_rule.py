@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
-import tarfile
 import unicodedata
 import zipfile
 from collections import Counter
@@ -15,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import pack
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,15 +47,6 @@ def tree(root: Path, *names: str) -> Path:
 def full(root: Path, *folders: str, each: int = 2) -> Path:
     """So many pictures in every folder."""
     return tree(root, *(f"{folder}/{number}.png" for folder in folders for number in range(each)))
-
-
-def pack(path: Path, members: dict[str, bytes]) -> Path:
-    with tarfile.open(path, "w") as tar:
-        for name, data in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(data)
-            tar.addfile(info, io.BytesIO(data))
-    return path
 
 
 def packed(folder: Path, path: Path, outer: str = "") -> Path:

@@ -94,14 +94,19 @@ def test_two_that_add_at_once_both_add(store: Store) -> None:
         Store.open(store.url).add_classes(["Lynx"])
 
 
-@pytest.mark.parametrize("top", [None, 4])
-def test_soft_labels_of_fewer_classes_are_read_with_zeros_for_the_others(store: Store, top: int | None) -> None:
+def seal(store: Store, top: int | None) -> None:
+    """Generation 1, of the ten classes; top: the largest probabilities that are kept, None for all."""
     identity = {"teacher_sha256": "a", **({} if top is None else {"codec": f"top-{top} float16"})}
     run_ = labelling.begin(store, 1, identity)
     for part in run_.open_parts():
         with labelling.PartWriter(part) as writer:
             writer.write(soft_labels(len(part.pending), 10, 1))
     run_.seal({})
+
+
+@pytest.mark.parametrize("top", [None, 4])
+def test_soft_labels_of_fewer_classes_are_read_with_zeros_for_the_others(store: Store, top: int | None) -> None:
+    seal(store, top)
     was = store.refresh().labels(1).soft
     store.add_classes(["wolf", "lynx"])
     labels = store.labels(1)
@@ -224,12 +229,7 @@ def test_soft_labels_of_fewer_classes_come_back_from_an_export_to_the_bit(
 ) -> None:
     from nsdata.exporters.rows import export_store
 
-    identity = {"teacher_sha256": "a", **({} if top is None else {"codec": f"top-{top} float16"})}
-    run_ = labelling.begin(store, 1, identity)
-    for part in run_.open_parts():
-        with labelling.PartWriter(part) as writer:
-            writer.write(soft_labels(len(part.pending), 10, 1))
-    run_.seal({})
+    seal(store, top)
     store.refresh().add_classes(["wolf"])
     monkeypatch.chdir(tmp_path)
     export_store(store, tmp_path / "out.parquet", gen="all")
