@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from nsdata.errors import NsdataError
-from nsdata.importers.detect import Source, detect
+from nsdata.importers.detect import detect
 from nsdata.importers.files import files_of, inside
-from nsdata.importers.formats import digits, idx, tar
+from nsdata.importers.formats import digits, idx, npz, saved, tar, zip
 from nsdata.importers.formats.layout import IMAGE_ENDINGS, ignored
 from nsdata.importers.formats.tables import PARQUET
 from nsdata.importers.item import Skipped
@@ -60,8 +60,12 @@ def _of_file(path: Path, kind: str, until: float) -> int | float | None:
             return int(pq.read_metadata(path).num_rows) if path.is_file() else None
         case "manifest":
             return _of_lines(path / "labels.csv" if path.is_dir() else path, until)
-        case "zip" | "npz" | "saved":
-            return _of_all(Source(path, kind).look(), until)
+        case "npz":
+            return npz.number(path)
+        case "saved":
+            return saved.number(path)
+        case "zip":
+            return _of_all(zip.found(path, read=False), until)
         case _:
             return 1
 
