@@ -7,14 +7,14 @@ written beside the image, by its folders, by the name of its file.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from nsdata.errors import BadInput
 from nsdata.importers.against import Papers, check, govern, is_metadata
 from nsdata.importers.beside import LabelFiles
-from nsdata.importers.class_names import clean, empty, named
+from nsdata.importers.class_names import clean, named
 from nsdata.importers.formats.layout import quoted
 from nsdata.importers.formats.tables import LABELLED_BY
 from nsdata.importers.found import Found
@@ -24,6 +24,7 @@ from nsdata.importers.listed import Paths, check_place
 from nsdata.importers.masks import Masks
 from nsdata.importers.name import Name
 from nsdata.importers.options import Rule
+from nsdata.importers.survey import Look, survey
 from nsdata.importers.tree import Place, Tree
 from nsdata.importers.words import lists_held_out, split_of_name
 from nsdata.importers.written import (
@@ -38,8 +39,6 @@ from nsdata.importers.written import (
     split_of_cell,
 )
 from nsdata.text import listed
-
-Look = Callable[[], Iterable[Found | Skipped]]
 
 ORDERED = "\0"  # in place of where a name stands: a list of classes of the source's own, which keeps its order
 
@@ -82,34 +81,12 @@ class Part:
             self._paths = Paths(table, str(path.parent), rule)
 
     def _survey(self, look: Look, papers: Papers | None) -> None:
-        rule, inner, outer = self.rule, Tree(), Tree()
-        files: list[str] = []
-        seen: dict[str, None] = {}
-        unsaid: set[str] = set()  # folders of samples that say nothing of a label
-        labelled = asked = False
-        last: str | None = None  # folder
-        for each in look():
-            if isinstance(each, Skipped):
-                continue
-            if each.labels:
-                outer.add(each.folder)
-                asked = True  # and each may answer that it has none, as a table's column may be empty
-                labelled = labelled or any(not empty(value) for _, value in each.labels)
-            elif each.seen:
-                unsaid.add(each.folder)
-            elif is_paper(each.source):
-                files.append(self._inside(each.source))
-            else:
-                if each.folder != last:
-                    inner.add(last := each.folder)
-                self._masks.look(each.source)
-            if each.seen:
-                seen.update(dict.fromkeys(each.seen))
+        rule, known = self.rule, survey(look, self._inside)
+        inner, outer, files, labelled = known.inner, known.outer, known.files, known.labelled
+        self._masks = known.masks
         if rule.levels is None:
             rule.masks.update(self._masks.settle(look))
         self._silent = labelled  # a sample that says nothing of its label has none, whatever its folder is called
-        for folder in unsaid:
-            (outer if labelled else inner).add(folder)
         if rule.labelled and papers is not None and rule.levels is None and any(map(is_metadata, files)):
             pictures_ = (each.source for each in look() if isinstance(each, Found) and not (each.labels or each.seen))
             shown = [self._inside(source) for source in pictures_ if not is_paper(source)]
@@ -140,8 +117,8 @@ class Part:
         nothing = bare and bare == places.keys() and not labelled and not (self._beside and self._beside.names)
         if nothing and rule.names is not None and self._is_class(own):
             raise lost_class(self.path, own)
-        if seen and not asked and not self._levels.by_class and not (self._beside and self._beside.names):
-            raise no_labels(self.path, f"beside its pictures there are the keys {listed(list(map(quoted, seen)))}")
+        if known.seen and not (known.asked or self._levels.by_class or (self._beside and self._beside.names)):
+            raise no_labels(self.path, Found("", b"", kind="key", seen=tuple(known.seen)))
 
     def _levels_of(self, folder: str) -> Levels | None:
         governed = self._beside is not None and self._beside.governs(folder) and folder not in (self._known or ())
@@ -230,7 +207,7 @@ class Part:
             if written:
                 label = self._label(found, where)
             elif found.seen and (levels is None or self._paths is not None):
-                raise no_labels(self.path, f"its columns are {listed(list(map(quoted, found.seen)))}")
+                raise no_labels(self.path, found)
             else:
                 label = self._class(cls)
         return Item(found.source, found.data, label, split, found.id)
@@ -285,7 +262,11 @@ class Part:
                 yield from ((clean(name), ORDERED) for name in each.names)
                 return
             if not written:
-                if self._levels is None or is_paper(each.source):
+                if self._levels is None:
+                    if each.seen and not self._split(each.split, None, False, where, each.kind, None)[1]:
+                        raise no_labels(self.path, each, init=True)
+                    continue
+                if is_paper(each.source):
                     continue
                 _, cls, why, unlabelled, mask = self._place(each.folder, self._levels_of(each.folder))
                 if cls is not None:

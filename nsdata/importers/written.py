@@ -9,6 +9,7 @@ from nsdata.errors import BadInput
 from nsdata.importers.class_names import ClassNames, clean, empty, plain, whole
 from nsdata.importers.formats.layout import quoted
 from nsdata.importers.formats.tables import LABELLED_BY
+from nsdata.importers.found import Found
 from nsdata.importers.words import split_word
 from nsdata.schema import SPLITS
 from nsdata.text import listed
@@ -18,6 +19,12 @@ SPLIT_IN = {
     "key": "the key split in .json files",
     "array": "the names of the arrays",
     "file": "the names of the files",
+}
+_SEEN = {
+    "column": "its columns are",
+    "key": "beside its pictures there are the keys",
+    "array": "its arrays are",
+    "file": "no file of labels lies beside",
 }
 PLACES = " (numbers: places in the list of classes)"
 Written = tuple[tuple[str, object], ...]
@@ -137,12 +144,17 @@ def is_paper(source: str) -> bool:
     return source[source.rfind(".") :].lower() in NO_PICTURES
 
 
-def no_labels(path: Path, what: str) -> BadInput:
-    """The error where labels were expected and none found."""
-    return BadInput(
-        f"{path} has no labels: {what}.",
-        "call the one with the labels label, labels, class, category or target; or --unlabelled",
-    )
+def no_labels(path: Path, found: Found, *, init: bool = False) -> BadInput:
+    """The error where labels were expected and none found: what there is instead. init: classes were asked for."""
+    what = f"{_SEEN[found.kind]} {listed(list(map(quoted, found.seen)), 20)}"
+    ways = {
+        "array": "give the set of these images an array of labels (y_train beside x_train, labels beside images)",
+        "file": "put the file of labels beside it (train-labels-idx1-ubyte beside train-images-idx3-ubyte)",
+    }
+    way = ways.get(found.kind, "call the one with the labels label, labels, class, category or target")
+    if init:
+        return BadInput(f"{path} names no classes: {what}.", f"{way}; or nsdata init --classes cat,dog,fox")
+    return BadInput(f"{path} has no labels: {what}.", f"{way}; or --unlabelled")
 
 
 def lost_class(path: Path, own: str) -> BadInput:

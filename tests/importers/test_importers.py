@@ -478,7 +478,10 @@ def test_idx(tmp_path: Path) -> None:
     write_idx(tmp_path / "train-images-idx3-ubyte.gz", images)
     write_idx(tmp_path / "train-labels-idx1-ubyte", np.array([0, 1, 1, 0]))
     write_idx(tmp_path / "t10k-images.idx3-ubyte", images[:1])
-    assert [f[1:] for f in read(tmp_path)] == [(0, "train"), (1, "train"), (1, "train"), (0, "train"), (None, "test")]
+    with pytest.raises(BadInput, match=r"no file of labels lies beside t10k-images\.idx3-ubyte"):
+        read(tmp_path)
+    write_idx(tmp_path / "t10k-labels.idx1-ubyte", np.array([1]))
+    assert [f[1:] for f in read(tmp_path)] == [(0, "train"), (1, "train"), (1, "train"), (0, "train"), (1, "test")]
     found = list(open_source(tmp_path / "train-images-idx3-ubyte.gz", classes=CLASSES, labelled=False))
     assert [f.id for f in found] == [array_id(i) for i in images]  # type: ignore[union-attr]
     assert np.array_equal(pixels(found[2].data)[:, :, 0], images[2])  # type: ignore[union-attr]

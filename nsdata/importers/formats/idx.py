@@ -61,6 +61,7 @@ def _labels_file(images: Path) -> Path | None:
 def _pair(images: Path, labels: Path | None, read: bool) -> Iterator[Found | Skipped]:
     known = _labels(labels) if labels else None
     split = _word(images)
+    seen = (images.name,) if known is None else ()
     with _open(images) as file:
         number, height, width = _header(file, images, 3)
         if known is not None and len(known) != number:
@@ -70,7 +71,7 @@ def _pair(images: Path, labels: Path | None, read: bool) -> Iterator[Found | Ski
             written = () if known is None or labels is None else ((labels.name, int(known[i])),)
             source = f"{images.name}!{i:05d}"
             if not read:
-                yield Found(source, b"", labels=written, split=split, kind="file")
+                yield Found(source, b"", labels=written, split=split, kind="file", seen=seen)
                 continue
             try:
                 data = file.read(size)
@@ -80,7 +81,8 @@ def _pair(images: Path, labels: Path | None, read: bool) -> Iterator[Found | Ski
                 yield Skipped(images.name, f"truncated: its last {number - i:,} of {number:,} images are missing", True)
                 return
             array = np.frombuffer(data, np.uint8).reshape(height, width)
-            yield Found(source, encode_array(array), labels=written, split=split, id=array_id(array), kind="file")
+            id_ = array_id(array)
+            yield Found(source, encode_array(array), labels=written, split=split, id=id_, kind="file", seen=seen)
 
 
 def _labels(path: Path) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from nsdata.errors import BadInput
 from nsdata.images.identity import array_id, encode_array
 from nsdata.importers.formats import arrays
-from nsdata.importers.formats.layout import MAX_BYTES
+from nsdata.importers.formats.layout import MAX_BYTES, readable
 from nsdata.importers.formats.npz_arrays import Array, arrays_of, damaged, rows, whole
 from nsdata.importers.formats.zip_directory import opened
 from nsdata.importers.found import Found
@@ -63,6 +63,7 @@ def found(path: Path, *, read: bool = True) -> Iterator[Found]:
         held = arrays_of(file, path, entries())
         sets, names = _sets(held, path, file)
         known = [_labels(file, path, one, names) for one in sets]
+        seen = tuple(readable(array.name) for array in held)
         for one, columns in zip(sets, known, strict=True):
             assert one.images is not None
             name, number = one.images.name, one.images.shape[0]
@@ -72,7 +73,7 @@ def found(path: Path, *, read: bool = True) -> Iterator[Found]:
                 labels = tuple((column, values[i].item()) for column, values in columns)
                 data, id_ = (b"", None) if pixels is None else (encode_array(pixels), array_id(pixels))
                 source = f"{path.name}!{name}/{i:0{digits}d}"
-                yield Found(source, data, "", labels, one.split or None, names, id_)
+                yield Found(source, data, "", labels, one.split or None, names, id_, kind="array", seen=seen)
 
 
 def number(path: Path) -> int:

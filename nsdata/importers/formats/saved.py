@@ -78,16 +78,6 @@ def number(path: Path) -> int:
     return total
 
 
-def columns(path: Path) -> list[str]:
-    """The names of the columns, of all tables. Raises BadInput where they cannot be read."""
-    names: dict[str, None] = {}
-    for table in _tables(path):
-        for file in table.files[:1]:
-            with Stream(file) as stream:
-                names |= dict.fromkeys(stream.schema.names)
-    return list(names)
-
-
 def _tables(path: Path) -> list[_Table]:
     if not (path / DICT).is_file():
         return [_table(path, "", None)]
@@ -217,7 +207,7 @@ def _rows(table: _Table, file: Path, stream: Stream, chosen: _Columns, read: boo
     only = len(chosen.labels) == 1
     names = tuple(chosen.names.get(chosen.labels[0], ())) if only else ()
     beside = [*chosen.labels, *([chosen.split] if chosen.split else [])]
-    name = f"{table.prefix}{file.name}"
+    name, seen = f"{table.prefix}{file.name}", tuple(map(readable, stream.schema.names))
     row = 0
     for batch in stream.batches([chosen.image, *beside]):
         if isinstance(batch, Skipped):
@@ -241,7 +231,7 @@ def _rows(table: _Table, file: Path, stream: Stream, chosen: _Columns, read: boo
                 yield Skipped(source, data)
             else:
                 split = table.split if where is None or where == "" else where
-                yield Found(source, data, "", tuple(own.items()), split, names, row=here)
+                yield Found(source, data, "", tuple(own.items()), split, names, row=here, seen=seen)
 
 
 def _named(value: object, names: list[str] | None, here: str) -> object:

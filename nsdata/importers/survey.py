@@ -1,0 +1,59 @@
+"""What a source holds, looked at as a whole before anything comes in: folders, files that are no pictures, keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from nsdata.importers.class_names import empty
+from nsdata.importers.found import Found
+from nsdata.importers.item import Skipped
+from nsdata.importers.masks import Masks
+from nsdata.importers.tree import Tree
+from nsdata.importers.written import is_paper
+
+Look = Callable[[], Iterable[Found | Skipped]]
+
+
+@dataclass
+class Survey:
+    """inner: folders of pictures with nothing written beside them; outer: of the others.
+
+    files: what is no picture, below the source. seen: keys of samples that say nothing of a label. labelled: whether
+    some picture has a label written beside it; asked: or could have.
+    """
+
+    inner: Tree = field(default_factory=Tree)
+    outer: Tree = field(default_factory=Tree)
+    files: list[str] = field(default_factory=list)
+    seen: dict[str, None] = field(default_factory=dict)
+    labelled: bool = False
+    asked: bool = False
+    masks: Masks = field(default_factory=Masks)
+
+
+def survey(look: Look, inside: Callable[[str], str]) -> Survey:
+    """inside: a source's path below what is imported."""
+    found = Survey()
+    unsaid: set[str] = set()  # folders of samples that say nothing of a label
+    last: str | None = None  # folder
+    for each in look():
+        if isinstance(each, Skipped):
+            continue
+        if each.labels:
+            found.outer.add(each.folder)
+            found.asked = True  # and each may answer that it has none, as a table's column may be empty
+            found.labelled = found.labelled or any(not empty(value) for _, value in each.labels)
+        elif each.seen:
+            unsaid.add(each.folder)
+        elif is_paper(each.source):
+            found.files.append(inside(each.source))
+        else:
+            if each.folder != last:
+                found.inner.add(last := each.folder)
+            found.masks.look(each.source)
+        if each.seen:
+            found.seen.update(dict.fromkeys(each.seen))
+    for folder in unsaid:
+        (found.outer if found.labelled else found.inner).add(folder)
+    return found
