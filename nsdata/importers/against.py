@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
+from typing import Protocol
 
 from nsdata.errors import BadInput
 from nsdata.importers.beside import LabelFiles
@@ -12,7 +13,11 @@ from nsdata.importers.formats.layout import quoted
 from nsdata.importers.formats.tables import TABLES
 from nsdata.importers.tree import Tree
 
-Papers = Callable[[set[str]], dict[str, bytes]]
+
+class Papers(Protocol):
+    """Gives the bytes of some files of a source that are no pictures; most: the first so many of each."""
+
+    def __call__(self, wanted: set[str], most: int | None = None) -> dict[str, bytes]: ...
 
 
 def is_metadata(paper: str) -> bool:

@@ -33,7 +33,6 @@ from nsdata.importers.formats.tables import (
 from nsdata.importers.words import HELD_OUT, split_word
 from nsdata.text import listed
 
-ENDINGS = (*TABLES, ".txt")
 _SUBMISSION = re.compile("submission", re.IGNORECASE)  # a competition's form for answers: its labels are none
 _MOST = 64 << 20  # bytes of one such file
 _FILES = 20  # more .txt files than this in one folder are of single pictures each
@@ -102,8 +101,8 @@ class LabelFiles:
         self._tables: dict[str, _Table] = {}  # a folder of pictures -> its table
         self.names: dict[str, None] = {}  # of the tables that are used
         self.by_teachers = False  # whether some of them say which labels are a generation's
-        papers = list(papers)
-        candidates = _candidates(papers)
+        self.splits = False  # whether some of them say splits: in a column, or by their names
+        candidates = _candidates(papers := list(papers))
         if needed:
             self._odd += [self._elsewhere(paper) for paper in papers if paper.endswith("metadata.parquet")]
         if not candidates and not self._odd:
@@ -247,6 +246,7 @@ class LabelFiles:
                     "write paths into it, relative to its folder; or --unlabelled",
                 )
             table.used.clear()
+            self.splits = self.splits or bool(table.meaning.splits or table.split)
 
     def has(self, paper: str) -> bool:
         """Whether this file is one of those that are used."""
@@ -271,7 +271,8 @@ class LabelFiles:
 
 def _candidates(papers: Iterable[str]) -> list[str]:
     """Of these files those that may hold labels, sorted."""
-    found = sorted(p for p in papers if p.lower().endswith(ENDINGS) and not _SUBMISSION.search(p.rpartition("/")[2]))
+    tables = (paper for paper in papers if paper.lower().endswith((*TABLES, ".txt")))
+    found = sorted(paper for paper in tables if not _SUBMISSION.search(paper.rpartition("/")[2]))
     texts = Counter(paper.rpartition("/")[0] for paper in found if paper.lower().endswith(".txt"))
     return [p for p in found if not (p.lower().endswith(".txt") and texts[p.rpartition("/")[0]] > _FILES)]
 
@@ -288,8 +289,7 @@ def _path_column(
     return fits[0] if len(fits) == 1 else None
 
 
-def _names(pictures: Iterable[str]) -> set[str]:
-    """What pictures may be called in a table."""
+def _names(pictures: Iterable[str]) -> set[str]:  # what they may be called in a table
     return {name for p in pictures for name in (_same(p), p.rpartition("/")[2], PurePosixPath(p).stem)}
 
 

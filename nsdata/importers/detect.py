@@ -84,15 +84,16 @@ class Source:
             return Part(rule, self.path, within=self.within)
         return Part(rule, self.path, within=self.within, look=look or self.look, papers=self.papers)
 
-    def papers(self, wanted: set[str]) -> dict[str, bytes]:
-        """The bytes of these files, which are no pictures, by their names below it; not of what is too large."""
+    def papers(self, wanted: set[str], most: int | None = None) -> dict[str, bytes]:
+        """The bytes of these files, which are no pictures, by their names below it; not of what is too large. most: the
+        first so many of each."""
         if self.path.is_dir():
-            read = {name: folder.read_file(str(self.path / name)) for name in sorted(wanted)}
+            read = {name: folder.read_file(str(self.path / name), most) for name in sorted(wanted)}
             return {name: data for name, data in read.items() if isinstance(data, bytes)}
         taken: dict[str, bytes] = {}
         for each in self.look(read=True):
             if isinstance(each, Found) and (name := each.source.removeprefix(f"{self.path.name}!")) in wanted:
-                taken[name] = each.data
+                taken[name] = each.data[:most]
                 if len(taken) == len(wanted):
                     break
         return taken

@@ -7,7 +7,7 @@ written beside the image, by its folders, by the name of its file.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,9 +24,10 @@ from nsdata.importers.listed import Paths, check_place
 from nsdata.importers.masks import Masks
 from nsdata.importers.name import Name
 from nsdata.importers.options import Rule
-from nsdata.importers.survey import Look, survey
+from nsdata.importers.others import refuse_labels, refuse_splits
+from nsdata.importers.survey import Look, Survey, check_neighbours, survey
 from nsdata.importers.tree import Place, Tree
-from nsdata.importers.words import lists_held_out, split_of_name
+from nsdata.importers.words import split_of_name
 from nsdata.importers.written import (
     BY_TEACHERS,
     PLACES,
@@ -82,11 +83,10 @@ class Part:
 
     def _survey(self, look: Look, papers: Papers | None) -> None:
         rule, known = self.rule, survey(look, self._inside)
-        inner, outer, files, labelled = known.inner, known.outer, known.files, known.labelled
-        self._masks = known.masks
+        inner, outer, files, self._masks = known.inner, known.outer, known.files, known.masks
         if rule.levels is None:
             rule.masks.update(self._masks.settle(look))
-        self._silent = labelled  # a sample that says nothing of its label has none, whatever its folder is called
+        self._silent = known.labelled  # a sample that says nothing of its label has none, whatever its folder is called
         if rule.labelled and papers is not None and rule.levels is None and any(map(is_metadata, files)):
             pictures_ = (each.source for each in look() if isinstance(each, Found) and not (each.labels or each.seen))
             shown = [self._inside(source) for source in pictures_ if not is_paper(source)]
@@ -96,29 +96,47 @@ class Part:
         if not rule.labelled:
             return
         places = {folder: self._levels.of(folder) for folder in inner.folders()}
-        bare = {folder for folder, place in places.items() if not any(place[1:])}
 
-        def pictures(of: Collection[str]) -> Iterator[tuple[str, str]]:
+        def pictures(of: Collection[str] = places.keys()) -> Iterator[tuple[str, str]]:
             for each in look():
                 if isinstance(each, Found) and not each.labels and each.folder in of and not is_paper(each.source):
                     yield self._inside(each.source), places[each.folder].cls or ""
 
+        check_neighbours(self.path, known.alone, look, self._inside)
+        self._look_beside(known, places, pictures, papers)
+        says = self._levels.splits or self._outer.splits or (self._beside and self._beside.splits)
+        if rule.split is None and papers is not None and not says and self._name.says_nothing():
+            used = self._beside.names if self._beside else ()
+            refuse_splits(self.path, known.files, lambda: (p for p, _ in pictures()), papers, used)
+
+    def _look_beside(
+        self,
+        known: Survey,
+        places: dict[str, Place],
+        pictures: Callable[..., Iterator[tuple[str, str]]],
+        papers: Papers | None,
+    ) -> None:
+        """The files that may hold labels. Raises BadInput where they, or keys, were expected to have some."""
+        rule, files, labelled = self.rule, known.files, known.labelled
+        assert self._levels is not None
+        bare = {folder for folder, place in places.items() if not any(place[1:])}
+        plain = lambda: (picture for picture, _ in pictures(bare))  # noqa: E731
         if bare and files and papers is not None and self._beside is None:
             needed = not labelled and not any(place.cls for place in places.values())
-            listed_ = lambda: (picture for picture, _ in pictures(bare))  # noqa: E731
-            self._beside = LabelFiles(str(self.path), files, listed_, papers, needed=needed)
+            self._beside = LabelFiles(str(self.path), files, plain, papers, needed=needed)
         by_class = {folder for folder, place in places.items() if place.cls}
         if by_class and files and papers is not None and rule.levels is None:
             check(self.path, files, lambda: pictures(by_class), papers)
-        if rule.split is None and not self._levels.splits:
-            for name in sorted(filter(lists_held_out, files)):
-                rule.note(f"{quoted(name)} may list what is held out, and is not read: no folder here is of a split")
         own = self._name.own if self.path.is_dir() else self.path.name.partition(".")[0]
-        nothing = bare and bare == places.keys() and not labelled and not (self._beside and self._beside.names)
+        used = self._beside is not None and bool(self._beside.names)
+        nothing = bare and bare == places.keys() and not labelled and not used
         if nothing and rule.names is not None and self._is_class(own):
             raise lost_class(self.path, own)
-        if known.seen and not (known.asked or self._levels.by_class or (self._beside and self._beside.names)):
+        if known.seen and not (known.asked or self._levels.by_class or used):
             raise no_labels(self.path, Found("", b"", kind="key", seen=tuple(known.seen)))
+        if nothing and papers is not None:
+            is_class = (lambda name: False) if rule.names is None else self._is_class
+            refuse_labels(self.path, files, known.alone, plain, papers, is_class)
 
     def _levels_of(self, folder: str) -> Levels | None:
         governed = self._beside is not None and self._beside.governs(folder) and folder not in (self._known or ())

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from nsdata.errors import BadInput
 from nsdata.importers.class_names import empty
+from nsdata.importers.formats.layout import quoted
+from nsdata.importers.formats.samples import ALONE, key_of
 from nsdata.importers.found import Found
 from nsdata.importers.item import Skipped
 from nsdata.importers.masks import Masks
@@ -19,13 +23,15 @@ Look = Callable[[], Iterable[Found | Skipped]]
 class Survey:
     """inner: folders of pictures with nothing written beside them; outer: of the others.
 
-    files: what is no picture, below the source. seen: keys of samples that say nothing of a label. labelled: whether
-    some picture has a label written beside it; asked: or could have.
+    files: what is no picture, below the source. alone: members with a label and no picture among their neighbours.
+    seen: keys of samples that say nothing of a label. labelled: whether some picture has a label written beside it;
+    asked: or could have.
     """
 
     inner: Tree = field(default_factory=Tree)
     outer: Tree = field(default_factory=Tree)
     files: list[str] = field(default_factory=list)
+    alone: list[str] = field(default_factory=list)
     seen: dict[str, None] = field(default_factory=dict)
     labelled: bool = False
     asked: bool = False
@@ -39,6 +45,8 @@ def survey(look: Look, inside: Callable[[str], str]) -> Survey:
     last: str | None = None  # folder
     for each in look():
         if isinstance(each, Skipped):
+            if each.reason == ALONE:
+                found.alone.append(inside(each.source))
             continue
         if each.labels:
             found.outer.add(each.folder)
@@ -57,3 +65,17 @@ def survey(look: Look, inside: Callable[[str], str]) -> Survey:
     for folder in unsaid:
         (found.outer if found.labelled else found.inner).add(folder)
     return found
+
+
+def check_neighbours(path: Path, alone: Iterable[str], look: Look, inside: Callable[[str], str]) -> None:
+    """Raise BadInput where a label lies in an archive apart from the picture of its key: nothing joins them."""
+    keys = {key_of(name): name for name in alone}
+    for each in look() if keys else ():
+        if isinstance(each, Found) and not is_paper(each.source):
+            picture = inside(each.source)
+            if (name := keys.get(key_of(picture))) is not None:
+                raise BadInput(
+                    f"'{quoted(name)}' in {path} lies apart from its picture, {quoted(picture)}: the members of a "
+                    "sample were expected side by side.",
+                    "pack it again with tar --sort=name; or --unlabelled",
+                )

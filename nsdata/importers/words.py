@@ -112,12 +112,10 @@ def parted(names: Iterable[str]) -> list[str]:
     return sorted(n for parts in found.values() if {"train"} < {*parts.values()} - {"unlabelled"} for n in parts)
 
 
-def lists_held_out(name: str) -> bool:
-    """Whether a file of text may list what is held out, by its name: ``meta/test.txt``, ``train_test_split.txt``."""
-    base = PurePath(name)
-    words = {SPLIT_WORDS.get(word) for word in _words(base.stem)}
-    held = split_word(base.stem) in HELD_OUT or bool(words & HELD_OUT and "train" in words)
-    return held and base.suffix.lower() in (".txt", ".csv", ".json", ".lst", ".mat")
+def name_words(name: str) -> list[str]:
+    """The words of a file's name, without its folder and ending: "train", "images", "1" of ``TrainImages_1.txt``."""
+    found = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[^\W\d_A-Z]+|\d+", PurePath(name).stem)
+    return [word.casefold() for word in found]
 
 
 def _words(name: str) -> list[str]:

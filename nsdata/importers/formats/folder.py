@@ -109,8 +109,8 @@ def regular(path: Path, *, pipes: bool = False) -> None:
             raise BadInput(f"{path} is a pipe or a device; a file was expected.", f"ls -lL {path}")
 
 
-def read_file(path: str) -> bytes | str:
-    """A file's bytes, or as a str the reason why there are none.
+def read_file(path: str, most: int | None = None) -> bytes | str:
+    """A file's bytes, or as a str the reason why there are none. most: no more than the first so many.
 
     Whoever wrote a manifest, or put links into a folder, chose the path: a pipe is not waited for, and neither a device
     nor a file of /proc, which say that they are empty and never end, fills the memory.
@@ -120,6 +120,8 @@ def read_file(path: str) -> bytes | str:
             found = os.fstat(file.fileno())
             if not stat.S_ISREG(found.st_mode):
                 return "no file" if not stat.S_ISDIR(found.st_mode) else "a folder"
+            if most is not None:
+                return file.read(most) or b""
             size = found.st_size
             if size > MAX_BYTES:
                 return f"{size / 1e9:.1f} GB, too large for an image"

@@ -22,6 +22,7 @@ from nsdata.text import listed
 
 Member = tuple[str, bytes]
 
+ALONE = "no image beside it"  # of a label without a picture among its neighbours
 PICTURES = tuple(ending.removeprefix(".") for ending in IMAGE_ENDINGS)
 _TEXTS = frozenset({"cls", "label", "labels", "class", "target", "category"})  # side files that hold a label, as text
 _WITH_LABELS = _TEXTS | {"json"}
@@ -58,7 +59,7 @@ def _sample(archive: str, key: str, group: list[Member], member: str | None) -> 
     images = _images(group, bool(sides))
     if not images:
         if sides:
-            yield Skipped(f"{archive}!{readable(group[0][0])}", "no image beside it")
+            yield Skipped(f"{archive}!{readable(group[0][0])}", ALONE)
         else:
             yield from (Found(f"{archive}!{readable(name)}", data, _folder(name)) for name, data in group)
         return
@@ -188,7 +189,8 @@ def _last(name: str) -> str:
     return last.lower() if dot and "/" not in last and base else ""
 
 
-def _key(name: str) -> str:
+def key_of(name: str) -> str:
+    """A member's path up to the first dot of its name: what the members of a sample share."""
     folder, slash, base = name.rpartition("/")
     return folder + slash + base.partition(".")[0]
 
@@ -199,13 +201,13 @@ def _samples(archive: str, members: Iterator[Member | Skipped]) -> Iterator[tupl
     key, size = "", 0
     for member in members:
         if isinstance(member, Skipped):
-            inside = not member.damage and _key(member.source.removeprefix(archive + "!")) == key
+            inside = not member.damage and key_of(member.source.removeprefix(archive + "!")) == key
             if group and not inside:  # a link in a sample does not part it from its label
                 yield key, group
                 group, size = [], 0
             yield "", member
             continue
-        this = _key(member[0])
+        this = key_of(member[0])
         if this != key:
             if group:
                 yield key, group

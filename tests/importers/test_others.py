@@ -1,0 +1,162 @@
+"""Files of labels and splits of other tools beside pictures: refused by name, and nothing else is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from conftest import pack
+from test_layouts import PETS, picture, refused, taken, write
+
+from nsdata.errors import BadInput
+from nsdata.importers.classes import classes_from
+from nsdata.importers.formats import folder
+
+COCO = json.dumps({"images": [{"id": 1, "file_name": "1.png"}], "annotations": [{"image_id": 1, "category_id": 2}]})
+VOC = "<annotation><filename>1.png</filename><object><name>cat</name></object></annotation>"
+NO_LABELS = "looks like labels of its pictures"
+HELD_OUT = "looks like a list of what is held out"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("labels.json", COCO),
+        ("annotations/instances_train2017.json", '{"info": {}, "annotations": [{"bbox": [1, 2, 3, 4]'),
+        ("_annotations.coco.json", COCO),
+        ("classes_of.json", '{"1.png": "cat", "2.png": "dog"}'),
+        ("list.json", '[["pic_1", "cat"], ["pic_2", "dog"]]'),
+        ("list.txt", "#Image CLASS-ID SPECIES BREED\npic_1 1 1 1\npic_2 2 1 2\n"),
+        ("annotations/trainval.txt", "pic_1 1 1 1\npic_2 2 1 2\n"),
+        ("images.txt", "1 1.png\n2 2.png\n"),
+        ("val_ground_truth.txt", "490\n361\n490\n171\n"),
+        ("Annotations/1.xml", VOC),
+        ("labels.xml", "<dataset><images><image file='1.png'><box top='1'/></image></images></dataset>"),
+        ("imagelabels.mat", "MATLAB 5.0"),
+        ("sheet.xlsx", "PK"),
+        ("labels.npy", "NUMPY"),
+        ("annotations.tar.gz", ""),
+        ("labels/1.txt", "0 0.5 0.5 0.1 0.1\n"),
+        ("1.txt", "cat"),
+        ("1.json", '{"shapes": [{"label": "cat"}]}'),
+    ],
+)
+def test_labels_that_cannot_be_read_are_no_pile_without_labels(tmp_path: Path, name: str, text: str) -> None:
+    root = write(tmp_path / "a", "1.png", "2.png", "pic_1.png", "pic_2.png")
+    write(root, **{name.replace("/", "___").replace(".", "__"): text})
+    for ask in (lambda: taken(root, PETS), lambda: classes_from(root)):
+        if text == "cat" and ask.__code__.co_names[0] == "classes_from":
+            continue  # it is not known yet what a class is
+        hint = refused(ask, NO_LABELS)
+        assert "--unlabelled" in hint and "metadata.csv" in hint
+    with pytest.raises(BadInput, match=name.partition("/")[2] or name):
+        taken(root, PETS)
+    assert len(taken(root, PETS, labelled=False)[0]) == 4
+    write(root, metadata__csv="file_name,label\n1.png,cat\n2.png,dog\n")  # the way on that the hint names
+    assert taken(root, PETS, split="train")[0]["2.png"] == ("train", "dog")
+
+
+@pytest.mark.parametrize(
+    "papers",
+    [
+        {
+            "README__txt": "1.png is blurry.\nThe rest is fine.\nTaken in 2024.\n",
+            "LICENSE__txt": "MIT",
+            "notes__md": "1.png",
+        },
+        {"classes__txt": "cat\ndog\n", "labels__txt": "cat\ndog\n", "requirements__txt": "torch\nnumpy==2\n"},
+        {"digits___labels__txt": "0\n1\n2\n3\n"},
+        {"package__json": '{"name": "photos"}', "data__yaml": "names: [cat]", "script__py": "'1.png'"},
+        {"1__txt": "a cat on a mat", "2__txt": "a dog in the fog"},
+        {
+            "1__png__json": '{"title": "1.png", "description": ""}',
+            "2__json": '{"url": "http://x/2.png", "caption": ""}',
+        },
+        {"1__xml": "<x:xmpmeta><rdf/></x:xmpmeta>", "test__txt": "a try\n", "train__log": "1.png"},
+    ],
+)
+def test_other_papers_beside_a_pile_are_none(tmp_path: Path, papers: dict[str, str]) -> None:
+    write(tmp_path, "1.png", "2.png", **papers)
+    assert taken(tmp_path, PETS)[0] == {"1.png": ("train", None), "2.png": ("train", None)}
+    classes = write(tmp_path / "b", "cat/1.png", "dog/2.png", **papers)
+    assert taken(classes)[0] == {"cat/1.png": ("train", "cat"), "dog/2.png": ("train", "dog")}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("meta/train.txt", "cat/1\n"),
+        ("meta/test.json", '{"dog": ["dog/2"]}'),
+        ("train_test_split.txt", "1 1\n2 0\n"),
+        ("testing_list.txt", "dog/2.png\n"),
+        ("TestImages.txt", "dog/2.png\n"),
+        ("ImageSets/Main/val.txt", "2\n"),
+        ("splits/1.json", '{"a": ["dog/2.png"]}'),
+        ("test_list.mat", "MATLAB"),
+        ("test.csv", "path,label\ndog/2.png,dog\n"),
+        ("all.csv", "path,label,split\ncat/1.png,cat,train\ndog/2.png,dog,test\n"),
+        ("all.csv", "path,is_valid\ncat/1.png,False\ndog/2.png,True\n"),
+    ],
+)
+def test_a_list_of_splits_beside_class_folders_is_not_passed_over(tmp_path: Path, name: str, text: str) -> None:
+    root = write(tmp_path / "a", "images/cat/1.png", "images/dog/2.png")
+    paper = {name.replace("/", "___").replace(".", "__"): text}
+    members = {f"images/{cls}/{i}.png": picture(i) for i, cls in enumerate(PETS, 1)} | {name: text.encode()}
+    write(root, **paper)
+    for source in (root, pack(tmp_path / "a.tar", members)):
+        if name.endswith(".json") and source != root:
+            continue  # of an archive it is a sample without a picture
+        assert "--split train" in refused(lambda s=source: taken(s, PETS), HELD_OUT)  # type: ignore[misc]
+        refused(lambda s=source: classes_from(s), HELD_OUT)  # type: ignore[misc]
+        assert {split for split, _ in taken(source, PETS, split="train")[0].values()} == {"train"}
+
+
+def test_where_folders_say_the_splits_lists_are_no_matter(tmp_path: Path) -> None:
+    write(tmp_path, "train/cat/1.png", "test/dog/2.png", train__txt="train/cat/1.png\n", test__txt="test/dog/2.png\n")
+    assert taken(tmp_path)[0] == {"train/cat/1.png": ("train", "cat"), "test/dog/2.png": ("test", "dog")}
+
+
+def test_only_the_heads_of_a_few_files_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, *(f"{i}.png" for i in range(60)), **{f"labels___{i}__txt": "0 0.5 0.5 1 1\n" for i in range(60)})
+    (tmp_path / "labels" / "large.json").write_bytes(b'{"info": "' + b"x" * (1 << 20) + b'", "a": ["1.png"]}')
+    read: dict[str, int | None] = {}
+    real = folder.read_file
+
+    def counted(path: str, most: int | None = None) -> bytes | str:
+        if not path.endswith(".png"):
+            read[path] = most
+        return real(path, most)
+
+    monkeypatch.setattr(folder, "read_file", counted)
+    refused(lambda: taken(tmp_path, PETS), NO_LABELS)
+    assert 0 < len(read) <= 21 and set(read.values()) == {1 << 16}
+
+
+# ------------------------------------------------------------------ archives
+
+
+def test_a_label_apart_from_its_picture_is_refused(tmp_path: Path) -> None:
+    for ending, text in (("cls", b"1"), ("json", b'{"label": "dog"}')):
+        members = {"a.png": picture(1), "b.png": picture(2), f"a.{ending}": text, f"b.{ending}": text}
+        path = pack(tmp_path / f"{ending}.tar", members)
+        hint = refused(lambda p=path: taken(p, PETS), "lies apart from its picture, [ab].png")  # type: ignore[misc]
+        assert "--sort=name" in hint
+        refused(lambda p=path: classes_from(p), "lies apart from its picture")  # type: ignore[misc]
+        assert set(taken(path, PETS, labelled=False)[0].values()) == {("train", None)}
+        pack(tmp_path / f"{ending}.tar", dict(sorted(members.items())))
+        assert set(taken(path, PETS)[0].values()) == {("train", "dog")}
+
+
+def test_a_label_of_a_picture_that_is_not_there_is_listed(tmp_path: Path) -> None:
+    members = {"a.png": picture(1), "a.cls": b"cat", "b.cls": b"dog"}
+    found, left, _ = taken(pack(tmp_path / "a.tar", members), PETS)
+    assert found == {"a.png": ("train", "cat")}
+    assert left == ["a.tar!b.cls: no image beside it"]
+
+
+def test_annotations_in_an_archive_of_pictures_alone(tmp_path: Path) -> None:
+    members = {"images/1.png": picture(1), "images/2.png": picture(2), "labels.json": COCO.encode()}
+    refused(lambda: taken(pack(tmp_path / "a.tar", members), PETS), "labels.json.*looks like labels")
+    members = {"images/1.png": picture(1), "images/2.png": picture(2), "list.txt": b"1.png 1 2 3\n2.png 2 3 4\n"}
+    refused(lambda: taken(pack(tmp_path / "b.tar", members), PETS), "list.txt.*(looks like labels|no list)")
