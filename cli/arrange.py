@@ -38,7 +38,7 @@ def classes(
 
     verb, *names = words or [""]
     if verb not in ("", "add") or (verb == "add") != bool(names) or (names and at is not None):
-        raise typer.BadParameter("nsdata classes lists them, nsdata classes add NAME… appends some")
+        raise typer.BadParameter("nsdata classes lists them, nsdata classes add NAME appends one or more")
     opened = open_store(ctx, store)
     if names:
         done = add_classes(opened, names)

@@ -46,7 +46,7 @@ def train(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="timm model; short for --set model=….", autocompletion=complete.architectures),
+        typer.Option(help="timm model; short for --set model=NAME.", autocompletion=complete.architectures),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(parser=a_path, metavar="DIR", help="Run folder (default: runs/gen-GEN).")

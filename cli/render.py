@@ -47,7 +47,7 @@ def emit_csv(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         if not terminal.has(text := printable(text)):
             raise BadInput(
                 f"stdout is in {sys.stdout.encoding}, in which {text!a} cannot be written.",
-                "PYTHONIOENCODING=utf-8 nsdata query --csv …",
+                "export PYTHONIOENCODING=utf-8",
             )
         return text
 

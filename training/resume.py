@@ -118,7 +118,7 @@ class Keeper:
         if other and not replace:
             raise BadInput(
                 f"The unfinished run in {self.path.parent} is another one: {other}.",
-                f"nsdata train … --replace to begin again, or --out {self.path.parent}-2",
+                f"--replace to begin again, or --out {self.path.parent}-2",
             )
         if other:
             return None

@@ -62,7 +62,7 @@ def held(folder: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise Conflict(
-                f"Another process is training into {folder}.", f"wait for it, or nsdata train … --out {folder}-2"
+                f"Another process is training into {folder}.", f"wait for it, or --out {folder}-2"
             ) from error
         except OSError:  # a file system that knows no locks: nothing is lost but the guard
             pass
@@ -101,9 +101,7 @@ def refuse_finished(folder: Path, replace: bool) -> None:
 def holds_another(folder: Path, difference: str = "") -> BadInput:
     """The error of a folder that holds a finished run; ``difference``: from the one that is asked for."""
     other = f": {difference}" if difference else ""
-    return BadInput(
-        f"The folder {folder} holds a finished run{other}.", f"nsdata train … --out {folder}-2, or --replace"
-    )
+    return BadInput(f"The folder {folder} holds a finished run{other}.", f"--out {folder}-2, or --replace")
 
 
 def read_config(folder: Path) -> dict[str, Any]:

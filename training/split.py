@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from nsdata import View
 from nsdata.errors import BadInput, EmptyView
+from nsdata.views.command import again
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +61,11 @@ def prepare(people: View, pseudo: View | None, fraction: float, *, gen: int | No
     if pseudo is not None:
         if pseudo.gen is None:
             text = "The view of unlabelled images has no generation, so it has no soft labels to learn from."
-            raise BadInput(text, f"nsdata view NAME --gen {gen or 1} …, or store.view(gen={gen or 1})…")
+            raise BadInput(text, again(pseudo.recipe, name=pseudo.name or f"student-{gen or 1}", gen=gen or 1))
         if gen is not None and pseudo.gen != gen:
             raise BadInput(
                 f"The view brings the soft labels of generation {pseudo.gen}; model {gen} learns generation {gen}'s.",
-                f"store.view(gen={gen})…, or nsdata view student-{gen} --gen {gen} …",
+                again(pseudo.recipe, name=f"student-{gen}", gen=gen),
             )
         if not ratio:
             raise BadInput("The ratio is 0, so the soft labels would not be used.", "--set ratio=3, or no view")
@@ -92,11 +93,12 @@ def _same_classes(people: View, pseudo: View) -> None:
     if min(mine, theirs, key=len) != max(mine, theirs, key=len)[: min(len(mine), len(theirs))]:
         raise BadInput("The two views come from stores with different classes.")
     older, what = (pseudo, "pseudo-labelled") if len(theirs) < len(mine) else (people, "labelled")
-    named = older.name or f"student-{pseudo.gen}"
     raise BadInput(
         f"The {what} view is of version {older.store.version}, which had {len(older.store.classes)} classes; the other "
         f"has {max(len(mine), len(theirs))}.",
-        f"nsdata view {named} … --replace" if older is pseudo else "store.refresh().view().split('train').labelled()",
+        again(older.recipe, name=older.name or f"student-{older.gen}")
+        if older is pseudo
+        else "store.refresh().view().split('train').labelled()",
     )
 
 
@@ -119,7 +121,7 @@ def _refuse_evaluation_images(view: View, what: str) -> None:
         if count:
             text = f"The {what} view holds {count:,} {name} images, of {len(view):,}; they must not train a model."
             stale = view.name and not (view.splits == code).any()
-            raise BadInput(text, f"nsdata view {view.name} … --replace" if stale else "view.split('train')")
+            raise BadInput(text, again(view.recipe) if stale else "view.split('train')")
 
 
 def splits_now(view: View) -> NDArray[np.int8]:

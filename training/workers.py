@@ -8,6 +8,8 @@ needed and a rank that dies leaves nothing hanging: torchrun ends the others.
 from __future__ import annotations
 
 import os
+import shlex
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -46,7 +48,7 @@ class Worker:
                         return found
             return str(meeting.get(_KEY).decode())
         except RuntimeError as error:
-            raise BadInput(f"Worker {self.rank} lost the others: {error}.", "torchrun …") from error
+            raise BadInput(f"Worker {self.rank} lost the others: {error}.", _launch(self.world)) from error
 
     def _meeting(self) -> Any:
         """The launcher's key-value store; fresh for each launch."""
@@ -57,7 +59,7 @@ class Worker:
         except (ValueError, RuntimeError) as error:
             raise BadInput(
                 f"WORLD_SIZE is {self.world}, and the workers cannot meet: {str(error).splitlines()[0]}",
-                "torchrun --nproc-per-node N --no-python nsdata …",
+                _launch(self.world),
             ) from error
         return store
 
@@ -75,15 +77,19 @@ def here() -> Worker:
     try:
         rank, world, local = (int(os.environ.get(name) or one) for name, one in _VARIABLES)
     except ValueError:
-        raise BadInput(
-            "RANK, WORLD_SIZE and LOCAL_RANK are set, and not all of them to numbers.", "torchrun …"
-        ) from None
+        raise BadInput("RANK, WORLD_SIZE and LOCAL_RANK are set, and not all of them to numbers.", _UNSET) from None
     if not 0 <= rank < world:
-        raise BadInput(
-            f"RANK is {rank} and WORLD_SIZE {world}; a rank from 0 to {world - 1} was expected.", "torchrun …"
-        )
+        raise BadInput(f"RANK is {rank} and WORLD_SIZE {world}; a rank from 0 to {world - 1} was expected.", _UNSET)
     return Worker(rank, world, local)
 
 
+def _launch(world: int) -> str:
+    """What starts this command again, in so many workers on one machine."""
+    program = sys.argv[0] or "script.py"
+    first = ["--no-python", "nsdata"] if os.path.basename(program) == "nsdata" else [program]
+    return shlex.join(["torchrun", "--nproc-per-node", str(world), *first, *sys.argv[1:]])
+
+
 _KEY = "nsdata/run"
+_UNSET = "unset RANK WORLD_SIZE LOCAL_RANK, which torchrun sets for its own"
 _VARIABLES = (("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0"))

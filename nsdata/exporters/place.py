@@ -86,6 +86,6 @@ def refuse(out: Path, overwrite: bool) -> None:
     if not os.path.lexists(out):
         return
     if not overwrite:
-        raise Conflict(f"{out} exists already.", f"nsdata export {near(out)} … --overwrite")
+        raise Conflict(f"{out} exists already.", "--overwrite replaces it")
     if out.is_dir() and not out.is_symlink() and any(out.iterdir()) and not (out / MARK).is_file():
         raise Conflict(f"{out} is a folder that nsdata export did not write; it stays.", "Choose another name.")

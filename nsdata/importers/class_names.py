@@ -9,6 +9,7 @@ from a class in case only is that class, with a notice, as long as no other clas
 from __future__ import annotations
 
 import re
+import shlex
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -164,6 +165,15 @@ def _unique(pairs: Iterable[tuple[_Key, int]]) -> dict[_Key, int]:
     return {key: number for key, number in listed_ if counts[key] == 1}
 
 
+def _init(names: Iterable[str], more: Iterable[str] = ()) -> str:
+    """The command that makes a store of these classes; more: names, of which those that no other stands for."""
+    once = {name.casefold(): name for name in (*more, *names)}.values() if more else names
+    found = sorted(once)
+    if len(found) > 20 or any("," in name for name in found):
+        return "nsdata init --classes-from FILE, a name a line"
+    return f"nsdata init --classes {shlex.quote(','.join(found))}"
+
+
 def as_names(values: Iterable[tuple[object, str]], what: str) -> tuple[list[str], list[str]]:
     """(class names for a new store, notices) from what a source says: (value, where it stands) of each.
 
@@ -194,7 +204,7 @@ def as_names(values: Iterable[tuple[object, str]], what: str) -> tuple[list[str]
         if places[name] & places[other]:
             raise BadInput(
                 f"'{other}' and '{name}' in {what} differ in case only, and stand beside each other: one class or two?",
-                f"nsdata init --classes {other},…  (for one), --classes {other},{name},…  (for two)",
+                f"{_init(chosen.values(), places)}  (for one); {_init(places)}  (for two)",
             )
         notices[f"'{name}' is the class '{other}': they differ in case only"] = None
     names = list(chosen.values())
@@ -203,7 +213,7 @@ def as_names(values: Iterable[tuple[object, str]], what: str) -> tuple[list[str]
     if same := sorted(name for name, number in zip(names, numbers, strict=True) if double[number] > 1):  # type: ignore[index]
         raise BadInput(
             f"{listed([repr(name) for name in same])} in {what} are one number: one class or several?",
-            f"nsdata init --classes {','.join(same)},…  (for several)",
+            f"{_init(names)}  (for several)",
         )
     if names and None not in numbers:
         return [name for _, name in sorted(zip(numbers, names, strict=True))], list(notices)

@@ -78,9 +78,7 @@ def _too_slow(sql: str, condition: bool, seconds: float) -> BadQuery:
     if condition:
         shown = f"This condition took longer than {seconds:g} s: {shortened(sql)}."
         return BadQuery(shown, "compare fewer values with each other")
-    return BadQuery(
-        f"The query took longer than {seconds:g} s.", f"nsdata query --timeout {10 * seconds:g} …, or ask for less"
-    )
+    return BadQuery(f"The query took longer than {seconds:g} s.", f"--timeout {10 * seconds:g}, or ask for less")
 
 
 def _obituary(code: int | None, words: str, most: int) -> BadQuery:

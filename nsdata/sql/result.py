@@ -48,7 +48,7 @@ class Result:
         if needed > limits.share():
             raise BadQuery(
                 f"The answer has {len(self):,} rows, about {needed / 1e9:.1f} GB to lay out: more than there is.",
-                "nsdata query --csv …, which prints row by row, or select fewer columns or rows",
+                "--csv, which prints row by row, or select fewer columns or rows",
             )
 
     @property

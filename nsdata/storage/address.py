@@ -19,7 +19,7 @@ def canonical(url: str | Path) -> str:
     """
     text = arguments.path("The store's address", url, "Store.open('lake')")
     if not text.strip():
-        raise BadInput("The store's address is empty.", "nsdata --store lake …")
+        raise BadInput("The store's address is empty.", "--store lake")
     if (shown := printable(text)) != text:
         raise BadInput(f"The store's address {shown!r} has bytes that are no UTF-8.", "Choose a path of UTF-8.")
     if "@" in text:
@@ -34,7 +34,7 @@ def canonical(url: str | Path) -> str:
         if scheme != "mem":
             return buckets.canonical(text)
         if not name.strip("/"):
-            raise BadInput(f"The store's address is {text!r}; mem://NAME was expected.", "nsdata --store mem://lake …")
+            raise BadInput(f"The store's address is {text!r}; mem://NAME was expected.", "--store mem://lake")
         return f"mem://{name.strip('/')}"
     path = str(Path(text).expanduser().absolute())
     if "@" in path:

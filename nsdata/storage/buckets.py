@@ -48,19 +48,17 @@ def canonical(text: str) -> str:
         # Not a matter of taste: where Azure does not answer, the engine ends the whole process.
         raise BadInput(
             f"The store's address is {text!r}; stores on Azure are not supported, s3://BUCKET/PREFIX is.",
-            "nsdata --store s3://BUCKET/PREFIX …",
+            "--store s3://BUCKET/PREFIX",
         )
     if scheme not in ("s3", "gs"):
         raise BadInput(
             f"The store's address is {text!r}; a local path, s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or mem://NAME was "
             "expected.",
-            "nsdata --store lake …",
+            "--store lake",
         )
     bucket, *prefix = rest.rstrip("/").split("/")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]", bucket):
-        raise BadInput(
-            f"The address {text!r} names no bucket: {bucket!r}.", f"nsdata --store {scheme}://BUCKET/PREFIX …"
-        )
+        raise BadInput(f"The address {text!r} names no bucket: {bucket!r}.", f"--store {scheme}://BUCKET/PREFIX")
     for name in prefix:  # others are encoded by some clients and not by others: two places for one name
         if not re.fullmatch(r"[A-Za-z0-9._=+,-]+", name) or name in (".", ".."):
             raise BadInput(
@@ -101,7 +99,7 @@ def access(url: str) -> Access:
         return Access(key, secret, env("AWS_SESSION_TOKEN") or "", **found, source="the environment")
     if key or secret:
         has, lacks = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")[:: 1 if key else -1]
-        raise StorageFailed(f"{has} is set, {lacks} is not; {url} needs both.", f"export {lacks}=…")
+        raise StorageFailed(f"{has} is set, {lacks} is not; {url} needs both.", f"export {lacks}=VALUE")
     if profile and not settings:
         raise StorageFailed(f"There is no profile {profile!r} in {_files()}.", "aws configure list-profiles")
     if settings.get("aws_access_key_id") and settings.get("aws_secret_access_key"):
@@ -194,7 +192,7 @@ def explain(url: str, error: BaseException) -> StorageFailed | None:
         (
             r"AuthorizationHeaderMalformed|PermanentRedirect|redirect without LOCATION|status=301|LocationConstraint",
             f"The bucket {bucket!r} is not in the region {found.region if found else ''!r}.",
-            f"aws s3api get-bucket-location --bucket {bucket}, then export AWS_REGION=…",
+            f"aws s3api get-bucket-location --bucket {bucket}, then export AWS_REGION=REGION",
         ),
         (
             r"PermissionDenied|AccessDenied|Access denied|Unauthenticated|status(?: code: |=)40[13]",

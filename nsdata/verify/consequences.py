@@ -13,6 +13,7 @@ from nsdata.verify.datasets import Thing
 from nsdata.verify.files import BadFile, Files
 from nsdata.verify.log import HEAD, Logbook
 from nsdata.verify.report import AGAIN, Finding, count_rows, joined, printed_rows
+from nsdata.views import command
 
 _REPAIR = "nsdata verify --repair"
 _COLUMNS = {
@@ -103,7 +104,7 @@ def _hint(thing: Thing, state: State) -> str:
         if any(place.name in names for place in thing.places):
             return f"{AGAIN}, or nsdata label --gen {number} --replace"
     if thing.kind == "view" and thing.view is not None:
-        return f"{_REPAIR}, or nsdata view {thing.view.name} … --replace"
+        return f"{_REPAIR}, or {command.again(thing.view.recipe, name=thing.view.name)}"
     if thing.kind == "people":
         again = "" if thing.hides else f"; nsdata {'split --to SPLIT' if thing.moves else 'relabel'} --from CSV"
         return f"{AGAIN}, or nsdata undo {thing.event}{again}"

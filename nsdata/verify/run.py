@@ -56,7 +56,7 @@ def verify(
     repair, sample, drop = flag("repair", repair), flag("sample", sample), flag("drop_lost_events", drop_lost_events)
     objects = Objects(canonical(url))
     if (copy is not None or drop) and not repair:
-        raise BadInput("Nothing is repaired unless it is asked for.", "nsdata verify --repair …")
+        raise BadInput("Nothing is repaired unless it is asked for.", "--repair")
     if seed is not None and not sample:
         raise BadInput("A seed draws the sample, and everything is read.", "nsdata verify --sample --seed 1")
     backup = None if copy is None else Objects(canonical(copy))

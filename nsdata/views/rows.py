@@ -49,7 +49,7 @@ class Context:
         if self.selecting is None:
             raise BadInput(
                 f"'{step}' selects by a teacher's labels, and this view has no generation.",
-                "nsdata view NAME --gen 1 …, or store.view(gen=1)",
+                "--gen 1, or store.view(gen=1)",
             )
         return self.selecting
 

@@ -14,6 +14,7 @@ from nsdata.storage import inventory, space, writing
 from nsdata.text import listed
 from nsdata.untrusted import NAME
 from nsdata.views import moved
+from nsdata.views.command import again
 from nsdata.views.rows import Count
 from nsdata.views.step import from_recipe, one_line
 from nsdata.views.view import View
@@ -47,7 +48,7 @@ def save(view: View, name: str, *, replace: bool = False) -> View:
                 raise _SavedAlready
             raise Conflict(
                 f"There is a view {name!r} already, of {taken.rows:,} rows, {other}.",
-                f"nsdata view {name} … --replace",
+                again(named.recipe),
             )
         return data
 
@@ -116,9 +117,7 @@ def load(store: Handle, name: str) -> View:
     rows = store.table.readers.open(saved.dataset, schema.VIEW).read("row", 0, saved.rows)
     inside = not len(rows) or (rows.min() >= 0 and rows.max() < len(pinned.table))
     if digest(rows) != saved.digest or not inside:  # whoever wrote the store wrote the digest too
-        raise StoreDamaged(
-            f"The rows of view {name!r} are not those that were saved.", f"nsdata view {name} … --replace"
-        )
+        raise StoreDamaged(f"The rows of view {name!r} are not those that were saved.", again(saved.recipe, name=name))
     steps = tuple(map(from_recipe, saved.recipe["steps"]))
     counts = [Count(one_line(words), rows, change, one_line(remark)) for words, rows, change, remark in saved.counts]
     rows.setflags(write=False)

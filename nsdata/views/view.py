@@ -58,7 +58,7 @@ class View:
     def start(cls, store: Handle, gen: int | None, select_gen: int | None) -> View:
         """All visible images of a store's version; see Store.view."""
         if select_gen is not None and gen is None:
-            raise BadInput("select_gen is given without gen.", f"nsdata view NAME --gen {select_gen} …")
+            raise BadInput("select_gen is given without gen.", f"--gen {select_gen}, or store.view({select_gen})")
         pinned = store.pinned()
         for g in [g for g in (gen, select_gen) if g is not None]:
             of_generation(pinned, g)  # raises GenerationError with the right words

@@ -249,7 +249,7 @@ def test_a_view_of_fewer_classes_does_not_train_beside_one_of_more(store: Store,
     people = store.view().split("train").labelled()
     with pytest.raises(BadInput, match="which had 10 classes; the other has 11") as error:
         prepare(people, pseudo, 0.1)
-    assert error.value.hint == "nsdata view student-1 … --replace"
+    assert error.value.hint == "nsdata view student-1 --gen 1 --replace"
     again = store.view(gen=1).split("train").unlabelled()
     assert "1 of 11 classes have no labelled training image: wolf" in prepare(people, again, 0.1).warnings[0]
     with pytest.raises(BadInput, match="labelled view is of version"):

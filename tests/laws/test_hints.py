@@ -68,16 +68,27 @@ def _parsed(words: list[str]) -> None:
     """Raises a usage error of click's unless these are the words of a command."""
     if words[:1] == ["--store"]:
         words = words[2:]
-    open_end = "…" in words
-    words = [word for word in words if word != "…"]
-    if not words and open_end:
-        return
-    command = COMMANDS[words[0]]
-    if open_end:  # what was typed besides is left out
-        context = command.context_class(command)
-        command.make_parser(context).parse_args(list(words[1:]))
-    else:
-        command.make_context(words[0], list(words[1:]))
+    COMMANDS[words[0]].make_context(words[0], list(words[1:]))
+
+
+def _literals() -> Iterator[tuple[str, str]]:
+    """(where, text) of every text in the code, whoever says it; what documents is left out."""
+    for package in ("nsdata", "training", "cli"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            tree = ast.parse(path.read_text())
+            documents = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+            parts = {id(v) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for v in node.values}
+            for node in ast.walk(tree):
+                if id(node) in documents | parts or not isinstance(node, ast.Constant | ast.JoinedStr):
+                    continue
+                pieces = node.values if isinstance(node, ast.JoinedStr) else [node]
+                text = "".join(str(p.value) if isinstance(p, ast.Constant) else "X" for p in pieces)
+                yield f"{path.relative_to(ROOT)}:{node.lineno}", text
+
+
+def test_what_is_to_be_typed_has_no_ellipsis() -> None:
+    typed = re.compile(r"(\bnsdata [a-z-]|torchrun|export |--[a-z])[^,;()]*…")
+    assert not [(where, text) for where, text in _literals() if typed.search(text)]
 
 
 @pytest.mark.parametrize(("where", "hint"), HINTS)

@@ -165,4 +165,6 @@ def start_from(model: nn.Module, file: str, name: str) -> None:
     if kind.name == "ours" or kind.name in ("torch", "safetensors", "timm"):
         fitted(model, read(kind), name=name, whole=False)
         return
-    raise ModelError(f"{file} holds no weights that training can begin with: it is {kind.name}.", "--set pretrained=…")
+    raise ModelError(
+        f"{file} holds no weights that training can begin with: it is {kind.name}.", "--set pretrained=FILE.safetensors"
+    )
