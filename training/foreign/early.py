@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nsdata.arguments import path
+from nsdata.arguments import path, wrong
 from nsdata.errors import BadInput, GenerationError, ModelError
 from nsdata.log.state import Generation
 from nsdata.storage.address import near
 from training.foreign.given import Given
+from training.foreign.kinds import TAKEN as WEIGHTS
 from training.foreign.kinds import Kind, kind_of, need
 from training.foreign.matching import match
+
+TAKEN = f"a run folder or best.pt of nsdata train, or of somebody else's: {WEIGHTS}"
 
 
 def check(teacher: Any, said: Given, ours: Sequence[str]) -> Kind | None:
@@ -22,14 +25,20 @@ def check(teacher: Any, said: Given, ours: Sequence[str]) -> Kind | None:
     other classes; BadInput for what was said of a teacher that says all itself.
     """
     if not isinstance(teacher, str | Path):
+        if teacher is not None and not hasattr(teacher, "path"):
+            raise _no_teacher(teacher)
         if said:
-            raise _says_it_itself("The teacher is a model of nsdata, or was matched before", said)
+            who = (
+                "No teacher is given: it is the store's own" if teacher is None else "The teacher is a model of nsdata"
+            )
+            raise _says_it_itself(f"{who}{'' if teacher is None else ', or was matched before'}", said)
         return None
-    place = Path(path("teacher", teacher, "a model that train returned, or the path of its folder"))
+    place = Path(path("teacher", teacher, TAKEN))
     if (place / "best.pt").exists():
         place = place / "best.pt"
     if not place.exists():
-        raise ModelError(f"There is no model at {place}.", f"ls {near(place.parent)}")
+        above = next(folder for folder in place.absolute().parents if folder.is_dir())
+        raise ModelError(f"There is no model at {place}: a teacher's path is that of {TAKEN}.", f"ls {near(above)}")
     kind = kind_of(place)
     if kind.name == "ours":
         if said:
@@ -46,6 +55,24 @@ def check(teacher: Any, said: Given, ours: Sequence[str]) -> Kind | None:
     if names is not None:
         match(ours, names, len(names), said.class_map, f"The teacher {place}")
     return kind
+
+
+def _no_teacher(teacher: Any) -> BadInput:
+    """The error for what is neither a model, a module or function in hand, nor a path."""
+    expected = "a module or a function of images, a model that train returned, or a path"
+    if isinstance(teacher, type):
+        name = teacher.__name__
+        return BadInput(
+            f"teacher is the class {name} itself, which answers nothing; {expected} was expected.",
+            f"label(store, {name}(), gen=1), with its weights loaded",
+        )
+    weights = isinstance(teacher, Mapping)
+    return wrong(
+        "teacher",
+        teacher,
+        expected,
+        "net.load_state_dict(weights); label(store, net, gen=1)" if weights else "label(store, net, gen=1)",
+    )
 
 
 def check_same(sealed: Generation, said: Given) -> None:

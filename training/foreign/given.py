@@ -26,6 +26,10 @@ WORDS = {
     "crop_mode": ("center", "squash", "border"),
     "interpolation": ("bilinear", "bicubic", "lanczos", "box", "hamming", "nearest"),
 }
+EXAMPLES = {
+    "image_size": "224", "crop_pct": "0.875", "crop_mode": "center", "interpolation": "bicubic",
+    "mean": "'[0.485, 0.456, 0.406]'", "std": "'[0.229, 0.224, 0.225]'",
+}  # fmt: skip
 # of a timm configuration: what says nothing of how a picture is seen
 TIMM = (
     *("architecture", "classifier", "custom_load", "description", "file", "first_conv", "fixed_input_size"),
@@ -93,14 +97,24 @@ def from_texts(
         seen = Path(preprocess[0])
         preprocess = preprocess[1:]
     values: dict[str, Any] = {} if seen is None else _config_file(seen)
+    try:
+        as_ours(values)
+    except BadInput as error:
+        raise BadInput(f"{seen}: {error.message}", "--preprocess image_size=224, or such settings in a file") from error
     for setting in preprocess:
         name, equals, value = setting.partition("=")
         if not equals:
             raise BadInput(f"The setting '{setting}' has no '='.", f"--preprocess {name or 'image_size'}=VALUE")
+        name = name.strip()
         try:
-            values[name.strip()] = tomllib.loads(f"v = {value.strip()}")["v"]
+            values[name] = tomllib.loads(f"v = {value.strip()}")["v"]
         except tomllib.TOMLDecodeError:
-            values[name.strip()] = value.strip()
+            values[name] = value.strip()
+        try:
+            as_ours({name: values[name]})
+        except BadInput as error:
+            example = name if name in EXAMPLES else "image_size"
+            raise BadInput(error.message, f"--preprocess {example}={EXAMPLES[example]}") from error
     return given(model, classes, class_map, outputs, values or None)
 
 

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from nsdata.arguments import wrong
 from training.foreign.given import Given
 from training.foreign.seen import DEFAULT, seen
 from training.foreign.teacher import Foreign, Function, Network, Runner, matched_with
@@ -20,13 +19,12 @@ from training.models import LoadedModel, Preprocess, parameters
 
 def is_code(teacher: object) -> bool:
     """Whether this is neither a path, a model of ours, nor a teacher that was matched before."""
-    return not (teacher is None or isinstance(teacher, str | Path | LoadedModel | Foreign)) and callable(teacher)
+    ours = teacher is None or isinstance(teacher, str | Path | LoadedModel | Foreign)
+    return not ours and callable(teacher) and not isinstance(teacher, type)
 
 
 def of(ours: Sequence[str], teacher: Any, given: Given) -> Foreign:
     """The teacher that a module or function is, for a store of these classes. Raises ModelError, BadInput."""
-    if isinstance(teacher, type) or not callable(teacher):
-        raise wrong("teacher", teacher, "a module or function of images", "label(store, torchvision_model, gen=1)")
     own, count, digest, kind = DEFAULT, None, None, "answers"
     runner: Runner
     if isinstance(teacher, nn.Module):
