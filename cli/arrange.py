@@ -64,12 +64,19 @@ def classes(
 
 def split(
     ctx: typer.Context,
-    images: Annotated[list[str] | None, typer.Argument(help="Images: ids or the beginnings of them.")] = None,
+    images: Annotated[list[str] | None, typer.Argument(help="Images: ids, beginnings of them, file names.")] = None,
     to: Annotated[
-        str, typer.Option(help="train, val or test.", autocompletion=complete.splits, show_default=False)
-    ] = "",
+        str | None,
+        typer.Option(help="train, val or test (default: what the CSV says).", autocompletion=complete.splits),
+    ] = None,
     from_: Annotated[
-        Path | None, typer.Option("--from", parser=a_path, metavar="CSV", help="Many at once: a CSV with a column id.")
+        Path | None,
+        typer.Option(
+            "--from",
+            parser=a_path,
+            metavar="CSV",
+            help="Many at once: a CSV of id or path, and maybe split.",
+        ),
     ] = None,
     store: StoreOption = None,
 ) -> None:
@@ -80,22 +87,30 @@ def split(
 
     Example: nsdata split 5c0e 81d2 --to test
 
-    Example: nsdata split --from held-out.csv --to test
-    """
-    from nsdata.maintenance import edits
+    Example: nsdata split cat/17.jpg --to val
 
-    if not to:
-        raise typer.BadParameter("--to is not given; train, val or test was expected")
-    check_split(to, "--to")
+    Example: nsdata split --from splits.csv
+    """
+    from nsdata.maintenance import edits, tables
+
     if bool(images) == (from_ is not None):
         raise typer.BadParameter("give images, or --from CSV")
-    given = list(images or []) if from_ is None else edits.read_ids(from_)
-    done = edits.move_split(open_store(ctx, store), given, to)
+    if to is None and from_ is None:
+        raise typer.BadParameter("--to is not given; train, val or test was expected")
+    check_split(to, "--to")
+    lines, given, where = None, list(images or []), [str(to)] * len(images or [])
+    if from_ is not None:
+        lines, where = tables.read_splits(from_, to)
+    opened = open_store(ctx, store)
+    if lines is not None:
+        given = lines.ids(opened)
+    done = edits.move_split(opened, given, where)
     if not done.images:
-        render.out(f"nothing new: {len(given):,} images are in {to} already")
+        render.out(f"nothing new: {len(given):,} images are in {to or 'their splits'} already")
     else:
         also = f"; {len(given) - done.images:,} were there already" if done.images < len(given) else ""
-        render.out(f"moved  {done.images:,} images to {to}, version {done.version}{also}")
+        words = ", ".join(f"{number:,} images to {name}" for name, number in done.moved.items())
+        render.out(f"moved  {words}, version {done.version}{also}")
 
 
 COMMANDS = {"classes": classes, "split": split}

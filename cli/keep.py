@@ -38,14 +38,14 @@ def tag(
 
 def relabel(
     ctx: typer.Context,
-    image: Annotated[str | None, typer.Argument(help="An image: its id or the beginning of it.")] = None,
+    image: Annotated[str | None, typer.Argument(help="An image: its id, the beginning of it, or a file name.")] = None,
     label: Annotated[
         str | None,
         typer.Argument(help="A class name or index; '' takes the label away.", autocompletion=complete.classes),
     ] = None,
     from_: Annotated[
         Path | None,
-        typer.Option("--from", parser=a_path, metavar="CSV", help="Many at once: a CSV with the columns id and label."),
+        typer.Option("--from", parser=a_path, metavar="CSV", help="Many at once: a CSV of id (or path) and label."),
     ] = None,
     by: Annotated[str, typer.Option(help="Who says so (default: the user).", show_default=False)] = "",
     store: StoreOption = None,
@@ -58,12 +58,14 @@ def relabel(
 
     Example: nsdata relabel --from labels.csv --by anna
     """
-    from nsdata.maintenance import edits
+    from nsdata.maintenance import edits, tables
 
     if (from_ is None) == (image is None) or (image is None) != (label is None):
         raise typer.BadParameter("give an image and its label, or --from CSV")
-    labels = edits.read_labels(from_) if from_ is not None else {str(image): label}
-    opened = open_store(ctx, store)
+    lines = tables.read_labels(from_) if from_ is not None else None
+    opened, labels = open_store(ctx, store), {str(image): label}
+    if lines is not None:
+        labels = dict(zip(lines.ids(opened), [word or None for word in lines.words or ()], strict=True))
     done = edits.relabel(opened, labels, by=by)
     if not done.images:
         render.out(f"nothing new: {len(labels):,} images are labelled so already")
@@ -73,7 +75,7 @@ def relabel(
 
 def remove(
     ctx: typer.Context,
-    images: Annotated[list[str], typer.Argument(help="Images: ids or the beginnings of them.")],
+    images: Annotated[list[str], typer.Argument(help="Images: ids, beginnings of them, or file names.")],
     store: StoreOption = None,
 ) -> None:
     """Remove images from every later version.

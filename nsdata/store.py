@@ -98,7 +98,7 @@ class Store(Handle):
         return add_classes(self, names).version
 
     def relabel(self, labels: Mapping[str, str | int | None], *, by: str = "") -> int:
-        """Record what a person says of images: {id or unique prefix: class name, index, or None for no label}.
+        """Record what a person says of images: {id, prefix or file name: class name, index, or None for no label}.
 
         A column of pandas with ids as its index does too. One event for all of them, none where every image is labelled
         so already (and, with ``by``, by that person). Returns the version, which is then the one that the store has.
@@ -107,15 +107,17 @@ class Store(Handle):
         return edits.relabel(self, labels, by=by).version
 
     def remove(self, images: Sequence[str]) -> int:
-        """Hide images (ids or unique prefixes) from every later version. Returns the version.
+        """Hide images (ids, unique prefixes or file names) from every later version. Returns the version.
 
         One event for all that are not removed already; none, and the version that the store has, where all of them are.
         Raises NotFound, BadInput; also for one id without a list around it.
         """
         return edits.remove(self, images).version
 
-    def move_split(self, images: Sequence[str], split: Split) -> int:
-        """Move images (ids or unique prefixes) to another split. Returns the version.
+    def move_split(self, images: Sequence[str], split: Split | Sequence[Split]) -> int:
+        """Move images (ids, unique prefixes or file names) to another split: one for all, or for each.
+
+        Returns the version.
 
         One event for all that are not in it already; none, and the version that the store has, where all of them are.
         Earlier versions keep what they had; views, models and generations that used such an image say that it moved,

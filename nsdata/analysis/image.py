@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nsdata.arithmetic.ids import hexes
-from nsdata.errors import BadInput, NotFound, NsdataError
 from nsdata.labels.labels import of_generation
 from nsdata.schema import SPLITS
 from nsdata.text import to_html, visible
+from nsdata.versions.named_rows import rows_meant
 
 if TYPE_CHECKING:
     from nsdata.versions.handle import Handle
@@ -66,7 +66,7 @@ class Card:
 def card(store: Handle, image: str) -> Card:
     """See Store.image."""
     table = store.table
-    row = row_of(store, image)
+    row = int(rows_meant(table, [image])[0])
     one = np.asarray([row])
     label = int(table.label[row])
     return Card(
@@ -82,38 +82,6 @@ def card(store: Handle, image: str) -> Card:
         moves=_moves(store, row),
         generations=[found for gen in sorted(store.state.generations) if (found := _predicted(store, gen, row))],
     )
-
-
-def row_of(store: Handle, image: str) -> int:
-    """The row of the visible image with this id, beginning of an id, or file name: the end of its path, or all of it.
-
-    Raises NotFound; BadInput where several have it.
-    """
-    table = store.table
-    try:
-        return table.row_of(image)
-    except NsdataError as error:
-        if not isinstance(image, str):
-            raise
-        ends = (f"/{image}", f"!{image}")  # of a folder, of an archive
-        named = [(row, text) for row, text in enumerate(table.sources()) if text == image or text.endswith(ends)]
-        named = [(row, text) for row, text in named if table.visible[row]]
-        whole = [(row, text) for row, text in named if text == image]
-        if len(whole or named) == 1:
-            return (whole or named)[0][0]
-        if named:
-            some = [f"{text} ({hexes(table.ids[[row]])[0][:12]})" for row, text in named[:3]]
-            raise BadInput(
-                f"{len(named):,} images come from a file called {image}: {', '.join(some)}"
-                f"{' and others' if len(named) > 3 else ''}.",
-                "nsdata show ID, or more of the path",
-            ) from error
-        if isinstance(error, BadInput) and all(c in "0123456789abcdef" for c in image.lower()):
-            raise  # several ids begin so
-        raise NotFound(
-            f"No image has an id that begins with {image!r}, and none comes from a file of that name.",
-            "nsdata query 'select id, source from images limit 20'",
-        ) from error
 
 
 def _people(store: Handle, row: int) -> list[dict[str, Any]]:

@@ -15,10 +15,10 @@ from nsdata.arithmetic.ids import hexes
 from nsdata.errors import BadInput, BadLabels
 from nsdata.labels.class_order import other
 from nsdata.labels.eligibility import to_label
-from nsdata.labels.named_rows import rows_named
 from nsdata.labels.soft_table import Prepared, SoftTable
 from nsdata.log.state import Generation
 from nsdata.text import visible
+from nsdata.versions.named_rows import check_alike, rows_named, whole_id
 
 if TYPE_CHECKING:
     from nsdata.versions.handle import Handle
@@ -52,7 +52,12 @@ def match(table: Table, prepared: Prepared) -> Matched:
     one image has two soft labels that differ."""
     given = prepared.table
     rows = rows_named(table, given.names, given.what)
-    if given.others is not None and (left := np.flatnonzero(rows < 0)).size:
+    if given.others is not None and not given.exported:
+        check_alike(table, rows, given.names, given.others, given.what)
+    if given.others is not None:
+        # an image that is not here has no other name: what lies at its path is another image
+        own = [given.exported or whole_id(name) is None for name in given.names]
+        left = np.flatnonzero((rows < 0) & own)
         rows[left] = rows_named(table, [given.others[place] for place in left.tolist()], given.what)
     unknown, known = np.flatnonzero(rows < 0), np.flatnonzero(rows >= 0)
     if not len(known):

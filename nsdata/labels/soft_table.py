@@ -33,7 +33,8 @@ class SoftTable:
     for messages. classes: of the columns, in their order; None where nothing says so, and the store's order is meant.
     logits: whether they are called so. others: a second name of each image. pseudo, confidence: (n,) class and
     probability that the teacher gave before its soft labels were rounded, of nsdata's own exports. codec: how
-    their store kept them. facts: for the provenance.
+    their store kept them. exported: by nsdata, and others are ids of the pictures as they were written. facts: for the
+    provenance.
     """
 
     names: list[str]
@@ -46,6 +47,7 @@ class SoftTable:
     pseudo: Array | None = None
     confidence: Array | None = None
     codec: str | None = None
+    exported: bool = False
     facts: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:

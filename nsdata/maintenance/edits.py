@@ -6,20 +6,18 @@ What is so already publishes nothing: a script that is begun again comes to the 
 from __future__ import annotations
 
 import contextlib
-import csv
 import json
 import re
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nsdata.arguments import class_index, image_id, listing, pairs, path, split_name, text, whole_number
-from nsdata.arithmetic.ids import digest, from_hex, hexes
+from nsdata.arithmetic.ids import digest, hexes
 from nsdata.errors import BadInput, Conflict
 from nsdata.log.entries import read
 from nsdata.log.resolve import resolve
@@ -29,6 +27,7 @@ from nsdata.storage import inventory, writing
 from nsdata.storage.address import relative
 from nsdata.text import listed, printable
 from nsdata.untrusted import NAME
+from nsdata.versions.named_rows import rows_meant
 
 if TYPE_CHECKING:
     from nsdata.versions.handle import Handle
@@ -65,17 +64,25 @@ def remove(store: Handle, images: Sequence[str]) -> Edited:
     return _edited(store, "removed", decide, lambda batch: batch)
 
 
-def move_split(store: Handle, images: Sequence[str], split: str) -> Edited:
+def move_split(store: Handle, images: Sequence[str], split: str | Sequence[str]) -> Edited:
     """See Store.move_split."""
-    given, split = _images(images, "store.move_split(['5c0e'], 'test')"), split_name("The split", split)
+    given = _images(images, "store.move_split(['5c0e'], 'test')")
+    each = [split] * len(given) if isinstance(split, str) else listing("The split", split, "one for each image")
+    wanted = np.asarray([SPLITS.index(split_name("The split", one)) for one in each], np.int32)
+    if len(wanted) != len(given):
+        raise BadInput(f"{len(wanted):,} splits are given for {len(given):,} images.", "one for all, or one for each")
     store.writable()
+    moved: Counter[str] = Counter()
 
     def decide() -> tuple[np.ndarray[Any, Any], list[int]]:
-        ids, code = _whole_ids(store, given), SPLITS.index(split)
-        ids = ids[store.table.split[store.table.rows_of(ids)] != code]
-        return ids, [code] * len(ids)
+        ids = _whole_ids(store, given)
+        differ = store.table.split[store.table.rows_of(ids)] != wanted
+        codes = wanted[differ].tolist()
+        moved.clear()
+        moved.update(SPLITS[code] for code in sorted(codes))
+        return ids[differ], codes
 
-    return _edited(store, "split", decide, lambda batch: {"moves": batch, "moved_to": {split: batch["rows"]}})
+    return _edited(store, "split", decide, lambda batch: {"moves": batch, "moved_to": dict(moved)})
 
 
 def _images(images: Sequence[str], how: str) -> list[Any]:
@@ -106,7 +113,8 @@ def _edited(
             return data(batch)
 
         with contextlib.suppress(_Meanwhile):
-            return Edited(store.publish(kind, make).number, len(ids))
+            event = store.publish(kind, make)
+            return Edited(event.number, len(ids), dict(event.data.get("moved_to", {})))
 
 
 def _people(state: State) -> Any:
@@ -141,10 +149,12 @@ def tag(store: Handle, name: str, version: int | str | None = None) -> int:
 
 @dataclass(frozen=True)
 class Edited:
-    """version: that was published, or the store's where nothing was to be done. images: how many were changed."""
+    """version: that was published, or the store's where nothing was to be done. images: how many were changed; moved:
+    how many of them to which split."""
 
     version: int
     images: int
+    moved: dict[str, int] = field(default_factory=dict)
 
 
 class _Meanwhile(Exception):
@@ -219,59 +229,12 @@ def _code(store: Handle, image: str, label: str | int | None) -> int:
 
 
 def _whole_ids(store: Handle, prefixes: list[str], *, removed: bool = False) -> np.ndarray[Any, Any]:
-    """(n, 16) ids of images, all different. removed: also of those that were removed, if they are named in full."""
+    """(n, 16) ids of images, all different. removed: also of those that were removed."""
     if not prefixes:
         raise BadInput("No images given.")
-    prefixes, table = [image_id(prefix) for prefix in prefixes], store.table
-    full = [p for p in prefixes if len(p) == 32]
-    if len(full) == len(prefixes):  # the usual case, from a file: one pass over the ids
-        ids = from_hex([p.lower() for p in full])
-        rows = table.rows_of(ids)
-        there = rows >= 0
-        if len(table):
-            there &= table.visible[rows] | (removed & np.isin(rows, table.removed))
-        if not there.all():
-            table.row_of(full[int(np.flatnonzero(~there)[0])])  # raises NotFound with the right words
-    else:
-        ids = table.ids[[table.row_of(p, removed=removed) for p in prefixes]]
+    table = store.table
+    ids = table.ids[rows_meant(table, prefixes, removed=removed)]
     again = [id_ for id_, count in Counter(hexes(ids)).items() if count > 1]
     if again:
         raise BadInput(f"Images are named twice: {listed(again, 3)}.", "Name each once.")
     return ids
-
-
-def read_labels(path: Path) -> dict[str, str | None]:
-    """{id: label} from a CSV with the columns ``id`` and ``label``; an empty label takes it away. Raises BadInput."""
-    labels: dict[str, str | None] = {}
-    for line, id_, row in _lines(path, ("id", "label")):
-        if row["label"] is None:
-            raise BadInput(f"{path} ends line {line} after the id; its label is missing.")
-        labels[id_] = row["label"].strip() or None
-    return labels
-
-
-def read_ids(path: Path) -> list[str]:
-    """The ids in a CSV with the column ``id``. Raises BadInput."""
-    return [id_ for _, id_, _ in _lines(path, ("id",))]
-
-
-def _lines(path: Path, needed: Sequence[str]) -> Iterator[tuple[int, str, dict[str, Any]]]:
-    """(line, id, values) of a CSV that names no image twice."""
-    seen: set[str] = set()
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns = reader.fieldnames or []
-            if not set(needed) <= set(columns):
-                wanted = " and ".join(map(repr, needed)) + (" are" if len(needed) > 1 else " is")
-                raise BadInput(f"{path} has the columns {listed(list(columns)) or 'none'}; {wanted} needed.")
-            for row in reader:
-                id_ = (row["id"] or "").strip().lower()
-                if id_ in seen:
-                    raise BadInput(f"{path} names the image {id_} twice.", "Keep one line for each image.")
-                seen.add(id_)
-                yield reader.line_num, id_, row
-    except OSError as error:
-        raise BadInput(f"{path} cannot be read: {error.strerror}.", f"ls -l {path}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise BadInput(f"{path} cannot be read as CSV: {error}.") from error

@@ -302,7 +302,7 @@ def test_settings_come_from_flags_then_environment_then_the_file(
         (["export", "out.csv", "--view", "none"], "no view 'none'", "nsdata views"),
         (["tag", "gen-1"], "nsdata's own", ""),
         (["relabel", "ffff", "3"], "", ""),
-        (["remove", "not-hex"], "not an image id", ""),
+        (["remove", "not-hex"], "No image has an id that begins with 'not-hex', and none", ""),
     ],
 )
 def test_wrong_use_is_answered_and_changes_nothing(here: Path, arguments: list[str], message: str, hint: str) -> None:

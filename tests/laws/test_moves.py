@@ -320,4 +320,4 @@ def test_the_commands_say_what_moved_and_train_refuses(typed: Path) -> None:
     assert run("split", of_view, "--to", "dev").exit_code == 2
     assert run("split", "--to", "test").exit_code == 2
     Path("held-out.csv").write_text("name\nx\n")
-    assert "'id' is needed" in refused("split", "--from", "held-out.csv", "--to", "val")[0]
+    assert "'id' or 'path' is needed" in refused("split", "--from", "held-out.csv", "--to", "val")[0]

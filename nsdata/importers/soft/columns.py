@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from nsdata import arguments
 from nsdata.errors import BadInput, BadLabels
-from nsdata.labels.named_rows import whole_id
 from nsdata.labels.soft_table import SoftTable, columns_of, plain_name
 from nsdata.text import listed, visible
 
@@ -156,9 +155,7 @@ def table_of(
         kept = range(len(keys)) if whole else np.flatnonzero(keep).tolist()
         names += [str(keys[i] or "") for i in kept]
         if second is not None:
-            # an image that is not here has no other name: what lies at its path is another image
-            theirs = [columns.meta or whole_id(str(keys[i] or "")) is None for i in kept]
-            others += [str(second[i] or "") if own else "" for i, own in zip(kept, theirs, strict=True)]
+            others += [str(second[i] or "") for i in kept]
         if columns.beside:
             pseudo.append(np.asarray(classes)[keep])
             confidence.append(np.asarray(certain, np.float32)[keep])
@@ -176,6 +173,7 @@ def table_of(
         np.concatenate(pseudo) if pseudo else None,
         np.concatenate(confidence) if confidence else None,
         meta.get("codec"),
+        bool(meta),
         {
             "file": path.name,
             "bytes": path.stat().st_size,

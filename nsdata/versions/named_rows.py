@@ -1,0 +1,167 @@
+"""Which images are meant: by their ids, by where they came from, or by their file names.
+
+A path is an image's as far as it is unique: its file name alone, or with folders before it, or all of it. What several
+images have is refused, and listed; nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsdata.arguments import image_id
+from nsdata.arithmetic.ids import from_hex, hexes
+from nsdata.errors import BadInput, NotFound, NsdataError
+from nsdata.text import listed, visible
+from nsdata.versions.table import Table
+
+Rows = NDArray[np.int64]
+
+_ID = re.compile(r"\s*([0-9a-fA-F]{32})\s*")
+
+
+def whole_id(name: str) -> str | None:
+    """The id that a name is, in small letters and without blanks; None for any other name."""
+    found = _ID.fullmatch(name)
+    return found and found[1].lower()
+
+
+def rows_named(table: Table, names: Sequence[str], what: str) -> Rows:
+    """(n,) int64: the row of each image, -1 where nothing in the version is called so.
+
+    A name is a whole id (a part of one is not taken: in a long list it may be a file's name), the image's source, or
+    its path as far as it is unique. ``what`` holds the names, for the message. Removed images are found too, those of
+    imports that were undone are not. Raises BadInput for names that several images have.
+    """
+    rows, counted = _by_id(table, names)
+    left = np.flatnonzero(rows < 0).tolist()
+    if left:
+        found = _by_path(table, {names[place] for place in left}, counted)
+        if double := [(path, several) for path, several in found.items() if len(several) > 1]:
+            path, several = min(double)
+            some = listed(table.sources(several), 3)
+            raise BadInput(
+                f"{len(double):,} name{'s' if len(double) > 1 else ''} in {what} may mean several images: "
+                f"'{visible(path[:200])}' {len(several):,} ({visible(some[:300])}).",
+                "more of the path, or ids: nsdata query 'select id, source from images'",
+            )
+        rows[left] = [found.get(names[place].removeprefix("./"), [-1])[0] for place in left]
+    return rows
+
+
+def rows_meant(table: Table, names: Iterable[str], *, removed: bool = False) -> Rows:
+    """(n,) int64: the row of each image that a person names: by its id, the beginning of one, or its path.
+
+    An id comes first. removed: images that were removed are found too, where their id is whole or their path is named.
+    Raises NotFound; BadInput where several have a name.
+    """
+    names = [image_id(name) for name in names]
+    rows, counted = _by_id(table, names)
+    there = rows >= 0
+    if len(table):
+        there &= table.visible[rows] | (removed & np.isin(rows, table.removed))
+    rows[~there] = -1
+    for place in np.flatnonzero(rows < 0).tolist():
+        if re.fullmatch(r"\s*[0-9a-fA-F]{1,31}\s*", names[place]):
+            with contextlib.suppress(NsdataError):
+                rows[place] = table.row_of(names[place], removed=removed)
+    if not (left := np.flatnonzero(rows < 0).tolist()):
+        return rows
+    found = _by_path(table, {names[place] for place in left}, counted)
+    for place in left:
+        several = found.get(names[place].removeprefix("./"), [])
+        several = several if removed else [row for row in several if table.visible[row]]
+        if len(several) != 1:
+            raise _not_one(table, names[place], several)
+        rows[place] = several[0]
+    return rows
+
+
+def check_alike(table: Table, rows: Rows, names: Sequence[str], others: Sequence[str], what: str) -> None:
+    """Raise BadInput where the second name of an image, a path, is that of other images than its first.
+
+    rows: (n,) of the first names, -1 for none. A second name that nothing has says nothing.
+    """
+    both = [place for place in np.flatnonzero(rows >= 0).tolist() if others[place] and others[place] != names[place]]
+    found = _by_path(table, {others[place] for place in both}, _by_id(table, [])[1]) if both else {}
+    wrong = [p for p in both if (named := found.get(others[p].removeprefix("./"))) and int(rows[p]) not in named]
+    if wrong:
+        mine, theirs = int(rows[wrong[0]]), found[others[wrong[0]].removeprefix("./")][0]
+        more = f", and so do {len(wrong) - 1:,} others" if len(wrong) > 1 else ""
+        raise BadInput(
+            f"The row of '{visible(names[wrong[0]][:100])}' in {what} names two images{more}: that is "
+            f"{visible(table.sources([mine])[0][:200])}, and '{visible(others[wrong[0]][:200])}' is the image "
+            f"{hexes(table.ids[[theirs]])[0][:12]}.",
+            "Leave the column that is right: ids, or paths.",
+        )
+
+
+def _not_one(table: Table, name: str, rows: list[int]) -> NsdataError:
+    """The error for a name that is no image's id, and no image's or several images' path."""
+    if rows:
+        known = zip(table.sources(rows[:3]), hexes(table.ids[rows[:3]]), strict=True)
+        some = ", ".join(f"{visible(source)} ({id_[:12]})" for source, id_ in known)
+        return BadInput(
+            f"{len(rows):,} images come from a file called {name}: {some}{' and others' if len(rows) > 3 else ''}.",
+            "nsdata show ID, or more of the path",
+        )
+    try:
+        table.row_of(name)
+    except NsdataError as error:
+        if whole_id(name) is not None or (isinstance(error, BadInput) and re.fullmatch("[0-9a-fA-F]+", name)):
+            return error  # a whole id that there is not; several ids begin so
+    return NotFound(
+        f"No image has an id that begins with {name!r}, and none comes from a file of that name.",
+        "nsdata query 'select id, source from images limit 20'",
+    )
+
+
+def _by_id(table: Table, names: Sequence[str]) -> tuple[Rows, NDArray[np.bool_]]:
+    """(n,) the row of each whole id, else -1; and (N + 1,) which rows count, the last for -1: no import was undone."""
+    rows = np.full(len(names), -1, np.int64)
+    ids = {place: id_ for place, name in enumerate(names) if (id_ := whole_id(name)) is not None}
+    if ids:
+        rows[list(ids)] = table.rows_of(from_hex(list(ids.values())))
+    counted = np.ones(len(table) + 1, bool)
+    for segment in table.state.segments:
+        counted[segment.start : segment.start + segment.rows] = segment.event not in table.state.undone
+    rows[~counted[rows]] = -1
+    return rows, counted
+
+
+def _by_path(table: Table, names: set[str], counted: NDArray[np.bool_]) -> dict[str, list[int]]:
+    """Rows of each name that images have by their path, visible ones if there are; names without "./" in front."""
+    asked = {name.removeprefix("./") for name in names if name}
+    longer: dict[str, list[str]] = defaultdict(list)  # the ends of names that say more of a path than the store knows
+    for path in asked:
+        for end in _ends(path)[1:-1]:
+            longer[end].append(path)
+    exact: dict[str, list[int]] = defaultdict(list)
+    close: dict[str, list[int]] = defaultdict(list)
+    sources = table.sources()
+    for segment in table.state.segments:
+        above = segment.source.removeprefix("./").rstrip("/")
+        for row in range(segment.start, segment.start + segment.rows):
+            if not counted[row]:
+                continue
+            whole = f"{above}/{sources[row]}"
+            for path in _ends(whole):
+                if path in asked:
+                    (exact if path in (whole, sources[row]) else close)[path].append(row)
+            for path in longer.get(whole.lstrip("/"), ()):
+                close[path].append(row)
+    found = {}
+    for path in asked:
+        if rows := exact.get(path) or close.get(path):
+            found[path] = [row for row in rows if table.visible[row]] or rows
+    return found
+
+
+def _ends(path: str) -> list[str]:
+    """A path, and what is left of it behind each folder or archive: a/b.tar!c -> a/b.tar!c, b.tar!c, c."""
+    return [path, *(path[place + 1 :] for place, letter in enumerate(path) if letter in "/!")]

@@ -1,0 +1,134 @@
+"""Images are named by id, the beginning of one, or as much of a path as is unique, by every command that takes some."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commands import ok, refused, run
+from PIL import Image
+
+from nsdata import Store
+from nsdata.arithmetic.ids import hexes
+from nsdata.errors import BadInput, NotFound
+
+
+@pytest.fixture
+def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """cat/0.png … cat/3.png, dog/0.png, dog/7.png in train."""
+    monkeypatch.chdir(tmp_path)
+    for place, name in enumerate(["cat/0", "cat/1", "cat/2", "cat/3", "dog/0", "dog/7"]):
+        file = Path("photos", f"{name}.png")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.random.default_rng(place).integers(0, 256, (8, 8, 3), np.uint8)).save(file)
+    ok("init", "--classes-from", "photos")
+    ok("import", "photos")
+    return Store.open("lake")
+
+
+def _splits(store: Store) -> dict[str, str]:
+    table = store.refresh().table
+    return {text: ("train", "val", "test")[code] for text, code in zip(table.sources(), table.split, strict=True)}
+
+
+def _id(store: Store, source: str) -> str:
+    return str(hexes(store.table.ids[[store.table.sources().index(source)]])[0])
+
+
+def test_file_names_are_taken_where_they_are_of_one_image(lake: Store) -> None:
+    assert "moved  3 images to test" in ok("split", "7.png", "cat/0.png", "./photos/cat/1.png", "--to", "test")
+    assert [name for name, split in _splits(lake).items() if split == "test"] == ["cat/0.png", "cat/1.png", "dog/7.png"]
+    assert "relabelled  1" in ok("relabel", "dog/7.png", "cat")
+    assert "removed  1 images" in ok("remove", "cat/2.png")
+    assert "removed already" in ok("remove", "cat/2.png")
+    assert "cat/3.png" in ok("show", "3.png")
+    assert lake.refresh().move_split(["3.png", _id(lake, "dog/0.png")[:9]], "val") == lake.version
+
+
+@pytest.mark.parametrize(
+    "words", [["split", "{}", "--to", "test"], ["relabel", "{}", "dog"], ["remove", "{}"], ["show", "{}"]]
+)
+def test_names_of_several_images_or_none_are_refused_and_listed(lake: Store, words: list[str]) -> None:
+    message, hint = refused(*(word.format("0.png") for word in words))
+    assert message.startswith("2 images come from a file called 0.png: cat/0.png (") and "dog/0.png (" in message
+    assert "more of the path" in hint
+    assert "none comes from a file of that name" in refused(*(word.format("9.png") for word in words))[0]
+    assert "No image has an id that begins with " + 32 * "0" in refused(*(word.format(32 * "0") for word in words))[0]
+    assert Store.open("lake").version == 2
+
+
+def test_python_takes_names_too(lake: Store) -> None:
+    with pytest.raises(BadInput, match=r"named twice"):
+        lake.move_split(["cat/1.png", _id(lake, "cat/1.png")], "test")
+    with pytest.raises(NotFound):
+        lake.remove(["cat/1.jpg"])
+    lake.relabel({"cat/1.png": "dog"})
+    assert lake.image("cat/1.png").label == "dog"
+
+
+def test_a_table_says_where_each_image_goes_in_one_event(lake: Store) -> None:
+    Path("splits.csv").write_text(
+        f"id,path,split\n{_id(lake, 'cat/0.png')},cat/0.png,test\n,cat/1.png,Val\n{_id(lake, 'dog/7.png')},,test\n"
+        ",cat/2.png,train\n"
+    )
+    before = lake.version
+    assert ok("split", "--from", "splits.csv") == (
+        f"moved  2 images to test, 1 images to val, version {before + 1}; 1 were there already\n"
+    )
+    assert lake.refresh().version == before + 1
+    want = {"cat/0.png": "test", "cat/1.png": "val", "dog/7.png": "test"}
+    assert {name: split for name, split in _splits(lake).items() if split != "train"} == want
+    assert "moved 2 images to test, 1 images to val" in ok("log")
+    assert "nothing new: 4 images are in their splits already" in ok("split", "--from", "splits.csv")
+    ok("undo")
+    assert set(_splits(lake).values()) == {"train"}
+    lake.move_split(["cat/0.png", "cat/1.png"], ["val", "test"])
+    assert (_splits(lake)["cat/0.png"], _splits(lake)["cat/1.png"]) == ("val", "test")
+    with pytest.raises(BadInput, match="1 splits are given for 2 images"):
+        lake.move_split(["cat/0.png", "cat/1.png"], ["val"])
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("column", ["split", "Subset", "partition"])
+def test_a_table_whose_splits_are_others_than_the_one_that_is_asked_for_is_refused(
+    lake: Store, column: str, separator: str
+) -> None:
+    rows = [["path", column], ["cat/0.png", "val"], ["cat/1.png", "test"], ["cat/2.png", ""]]
+    Path("x.csv").write_text("\ufeff" + "\r\n".join(separator.join(row) for row in rows), encoding="utf-8")
+    message, hint = refused("split", "--from", "x.csv", "--to", "val")
+    assert message == "x.csv has a column of splits, which are others than val: 1 test (line 3 first)."
+    assert hint.startswith("nsdata split --from x.csv")
+    message, _ = refused("split", "--from", "x.csv")
+    assert message == "Line 4 of x.csv has no split."
+    Path("x.csv").write_text("\n".join(separator.join(row) for row in [*rows[:2], rows[3]]))
+    assert "moved  2 images to val" in ok("split", "--from", "x.csv", "--to", "val")
+
+
+def test_tables_that_cannot_be_meant_are_refused(lake: Store) -> None:
+    for text, words in (
+        ("path,split\ncat/0.png,dev\n", "Line 2 of x.csv has the split 'dev', which is none of train, val, test."),
+        ("path\ncat/0.png\n", "x.csv has no column 'split', and no split is given."),
+        ("path,split,subset\ncat/0.png,val,test\n", "one of split, subset is needed"),
+        ("path,split\n,val\n", "Line 2 of x.csv names no image."),
+        ("path,split\ncat/0.png\n", "x.csv ends line 2 before its split."),
+        ("path,split\n", "x.csv has no line that names an image."),
+        ("path,split\n0.png,val\n", "2 images come from a file called 0.png"),
+        ("path,split\ncat/0.png,val\nphotos/cat/0.png,test\n", "x.csv names the image cat/0.png twice."),
+        (f"id,path,split\n{_id(lake, 'cat/0.png')},dog/7.png,val\n", "in x.csv names two images: that is cat/0.png"),
+    ):
+        Path("x.csv").write_text(text)
+        assert words in refused("split", "--from", "x.csv")[0]
+    Path("x.csv").write_bytes("path,split\ncat/0.png,val\n".encode("utf-16"))
+    assert "cannot be read as CSV" in refused("split", "--from", "x.csv")[0]
+    assert run("split", "cat/0.png").exit_code == 2
+    assert lake.refresh().version == 2
+
+
+def test_a_table_of_labels_goes_by_paths_too(lake: Store) -> None:
+    Path("labels.csv").write_text("file,label\ncat/0.png,dog\ndog/7.png,\n")
+    assert "relabelled  2 images" in ok("relabel", "--from", "labels.csv")
+    assert lake.refresh().image("cat/0.png").label == "dog"
+    assert lake.image("dog/7.png").label is None
+    Path("labels.csv").write_text(f"id,path,label\n{_id(lake, 'cat/1.png')},cat/2.png,dog\n")
+    assert "names two images" in refused("relabel", "--from", "labels.csv")[0]
