@@ -5,15 +5,16 @@ Legend: n rows of a block, K classes.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nsdata.arguments import shown
 from nsdata.errors import BadLabels
 from nsdata.importers.soft.columns import Columns
+from nsdata.text import visible
 
 Array = NDArray[Any]
 Block = tuple[list[str | None], Array, list[str | None] | None, Any, Any]
@@ -102,10 +103,30 @@ def _texts(cells: Sequence[str | None], keys: Sequence[str | None], classes: int
     for place, cell in enumerate(cells):
         if cell is None or not cell.strip():
             continue
-        numbers = cell.strip("[]() \n\t").replace(",", " ").replace(";", " ").split()
+        text = cell.strip("[]() \n\t")
+        separator = next((one for one in ";," if one in text), None)  # None: blanks
+        numbers = [number.strip() for number in text.split(separator)]
+        if separator and any(len(number.split()) > 1 or "," in number for number in numbers):
+            raise no_number(f"The soft label of {keys[place]} in {what}", text)
         _check_lengths([len(numbers)], [keys[place]], classes, what)
-        try:
-            soft[place] = np.array(numbers, np.float64)
-        except ValueError as error:
-            raise BadLabels(f"The soft label of {keys[place]} in {what} holds {shown(str(error))}.") from error
+        for number in numbers:
+            if not _NUMBER.fullmatch(number):
+                raise no_number(f"The soft label of {keys[place]} in {what}", number)
+        soft[place] = np.array(numbers, np.float64)
     return soft
+
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.ASCII | re.IGNORECASE)
+
+
+def no_number(what: str, cell: str) -> BadLabels:
+    """The error of a cell that is not written as a number is here."""
+    words = f"{what} holds '{visible(cell[:100])}' where a number"
+    if "%" in cell:
+        return BadLabels(f"{words} from 0 to 1 was expected: percent.", "0.5 for 50%")
+    if "," in cell or re.search(r"\d['’\xa0 ]\d", cell):
+        return BadLabels(
+            f"{words} was expected: one has a decimal point, and nothing between its thousands.",
+            "0.5 for 0,5: pandas.read_csv(FILE, sep=';', decimal=',').to_csv(OUT, index=False)",
+        )
+    return BadLabels(f"{words} was expected.", "numbers such as 0.5 or 5e-1")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv as csv_
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from nsdata.errors import BadInput, BadLabels
-from nsdata.importers.soft.blocks import NUMBERS, Block, block_of, name_of
+from nsdata.importers.soft.blocks import NUMBERS, Block, block_of, name_of, no_number
 from nsdata.importers.soft.columns import BESIDE, META, MOST_META, Columns, hashed, parsed, table_of
 from nsdata.labels.soft_table import SoftTable
 from nsdata.text import visible
@@ -40,15 +41,37 @@ def csv(path: Path, classes: Sequence[str], gen: int | None) -> SoftTable:
         except (OSError, ValueError, pa.ArrowException) as error:
             if isinstance(error, BadInput):
                 raise
-            raise BadLabels(f"{path} cannot be read as soft labels: {str(error).splitlines()[0]}.") from error
+            raise _refused(path, str(error).splitlines()[0]) from error
 
     return table_of(path, columns, batches(), lambda: hashed(path))
+
+
+def _refused(path: Path, why: str) -> BadLabels:
+    """What Arrow says of a CSV that it cannot read, in words of soft labels."""
+    if cell := re.search(r"invalid value '(.*)'", why):
+        return no_number(path.name, cell[1])
+    if cells := re.search(r"Expected (\d+) columns, got (\d+)(?:: (.*))?", why):
+        line = f", '{visible(cells[3][:100])}'," if cells[3] else ""
+        return BadLabels(
+            f"A line of {path.name}{line} has {int(cells[2]):,} cells, and its header {int(cells[1]):,}.",
+            "numbers with a decimal point: 0.5, not 0,5" if int(cells[2]) > int(cells[1]) else "",
+        )
+    if "UTF8" in why:
+        return BadLabels(f"{path.name} is no CSV in UTF-8.", f"file {path}")
+    return BadLabels(f"{path.name} cannot be read as soft labels: {why}.")
 
 
 def csv_head(path: Path) -> tuple[list[str], str, dict[str, Any]]:
     """Names of the columns, the character between them, and what an export says of itself."""
     csv_.field_size_limit(1 << 30)
     try:
+        with path.open("rb") as raw:
+            if b"\0" in (start := raw.read(200)) or start[:2] in (b"\xff\xfe", b"\xfe\xff"):
+                order = "" if start[0] > 0x7F else "LE" if start[:1] != b"\0" else "BE"
+                raise BadInput(
+                    f"{path} is no CSV in UTF-8: it looks like UTF-16.",
+                    f"iconv -f UTF-16{order} -t UTF-8 {path} > {path.stem}-8.csv",
+                )
         with path.open(encoding="utf-8-sig", newline="") as file:
             line = file.readline(MOST_META)
             delimiter = max(",;\t", key=line.count)

@@ -1,0 +1,118 @@
+"""Tables of soft labels as spreadsheets write them: understood, or refused in words, never read wrong."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+from conftest import digits
+
+from nsdata import Store
+from nsdata.errors import BadInput
+
+_numbers = itertools.count()
+
+
+@pytest.fixture
+def store() -> Store:
+    store = Store.create(f"mem://words-{next(_numbers)}", ["cat", "dog", "elk", "fox"])
+    store.add_arrays(digits(3)[0])
+    return store
+
+
+def _given(store: Store, folder: Path, text: str | bytes, encoding: str = "utf-8") -> list[list[float]]:
+    """The soft labels that a table becomes, ``ID0`` standing for an id."""
+    for place, id_ in enumerate(store.table.ids):
+        text = text.replace(f"ID{place}", bytes(id_).hex()) if isinstance(text, str) else text
+    (folder / "x.csv").write_bytes(text.encode(encoding) if isinstance(text, str) else text)
+    store.add_soft_label_file(1, folder / "x.csv")
+    return [[round(float(v), 3) for v in row] for row in store.labels(1).soft[:1]]
+
+
+HEAD = "id,cat,dog,elk,fox\n"
+HALVES = [[0.5, 0.5, 0.0, 0.0]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        HEAD + "ID0,5e-1,5E-1,0e0,+0.0\n",
+        "\ufeff" + HEAD + "ID0,.5,0.50,0,0\n",
+        (HEAD + "ID0,0.5,0.5,0,0\n").replace("\n", "\r\n"),
+        (HEAD + "ID0,0.5,0.5,0,0\n").replace(",", ";"),
+        (HEAD + "ID0,0.5,0.5,0,0\n").replace(",", "\t"),
+        HEAD + "\nID0,0.5,0.5,0,0\n\nID1,,,,\n",
+        "id,soft\nID0,0.5 0.5 0 0\n",
+        'id,soft\nID0,"[0.5, 0.5, 0, 0]"\n',
+        "id\tsoft\nID0\t0.5;0.5; 0;0\n",
+    ],
+)
+def test_what_means_one_thing_is_understood(store: Store, tmp_path: Path, text: str) -> None:
+    assert _given(store, tmp_path, text) == HALVES
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "id;cat;dog;elk;fox\nID0;0,5;0,5;0;0\n",
+            "x.csv holds '0,5' where a number was expected: one has a decimal point",
+        ),
+        ("id;cat;dog;elk;fox\nID0;1;0;0;0\nID1;1,0;0,0;0,0;0,0\n", "x.csv holds '1,0' where a number was expected"),
+        (HEAD + 'ID0,"0,5","0,5",0,0\n', "x.csv holds '0,5' where a number was expected"),
+        (HEAD + "ID0,0,5,0,5,0,0\n", "has 7 cells, and its header 5."),
+        (HEAD + "ID0,0.5\n", "has 2 cells, and its header 5."),
+        (HEAD + 'ID0,"1,000.5",1,1,1\n', "x.csv holds '1,000.5' where a number was expected"),
+        (HEAD + "ID0,1'000,1,1,1\n", "x.csv holds '1'000' where a number was expected: one has a decimal point"),
+        (HEAD + "ID0,50%,50%,0%,0%\n", "x.csv holds '50%' where a number from 0 to 1 was expected: percent"),
+        (HEAD + "ID0,1/2,1/2,0,0\n", "x.csv holds '1/2' where a number was expected."),
+        (HEAD + "ID0,0.5,0.5,nan,0\n", "NaN, infinity or nothing"),
+        (HEAD + "ID0,0.5,0.5,,0\n", "NaN, infinity or nothing"),
+        ("id\tsoft\nID0\t1,0 0,0\n", "x.csv holds '1,0 0,0' where a number was expected: one has a decimal point"),
+        ("id,soft\nID0,1 0,0 0\n", "A line of x.csv"),
+        ('id,soft\nID0,"0,5;0,5;0,0;0,0"\n', "holds '0,5;0,5;0,0;0,0' where a number was expected: one has a decimal"),
+        ("id,soft\nID0,1_0 0 0 0\n", "holds '1_0' where a number was expected."),
+    ],
+)
+def test_what_means_another_number_is_refused_in_words(store: Store, tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(BadInput) as error:
+        _given(store, tmp_path, text)
+    assert words in error.value.message
+    assert "conversion" not in error.value.message and "CSV column #" not in error.value.message
+    assert not store.generations
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_another_encoding_is_named(store: Store, tmp_path: Path, encoding: str) -> None:
+    with pytest.raises(BadInput, match="no CSV in UTF-8: it looks like UTF-16") as error:
+        _given(store, tmp_path, HEAD + "ID0,0.5,0.5,0,0\n", encoding)
+    assert error.value.hint.startswith("iconv -f UTF-16")
+
+
+def test_a_row_whose_id_and_path_are_of_two_images_is_refused(store: Store, tmp_path: Path) -> None:
+    sources = store.table.sources()
+    head = HEAD.replace("id,", "id,path,")
+    bare = HEAD.replace("id,", "id,path,")
+    with pytest.raises(BadInput) as error:
+        _given(store, tmp_path, head + f"ID0,{sources[0]},1,0,0,0\nID1,{sources[2]},0,1,0,0\n")
+    assert bytes(store.table.ids[1]).hex() in error.value.message and "names two images" in error.value.message
+    assert f"that is {sources[1]}" in error.value.message and f"'{sources[2]}' is the image" in error.value.message
+    assert not store.generations
+    text = f"ID0,{sources[0]},0.5,0.5,0,0\nID1,/elsewhere/1.png,1,0,0,0\n,{sources[2]},1,0,0,0\n"
+    assert _given(store, tmp_path, bare + text) == HALVES  # one that nothing is called says nothing
+    assert store.generations[1].rows == 3
+
+
+def test_a_path_that_several_have_agrees_where_one_is_meant(tmp_path: Path) -> None:
+    import numpy as np
+    from PIL import Image
+
+    for place, name in enumerate(["cat", "dog"]):
+        (tmp_path / "p" / name).mkdir(parents=True)
+        Image.fromarray(np.full((4, 4, 3), 99 * place, np.uint8)).save(tmp_path / "p" / name / "0.png")
+    store = Store.create(tmp_path / "lake", ["cat", "dog"])
+    store.add_folder(tmp_path / "p")
+    ids = [bytes(id_).hex() for id_ in store.table.ids]
+    (tmp_path / "x.csv").write_text(f"id,path,cat,dog\n{ids[0]},0.png,1,0\n{ids[1]},0.png,0,1\n")
+    assert store.add_soft_label_file(1, tmp_path / "x.csv").images == 2
