@@ -107,6 +107,8 @@ def add(
     if sealed is not None:
         check_same_teacher(sealed, identity) if extend else check_as_asked(sealed, identity)
     prepared = Prepared(table, store.classes, logits, temperature)
+    for note in prepared.notices:
+        on_note(note)
     matched = matching.match(store.table, prepared)
     told = matching.told(store, prepared, matched, missing)
     if sealed is not None and not (new := matching.beyond(store, sealed, matched.rows, missing)):

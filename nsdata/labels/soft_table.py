@@ -17,6 +17,7 @@ from nsdata.arguments import shown
 from nsdata.errors import BadLabels
 from nsdata.labels.codec import Codec
 from nsdata.labels.invariants import HALF_EPSILON, HALF_TINY, SUM_TOLERANCE
+from nsdata.labels.same_class import likely, notice, recased
 from nsdata.text import listed, visible
 
 Array = NDArray[Any]
@@ -64,6 +65,8 @@ class Prepared:
         self.table, self._classes = table, list(classes)
         self._logits, self._temperature = logits, temperature
         self._columns = columns_of(classes, table.classes, table.what) if table.classes is not None else None
+        same = recased(map(plain_name, classes), map(plain_name, table.classes or ()))
+        self.notices = notice(same) if table.classes is not None else []
         self._ends = np.cumsum([len(block) for block in table.blocks], dtype=np.int64)
         assert (int(self._ends[-1]) if len(self._ends) else 0) == len(table.names)
         for block in table.blocks:
@@ -211,12 +214,18 @@ def columns_of(classes: Sequence[str], given: Sequence[str], what: str) -> Array
             raise BadLabels(f"{what} has the class '{visible(plain)}' twice.")
         places[plain] = place
     wanted = [plain_name(name) for name in classes]
-    unknown = [visible(name) for name in given if plain_name(name) not in set(wanted)]
+    same = recased(wanted, places)
+    places |= {mine: places[theirs] for theirs, mine in same.items()}
+    unknown = [visible(name) for name in given if plain_name(name) not in {*wanted, *same}]
     missing = [visible(name) for name in classes if plain_name(name) not in places]
     if unknown or missing:
         parts = [f"lacks the class{'es' if len(missing) > 1 else ''} {listed(missing)}"] if missing else []
         parts += [f"has {listed(unknown)}, which the store has not"] if unknown else []
-        raise BadLabels(f"{what} {' and '.join(parts)}; its classes must be the store's: {listed(classes)}.")
+        close = [f"{visible(mine)} for {visible(theirs)}" for theirs, mine in likely(wanted, places).items()]
+        raise BadLabels(
+            f"{what} {' and '.join(parts)}; its classes must be the store's: {listed(classes)}.",
+            f"if these are the same, name them as the store does: {listed(close, 5)}" if close else "",
+        )
     return np.asarray([places[name] for name in wanted], np.int64)
 
 

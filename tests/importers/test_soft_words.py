@@ -104,6 +104,37 @@ def test_a_row_whose_id_and_path_are_of_two_images_is_refused(store: Store, tmp_
     assert store.generations[1].rows == 3
 
 
+@pytest.mark.parametrize("form", ["columns", "npz"])
+def test_classes_that_differ_in_case_are_taken_with_a_notice_and_others_are_offered(
+    store: Store, tmp_path: Path, form: str
+) -> None:
+    import numpy as np
+
+    ids = [bytes(id_).hex() for id_ in store.table.ids]
+
+    def give(classes: list[str]) -> list[str]:
+        notes: list[str] = []
+        file = tmp_path / ("x.npz" if form == "npz" else "x.csv")
+        if form == "npz":
+            np.savez(file, ids=np.array(ids, str), soft=np.eye(4)[:3], classes=np.array(classes, str))
+        else:
+            rows = [",".join([id_, *map(str, row)]) for id_, row in zip(ids, np.eye(4), strict=False)]
+            file.write_text("\n".join([",".join(["id", *classes]), *rows]))
+        store.add_soft_label_file(1, file, on_note=notes.append, replace=True)
+        return notes
+
+    assert give(["Fox", "ELK", "dog", "Cat"]) == ["matched without case: Fox → fox, ELK → elk, Cat → cat"]
+    assert store.labels(1).pseudo.tolist() == [3, 2, 1]
+    assert give(["fox", "elk", "dog", "cat"]) == []
+    for classes in (["Fox", "FOX", "dog", "cat"], ["cat", "Cat", "dog", "elk"]):
+        with pytest.raises(BadInput):
+            give(classes)
+    store.add_classes(["polar bear"])
+    with pytest.raises(BadInput) as error:
+        give(["fox", "elk", "dog", "polar_bear"])
+    assert error.value.hint == "if these are the same, name them as the store does: polar bear for polar_bear"
+
+
 def test_a_path_that_several_have_agrees_where_one_is_meant(tmp_path: Path) -> None:
     import numpy as np
     from PIL import Image

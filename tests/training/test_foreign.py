@@ -233,7 +233,7 @@ def test_a_class_map_adds_up_leaves_out_and_counts(pets: Store) -> None:
         ({"classes": names, "class_map": {**mapped, "terrier": "cat"}}, "it lacks 'dog'"),
         ({"classes": names[:3]}, "has 5 outputs, and 3 class names"),
         ({}, "has 5 outputs, the store 3 classes, and nothing names"),
-        ({"classes": ["Cat", "dog", "fox", "a", "b"]}, r"'Cat' is not 'cat'"),
+        ({"classes": ["Cat", "CAT", "dog", "fox", "b"]}, r"'Cat' is not 'cat'"),
         ({"classes": ["cat", "cat", "dog", "fox", "b"]}, "several outputs of one name"),
     ):
         with pytest.raises((ModelError, BadInput), match=words):
@@ -244,7 +244,28 @@ def test_names_are_compared_in_one_spelling() -> None:
     from training.foreign.matching import match
 
     found = match(["café", "thé"], [" thé ", "cafe\u0301"], 2, None, "it")
+    assert found.target.tolist() == [1, 0] and found.notices == ()
+
+
+def test_names_that_differ_in_case_are_one_class_and_others_are_offered() -> None:
+    from training.foreign.matching import match
+
+    found = match(["cat", "Welsh Corgi"], ["WELSH  corgi", "Cat"], 2, None, "it")
     assert found.target.tolist() == [1, 0]
+    assert found.notices == ("matched without case: WELSH  corgi → Welsh Corgi, Cat → cat",)
+    assert match(["cat", "dog"], ["Cat", "car", "dog"], 3, {"*": None}, "it").target.tolist() == [0, -1, 1]
+    assert match(["cat", "Cat"], ["Cat", "cat"], 2, None, "it").target.tolist() == [1, 0]
+    for ours, theirs in (
+        (["cat", "dog"], ["Cat", "CAT", "dog"]),
+        (["cat", "Cat"], ["CAT", "dog"]),
+        (["cat", "dog"], ["cat", "Cat", "dog"]),
+    ):
+        with pytest.raises(ModelError, match="has other classes than the store"):
+            match(ours, theirs, len(theirs), None, "it")
+    with pytest.raises(ModelError, match="has other classes than the store: it has 'welsh_corgi'") as error:
+        match(["cat", "Welsh Corgi"], ["welsh_corgi", "cat"], 2, None, "it")
+    assert error.value.hint.endswith("if they are the same: welsh_corgi,Welsh Corgi")
+    assert match(["cat", "Welsh Corgi"], ["welsh_corgi", "cat"], 2, {"welsh_corgi": "Welsh Corgi"}, "it").plain is False
 
 
 def test_a_teacher_at_chance_is_refused_without_force(pets: Store) -> None:

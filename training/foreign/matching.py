@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsdata.errors import BadInput, BadLabels, ModelError
+from nsdata.labels.same_class import likely, notice, recased
 from nsdata.text import listed
 
 REST = "*"
@@ -32,6 +33,7 @@ class Matched:
     classes: tuple[str, ...]
     names: tuple[str, ...] | None
     target: NDArray[np.int64] = field(repr=False)
+    notices: tuple[str, ...] = ()
 
     @property
     def plain(self) -> bool:
@@ -118,16 +120,19 @@ def match(ours: Sequence[str], names: Sequence[str] | None, outputs: int, class_
     given = _checked(class_map or {}, theirs, wanted, ours, who, names is None)
     target = np.full(outputs, -1, np.int64)
     lost: list[str] = []
+    same = recased(wanted, [name for name in theirs if name not in given]) if names is not None else {}
     for i, name in enumerate(theirs):
         if name in given:
             mine = given[name]
             target[i] = -1 if mine is None else wanted[plain_name(mine)]
         elif name in wanted and names is not None:
             target[i] = wanted[name]
+        elif name in same:
+            target[i] = wanted[same[name]]
         elif REST not in given:
             lost.append(name)
     _check_whole(ours, target, lost, who)
-    return Matched(tuple(ours), None if names is None else tuple(theirs), target)
+    return Matched(tuple(ours), None if names is None else tuple(theirs), target, tuple(notice(same)))
 
 
 def _checked(
@@ -160,12 +165,24 @@ def _check_whole(ours: Sequence[str], target: NDArray[np.int64], lost: list[str]
         f"'{name}' is not '{mine}'" for name in lost for mine in bare if name.casefold() == plain_name(mine).casefold()
     ]
     close = f" ({listed(alike, 3)})" if alike else ""
+    lines = [_line(theirs, mine) for theirs, mine in likely(map(plain_name, bare), lost).items()]
+    if lines:
+        shown = " · ".join(lines[:20])
+        raise ModelError(
+            f"{who} has other classes than the store: {', and '.join(parts)}.",
+            f"--class-map FILE, with a line for each, if they are the same: {shown}",
+        )
     raise ModelError(
         f"{who} has other classes than the store: {', and '.join(parts)}{close}.",
         "--classes-file FILE: plain text, a name a line"
         if any(name.startswith(("[", "{")) or name.count(",") >= len(ours) - 1 > 0 for name in lost)
         else "--class-map FILE: their name, ours a line; an empty second cell leaves one out, '*,' all others",
     )
+
+
+def _line(*cells: str) -> str:
+    """A line of a class map."""
+    return ",".join(f'"{cell}"' if "," in cell or '"' in cell else cell for cell in cells)
 
 
 def _quoted(names: list[str]) -> str:

@@ -164,6 +164,7 @@ def matched_with(
     outputs, notes = answers.shape[1], list(notes)
     own = given.classes if given.classes is not None else names
     matched = match(ours, own, outputs, given.class_map, who)
+    notes += matched.notices
     if own is None and given.class_map is None:
         notes.append(f"nothing names its {outputs} outputs: they are taken for the store's classes, in order")
     logits = given.outputs != "probabilities"

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from nsdata import arguments
 from nsdata.errors import BadInput, BadLabels
+from nsdata.labels.same_class import recased
 from nsdata.labels.soft_table import SoftTable, columns_of, plain_name
 from nsdata.text import listed, visible
 
@@ -57,12 +58,14 @@ class Columns:
                 "call one id (nsdata query 'select id, source from images') or path",
             )
         plain = {plain_name(name) for name in classes}
+        same = recased(plain, map(plain_name, names)).keys()
         self.key = next((name for name in keys if name not in plain), keys[0])
         prefix = self.meta.get("prefix", "")
         vectors = [f"{prefix}soft_label"] if self.meta else [name for name in VECTORS if name in names]
         vectors = [name for name in vectors if name in names]
         # a column called as a class is that class, unless it is what names the images or their vectors
-        own = [name for name in names if plain_name(name) in plain and name not in (self.key, *vectors)]
+        own = [n for n in names if plain_name(n) in plain and n not in (self.key, *vectors)]
+        own += [n for n in names if plain_name(n) in same and n not in {*keys, *vectors, *BESIDE}]
         others = [n for n in names if n not in {*own, *keys, *vectors, *BESIDE} and not _BESIDE.fullmatch(n)]
         self.vector: str | None = None
         self.classes: list[str] | None = None
