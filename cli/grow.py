@@ -124,6 +124,7 @@ def evaluate(
 
     Example: nsdata eval --model runs/gen-1 --split val
     """
+    from nsdata.text import listed
     from training import evaluation
     from training.early import check_device, model_file
 
@@ -148,6 +149,10 @@ def evaluate(
     top5 = "" if scores.top5 is None else f"   top-5 {render.percent(scores.top5)}"
     render.out(f"top-1 {render.percent(scores.top1)}{top5}   calibration error {render.percent(scores.ece)}   "
                f"log loss {scores.nll:.3f}")  # fmt: skip
+    if scores.beyond:
+        later = zip(opened.classes[scores.known :], scores.counts[scores.known :], strict=True)
+        names = listed([render.name(name) for name, count in later if count])
+        render.out(f"{scores.beyond:,} of them are of classes that were added later, and count as wrong: {names}")
     render.table(
         ["class", "images", "right"],
         [

@@ -37,6 +37,7 @@ class Scores:
     confusion: (K, K) int64, images of label (row) that were called class (column).
     ece: expected calibration error, 0 to 1: mean distance of confidence and accuracy over 15 bins.
     nll: mean negative log likelihood of the label, in nats.
+    known: how many classes the model knows, the first ones: images of others, which were added later, count as wrong.
     """
 
     n: int
@@ -49,6 +50,12 @@ class Scores:
     ece: float
     nll: float
     classes: tuple[str, ...]
+    known: int
+
+    @property
+    def beyond(self) -> int:
+        """Images of classes that the model cannot know."""
+        return int(self.counts[self.known :].sum())
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values; a class without images has None as its accuracy."""
@@ -60,6 +67,8 @@ class Scores:
             "ece": self.ece,
             "nll": self.nll,
             "classes": list(self.classes),
+            "known": self.known,
+            "beyond": self.beyond,
             "per_class": [None if np.isnan(v) else float(v) for v in self.per_class],
             "counts": self.counts.tolist(),
             "confusion": self.confusion.tolist(),
@@ -68,6 +77,7 @@ class Scores:
     def __str__(self) -> str:
         top5 = "" if self.top5 is None else f" · top-5 {100 * self.top5:.1f} %"
         tail = f" · {self.ignored:,} without a label" if self.ignored else ""
+        tail += f" · {self.beyond:,} of classes that it cannot know" if self.beyond else ""
         return (
             f"{self.n:,} images · top-1 {100 * self.top1:.1f} %{top5}"
             f" · calibration error {self.ece:.3f} · nll {self.nll:.3f}{tail}"
@@ -128,7 +138,8 @@ def evaluate(
             parts.append(widened(loaded.probabilities(batch.images), len(classes)))
             labels.append(batch.labels)
             report(sum(map(len, labels)), len(view))
-    return score(np.concatenate(parts), np.concatenate(labels), classes=classes, ignored=ignored)
+    whole = np.concatenate(parts), np.concatenate(labels)
+    return score(*whole, classes=classes, ignored=ignored, known=len(loaded.classes))
 
 
 def score_stored(view: View) -> Scores:
@@ -152,6 +163,7 @@ def score_stored(view: View) -> Scores:
         classes=classes,
         ignored=ignored,
         called=(soft.all_pseudo[rows], soft.all_confidence[rows]),
+        known=soft.known,
     )
 
 
@@ -162,12 +174,14 @@ def score(
     classes: tuple[str, ...] | None = None,
     ignored: int = 0,
     called: tuple[NDArray[Any], NDArray[Any]] | None = None,
+    known: int | None = None,
 ) -> Scores:
     """Scores of probabilities, however they were made; a generation's stored soft labels, for instance.
 
     probabilities: (N, K) float, 0 to 1, rows sum to 1. labels: (N,) int, 0 … K-1; those below 0 are left out and
     counted. classes: K names for display. called: pseudo-labels and confidences, both (N,), where they are known more
-    exactly than float16 probabilities show. Raises BadLabels (shape, range, not finite), EmptyView.
+    exactly than float16 probabilities show. known: how many classes, the first, the model knows; None: all. Raises
+    BadLabels (shape, range, not finite), EmptyView.
     """
     soft_NK, labels_N = array("probabilities", probabilities), array("labels", labels)
     ignored = whole_number("ignored", ignored)
@@ -183,9 +197,9 @@ def score(
     if labels_N.dtype.kind not in "iu" or soft_NK.dtype.kind not in "fiu":
         kinds = f"{soft_NK.dtype} and {labels_N.dtype}"
         raise BadLabels(f"Probabilities and labels are {kinds}; floats and integers, -1 for none, were expected.")
-    known = labels_N >= 0
-    ignored += int((~known).sum())
-    soft_NK, labels_N = soft_NK[known].astype(np.float64), labels_N[known].astype(np.int64)
+    said = labels_N >= 0
+    ignored += int((~said).sum())
+    soft_NK, labels_N = soft_NK[said].astype(np.float64), labels_N[said].astype(np.int64)
     n, k = soft_NK.shape
     names = classes or tuple(str(i) for i in range(k))
     if len(names) != k:
@@ -197,7 +211,7 @@ def score(
     if not np.isfinite(soft_NK).all() or soft_NK.min() < 0 or soft_NK.max() > 1.001:
         raise BadLabels("Some probabilities are not numbers from 0 to 1.")
 
-    called_N, sure_N = (soft_NK.argmax(1), soft_NK.max(1)) if called is None else (v[known] for v in called)
+    called_N, sure_N = (soft_NK.argmax(1), soft_NK.max(1)) if called is None else (v[said] for v in called)
     right_N = called_N == labels_N
     confusion = np.zeros((k, k), np.int64)
     np.add.at(confusion, (labels_N, called_N), 1)
@@ -218,6 +232,7 @@ def score(
         ece=calibration_error(sure_N, right_N),
         nll=float(-np.log(np.maximum(likelihood_N, np.finfo(np.float32).tiny)).mean()),
         classes=names,
+        known=k if known is None else whole_number("known", known),
     )
 
 

@@ -307,3 +307,26 @@ def test_the_commands_list_and_add_and_what_knows_fewer_says_so(typed: Path) -> 
     assert json.loads(ok("show", "--gen", "2", "--json"))["classes"] == 12
     assert json.loads(ok("diff", "gen-1", "gen-2", "--json"))["classes"][10:] == ["wolf", "polar bear"]
     assert verify("lake").sound
+
+
+def test_scores_say_how_many_images_are_of_classes_that_the_model_cannot_know(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from training.evaluation import score_stored
+
+    monkeypatch.chdir(tmp_path)
+    ok("init", "--classes-from", "digits")
+    ok("import", "digits")
+    ok("train", "--gen", "0", *TINY)
+    ok("label", "--gen", "1", "--force")
+    whole = [["eval", "--model", "runs/gen-0"], ["eval", "--gen", "1"]]
+    assert all("added later" not in ok(*words) for words in whole)
+    ok("classes", "add", "wolf", "lynx")
+    store = Store.open("lake")
+    ok("relabel", ids(store, *np.flatnonzero(store.table.split == 2)[:1].tolist())[0], "lynx")
+    for words in whole:
+        assert "1 of them are of classes that were added later, and count as wrong: lynx\n" in ok(*words)
+        found = json.loads(ok(*words, "--json"))
+        assert (found["known"], found["beyond"], len(found["classes"])) == (10, 1, 12)
+    scores = score_stored(store.refresh().view(gen=1).split("test").labelled())
+    assert "1 of classes that it cannot know" in str(scores)
