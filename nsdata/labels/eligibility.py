@@ -43,7 +43,7 @@ def check_order(
         raise GenerationError(
             f"Generation {gen} is of {known} classes, and the store has {len(store.classes)} now; it is not extended "
             "with other labels.",
-            f"nsdata label --gen {gen} --replace",
+            f"{command.format(gen)} --replace",
         )
     if gen in have and not replace and not extend:
         later = unlabelled_rows(store.state, have[gen])
@@ -108,7 +108,7 @@ def check_same_teacher(sealed: Generation, identity: dict[str, Any]) -> None:
             raise Conflict(
                 f"Generation {sealed.number} was written {_otherwise(sealed, key, was, value)}: it cannot be extended "
                 "with other labels.",
-                f"nsdata label --gen {sealed.number} --replace",
+                f"nsdata label --gen {sealed.number} {'--from FILE ' if 'given_sha256' in identity else ''}--replace",
             )
 
 

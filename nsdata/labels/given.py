@@ -11,7 +11,7 @@ import json
 import platform
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 
 MISSING = ("leave", "uniform")
+COMMAND = "nsdata label --gen {} --from FILE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,16 +98,17 @@ def add(
     if temperature != 1 and not logits:
         raise BadInput("A temperature is that of a softmax, and there are no logits.", "--logits --temperature 0.5")
     facts, began = _facts(teacher), time.monotonic()
-    codec = Codec.parse(table.codec) if top is None and table.codec else Codec.of(top, len(store.classes))
     store.refresh()
-    identity = _identity(store, table, codec, logits, temperature, missing)
+    classes = list(store.classes) if replace else classes_of(store, gen, lambda: table.sha256)
+    codec = Codec.parse(table.codec) if top is None and table.codec else Codec.of(top, len(classes))
+    identity = _identity(classes, table, codec, logits, temperature, missing)
     sealed = None if replace else store.generations.get(gen)
     if sealed is None or (extend and not sealed.given):
-        check_order(store, gen, replace, extend, "nsdata label --gen {} --from FILE")
+        check_order(store, gen, replace, extend, COMMAND)
         store.writable()
     if sealed is not None:
         check_same_teacher(sealed, identity) if extend else check_as_asked(sealed, identity)
-    prepared = Prepared(table, store.classes, logits, temperature)
+    prepared = Prepared(table, classes, logits, temperature)
     for note in prepared.notices:
         on_note(note)
     matched = matching.match(store.table, prepared)
@@ -123,8 +125,9 @@ def add(
         raise GenerationError(
             f"Generation {gen} is sealed already, at version {sealed.event}, with these labels; {new:,} images "
             "that they are of came in later.",
-            f"nsdata label --gen {gen} --from FILE --extend",
+            f"nsdata label --gen {gen} --from FILE {'--extend' if len(classes) == len(store.classes) else '--replace'}",
         )
+    check_order(store, gen, replace, extend, COMMAND)
     ranges = matching.runs(store, sealed if extend else None, matched.rows, missing)
     run = labelling.begin(store, gen, identity, replace=replace, extend=extend, ranges=ranges, on_note=on_note)
     if run.store.version != store.version:  # an interrupted run: the images of its day
@@ -137,6 +140,15 @@ def add(
     found = next(g for g in store.refresh().state.sealed if g.event == event)
     took = time.monotonic() - began
     return Given(gen, event, run.rows, len(table), resumed, took, found.summary, **told)
+
+
+def classes_of(store: Handle, gen: int, sha256: Callable[[], str]) -> list[str]:
+    """The classes that given soft labels are of: the store's, or those of a generation that was sealed with these very
+    ones before more classes were added, which is nothing new. sha256: of what is given, asked where it matters."""
+    sealed, names = store.generations.get(gen), list(store.classes)
+    if sealed is None or not sealed.given or (known := store.state.classes_at(sealed.version)) == len(names):
+        return names
+    return names[:known] if sealed.provenance["given_sha256"] == sha256() else names
 
 
 def _provenance(
@@ -186,13 +198,13 @@ def _facts(teacher: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 
 def _identity(
-    store: Handle, table: SoftTable, codec: Codec, logits: bool, temperature: float, missing: str
+    classes: list[str], table: SoftTable, codec: Codec, logits: bool, temperature: float, missing: str
 ) -> dict[str, Any]:
     """All that decides the numbers."""
     return {
         "given_sha256": table.sha256,
         "given_as": "logits" if logits else "probabilities",
-        "classes": list(store.classes),
+        "classes": classes,
         "temperature": temperature,
         "missing": missing,
         "codec": codec.name,

@@ -5,6 +5,7 @@ Legend: n rows of the table, B of them, K classes.
 
 from __future__ import annotations
 
+import shlex
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ Array = NDArray[Any]
 
 _PERCENT = 0.5  # how far from 100 a row's percents may be, which people round
 _AT_ONCE = 1 << 22  # probabilities worked on at a time
+_FEW = 5  # classes that a hint names
 
 
 @dataclass
@@ -73,7 +75,8 @@ class Prepared:
             if block.ndim != 2 or block.shape[1] != len(classes):
                 raise BadLabels(
                     f"The soft labels of {table.what} have shape {block.shape}; the store has {len(classes)} classes, "
-                    f"so ({len(block)}, {len(classes)}) was expected."
+                    f"so ({len(block)}, {len(classes)}) was expected.",
+                    "nsdata classes",
                 )
             if block.dtype.kind not in "fiu":
                 raise BadLabels(f"The soft labels of {table.what} are {block.dtype}; numbers were expected.")
@@ -222,10 +225,13 @@ def columns_of(classes: Sequence[str], given: Sequence[str], what: str) -> Array
         parts = [f"lacks the class{'es' if len(missing) > 1 else ''} {listed(missing)}"] if missing else []
         parts += [f"has {listed(unknown)}, which the store has not"] if unknown else []
         close = [f"{visible(mine)} for {visible(theirs)}" for theirs, mine in likely(wanted, places).items()]
-        raise BadLabels(
-            f"{what} {' and '.join(parts)}; its classes must be the store's: {listed(classes)}.",
-            f"if these are the same, name them as the store does: {listed(close, 5)}" if close else "",
-        )
+        if close:
+            way_on = f"if these are the same, name them as the store does: {listed(close, 5)}"
+        elif missing:
+            way_on = "nsdata classes   (a column for each, of zeros where nothing is known)"
+        else:
+            way_on = f"nsdata classes add {shlex.join(unknown[:_FEW])}   (or leave out what is no class)"
+        raise BadLabels(f"{what} {' and '.join(parts)}; its classes must be the store's: {listed(classes)}.", way_on)
     return np.asarray([places[name] for name in wanted], np.int64)
 
 

@@ -16,7 +16,7 @@ from conftest import CLASSES, digits, soft_labels
 
 from nsdata import Store
 from nsdata.arithmetic.ids import hexes
-from nsdata.errors import BadInput, GenerationError, ReadOnly, StoreDamaged
+from nsdata.errors import BadInput, GenerationError, NsdataError, ReadOnly, StoreDamaged
 from nsdata.labels import labelling
 from nsdata.log.replay import Fold
 from nsdata.verify.run import verify
@@ -237,6 +237,67 @@ def test_soft_labels_of_fewer_classes_come_back_from_an_export_to_the_bit(
     ok("import", "out.parquet", "--with-soft-labels")
     again = Store.open("lake")
     np.testing.assert_array_equal(again.labels(1).soft[:, ::-1], store.labels(1).soft)
+
+
+@pytest.mark.parametrize("kind", [".csv", ".npz"])
+def test_soft_labels_that_were_given_before_classes_were_added_are_nothing_new(
+    store: Store, tmp_path: Path, kind: str
+) -> None:
+    def write(path: Path, soft: np.ndarray) -> Path:
+        if kind == ".npz":
+            np.savez(path, ids=np.array(named), soft=soft)
+        else:
+            with path.open("w", newline="") as file:
+                rows = [[name, *row.tolist()] for name, row in zip(named, soft, strict=True)]
+                csv.writer(file).writerows([["id", *CLASSES], *rows])
+        return path
+
+    soft, named = soft_labels(200, 10, 0), hexes(store.table.ids)
+    path = write(tmp_path / f"probs{kind}", soft)
+    done = store.add_soft_label_file(1, path)
+    version = store.add_classes(["wolf"])
+    again = store.add_soft_label_file(1, path)
+    assert (again.already, again.version, again.images) == (True, done.version, 200)
+    assert store.add_soft_label_file(1, path, extend=True).already
+    for other, options in ((path, {"replace": True}), (write(tmp_path / f"other{kind}", soft[::-1]), {})):
+        with pytest.raises(NsdataError, match=r"lacks the class wolf|has 11 classes|with labels of sha256") as error:
+            store.add_soft_label_file(1, other, **options)
+        assert error.value.hint.startswith(("nsdata classes", "nsdata show --gen 1"))
+    assert store.refresh().version == version
+
+
+def test_an_export_s_soft_labels_are_nothing_new_after_classes_were_added(
+    store: Store, seal: Seal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nsdata.exporters.rows import export_store
+
+    seal(store, 1)
+    monkeypatch.chdir(tmp_path)
+    export_store(store, tmp_path / "out.parquet", gen=1)
+    ok("init", "--classes", ",".join(CLASSES[::-1]))
+    ok("import", "out.parquet", "--with-soft-labels")
+    ok("classes", "add", "wolf")
+    version = Store.open("lake").version
+    assert "sealed already" in ok("import", "out.parquet", "--with-soft-labels")
+    assert Store.open("lake").version == version
+
+
+def test_given_soft_labels_of_fewer_classes_do_not_label_what_came_later(store: Store) -> None:
+    images, _ = digits(205)
+    soft = soft_labels(205, 10, 0)
+    lake = Store.create(f"{store.url}-other", CLASSES)
+    store.add_arrays(images[200:], source="bears")
+    named = hexes(store.table.ids)
+    lake.add_arrays(images[:200], source="others")
+    lake.add_soft_labels(1, named, soft)
+    lake.add_classes(["wolf"])
+    lake.add_arrays(images[200:], source="bears")
+    with pytest.raises(GenerationError, match="5 images that they are of came in later") as error:
+        lake.add_soft_labels(1, named, soft)
+    assert "--replace" in error.value.hint and "--extend" not in error.value.hint
+    with pytest.raises(GenerationError, match="is of 10 classes, and the store has 11 now") as error:
+        lake.add_soft_labels(1, named, soft, extend=True)
+    assert error.value.hint == "nsdata label --gen 1 --from FILE --replace"
 
 
 def test_a_view_of_fewer_classes_does_not_train_beside_one_of_more(store: Store, seal: Seal) -> None:

@@ -73,7 +73,9 @@ def _array(data: bytes, classes: Sequence[str], name: str, what: str) -> Array:
     except (ValueError, EOFError, OSError) as error:
         raise BadLabels(f"{name} in {what} holds no array.") from error
     if found.shape != (len(classes),) or found.dtype.kind != "f":
-        raise BadLabels(f"{name} in {what} has shape {found.shape}; the store has {len(classes)} classes.")
+        raise BadLabels(
+            f"{name} in {what} has shape {found.shape}; the store has {len(classes)} classes.", "nsdata classes"
+        )
     return found
 
 

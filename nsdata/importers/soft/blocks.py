@@ -93,7 +93,8 @@ def _check_lengths(lengths: Any, keys: Sequence[str | None], classes: int, what:
     if len(wrong):
         place = int(wrong[0])
         raise BadLabels(
-            f"The soft label of {keys[place]} in {what} has {lengths[place]} numbers; the store has {classes} classes."
+            f"The soft label of {keys[place]} in {what} has {lengths[place]} numbers; the store has {classes} classes.",
+            "nsdata classes",
         )
 
 

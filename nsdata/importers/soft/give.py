@@ -12,7 +12,7 @@ import numpy as np
 from nsdata import arguments
 from nsdata.errors import BadInput, BadLabels, GenerationError
 from nsdata.importers.soft import read, tables
-from nsdata.importers.soft.columns import generations_of
+from nsdata.importers.soft.columns import generations_of, hashed, soft_file
 from nsdata.labels import given
 from nsdata.labels.given import Given
 from nsdata.labels.soft_table import columns_of
@@ -26,7 +26,13 @@ _AT_ONCE = 1 << 26  # bytes hashed at a time
 def file(store: Handle, gen: int, path: str | Path, **options: Any) -> Given:
     """Generation ``gen`` from a file; see Store.add_soft_label_file. options: of ``given.add``."""
     gen = arguments.whole_number("gen", gen)
-    return given.add(store, gen, read.read(path, store.classes, gen), **options)
+    classes = _classes(store.refresh(), gen, path) if not options.get("replace") else store.refresh().classes
+    return given.add(store, gen, read.read(path, classes, gen), **options)
+
+
+def _classes(store: Handle, gen: int, path: str | Path) -> Sequence[str]:
+    """Those that the soft labels in a file are to be of."""
+    return given.classes_of(store, gen, lambda: hashed(soft_file(path)))
 
 
 def arrays(
@@ -69,11 +75,12 @@ def check_export(store: Handle, path: str | Path) -> list[int]:
             f"{path} holds no soft labels that nsdata exported.",
             f"nsdata import {path}; nsdata label --gen 1 --from FILE",
         )
+    have = set(store.refresh().generations)
     try:
-        columns_of(store.classes, [str(name) for name in meta["classes"]], str(path))
+        for gen in found:
+            columns_of(_classes(store, gen, path), [str(name) for name in meta["classes"]], str(path))
     except BadLabels as error:
         raise BadLabels(error.message, f"nsdata import {path}  (without its soft labels)") from error
-    have = set(store.refresh().generations)
     for gen in found:
         if gen > 1 and gen - 1 not in have:
             raise GenerationError(
