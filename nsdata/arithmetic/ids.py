@@ -16,6 +16,8 @@ from nsdata.errors import BadInput
 
 Array = NDArray[Any]
 
+_DIGITS = b"0123456789abcdef"
+
 
 def hexes(ids: Array) -> list[str]:
     """Ids as people write them: (n, 16) uint8 -> n lower-case hex strings."""
@@ -41,10 +43,11 @@ def shortest(ids: Array, among: Array, least: int = 4) -> list[str]:
 
 def from_hex(ids: Sequence[str]) -> Array:
     """Whole hex ids -> (n, 16) uint8. Raises BadInput for anything else."""
-    for text in ids:
-        if len(text) != 32 or any(c not in "0123456789abcdef" for c in text):
-            raise BadInput(f"{text!r} is not a whole image id: 32 lower-case hexadecimal digits are expected.")
-    return np.frombuffer(bytes.fromhex("".join(ids)), np.uint8).reshape(-1, 16)
+    digits = "".join(ids).encode(errors="replace")
+    if set(map(len, ids)) - {32} or digits.translate(None, _DIGITS):
+        bad = next(text for text in ids if len(text) != 32 or text.encode(errors="replace").translate(None, _DIGITS))
+        raise BadInput(f"{bad!r} is not a whole image id: 32 lower-case hexadecimal digits are expected.")
+    return np.frombuffer(bytes.fromhex(digits.decode()), np.uint8).reshape(-1, 16)
 
 
 def whole(ids: Array) -> Array:

@@ -22,6 +22,7 @@ from nsdata.versions.table import Table
 
 Rows = NDArray[np.int64]
 
+AT_ONCE = 1 << 16  # names
 _ID = re.compile(r"\s*([0-9a-fA-F]{32})\s*")
 
 
@@ -124,14 +125,23 @@ def _not_one(table: Table, name: str, rows: list[int]) -> NsdataError:
 def _by_id(table: Table, names: Sequence[str]) -> tuple[Rows, NDArray[np.bool_]]:
     """(n,) the row of each whole id, else -1; and (N + 1,) which rows count, the last for -1: no import was undone."""
     rows = np.full(len(names), -1, np.int64)
-    ids = {place: id_ for place, name in enumerate(names) if (id_ := whole_id(name)) is not None}
-    if ids:
-        rows[list(ids)] = table.rows_of(from_hex(list(ids.values())))
+    places, ids = _ids(names)
+    rows[places] = table.rows_of(ids)
     counted = np.ones(len(table) + 1, bool)
     for segment in table.state.segments:
         counted[segment.start : segment.start + segment.rows] = segment.event not in table.state.undone
     rows[~counted[rows]] = -1
     return rows, counted
+
+
+def _ids(names: Sequence[str]) -> tuple[Rows, NDArray[np.uint8]]:
+    """(m,) int64 places of the names that are ids, and these, (m, 16) uint8: a text each only for some at a time."""
+    places, ids = [np.empty(0, np.int64)], [np.empty((0, 16), np.uint8)]
+    for start in range(0, len(names), AT_ONCE):
+        found = [whole_id(name) for name in names[start : start + AT_ONCE]]
+        places.append(np.flatnonzero([id_ is not None for id_ in found]) + start)
+        ids.append(from_hex([id_ for id_ in found if id_ is not None]))
+    return np.concatenate(places), np.concatenate(ids)
 
 
 def _by_path(table: Table, names: set[str], counted: NDArray[np.bool_]) -> dict[str, list[int]]:

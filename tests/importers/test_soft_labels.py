@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,13 @@ from typer.testing import CliRunner
 
 from cli.app import app
 from nsdata import Store
+from nsdata.arithmetic.ids import from_hex, hexes
 from nsdata.errors import BadInput, BadLabels, Conflict, GenerationError, NsdataError, StorageFailed
 from nsdata.labels import labelling, matching
 from nsdata.labels.eligibility import as_asked
 from nsdata.labels.lineage import lineage, lines
 from nsdata.log.records import sentence
+from nsdata.versions import named_rows
 
 CLASSES = ["cat", "dog", "fox", "été"]
 Files = Callable[..., Path]
@@ -110,6 +114,40 @@ def test_provenance_says_that_they_were_given_and_no_model_is_their_teacher(lake
     shown = CliRunner().invoke(app, ["--store", lake.url, "show", "--gen", "1"]).output
     assert "name clip" in shown
     assert CliRunner().invoke(app, ["--store", lake.url, "verify"]).exit_code == 0
+
+
+def test_ids_in_a_table_take_little_memory_and_no_look_at_each_letter(
+    lake: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(named_rows, "AT_ONCE", 1 << 10, raising=False)
+    ids = np.random.default_rng(0).integers(256, size=(1 << 16, 16), dtype=np.uint8)
+    ids[::3000] = lake.table.ids[:22]
+    names, calls = hexes(ids), 0
+
+    def count(*_: object) -> None:
+        nonlocal calls
+        calls += 1
+
+    tracemalloc.start()
+    rows = named_rows.rows_named(lake.table, names, "it")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert rows[::3000].tolist() == list(range(22)) and (rows >= 0).sum() == 22
+    assert peak < 250 * len(names)
+    sys.setprofile(count)
+    try:
+        from_hex(names)
+    finally:
+        sys.setprofile(None)
+    assert calls < 100
+
+
+@pytest.mark.parametrize("bad", ["0" * 31, "0" * 33, "A" + "0" * 31, " " + "0" * 31, "\u0660" + "0" * 31, "g" * 32, ""])
+def test_what_is_no_whole_id_is_refused(bad: str) -> None:
+    with pytest.raises(BadInput, match="is not a whole image id"):
+        from_hex(["0" * 32, bad])
+    with pytest.raises(BadInput):
+        from_hex([bad, "0" * (64 - len(bad))])
 
 
 @pytest.mark.parametrize("names", ["file names", "paths", "whole paths", "longer paths", "bytes"])
