@@ -43,7 +43,7 @@ def main() -> int:
     with Server() as server:
         workshop = Workshop(folder, server)
         _kills(workshop, tally, asked)
-        stops.run(workshop, tally, asked.stops, random.Random(asked.seed + 1))
+        stops.run(workshop, tally, asked.stops, random.Random(asked.seed + 1), only=asked.only)
         harm.run(workshop, tally, asked.damage, random.Random(asked.seed + 2))
         if not asked.no_inputs:
             inputs.run(workshop, tally)

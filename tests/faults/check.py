@@ -50,7 +50,7 @@ def signature(lake: str) -> Signature | None:
         order = np.argsort(_keys(table.ids[has]), kind="stable")  # by id: the rows of other imports may lie between
         soft = labels.take(np.flatnonzero(has))
         told["generations"][str(number)] = {
-            "teacher": generation.provenance.get("teacher_sha256"),
+            "teacher": generation.provenance.get("teacher_sha256") or generation.provenance.get("given_sha256"),
             "images": int(has.sum()),
             "soft": _digest(soft[order]),
             "pseudo": _digest(labels.all_pseudo[has][order]),

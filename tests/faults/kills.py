@@ -66,6 +66,7 @@ class Killer:
     def __init__(self, workshop: Workshop, tally: Tally, draw: random.Random) -> None:
         self.workshop, self.server, self.tally, self.draw = workshop, workshop.server, tally, draw
         self.oracles: dict[str, Oracle] = {}
+        self._between: dict[str, list[Signature | None]] = {}
 
     def oracle(self, scenario: Scenario) -> Oracle:
         """Of an uninterrupted run, made once."""
@@ -93,6 +94,17 @@ class Killer:
             self.tally.blame("verify found damage", scenario.name, f"uninterrupted: {after['damage']}")
         steps = Counter(trace.read_text().splitlines()) if trace.exists() else Counter()
         return Oracle(before["signature"], after["signature"], before["history"], steps, seconds)
+
+    def between(self, scenario: Scenario) -> list[Signature | None]:
+        """What the store shows after the first of two events; none where there is but one."""
+        if scenario.halfway and scenario.name not in self._between:
+            space = self.workshop.space(scenario)
+            code, said = self.server.run(space, *scenario.halfway, hook=scenario.hook)
+            if code:
+                raise RuntimeError(f"{scenario.halfway} ended with {code}:\n{said}")
+            self._between[scenario.name] = [self.look(space, scenario.lake, written=scenario.written)["signature"]]
+            shutil.rmtree(space)
+        return self._between.get(scenario.name, [])
 
     def kills(self, scenario: Scenario) -> Iterator[Kill]:
         """Kills without end: each step first and last, times within the engine's work, and any time at all."""
@@ -199,8 +211,9 @@ class Killer:
         done = False
         if then is not None:
             done = then["signature"] == oracle.after != oracle.before
-            if scenario.whole and then["signature"] not in (oracle.before, oracle.after):
-                blame("neither before nor after", name, _difference(then["signature"], oracle.before, oracle.after))
+            lawful = [oracle.before, *self.between(scenario), oracle.after]
+            if scenario.whole and then["signature"] not in lawful:
+                blame("neither before nor after", name, _difference(then["signature"], *lawful))
             if then["history"][: len(oracle.history)] != oracle.history:
                 blame("history changed", name, "an event is not what it was")
             if then["damage"]:

@@ -55,6 +55,7 @@ STEPS = {
 
 SETTINGS = {  # so that a store of 150 images has many commits, parts and checkpoints
     "nsdata.labels.staging:COMMIT_SECONDS": -1.0,
+    "nsdata.labels.matching:AT_ONCE": 80,
     "nsdata.importers.intake:_SECONDS": -1.0,
     "nsdata.importers.intake:_ROWS": 16,
     "nsdata.log.history:EVERY": 4,
@@ -157,12 +158,12 @@ def _spy(path: str) -> None:
     """Tell what is labelled before it is, and what is committed after it was."""
     from nsdata.labels.staging import PartWriter
 
-    write, commit = PartWriter.write, PartWriter.commit
+    write, commit = PartWriter.write_columns, PartWriter.commit
 
-    def told_write(self: Any, soft: Any) -> Any:
+    def told_write(self: Any, columns: Any) -> Any:
         part, first = self._part, self._piece.end + self._uncommitted
-        _note(path, json.dumps(["labelled", part.name, first, first + len(soft)]))
-        return write(self, soft)
+        _note(path, json.dumps(["labelled", part.name, first, first + len(columns["confidence"])]))
+        return write(self, columns)
 
     def told_commit(self: Any) -> None:
         first, stop = self._piece.end, self._piece.end + self._uncommitted
@@ -170,7 +171,7 @@ def _spy(path: str) -> None:
         if stop > first:
             _note(path, json.dumps(["committed", self._part.name, first, stop]))
 
-    PartWriter.write, PartWriter.commit = told_write, told_commit  # type: ignore[method-assign,assignment]
+    PartWriter.write_columns, PartWriter.commit = told_write, told_commit  # type: ignore[method-assign,assignment]
 
 
 def slow(seconds: float) -> None:

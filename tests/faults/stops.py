@@ -14,18 +14,24 @@ from pathlib import Path
 from typing import Any
 
 from .kills import Killer, Tally, _clear_words
-from .workshop import LABEL, Scenario, Workshop, scenarios
+from .workshop import GIVEN, LABEL, Scenario, Workshop, scenarios
 
 Command = tuple[str, ...]
 
+ADD = ("classes", "add", "eleven", "twelve")
+MOVE = ("split", "--from", "said.csv", "--to", "val")
 OTHER = (*LABEL, "--temperature", "0.5")
 RIVALS: dict[str, list[Command]] = {
-    "images": [("tag", "meanwhile"), ("import", "answers"), ("import", "more", "--unlabelled")],
-    "model": [("tag", "meanwhile"), ("import", "answers"), ("relabel", "--from", "said.csv"), OTHER],
+    "images": [
+        ("tag", "meanwhile"), ("import", "answers"), ("import", "more", "--unlabelled"), ADD, MOVE, GIVEN,
+        (*GIVEN[:-1], "probs.parquet"), ("import", "held-out", "--split", "test", "--move-splits"),
+    ],
+    "given": [("import", "more"), ADD, MOVE, (*GIVEN[:-1], "probs.parquet"), ("gc", "--older-than", "0")],
+    "model": [("tag", "meanwhile"), ("import", "answers"), ("relabel", "--from", "said.csv"), OTHER, ADD, MOVE, GIVEN],
     "interrupted": [("import", "more"), OTHER, ("gc", "--older-than", "0")],
     "labelled": [
         ("import", "answers"), ("relabel", "--from", "said.csv"), ("undo", "gen-1"), ("gc", "--older-than", "0"),
-        ("gc", "--purge", "--older-than", "0"), (*OTHER, "--replace"),
+        ("gc", "--purge", "--older-than", "0"), (*OTHER, "--replace"), ADD, MOVE, (*GIVEN, "--replace"),
     ],
     "grown": [("import", "answers"), ("tag", "meanwhile"), ("gc", "--purge", "--older-than", "0"), ("undo",)],
 }  # fmt: skip
@@ -37,7 +43,7 @@ class Rivalry:
     def __init__(self, workshop: Workshop, tally: Tally) -> None:
         self.workshop, self.server, self.tally = workshop, workshop.server, tally
         self.killer = Killer(workshop, tally, random.Random(0))
-        self._lawful: dict[str, list[Any]] = {}
+        self._lawful: dict[str, Any] = {}
 
     def stopped(self, scenario: Scenario, rival: Command, at: tuple[str, str, int, str]) -> bool:
         """Stop the command at a step, run the rival, let the command go on. False where it ended before the step."""
@@ -85,28 +91,26 @@ class Rivalry:
             self._blame(name, "an event that another process saw has changed")
         if now["damage"]:
             self._blame(name, f"verify: {now['damage']}")
-        lawful = self._orders(scenario, rival)
-        codes = [status for status, _ in ended]
-        if now["signature"] not in [found for found, _ in lawful]:
-            differs = [sorted(k for k, v in now["signature"].items() if v != other.get(k)) for other, _ in lawful]
-            self._blame(name, f"exit codes {codes}; no order explains it; against each it differs in {differs}")
+        codes, differs = [status for status, _ in ended], []
+        both = [(scenario.command, rival), (rival, scenario.command)]
+        alone: list[tuple[Command, ...]] = [(rival,)] * (codes[0] != 0) + [(scenario.command,)] * (codes[1] != 0)
+        for order in [*both, *alone]:  # one alone, where the other was refused beside it
+            lawful = self._after(scenario.stage, *order)
+            if now["signature"] == lawful:
+                return
+            differs.append(sorted(k for k, v in now["signature"].items() if v != lawful.get(k)))
+        self._blame(name, f"exit codes {codes}; no order explains it; against each it differs in {differs}")
 
-    def _orders(self, scenario: Scenario, rival: Command) -> list[Any]:
-        """What both leave behind in either order; and one alone, where the other is refused beside it."""
-        key = f"{scenario.name} {rival}"
+    def _after(self, stage: str, *commands: Command) -> Any:
+        """What these leave behind, one after the other."""
+        key = f"{stage} {commands}"
         if key not in self._lawful:
-            self._lawful[key] = [
-                self._after(scenario.stage, *order)
-                for order in ((scenario.command, rival), (rival, scenario.command), (rival,), (scenario.command,))
-            ]
+            space = self.workshop.copy(stage)
+            for command in commands:
+                self.server.run(space, *command)
+            self._lawful[key] = self._look(space)["signature"]
+            shutil.rmtree(space)
         return self._lawful[key]
-
-    def _after(self, stage: str, *commands: Command) -> tuple[Any, list[int | None]]:
-        space = self.workshop.copy(stage)
-        codes = [self.server.run(space, *command)[0] for command in commands]
-        found = self._look(space)["signature"]
-        shutil.rmtree(space)
-        return found, codes
 
     def _look(self, space: Path) -> dict[str, Any]:
         return self.killer.look(space)
@@ -124,11 +128,12 @@ def _until_stopped(pid: int) -> bool:
         time.sleep(0.005)
 
 
-def run(workshop: Workshop, tally: Tally, count: int, draw: random.Random) -> None:
+def run(workshop: Workshop, tally: Tally, count: int, draw: random.Random, *, only: str = "") -> None:
     """``count`` stops at random steps of random commands, and a third as many pairs at once."""
     rivalry = Rivalry(workshop, tally)
     chosen = [s for s in scenarios(workshop) if s.stage in RIVALS and s.sound and s.name != "train, resumed"]
-    while tally.counts["stops"] < count:
+    chosen = [s for s in chosen if only in s.name]
+    while chosen and tally.counts["stops"] < count:
         scenario = draw.choice(chosen)
         step, most = draw.choice(sorted(rivalry.killer.oracle(scenario).steps.items()))
         name, phase = step.split(" ")

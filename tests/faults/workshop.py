@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .contents import pictures, soft_labels
 from .processes import Server
 
 TINY = [
@@ -24,6 +25,9 @@ TINY = [
 ]  # fmt: skip
 LABEL = ("label", "--gen", "1", "--batch-size", "8", "--device", "cpu", "--force")
 STUDENT = ("view", "student-1", "--gen", "1", "--min-confidence", "0.05", "--per-class", "3")
+OTHER = ("--store", "other", "import")
+GIVEN = ("label", "--gen", "1", "--from", "probs.npz")
+NAMED = "select id, source from images order by source, id"
 SHOWN = "select id from images where split = 'train' and label is null order by id"
 
 
@@ -38,6 +42,7 @@ class Scenario:
     lake:      the store. written: what the command writes beside it.
     hook:      surroundings of the command (steps.py).
     whole:     False where it publishes several events, so that a store in between is lawful.
+    halfway:   a command that ends in the one state in between that is lawful.
     """
 
     name: str
@@ -51,6 +56,7 @@ class Scenario:
     written: str = ""
     hook: dict[str, Any] = field(default_factory=dict)
     whole: bool = True
+    halfway: tuple[str, ...] = ()
 
 
 class Workshop:
@@ -121,6 +127,7 @@ class Workshop:
         (workspace / "ids.json").write_text(json.dumps(ids))
         lines = [f"{id_},{place % 10}" for place, id_ in enumerate(ids[:40])]
         (workspace / "said.csv").write_text("\n".join(["id,label", *lines]) + "\n")
+        soft_labels(workspace, json.loads(self._do(workspace, ("query", NAMED, "--json"))))
 
     def _model(self, workspace: Path) -> None:
         self._do(workspace, ("train", "--gen", "0", *TINY))
@@ -158,34 +165,12 @@ class Workshop:
     def _undone(self, workspace: Path) -> None:
         self._do(workspace, ("import", "more", "--unlabelled"), ("undo",))
 
+    def _given(self, workspace: Path) -> None:
+        self._do(workspace, GIVEN, exits=(-9,), at=["commit", "after", 9, "kill"])
 
-def pictures(workspace: Path) -> None:
-    """Digits as PNG files: 50 labelled, 20 for validation, 80 unlabelled, 40 more, and answers for some."""
-    import numpy as np
-    from PIL import Image
-    from sklearn.datasets import load_digits
-
-    data = load_digits()
-    images = (data.images * 255 / 16).round().astype(np.uint8)
-    for place in range(190):
-        name, label = f"{place}.png", str(data.target[place])
-        if place < 50:
-            _save(Image.fromarray(images[place]), workspace / "train" / label / name)
-        elif place < 70:
-            _save(Image.fromarray(images[place]), workspace / "val" / label / name)
-        elif place < 150:
-            _save(Image.fromarray(images[place]), workspace / "pool" / name)
-            if place < 100:
-                _save(Image.fromarray(images[place]), workspace / "answers" / label / name)
-        else:
-            _save(Image.fromarray(images[place]), workspace / "more" / name)
-            if place >= 170:
-                _save(Image.fromarray(images[place]), workspace / "answers" / label / name)
-
-
-def _save(image: object, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image.save(path)  # type: ignore[attr-defined]
+    def _exported(self, workspace: Path) -> None:
+        turned = ",".join("9876543210")
+        self._do(workspace, ("export", "all.parquet", "--gen", "1"), ("--store", "other", "init", "--classes", turned))
 
 
 def _damaged(workspace: Path) -> None:
@@ -201,12 +186,13 @@ def _damaged(workspace: Path) -> None:
 
 BEFORE: dict[str, str | None] = {
     "empty": None, "images": "empty", "model": "images", "labelled": "model", "interrupted": "model",
-    "training": "images", "grown": "labelled", "sealed": "grown", "undone": "model",
+    "training": "images", "grown": "labelled", "sealed": "grown", "undone": "model", "given": "images",
+    "exported": "labelled",
 }  # fmt: skip
 BUILD: dict[str, Callable[[Workshop, Path], None]] = {
     "empty": Workshop._empty, "images": Workshop._images, "model": Workshop._model, "labelled": Workshop._labelled,
     "interrupted": Workshop._interrupted, "training": Workshop._training, "grown": Workshop._grown,
-    "sealed": Workshop._sealed, "undone": Workshop._undone,
+    "sealed": Workshop._sealed, "undone": Workshop._undone, "given": Workshop._given, "exported": Workshop._exported,
 }  # fmt: skip
 
 
@@ -218,11 +204,22 @@ def scenarios(workshop: Workshop) -> list[Scenario]:
         Scenario("import", "images", ("import", "more")),
         Scenario("import of labels", "images", ("import", "answers")),
         Scenario("import undone before", "undone", ("import", "more", "--unlabelled")),
+        Scenario("import --move-splits", "labelled", ("import", "held-out", "--split", "test", "--move-splits")),
+        Scenario(
+            "import --with-soft-labels",
+            "exported",
+            (*OTHER, "all.parquet", "--with-soft-labels"),
+            lake="other",
+            halfway=(*OTHER, "all.parquet"),
+        ),
         Scenario("label", "model", LABEL),
         Scenario("label, resumed", "interrupted", LABEL),
         Scenario("label --top", "model", (*LABEL, "--top", "3", "--max-kl", "9")),
         Scenario("label --replace", "labelled", (*LABEL, "--temperature", "0.5", "--replace")),
         Scenario("label --extend", "grown", (*LABEL, "--extend")),
+        Scenario("label --from .npz", "images", GIVEN),
+        Scenario("label --from .parquet", "images", (*GIVEN[:-1], "probs.parquet")),
+        Scenario("label --from, resumed", "given", GIVEN),
         Scenario("train", "images", ("train", "--gen", "0", *TINY)),
         Scenario("train, resumed", "training", ("train", "--gen", "0", *TINY)),
         Scenario("train a student", "labelled", ("train", "--gen", "1", *TINY)),
@@ -233,6 +230,9 @@ def scenarios(workshop: Workshop) -> list[Scenario]:
         Scenario("relabel 40", "labelled", ("relabel", "--from", "said.csv")),
         Scenario("remove one", "labelled", ("remove", ids[6])),
         Scenario("remove 20", "labelled", ("remove", *ids[10:30])),
+        Scenario("split 3", "labelled", ("split", *ids[:3], "--to", "test")),
+        Scenario("split 40", "labelled", ("split", "--from", "said.csv", "--to", "test")),
+        Scenario("classes add", "labelled", ("classes", "add", "ten", "eleven")),
         Scenario("tag", "labelled", ("tag", "best")),
         Scenario("undo", "labelled", ("undo", "gen-1")),
         Scenario("gc", "grown", ("gc", "--older-than", "0")),
