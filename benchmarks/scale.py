@@ -30,7 +30,7 @@ import numpy as np
 
 from nsdata import Store
 from nsdata.analysis.diff import Diff
-from nsdata.arithmetic.selection import mix
+from nsdata.arithmetic.seeded import mix
 from nsdata.labels import labelling
 from nsdata.labels.codec import Codec
 from nsdata.schema import SEGMENT
