@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import glob
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
@@ -16,7 +17,11 @@ from nsdata.importers.formats.layout import ignored
 from nsdata.importers.formats.tables import PARQUET
 from nsdata.importers.words import split_word
 from nsdata.storage.space import refused
+from nsdata.text import listed
 
+_BRACES = re.compile(r"\{(?:(?P<first>\d{1,9})\.\.(?P<last>\d{1,9})|(?P<texts>[^{},]*(?:,[^{},]*)+))\}")
+_MOST = 100_000  # names that a pattern may mean
+_TOO_MANY = [""] * (_MOST + 1)
 _ENDINGS = {"tar": tar.ENDINGS, "zip": zip.ENDINGS, "parquet": PARQUET}
 _PAPERS = frozenset(  # may lie beside tars and parquet files
     {
@@ -78,7 +83,11 @@ def files_of(source: str | Path) -> list[Path]:
     path = Path(source).expanduser()
     if path.exists():
         return [path]
-    if found := sorted(glob.glob(str(path), recursive=True)):
+    patterns = _alternatives(str(path))
+    if found := sorted({name for pattern in patterns for name in glob.glob(pattern, recursive=True)}):
+        if len(patterns) > 1 and (lost := [p for p in patterns if not glob.glob(p, recursive=True)]):
+            text = f"{path} means {len(patterns):,} names, and {len(lost):,} of them are not there: {listed(lost, 3)}."
+            raise BadInput(text, f"ls {path.parent}")
         return [Path(name) for name in found]
     place = path.parent
     while not place.is_dir() and place != place.parent:
@@ -93,6 +102,26 @@ def files_of(source: str | Path) -> list[Path]:
         raise BadInput(f"There is no file or folder {path}; the closest is {closest}.", f"nsdata import {closest}")
     have = ", ".join(names[:8]) + (", …" if len(names) > 8 else "") if names else "nothing"
     raise BadInput(f"There is no file or folder {path}; {place.absolute()} holds {have}.", f"ls {place}")
+
+
+def _alternatives(pattern: str) -> list[str]:
+    """What braces mean, as a shell and WebDataset read them: ``{000..011}`` numbers, as wide as written, ``{a,b}``
+    texts; several multiply. Raises BadInput for more than 100,000."""
+    found = _BRACES.search(pattern)
+    if found is None:
+        return [pattern]
+    if found["texts"] is not None:
+        options: Sequence[str] = found["texts"].split(",")
+    else:
+        first, last = int(found["first"]), int(found["last"])
+        ends = found.group("first", "last")
+        wide = max(map(len, ends)) if any(len(end) > 1 and end[0] == "0" for end in ends) else 0
+        step = 1 if first <= last else -1
+        options = [f"{n:0{wide}d}" for n in range(first, last + step, step)] if abs(last - first) < _MOST else _TOO_MANY
+    rest = _alternatives(pattern[found.end() :])
+    if len(options) * len(rest) > _MOST:
+        raise BadInput(f"{pattern} means more than {_MOST:,} names.", "a pattern such as 'shards/*.tar'")
+    return [pattern[: found.start()] + option + end for option in options for end in rest]
 
 
 def _names(folder: Path) -> list[str]:
