@@ -30,8 +30,8 @@ PLACES = " (numbers: places in the list of classes)"
 Written = tuple[tuple[str, object], ...]
 
 BY_TEACHERS = (
-    f"labels that a generation gave are among them, and come in as people's do: {LABELLED_BY} says which; --unlabelled "
-    "takes the images alone"
+    f"labels that a generation gave were left out: {LABELLED_BY} says which, and they are no person's; "
+    "--with-soft-labels brings them in as that generation's"
 )
 NO_PICTURES = frozenset(
     {

@@ -14,7 +14,7 @@ from nsdata.importers.class_names import named
 from nsdata.importers.formats.folder import read_file, regular
 from nsdata.importers.formats.layout import MAX_BYTES, readable
 from nsdata.importers.formats.pages import largest
-from nsdata.importers.formats.tables import columns, split_cell
+from nsdata.importers.formats.tables import LABELLED_BY, columns, people_s, split_cell
 from nsdata.importers.found import Found
 from nsdata.importers.item import Skipped
 
@@ -47,7 +47,7 @@ def found(path: Path, *, read: bool = True) -> Iterator[Found | Skipped]:
         own = _own(file.schema_arrow, meaning.labels)
         plain = [name for name in meaning.splits if name == meaning.split or _plain(file.schema_arrow.field(name).type)]
         meaning = meaning._replace(perhaps=tuple(plain) if meaning.split is None else ())
-        extra = [*meaning.labels, *plain]
+        extra = [*meaning.labels, *plain, *(name for name in names if name == LABELLED_BY)]
         leaves = [*(_leaves(file.schema_arrow.field(image)) if read else []), *extra]
         columns_ = [image, *extra] if read else extra
         known = tuple(next(filter(None, own.values()), ()))
@@ -86,7 +86,8 @@ def _own(schema: Any, labels: Sequence[str]) -> dict[str, list[str]]:
 
 def _labels(row: dict[str, Any], own: dict[str, list[str]]) -> tuple[tuple[str, object], ...]:
     """A row's labels as written; a number of ClassLabel by its name."""
-    return tuple((name, named(row[name], names, name)) for name, names in own.items())
+    by = people_s(row)
+    return tuple((name, named(row[name], names, name) if by else None) for name, names in own.items())
 
 
 def _leaves(image: Any) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any
 from nsdata.errors import BadInput
 from nsdata.importers.class_names import clean
 from nsdata.importers.formats.layout import IMAGE_ENDINGS, MAX_BYTES, quoted, readable
-from nsdata.importers.formats.tables import LABELS, normal, split_cell, splits
+from nsdata.importers.formats.tables import LABELS, normal, people_s, split_cell, splits
 from nsdata.importers.found import Found
 from nsdata.importers.item import Skipped
 from nsdata.importers.words import MASKS
@@ -141,6 +141,8 @@ def _facts(sides: dict[str, bytes]) -> tuple[tuple[tuple[str, object], ...], obj
     plain = [(name, value) for name, value in labels if not isinstance(value, dict | list)]
     labels = plain or labels  # boxes beside a class
     labels += [(f".{kind}", sides[kind].decode("utf-8", "replace").strip()) for kind in sorted(_TEXTS & sides.keys())]
+    if not people_s(facts):
+        labels = [(name, None) for name, _ in labels]
     return tuple(labels), split_cell(facts, splits(facts)), tuple(facts)
 
 

@@ -226,7 +226,13 @@ def _parquet_rows(path: Path, names: Sequence[str]) -> Generator[dict[str, Any],
 
 def label_cells(row: dict[str, Any], found: Columns) -> tuple[tuple[str, object], ...]:
     """What a row says of its label, by column."""
-    return tuple((name, row.get(name)) for name in found.labels)
+    own = people_s(row)
+    return tuple((name, row.get(name) if own else None) for name in found.labels)
+
+
+def people_s(row: Mapping[str, Any]) -> bool:
+    """False where a row of an export says that a generation gave its label: that is no person's."""
+    return row.get(LABELLED_BY) in (None, "", "people")
 
 
 def no_path(names: Iterable[str], path: Path, first: str = "") -> BadInput:
