@@ -303,7 +303,7 @@ def test_what_cannot_be_laid_out_goes_row_by_row(lake: str, little_memory: None)
         done = RUNNER.invoke(app, [*words, *more])
         assert done.exit_code == 1, done.output
         assert "The answer has 400,000 rows, about 0.4 GB to lay out: more than there is." in done.stderr
-        assert "nsdata query --csv" in done.stderr
+        assert "--csv, which prints row by row" in done.stderr
     assert len(RUNNER.invoke(app, [*words, "--csv"]).stdout.splitlines()) == 400_001
 
 
