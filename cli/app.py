@@ -1,4 +1,4 @@
-"""``nsdata``: the app, and how every command ends. The commands are in fill, arrange, grow, look and keep."""
+"""``nsdata``: the app, and how every command ends. The commands are in fill, arrange, grow, look, views and keep."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from typing import Any, cast
 import typer
 from typer.core import TyperGroup
 
-from cli import arrange, complete, fill, grow, keep, look, settings
+from cli import arrange, complete, fill, grow, keep, look, settings, views
 from cli.settings import StoreOption
 
 PANELS = {
     "Fill": {**fill.COMMANDS, **arrange.COMMANDS},
     "Grow": grow.COMMANDS,
-    "Look": look.COMMANDS,
+    "Look": {**look.COMMANDS, **views.COMMANDS},
     "Keep": keep.COMMANDS,
 }
 

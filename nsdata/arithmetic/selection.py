@@ -67,8 +67,12 @@ def balanced(
     K: int,
     *,
     seed: int = 0,
+    max_repeats: int | None = None,
 ) -> Positions:
     """Exactly ``per_class`` rows of each class that has any: (per_class × classes with a row,) int64.
+
+    max_repeats: no row comes more often than this, so that a class of n rows has at most max_repeats × n of them. None:
+    as often as it takes, which makes a class of two rows 65,000 copies of each in a paper's 130,000.
 
     A full class keeps its most confident rows, ties by id (Xie et al. 2020, section 3.2; the official code
     drops some of them by chance). A short class of n rows is repeated: every row per_class // n times, and
@@ -77,11 +81,15 @@ def balanced(
     says so. Class by class, most confident first, the copies of a row next to each other.
 
     Which ids are chosen, and how often, depends on the ids and the seed, not on the order of the input.
-    Raises BadInput for a pseudo-label above K-1 or per_class < 1.
+    Raises BadInput for a pseudo-label above K-1, per_class < 1 or max_repeats < 1.
     """
     _at_least_one(per_class, "the number of rows per class")
     sizes_K = sizes(pseudo_n, K, confidence_n)
-    whole_K, rest_K = np.divmod(per_class, np.maximum(sizes_K, 1))
+    wanted_K = np.full(K, per_class, np.int64)
+    if max_repeats is not None:
+        _at_least_one(max_repeats, "the number of repeats")
+        wanted_K = np.minimum(wanted_K, sizes_K * max_repeats)
+    whole_K, rest_K = np.divmod(wanted_K, np.maximum(sizes_K, 1))
     short_K = (sizes_K > 0) & (sizes_K < per_class)
     again = None
     with ThreadPoolExecutor(1, thread_name_prefix="nsdata-select") as pool:  # ids are read by this thread alone

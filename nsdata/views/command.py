@@ -8,7 +8,7 @@ from typing import Any
 
 from nsdata.errors import NsdataError
 from nsdata.views.step import from_recipe
-from nsdata.views.steps import Only
+from nsdata.views.steps import MOST_REPEATS, Only
 
 _ORDER = ("split", "labelled", "unlabelled", "confident", "agreeing", "where", "top", "sample", "balanced")
 
@@ -53,7 +53,10 @@ def _typed(recipe: Mapping[str, Any], steps: list[Any]) -> str | None:
     words += ["--where", of["where"]["sql"]] if "where" in of else []
     words += ["--top", of["top"]["n"]] if "top" in of else []
     words += ["--sample", of["sample"]["n"]] if "sample" in of else []
-    words += ["--per-class", of["balanced"]["per_class"]] if "balanced" in of else []
+    if step := of.get("balanced"):
+        words += ["--per-class", step["per_class"]]
+        most = step.get("max_repeats", 0)
+        words += ["--max-repeats", most] if most != MOST_REPEATS else []
     words += ["--seed", seed] if (seed := next(iter(seeds), 0)) else []
     if not words:  # which would show the saved one
         return None
@@ -73,6 +76,9 @@ def _called(recipe: Mapping[str, Any], steps: list[Any]) -> str:
         elif step["kind"] == "agreeing":
             words = repr(list(values["gens"]))
         else:
-            words = ", ".join(f"{key}={value!r}" if key == "seed" else repr(value) for key, value in values.items())
+            if step["kind"] == "balanced":
+                values.setdefault("max_repeats", None)
+            named = ("seed", "max_repeats")
+            words = ", ".join(f"{key}={value!r}" if key in named else repr(value) for key, value in values.items())
         calls.append(f".{step['kind']}({words})")
     return f"store.view({', '.join(given)}){''.join(calls)}.save({recipe['name']!r}, replace=True)"

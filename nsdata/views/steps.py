@@ -22,6 +22,7 @@ from nsdata.errors import BadInput
 from nsdata.labels.labels import of_generation
 from nsdata.schema import SPLITS
 from nsdata.text import listed
+from nsdata.views import remarks
 from nsdata.views.rows import Chosen, Context
 from nsdata.views.step import Applied, Step, one_line
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 
+MOST_REPEATS = 10  # of an image in a balanced view, unless another number is asked for: two birds are not 2,200
 MOST = 100_000_000  # of a class or sample: beyond it a slip of the keyboard fills the memory
 
 
@@ -225,15 +227,27 @@ class Top(Step):
 
 @dataclass(frozen=True)
 class Balanced(Step):
-    """``per_class`` of each pseudo-class: the most confident of a full one, repeats in a short one (paper, 2.1)."""
+    """``per_class`` of each pseudo-class: the most confident of a full one, repeats in a short one (paper, 2.1).
+
+    max_repeats: how often an image may come; None, which is what a recipe without it means: as often as it takes.
+    """
 
     kind = "balanced"
     sets_amounts = True
     per_class: int
     seed: int = 0
+    max_repeats: int | None = None
 
     def __post_init__(self) -> None:
         self._set(per_class=_positive("per_class", self.per_class), seed=_seed(self.seed))
+        if self.max_repeats is not None:
+            self._set(max_repeats=_positive("max_repeats", self.max_repeats))
+
+    def recipe(self) -> dict[str, Any]:
+        whole = super().recipe()
+        if self.max_repeats is None:  # as recipes were written when there was no limit: the same view, the same recipe
+            del whole["max_repeats"]
+        return whole
 
     def text(self) -> str:
         return f"{self.per_class:,} per class"
@@ -242,8 +256,10 @@ class Balanced(Step):
         rows = chosen.passing()
         pseudo, confidence, ids = context.judged("balanced", rows)
         classes = context.store.classes
-        kept = rows.take(selection.balanced(pseudo, confidence, ids, self.per_class, len(classes), seed=self.seed))
-        return Chosen(rows=kept), _balance_remark(selection.sizes(pseudo, len(classes)), self.per_class, classes)
+        how = {"seed": self.seed, "max_repeats": self.max_repeats}
+        kept = rows.take(selection.balanced(pseudo, confidence, ids, self.per_class, len(classes), **how))
+        have = selection.sizes(pseudo, len(classes))
+        return Chosen(rows=kept), remarks.of_balance(have, self.per_class, classes, self.max_repeats)
 
 
 @dataclass(frozen=True)
@@ -278,18 +294,3 @@ def _seed(value: int) -> int:
     if not 0 <= number < 2**64:
         raise BadInput(f"seed is {number}; a whole number from 0 to 2^64 - 1 was expected.")
     return number
-
-
-def _balance_remark(have: Array, per_class: int, classes: tuple[str, ...]) -> str:
-    """Which classes were repeated most and cut most, and which are empty."""
-    words: list[str] = []
-    short = [k for k in np.argsort(have, kind="stable") if 0 < have[k] < per_class]
-    full = [k for k in np.argsort(-have, kind="stable") if have[k] > per_class]
-    empty = [classes[k] for k in np.flatnonzero(have == 0)]
-    if short:
-        words.append(f"{classes[short[0]]} repeated {per_class / have[short[0]]:.1f}×")
-    if full:
-        words.append(f"{classes[full[0]]} cut by {have[full[0]] - per_class:,}")
-    if empty:
-        words.append(f"no image of {listed(empty, 3)}")
-    return ", ".join(words)

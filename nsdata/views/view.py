@@ -99,13 +99,12 @@ class View:
         """Keep the n most confident of each pseudo-class, ties by id; ordered by class, then confidence."""
         return self.then(steps.Top(n))
 
-    def balanced(self, per_class: int, *, seed: int = 0) -> View:
-        """Exactly ``per_class`` of each pseudo-class (an empty class stays empty).
-
-        A full class keeps its most confident images; in a short one every image is repeated equally often, the rest
-        drawn by ``seed`` without replacement (paper, section 2.1: "duplicate images at random").
+    def balanced(self, per_class: int, *, seed: int = 0, max_repeats: int | None = steps.MOST_REPEATS) -> View:
+        """``per_class`` of each pseudo-class: the most confident of a full one; in a short one every image equally
+        often, the rest by ``seed`` without replacement (paper, section 2.1), but none more than ``max_repeats`` times,
+        so that such a class stays short. None: as often as it takes, as in the paper. An empty class stays empty.
         """
-        return self.then(steps.Balanced(per_class, seed))
+        return self.then(steps.Balanced(per_class, seed, max_repeats))
 
     def sample(self, n: int, *, seed: int = 0) -> View:
         """n distinct images, drawn by a hash of (seed, id); BadInput where there are fewer."""

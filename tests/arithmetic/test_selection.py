@@ -144,21 +144,24 @@ def test_top_per_class_equals_sorting(rows, n: int) -> None:  # type: ignore[no-
 
 
 @quick
-@given(rows_of, st.integers(1, 40), st.integers(0, 5))
-def test_balanced_equals_brute_force(rows, per_class: int, seed: int) -> None:  # type: ignore[no-untyped-def]
+@given(rows_of, st.integers(1, 40), st.integers(0, 5), st.sampled_from([None, 1, 2, 10]))
+def test_balanced_equals_brute_force(rows, per_class: int, seed: int, most: int | None) -> None:  # type: ignore[no-untyped-def]
     expected: list[int] = []
     ids = rows[2]
     for k in range(K):
         best = ranked(*rows, k)
         if not best:
             continue
-        whole, rest = divmod(per_class, len(best)) if len(best) < per_class else (0, 0)
+        wanted = per_class if most is None else min(per_class, most * len(best))
+        whole, rest = divmod(wanted, len(best)) if len(best) < per_class else (0, 0)
         halves = {i: (int.from_bytes(ids[i, :8].tobytes()), int.from_bytes(ids[i, 8:].tobytes())) for i in best}
         drawn = sorted(best, key=lambda i: reference_mix(seed, 0, *halves[i]))[:rest]
         for place, i in enumerate(best):
             times = int(place < per_class) if len(best) >= per_class else whole + (i in drawn)
             expected += [i] * times
-    assert selection.balanced(*rows, per_class, K, seed=seed).tolist() == expected
+    got = selection.balanced(*rows, per_class, K, seed=seed, max_repeats=most)
+    assert got.tolist() == expected
+    assert most is None or max(Counter(got.tolist()).values(), default=0) <= most
 
 
 @quick
@@ -190,6 +193,8 @@ def test_bad_input_is_refused() -> None:
     pseudo, confidence, ids = make(20)
     with pytest.raises(BadInput, match="it must be 1 or more"):
         selection.balanced(pseudo, confidence, ids, 0, K)
+    with pytest.raises(BadInput, match="The number of repeats is 0; it must be 1 or more"):
+        selection.balanced(pseudo, confidence, ids, 5, K, max_repeats=0)
     with pytest.raises(BadInput, match="it must be 1 or more"):
         selection.top_per_class(pseudo, confidence, ids, 0, K)
     with pytest.raises(BadInput, match="3 classes"):

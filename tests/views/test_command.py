@@ -32,6 +32,8 @@ def labelled(tmp_path: Path) -> Store:
         ["--gen", "2", "--agree", "1,2", "--where", "gen1_confidence > 0.5 and label is null", "--top", "3"],
         ["--gen", "1", "--sample", "4", "--per-class", "2", "--seed", "7"],
         ["--gen", "1", "--split", "train", "--per-class", "3"],
+        ["--gen", "1", "--per-class", "90", "--max-repeats", "3"],
+        ["--gen", "1", "--per-class", "90", "--max-repeats", "0"],
     ],
 )
 def test_the_hint_saves_the_view_that_was_asked_for(labelled: Store, words: list[str]) -> None:
@@ -46,6 +48,7 @@ def test_the_hint_saves_the_view_that_was_asked_for(labelled: Store, words: list
 def test_what_no_option_says_is_python(labelled: Store) -> None:
     for view in (
         labelled.view(1).split("train", "val").confident(0.5).balanced(2, seed=3),
+        labelled.view(1).split("train", "val").confident(0.5).balanced(20, max_repeats=None),
         labelled.view(2, select_gen=1).agreeing([1, 2]).where("label is null").sample(3),
         labelled.view().split("train").unlabelled(),
     ):

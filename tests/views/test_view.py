@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from nsdata import Store
 from nsdata.errors import BadInput, Conflict, EmptyView, GenerationError, NotFound
+from nsdata.views.recipe import of_recipe
 
 Seal = Callable[..., np.ndarray]
 
@@ -62,7 +63,9 @@ def _oracle(store: Store, gen: int, threshold: float, per_class: int) -> list[tu
 def test_filter_and_balance_equal_a_brute_force(
     sealed: Store, threshold: float, per_class: int, seed: int, gen: int
 ) -> None:
-    view = sealed.view(gen=gen).split("train").unlabelled().confident(threshold).balanced(per_class, seed=seed)
+    pool = sealed.view(gen=gen).split("train").unlabelled()
+    as_in_paper = {"seed": seed, "max_repeats": None}
+    view = pool.confident(threshold).balanced(per_class, **as_in_paper)
     counts = Counter(id_.tobytes().hex() for id_ in view.ids)
     labels = sealed.labels(gen)
     classes = Counter(labels.all_pseudo[view.rows].tolist())
@@ -71,7 +74,7 @@ def test_filter_and_balance_equal_a_brute_force(
     assert set(counts) == set(wanted)
     for id_, count in counts.items():
         assert wanted[id_] <= count <= wanted[id_] + 1  # a remainder is drawn: once more for some
-    again = sealed.view(gen=gen).split("train").unlabelled().confident(threshold).balanced(per_class, seed=seed)
+    again = pool.confident(threshold).balanced(per_class, **as_in_paper)
     assert (again.rows == view.rows).all()
 
 
@@ -132,6 +135,22 @@ def test_wrong_steps_are_refused(sealed: Store) -> None:
         view.balanced(0)
     with pytest.raises(EmptyView, match=r"0 of \d+ have confidence ≥ 1 \(highest 0\.\d+\)"):
         sealed.view(gen=1).split("train").unlabelled().confident(1.0).need_rows()  # rounding must not show 1.0
+
+
+def test_no_image_of_a_balanced_view_repeats_beyond_the_cap_without_a_word(sealed: Store) -> None:
+    pool = sealed.view(gen=1).split("train").unlabelled()
+    smallest, count = Counter(sealed.labels(1).all_pseudo[pool.rows].tolist()).most_common()[-1]
+    per_class = 10 * count + 3
+    capped, free = pool.balanced(per_class), pool.balanced(per_class, max_repeats=None)
+    assert max(Counter(capped.rows.tolist()).values()) == 10
+    name = sealed.classes[smallest]
+    assert f"{name} repeated 10×, the most allowed ({name}: {10 * count:,})" in str(capped)
+    assert f"{name} repeated {per_class / count:.1f}×" in str(free)
+    assert max(Counter(free.rows.tolist()).values()) == 11
+    # what was saved before there was a cap, is the view without one
+    assert "max_repeats" not in free.recipe["steps"][-1] and capped.recipe["steps"][-1]["max_repeats"] == 10
+    assert (of_recipe(sealed, free.recipe).rows == free.rows).all()
+    assert (of_recipe(sealed, capped.recipe).rows == capped.rows).all()
 
 
 def test_a_saved_view_keeps_its_rows_whatever_comes_later(tmp_path: Path, seal: Seal) -> None:
