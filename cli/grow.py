@@ -91,8 +91,9 @@ def train(
 
 
 def _print_trained(what: str, gen: int, name: str, model: Trained | Finished) -> None:
-    accuracy = "val not measured" if model.val_accuracy is None else f"val {render.percent(model.val_accuracy)}"
-    render.out(f"{what}  model {gen} · {name} · {accuracy} · {model.path}")
+    from nsdata.arithmetic.intervals import val_text
+
+    render.out(f"{what}  model {gen} · {name} · {val_text(model.val_accuracy, model.val_images)} · {model.path}")
     render.out(f"next     nsdata label --gen {gen + 1}")
 
 

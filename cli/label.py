@@ -244,10 +244,11 @@ def _print_estimate(estimate: dict[str, Any], json: bool) -> None:
 
 
 def _describe(model: Any) -> str:
+    from nsdata.arithmetic.intervals import val_text
     from nsdata.storage.address import near
 
     if hasattr(model, "matched"):
         return f"from elsewhere · {near(model.path)} · {model.name} · sha256 {model.sha256[:4]}…{model.sha256[-2:]}"
-    accuracy = "val not measured" if model.val_accuracy is None else f"val {render.percent(model.val_accuracy)}"
+    accuracy = val_text(model.val_accuracy, model.val_images)
     short = f"{model.sha256[:4]}…{model.sha256[-2:]}"
     return f"model {model.generation} · {near(model.path)} · {model.name} · {accuracy} · sha256 {short}"

@@ -123,7 +123,13 @@ class Meter:
             amount += f" of {about}{_rounded(self.total) if about else int(self.total):,}"
         left = "" if self.left is None else f"{duration(self.left)} left"
         rest = [] if "images_per_second" in self.figures or self.rate is None else [f"{_speed(self.rate)}/s"]
-        return f"{amount} {self.unit}", left, rest + [_figure(*figure) for figure in self.figures.items()]
+        return f"{amount} {self.unit}", left, rest + self._shown()
+
+    def _shown(self) -> list[str]:
+        """The figures; an accuracy is followed by the number of images that it is of."""
+        of = self.figures.get("val_images")
+        behind = {"accuracy": f" of {of:,}" if isinstance(of, int) else ""}
+        return [_figure(*f) + behind.get(f[0], "") for f in self.figures.items() if f[0] != "val_images"]
 
 
 def lines(what: str, unit: str, write: Callable[[str], None], clock: Callable[[], float] = time.monotonic) -> Progress:

@@ -30,6 +30,7 @@ from training.run_folder import Row
 from training.seeds import generator, seeded
 from training.split import size_warning
 from training.starting import recorded
+from training.validation import Validation
 
 
 @dataclass(slots=True, kw_only=True, repr=False)
@@ -136,7 +137,8 @@ def train(
         run_folder.write_config(folder, config, steps, gen, classes, split, preprocess, same)
         if run.rows:
             run_folder.write_metrics(folder, run.rows)
-        keep: dict[str, Any] = {"config": config, "classes": classes, "preprocess": preprocess, "generation": gen}
+        keep: dict[str, Any] = {"config": config, "classes": classes, "preprocess": preprocess, "generation": gen,
+                                "validation": Validation.of(people, split.val, config.val_fraction)}  # fmt: skip
 
         # crops are chosen before decoding, so that only their part of a JPEG is decoded; the rest of the noise is drawn
         # on the device, for the whole batch at once
@@ -215,7 +217,7 @@ def train(
                     run.sums, run.counted = [0.0, 0.0, 0.0], 0
                     figures["images_per_second"] = speed
                     if accuracy is not None:
-                        figures["accuracy"] = accuracy
+                        figures |= {"accuracy": accuracy, "val_images": len(split.val or ())}
                     run.seconds = run.lap = time.perf_counter() - began
                 keeper.end_step()
                 report(done, steps, **figures)
@@ -284,6 +286,7 @@ def _publish(people: View, pseudo: View | None, trained: Trained) -> None:
         name=trained.name,
         parameters=trained.parameters,
         val_accuracy=trained.val_accuracy,
+        val_images=trained.val_images,
         config=recorded(trained.config, trained.path.parent),
         views=[view.recipe for view in (people, pseudo) if view is not None],
     )

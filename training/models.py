@@ -17,13 +17,16 @@ import torch
 from torch import Tensor, nn
 
 from nsdata.arguments import file_path
+from nsdata.arithmetic.intervals import val_text
 from nsdata.errors import ModelError, NsdataError
 from training import arguments
+from training.class_words import difference
 from training.config import TrainConfig
 from training.device import pick_device
 from training.early import model_file
 from training.files import write_tensors
 from training.run_folder import file_sha256
+from training.validation import NOT_RECORDED, Validation
 
 FORMAT = 1
 """Of checkpoints. A later one is refused."""
@@ -163,7 +166,10 @@ class Preprocess:
 
 @dataclass(slots=True, kw_only=True, repr=False)
 class LoadedModel:
-    """A trained model with its identity, in eval mode on the CPU until moved."""
+    """A trained model with its identity, in eval mode on the CPU until moved.
+
+    val_accuracy: 0 to 1, None if not measured; ``validation`` says on which images.
+    """
 
     model: nn.Module
     name: str
@@ -175,26 +181,22 @@ class LoadedModel:
     val_accuracy: float | None
     generation: int
     parameters: int
+    validation: Validation = NOT_RECORDED
+
+    @property
+    def val_images(self) -> int | None:
+        """On how many images ``val_accuracy`` was measured; None if it was not, or was not recorded."""
+        return self.validation.images
 
     def __repr__(self) -> str:
-        val = "val not measured" if self.val_accuracy is None else f"val {100 * self.val_accuracy:.1f} %"
+        val = val_text(self.val_accuracy, self.validation.images)
         made = f"{self.name}, generation {self.generation}, {self.parameters:,} parameters, {len(self.classes)} classes"
         return f"<{type(self).__name__} {made}, {val}, {self.path}>"
 
     def check_classes(self, classes: Sequence[str]) -> None:
         """Raises ModelError with the difference unless the classes are the model's, in its order."""
-        mine, theirs = list(self.classes), list(classes)
-        if mine == theirs:
-            return
-        if set(mine) == set(theirs) and len(mine) == len(theirs):
-            at = next(i for i, (a, b) in enumerate(zip(mine, theirs, strict=True)) if a != b)
-            what = f"the same classes in another order: class {at} is '{mine[at]}' there and '{theirs[at]}' here"
-        else:
-            lacks, extra = [c for c in theirs if c not in mine], [c for c in mine if c not in theirs]
-            parts = [f"it lacks {_some(lacks)}"] if lacks else []
-            parts += [f"it has {_some(extra)}, which the store has not"] if extra else []
-            what = f"{len(mine)} classes, the store {len(theirs)}: {' and '.join(parts)}"
-        raise ModelError(f"The model {self.path} has {what}.", f"nsdata train --gen {self.generation}")
+        if (what := difference(self.classes, classes)) is not None:
+            raise ModelError(f"The model {self.path} has {what}.", f"nsdata train --gen {self.generation}")
 
     @torch.inference_mode()
     def probabilities(self, images: np.ndarray, temperature: float = 1.0) -> np.ndarray:
@@ -221,11 +223,6 @@ class LoadedModel:
         return self
 
 
-def _some(names: list[str]) -> str:
-    shown = ", ".join(f"'{name}'" for name in names[:3])
-    return shown + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-
-
 def save(
     path: Path,
     *,
@@ -236,6 +233,7 @@ def save(
     generation: int,
     step: int,
     val_accuracy: float | None,
+    validation: Validation = NOT_RECORDED,
 ) -> None:
     """Writes a checkpoint, whole or not at all."""
     content = {
@@ -249,6 +247,7 @@ def save(
         "generation": generation,
         "step": step,
         "val_accuracy": val_accuracy,
+        "validation": validation.to_dict(),
     }
     write_tensors(path, content)
 
@@ -279,7 +278,7 @@ def load(path: str | Path) -> LoadedModel:
         preprocess = Preprocess.from_dict(content["preprocess"])
         if not 1 <= preprocess.image_size <= 8192 or not 0 < preprocess.crop_pct <= 2:
             raise ValueError(f"image size {preprocess.image_size}, crop {preprocess.crop_pct}")
-        accuracy, generation = content["val_accuracy"], int(content["generation"])
+        accuracy, generation, validation = content["val_accuracy"], int(content["generation"]), Validation.read(content)
         classes = tuple(map(str, content["classes"]))
     except NsdataError as error:
         raise ModelError(f"The model {path} cannot be built here: {error}", error.hint) from error
@@ -297,4 +296,5 @@ def load(path: str | Path) -> LoadedModel:
         val_accuracy=accuracy,
         generation=generation,
         parameters=parameters(model),
+        validation=validation,
     )

@@ -31,6 +31,12 @@ class Finished:
         found = self.facts.get("val_accuracy")
         return found if isinstance(found, float | int) else None
 
+    @property
+    def val_images(self) -> int | None:
+        """On how many images that was measured; None if it is not known."""
+        found = self.facts.get("val_images")
+        return found if type(found) is int else None
+
     def metrics(self) -> list[run_folder.Row]:
         """The rows of metrics.csv; none where it is gone or damaged: the model is not."""
         try:
@@ -105,4 +111,4 @@ def _finished(folder: Path, same: dict[str, Any], people: View, gen: int) -> Fin
     here = (facts["sha256"], relative(store.url, best.resolve()))
     if known is None or (known.sha256, known.path) != here:
         return Finished(best, facts, False)
-    return Finished(best, {**facts, "val_accuracy": known.val_accuracy}, True)
+    return Finished(best, {**facts, "val_accuracy": known.val_accuracy, "val_images": known.val_images}, True)

@@ -56,6 +56,8 @@ def circumstances(store: Store, gen: int, model: Teacher, device: torch.device) 
         own: dict[str, Any] = {
             "teacher_generation": model.generation,
             "teacher_val_accuracy": model.val_accuracy,
+            "teacher_val_images": model.val_images,
+            "teacher_held_out": model.validation.held_out,
             "teacher_config": {**model.config.to_dict(), **_begun(recorded)},
             "seed": model.config.seed,
         }

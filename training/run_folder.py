@@ -166,8 +166,8 @@ def sign(folder: Path, model: LoadedModel, seconds: float) -> None:
     """Put into config.json which best.pt this run ended in, after how many seconds of training."""
     path = folder / "config.json"
     content = json.loads(path.read_text(encoding="utf-8"))
-    content |= {"sha256": model.sha256, "val_accuracy": model.val_accuracy, "parameters": model.parameters}
-    content["seconds"] = seconds
+    content |= {"sha256": model.sha256, "val_accuracy": model.val_accuracy, "val_images": model.val_images}
+    content |= {"parameters": model.parameters, "seconds": seconds}
     write_whole(path, lambda file: _text(file, json.dumps(content, indent=2) + "\n"))
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from nsdata import View
 from nsdata.errors import BadInput, EmptyView
 from nsdata.views.command import again
+from nsdata.views.held_out import first_eight, held_out_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +26,8 @@ class Split:
 def held_out(people: View, fraction: float) -> tuple[View, View | None]:
     """(training view, validation view or None) of people's labels.
 
-    A store with labelled val images validates on all of them. Else an image is held out if the first 8 bytes of
-    its id, as a big-endian number, are below fraction * 2**64: a matter of the image alone, so it is the same
-    images in every generation, whatever is imported later.
+    A store with labelled val images validates on all of them. Else images are held out by their ids
+    (nsdata.views.held_out): the same ones in every generation, whatever is imported later.
     """
     val = people.store.view().split("val").labelled()
     if len(val):
@@ -35,10 +35,7 @@ def held_out(people: View, fraction: float) -> tuple[View, View | None]:
         val = val if still.all() else val.only(still, "in val still")
     if len(val):
         return people, val
-    if not fraction:
-        return people, None
-    held = _first_eight(people) < np.uint64(int(fraction * 2**64))
-    if not held.any() or held.all():
+    if (held := held_out_of(people, fraction)) is None:
         return people, None
     first = np.zeros(len(people), bool)
     first[np.unique(people.rows, return_index=True)[1]] = True  # an image counts once, however often repeated
@@ -73,7 +70,7 @@ def prepare(people: View, pseudo: View | None, fraction: float, *, gen: int | No
         _refuse_evaluation_images(pseudo, "pseudo-labelled")
     labelled, val = held_out(people, fraction)
     if val is not None and pseudo is not None:
-        leaked = np.isin(_first_eight(pseudo), _first_eight(val))
+        leaked = np.isin(first_eight(pseudo.ids), first_eight(val.ids))
         if leaked.any():
             warnings.append(f"{int(leaked.sum()):,} held-out images were left out of the pseudo-labelled view.")
             pseudo = pseudo.only(~leaked, "not held out")
@@ -100,11 +97,6 @@ def _same_classes(people: View, pseudo: View) -> None:
         if older is pseudo
         else "store.refresh().view().split('train').labelled()",
     )
-
-
-def _first_eight(view: View) -> NDArray[np.uint64]:
-    """(n,) the first 8 bytes of each id as a big-endian number."""
-    return np.ascontiguousarray(view.ids[:, :8]).view(">u8").ravel().astype(np.uint64)
 
 
 def _need_rows(view: View, what: str) -> None:

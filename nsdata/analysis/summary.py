@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from nsdata.analysis.classes import fewer, taught_at
+from nsdata.arithmetic.intervals import val_text
 from nsdata.labels.sentences import stale_remark
 from nsdata.schema import SPLITS
 from nsdata.storage.address import checkpoint, near
@@ -33,7 +34,7 @@ def summary(store: Handle) -> Rows:
             known = int((label[inside] >= 0).sum())
             rows.append((f"  {name}", f"{int(inside.sum()):,} · {known:,} labelled, {int(inside.sum()) - known:,} not"))
     for gen, model in sorted(store.state.models.items()):
-        accuracy = "val not measured" if model.val_accuracy is None else f"val {100 * model.val_accuracy:.1f} %"
+        accuracy = val_text(model.val_accuracy, model.val_images)
         where = near(checkpoint(store.url, model.path, model.sha256))
         text = f"{model.name} · {accuracy} · sha256 {model.sha256[:8]} · {where}{fewer(store, taught_at(model))}"
         rows.append((f"model {gen}", text + _stale(moved.of_model(store, model))))

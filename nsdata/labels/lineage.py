@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from nsdata.arithmetic.intervals import val_text
 from nsdata.labels.labels import of_generation
 from nsdata.labels.sentences import given_sentence
 from nsdata.log.state import Generation, State
@@ -57,8 +58,7 @@ def _of_generation(store: Handle, generation: Generation, depth: int) -> list[An
         return [own, Ancestor(depth + 1, "given", None, None, f"no model of this store: {given_sentence(facts)}")]
     number, event = facts.get("teacher_generation"), facts.get("teacher_event")
     sha = str(facts.get("teacher_sha256", "unknown"))[:8]
-    accuracy = facts.get("teacher_val_accuracy")
-    measured = "val not measured" if accuracy is None else f"val {100 * accuracy:.1f} %"
+    measured = val_text(facts.get("teacher_val_accuracy"), facts.get("teacher_val_images"))
     name = f"model {number}" if event is not None else "a model from elsewhere"
     at = f", version {event}" if event is not None else f", {facts.get('teacher', 'path unknown') or 'given in Python'}"
     views = facts.get("teacher_views")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from nsdata.arithmetic.intervals import val_text
 from nsdata.log.state import Generation
 from nsdata.storage.address import absolute, near
 from nsdata.text import Rows, listed, visible
@@ -87,8 +88,7 @@ def _teacher(facts: Mapping[str, Any], url: str) -> str:
     size = f" of {facts['teacher_parameters']:,} parameters" if isinstance(facts.get("teacher_parameters"), int) else ""
     parts = [f"{who}: {facts.get('model', 'unknown')}{size}"]
     if "teacher_val_accuracy" in facts:
-        accuracy = facts["teacher_val_accuracy"]
-        parts.append(f"val {100 * accuracy:.1f} %" if _number(accuracy) else "val not measured")
+        parts.append(val_text(facts["teacher_val_accuracy"], facts.get("teacher_val_images")))
     parts += [near(absolute(url, str(facts["teacher"])))] if facts.get("teacher") else []
     parts += (
         [f"sha256 {facts['teacher_sha256']}{_OF.get(str(facts.get('teacher_sha256_of')), '')}"]

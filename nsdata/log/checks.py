@@ -64,12 +64,22 @@ def provenance(value: Any, classes: int) -> dict[str, Any]:
     found = mapping(value)
     if (top := TOP_K.fullmatch(text(found.get("codec", "")))) and int(top[1]) >= classes:
         raise ValueError(f"the {top[1]} largest of {classes} probabilities cannot be kept")
-    for key in ("teacher_generation", "teacher_event", "teacher_parameters"):
+    for key in ("teacher_generation", "teacher_event", "teacher_parameters", "teacher_val_images"):
         maybe(count)(found.get(key))
     maybe(number)(found.get("teacher_val_accuracy"))
+    maybe(held_out)(found.get("teacher_held_out"))
     text(found.get("given_sha256", ""))
     mapping(found.get("given", {}))
     maybe(each(recipe))(found.get("teacher_views"))
+    return found
+
+
+def held_out(value: Any) -> dict[str, Any]:
+    """Of a model that was chosen by a part of its labelled train images: what finds them again."""
+    found = mapping(value)
+    text(found["store"]), recipe(found["view"]), count(found["images"])
+    if not 0 < number(found["fraction"]) < 1:
+        raise ValueError("a fraction that is held out lies between 0 and 1")
     return found
 
 

@@ -167,7 +167,7 @@ _SHAPES: dict[Any, dict[str, untrusted.Check]] = {
                  "origin": _COUNT, "since": _COUNT, "stale": untrusted.flag},
     Model: {"gen": _COUNT, "event": _COUNT, "path": untrusted.path, "sha256": untrusted.hexadecimal, "name": _TEXT,
             "parameters": _COUNT, "val_accuracy": untrusted.maybe(untrusted.number), "config": untrusted.mapping,
-            "views": untrusted.each(checks.recipe)},
+            "views": untrusted.each(checks.recipe), "val_images": untrusted.maybe(_COUNT)},
     People: {"name": _TEXT, "rows": _COUNT, "event": _COUNT, "by": _TEXT, "at": _TEXT,
              "said": untrusted.each(list), "digests": untrusted.maybe(untrusted.digests), "files": _TEXT},
     SavedView: {"name": checks.name, "dataset": _PLACE, "event": _COUNT, "rows": _COUNT, "digest": _TEXT,

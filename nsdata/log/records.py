@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+from nsdata.arithmetic.intervals import val_text
 from nsdata.errors import StoreTooNew
 from nsdata.log import checks, moves
 from nsdata.log.entries import generation, identity, people, read
@@ -103,8 +104,7 @@ class ClassesAdded(Kind):
         added = read(AddedClasses, {"names": event.data["names"], "event": event.number})
         if not added.names:
             raise ValueError("no class is added")
-        every = checks.classes([*sums.identity["classes"], *added.names])
-        sums.identity = {**sums.identity, "classes": every}
+        sums.identity = {**sums.identity, "classes": checks.classes([*sums.identity["classes"], *added.names])}
         sums.lists["classes"].append(added)
 
     @staticmethod
@@ -187,7 +187,8 @@ class TrainedModel(Kind):
 
     @staticmethod
     def sentence(event: Event, events: Mapping[int, Event]) -> str:
-        return f"trained model {event.data['gen']} ({event.data['name']})"
+        val = val_text(*(event.data.get(key) for key in ("val_accuracy", "val_images")))
+        return f"trained model {event.data['gen']} ({event.data['name']}), {val}"
 
 
 class Sealed(Kind):

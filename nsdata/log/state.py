@@ -92,6 +92,7 @@ class Model:
     val_accuracy: float | None
     config: dict[str, Any] = field(repr=False)
     views: list[Any] = field(repr=False)
+    val_images: int | None = None  # that the accuracy was measured on; None in events that did not say
 
 
 class People(NamedTuple):

@@ -11,7 +11,7 @@ import re
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -174,7 +174,7 @@ def _only_tags(store: Handle, state: State, first: int, last: int) -> bool:
 def record_model(store: Handle, facts: Mapping[str, Any]) -> int:
     """See Store.publish_model."""
     store.writable()
-    needed = [field.name for field in fields(Model) if field.name != "event"]
+    needed = [field.name for field in fields(Model) if field.name != "event" and field.default is MISSING]
     if missing := [name for name in needed if name not in facts]:
         raise BadInput(
             f"A model is recorded without {listed(missing)}.", "store.publish_model(gen=0, path=…, sha256=…, …)"

@@ -170,6 +170,12 @@ def test_eighty_columns_have_room_for_amount_and_time_left(what: str) -> None:
     assert console.file.getvalue().count("\n") == 1  # type: ignore[attr-defined]
 
 
+def test_an_accuracy_is_shown_with_the_number_of_its_images() -> None:
+    meter = metered("training", "steps", [(1, 9), (2, 9)], loss=1.0, accuracy=0.6, val_images=1005)
+    assert meter.parts()[2] == ["1.0/s", "loss 1.000", "val 60.0 % of 1,005"]
+    assert metered("training", "steps", [(1, 9), (2, 9)], accuracy=0.6).parts()[2][-1] == "val 60.0 %"
+
+
 def test_a_rate_counts_what_was_done_since_the_first_report() -> None:
     meter = metered("labelling", "images", [(900, 1000), (910, 1000), (920, 1000)])  # resumed at 900
     assert (meter.rate, meter.left, meter.share) == (10.0, 8.0, 0.92)

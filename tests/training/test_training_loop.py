@@ -192,6 +192,7 @@ def test_a_run_leaves_everything_behind(store: Store, tmp_path: Path) -> None:
     assert settings["config"] == TINY.to_dict() and settings["classes"] == CLASSES
     assert settings["views"]["labelled"]["rows"] == 30 and settings["views"]["val"]["rows"] == 20
     assert [call[0] for call in calls] == [0, 1, 2, 3, 4] and {"loss", "accuracy"} <= set(calls[-1][2])
+    assert calls[-1][2]["val_images"] == 20 and settings["val_images"] == 20
     recorded = store.refresh().models[0]
     assert (recorded.sha256, recorded.name, recorded.parameters) == (found.sha256, "wrn_10_1", found.parameters)
 

@@ -1,0 +1,120 @@
+"""What is recorded of the images that judged a model: how many, and how the held-out ones are found again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import CLASSES, digits
+
+from nsdata import Store, View
+from nsdata.analysis.summary import summary
+from nsdata.errors import ModelError
+from nsdata.labels.lineage import lineage, lines
+from nsdata.labels.sentences import generation_rows
+from nsdata.log.records import sentence
+from nsdata.views import held_out
+from training import TrainConfig, label, load, train
+from training.split import held_out as split_people
+from training.validation import Validation
+
+TINY = TrainConfig(
+    model="wrn_10_1", image_size=8, batch_size=16, steps=2, crop="pad", flip=False, val_fraction=0.3, device="cpu",
+    threads=1,
+)  # fmt: skip
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Store:
+    """No val split: 60 labelled and 40 unlabelled train digits, 20 labelled test digits."""
+    store = Store.create(tmp_path / "lake", CLASSES)
+    images, labels = digits(120)
+    known = labels[:100].copy()
+    known[60:] = -1
+    store.add_arrays(images[:100], known, source="train")
+    store.add_arrays(images[100:], labels[100:], split="test", source="test")
+    return store
+
+
+def people(store: Store) -> View:
+    return store.view().split("train").labelled()
+
+
+def test_the_number_of_validation_images_is_known_wherever_the_accuracy_is(bare: Store, tmp_path: Path) -> None:
+    model = train(people(bare), config=TINY, out=tmp_path / "gen-0")
+    n = len(split_people(people(bare), 0.3)[1] or ())
+    right = round((model.val_accuracy or 0) * n)
+    assert (model.val_images, load(tmp_path / "gen-0").val_images) == (n, n)
+    label(bare, model, gen=1, device="cpu", force=True)
+    store = Store.open(bare.url)
+    assert store.models[0].val_images == n
+    assert store.generations[1].provenance["teacher_val_images"] == n
+    wanted = f"({right} of {n}; 95 %: "
+    assert wanted in repr(model)
+    assert wanted in dict(summary(store))["model 0"]
+    assert wanted in lines(lineage(store, 1))[1]
+    assert wanted in dict(generation_rows(store.generations[1], store.url))["teacher"]
+    assert [wanted in sentence(e, {}) for e in store.events if e.kind == "trained"] == [True]
+    again = train(people(bare), config=TINY, out=tmp_path / "gen-0")  # a run that is finished
+    assert again.already and again.val_images == n
+
+
+def test_a_model_of_before_says_its_accuracy_alone(bare: Store, tmp_path: Path) -> None:
+    train(people(bare), config=TINY, out=tmp_path / "gen-0", publish=False)
+    content = torch.load(tmp_path / "gen-0" / "best.pt", weights_only=True)
+    del content["validation"]
+    torch.save(content, tmp_path / "old.pt")
+    old = load(tmp_path / "old.pt")
+    assert (old.val_images, old.validation) == (None, Validation())
+    assert f", val {100 * (old.val_accuracy or 0):.1f} %, " in repr(old)
+    assert label(bare, old, gen=1, device="cpu", force=True).images == 120
+    facts = bare.refresh().generations[1].provenance
+    assert facts["teacher_val_images"] is facts["teacher_held_out"] is None
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [[], {"images": -1}, {"images": "5"}, {"held_out": {}}, {"held_out": {"store": "a", "view": {}, "fraction": 0.1}}],
+)
+def test_a_checkpoint_from_anybody_that_says_odd_things_of_it_is_refused(tmp_path: Path, bare: Store, odd: Any) -> None:
+    train(people(bare), config=TINY, out=tmp_path / "gen-0", publish=False)
+    content = torch.load(tmp_path / "gen-0" / "best.pt", weights_only=True)
+    torch.save({**content, "validation": odd}, tmp_path / "odd.pt")
+    with pytest.raises(ModelError):
+        load(tmp_path / "odd.pt")
+
+
+def test_the_held_out_images_are_found_again_whatever_came_later(bare: Store, tmp_path: Path) -> None:
+    model = train(people(bare), config=TINY, out=tmp_path / "gen-0", publish=False)
+    val = split_people(people(bare), 0.3)[1]
+    assert val is not None
+    then = val.rows.tolist()
+    assert held_out.rows(bare, model.validation.held_out).tolist() == then  # type: ignore[union-attr]
+    images, labels = digits(300)
+    bare.add_arrays(images[200:], labels[200:], source="more")  # of which a third would be held out now
+    bare.relabel({bytes(i).hex(): 1 for i in bare.view().unlabelled().ids[:20]})
+    found = held_out.rows(bare.refresh(), load(tmp_path / "gen-0").validation.held_out)
+    assert found is not None and found.tolist() == then
+
+
+def test_they_are_not_guessed_where_they_cannot_be_known(
+    bare: Store, store: Store, tmp_path: Path, seal: Callable[..., Any]
+) -> None:
+    model = train(people(bare), config=TINY, out=tmp_path / "a", publish=False)
+    known = model.validation.held_out
+    assert known is not None
+    assert held_out.rows(store, known) is None  # of another store
+    assert held_out.rows(bare, {**known, "images": known["images"] + 1}) is None
+    assert held_out.rows(bare, {**known, "view": {**known["view"], "version": 99}}) is None
+    assert held_out.rows(bare, None) is None
+    masked = people(bare).only(np.arange(60) % 2 == 0, "every other")
+    cut = train(masked, config=TINY, out=tmp_path / "b", publish=False)
+    assert cut.val_images and held_out.rows(bare, cut.validation.held_out) is None
+    own = train(people(store), config=TINY, out=tmp_path / "c", publish=False)
+    assert own.validation == Validation(20, None)  # a val split is found by its name
+    none = train(people(bare), config=TINY.replace(val_fraction=0), out=tmp_path / "d", publish=False)
+    assert none.validation == Validation()
