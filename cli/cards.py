@@ -1,4 +1,4 @@
-"""What ``show`` prints of one image, and of one generation."""
+"""What ``show`` prints of one image, and of one generation; and ``eval`` of scores."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from cli import render
 
 if TYPE_CHECKING:
     from nsdata import Store
+    from training import Scores
 
 
 def image(card: Any) -> None:
@@ -54,3 +55,22 @@ def generation(opened: Store, gen: int, json: bool) -> None:
     if few := fewer(opened, opened.generations[gen].version).removeprefix(" · "):
         more.append(("classes", f"{few}: the others were added later"))
     render.pairs(generation_rows(opened.generations[gen], opened.url) + more)
+
+
+def scores(found: Scores) -> None:
+    """Scores: of all images, and class by class, with how sure each is."""
+    from nsdata.text import listed
+
+    render.pairs(found.lines())
+    if found.beyond:
+        later = zip(found.classes[found.known :], found.counts[found.known :], strict=True)
+        names = listed([render.name(name) for name, count in later if count])
+        render.out(f"{found.beyond:,} of them are of classes that were added later, and count as wrong: {names}")
+    columns = (found.classes, found.counts, found.right, found.per_class, found.class_intervals)
+    render.table(
+        ["class", "images", "right", "accuracy", "95 %"],
+        [
+            [name, int(count), int(right), render.percent(float(share)), str(interval) if count else "–"]
+            for name, count, right, share, interval in zip(*columns, strict=True)
+        ],
+    )

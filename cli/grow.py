@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli import complete, render
+from cli import cards, complete, render
 from cli.label import Device, label
 from cli.settings import JsonOption, StoreOption, a_path, check_split, open_store
 from nsdata.progress import shown
@@ -119,13 +119,13 @@ def evaluate(
 ) -> None:
     """Evaluate a model, or stored soft labels, against people's labels.
 
-    Accuracy (top-1, top-5), accuracy of each class, calibration error and log loss.
+    Accuracy (top-1, top-5) and accuracy of each class with 95 % intervals, calibration error and its direction, log
+    loss. A stored soft label keeps nothing below 3e-8: what of top-5 and log loss it cannot tell is said.
 
     Example: nsdata eval --gen 2
 
     Example: nsdata eval --model runs/gen-1 --split val
     """
-    from nsdata.text import listed
     from training import evaluation
     from training.early import check_device, model_file
 
@@ -147,20 +147,7 @@ def evaluate(
         render.emit(scores.to_dict())
         return
     render.out(f"{what} on {scores.n:,} labelled {split} images")
-    top5 = "" if scores.top5 is None else f"   top-5 {render.percent(scores.top5)}"
-    render.out(f"top-1 {render.percent(scores.top1)}{top5}   calibration error {render.percent(scores.ece)}   "
-               f"log loss {scores.nll:.3f}")  # fmt: skip
-    if scores.beyond:
-        later = zip(opened.classes[scores.known :], scores.counts[scores.known :], strict=True)
-        names = listed([render.name(name) for name, count in later if count])
-        render.out(f"{scores.beyond:,} of them are of classes that were added later, and count as wrong: {names}")
-    render.table(
-        ["class", "images", "right"],
-        [
-            [name, int(count), render.percent(float(share))]
-            for name, count, share in zip(opened.classes, scores.counts, scores.per_class, strict=True)
-        ],
-    )
+    cards.scores(scores)
 
 
 def _pseudo(store: Store, gen: int, name: str | None) -> View | None:

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from training.config import TrainConfig
     from training.device import to_device
-    from training.evaluation import Scores, evaluate, score
+    from training.evaluation import evaluate
     from training.loader import Loader
     from training.loop import Trained, train
     from training.models import LoadedModel, load
+    from training.scores import Scores, score
     from training.teacher import label
     from training.view_dataset import ViewDataset
 
@@ -39,14 +40,14 @@ __all__ = [
 _HOME = {
     "LoadedModel": "models",
     "Loader": "loader",
-    "Scores": "evaluation",
+    "Scores": "scores",
     "TrainConfig": "config",
     "Trained": "loop",
     "ViewDataset": "view_dataset",
     "evaluate": "evaluation",
     "label": "teacher",
     "load": "models",
-    "score": "evaluation",
+    "score": "scores",
     "to_device": "device",
     "train": "loop",
 }

@@ -31,6 +31,7 @@ from nsdata.untrusted import TOP_K
 
 Array = NDArray[Any]
 
+_LOST = 2.0**-25  # the largest number that float16 rounds to 0: half of its smallest
 _BLOCK = 1 << 16  # probabilities worked on at a time: few enough to stay in the processor's cache
 
 
@@ -122,6 +123,39 @@ class Codec:
         soft_NK[:] = _spread(kept_Nk, columns["residual"], classes)[:, None]
         np.put_along_axis(soft_NK, columns["top_class"].astype(np.int64), kept_Nk, 1)
         return soft_NK
+
+    def at_most(self, soft_NK: Array, labels_N: Array) -> Array:
+        """(n,) float64: the largest that the teacher's probability of each label can have been where what ``decode``
+        gave is not it, NaN where it is.
+
+        soft_NK: (n, K) from ``decode``. labels_N: (n,) int, 0 up; from K on the teacher did not know the class. Dense
+        labels read 0 below 2^-25. Top-k gives all classes that it did not keep the same: one of them had at most the
+        smallest that was kept, and at most what they have together.
+        """
+        n, classes = soft_NK.shape
+        most_N = np.full(n, np.nan)
+        inside_N = np.flatnonzero(labels_N < classes)
+        labels_N = labels_N[inside_N]
+        if self.top is None:
+            most_N[inside_N[soft_NK[inside_N, labels_N] == 0]] = _LOST
+            return most_N
+        for block in _blocks(soft_NK[: len(inside_N)]):
+            rows_N = inside_N[block]
+            some_NK = soft_NK[rows_N].astype(np.float64)
+            spread_N = some_NK.min(1)
+            kept_NK = some_NK > spread_N[:, None]
+            least_N = np.where(kept_NK, some_NK, np.inf).min(1)  # of those kept, unless some are as small as the rest
+            least_N = np.where(kept_NK.sum(1) < self.top, spread_N, least_N)
+            others = classes - self.top
+            bound_N = np.minimum(_unrounded(least_N), others * _unrounded(spread_N))
+            stored_N = np.take_along_axis(kept_NK, labels_N[block, None], 1)[:, 0]
+            most_N[rows_N] = np.where(stored_N, np.nan, bound_N)
+        return most_N
+
+
+def _unrounded(p: Array) -> Array:
+    """The largest numbers that float16 rounds to these: half a step above them."""
+    return p * (1 + 2.0**-11) + _LOST
 
 
 def derive(soft_NK: Array) -> tuple[Array, Array, Array]:

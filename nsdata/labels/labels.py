@@ -51,6 +51,11 @@ class Labels:
         return self._generation.number
 
     @property
+    def codec(self) -> Codec:
+        """How its soft labels are stored, and so how exactly."""
+        return self._codec
+
+    @property
     def event(self) -> int:
         """The event that sealed it: another one after ``--replace``."""
         return self._generation.event

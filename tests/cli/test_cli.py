@@ -182,7 +182,14 @@ def test_stored_labels_score_as_their_teacher_does(here: Path) -> None:
     assert stored["n"] == model["n"] == 500
     assert stored["top1"] == model["top1"]
     assert stored["ece"] == pytest.approx(model["ece"], abs=1e-6)
-    assert "calibration error" in ok("eval", "--gen", "1")
+    printed = ok("eval", "--gen", "1")
+    assert f"({sum(stored['right'])} of 500; 95 %: " in printed and "calibration error" in printed
+    rows = {line.split()[0]: line.split() for line in printed.splitlines() if line[:1].isdigit()}
+    for name, n, right, interval in zip(
+        *(stored[k] for k in ("classes", "counts", "right", "class_intervals")), strict=True
+    ):
+        assert rows[name][1:3] == [str(n), str(right)]
+        assert rows[name][-3::2] == [f"{100 * end:.1f}" for end in interval]
 
 
 @pytest.mark.parametrize("name", ["out", "out.csv", "out.parquet", "out.tar"])
