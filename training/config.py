@@ -76,8 +76,8 @@ class TrainConfig:
     """Factor per stair of schedule 'step'."""
 
     warmup: float = 0.02
-    """Share of all steps in which the rate rises linearly to lr (official 5 of 350 epochs); the decay's clock
-    is not shifted by it."""
+    """Share of all steps in which the rate rises linearly from 0 towards lr, in place of the schedule, whose clock
+    runs meanwhile. Official: 5 epochs, of 350 or 700."""
 
     clip_norm: float = 0.0
     """Largest gradient norm; longer gradients are shortened to it. 0: off, as in the official code."""
@@ -87,7 +87,7 @@ class TrainConfig:
     steps. The average is what is validated, saved and used as teacher."""
 
     label_smoothing: float = 0.1
-    """Of people's labels only; soft labels are smooth already. Official: 0.1."""
+    """Of people's labels, and of pseudo-labels if soft is "hard"; soft labels are never smoothed. Official: 0.1."""
 
     soft: Literal["soft", "hard"] = "soft"
     """Learn a generation's probabilities, or only its pseudo-label. The paper prefers soft: hard labels hurt

@@ -177,7 +177,8 @@ def train(
                     logits = model(images).float()
                 n = len(batch.labels)
                 labelled_N = losses.labelled_losses(logits[:n], _to(batch.labels, device), config.label_smoothing)
-                unlabelled_M = losses.unlabelled_losses(logits[n:], _to(batch.soft, device), config.soft)
+                soft = _to(batch.soft, device)
+                unlabelled_M = losses.unlabelled_losses(logits[n:], soft, config.soft, config.label_smoothing)
                 loss = losses.combine(labelled_N, unlabelled_M, config.loss)
 
                 # one wait for the device a step: a loss that is not finite must not reach the weights

@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import Literal
 
 from torch import Tensor
-from torch.nn.functional import cross_entropy, log_softmax, one_hot
+from torch.nn.functional import cross_entropy, log_softmax
 
 
 def labelled_losses(logits_NK: Tensor, labels_N: Tensor, smoothing: float = 0.0) -> Tensor:
@@ -27,16 +27,19 @@ def labelled_losses(logits_NK: Tensor, labels_N: Tensor, smoothing: float = 0.0)
     return cross_entropy(logits_NK, labels_N.long(), reduction="none", label_smoothing=smoothing)
 
 
-def unlabelled_losses(logits_NK: Tensor, soft_NK: Tensor, kind: Literal["soft", "hard"] = "soft") -> Tensor:
+def unlabelled_losses(
+    logits_NK: Tensor, soft_NK: Tensor, kind: Literal["soft", "hard"] = "soft", smoothing: float = 0.0
+) -> Tensor:
     """(N,) cross entropy of each image with its soft label, or with that one's class if kind is "hard".
 
     soft_NK: 0 to 1. Rows are stored as float16 and sum to 1 within 1e-3; they are made to sum to 1 exactly.
+    smoothing: of hard labels, as of people's; a soft label is never smoothed (both as in the official main.py, which
+    gives ``label_smoothing`` to the cross entropy of one-hot pseudo-labels and not to that of probabilities).
     """
     soft_NK = soft_NK.float()
     if kind == "hard":
-        target_NK = one_hot(soft_NK.argmax(1), soft_NK.shape[1]).float()
-    else:
-        target_NK = soft_NK / soft_NK.sum(1, keepdim=True)
+        return labelled_losses(logits_NK, soft_NK.argmax(1), smoothing)
+    target_NK = soft_NK / soft_NK.sum(1, keepdim=True)
     return -(target_NK * log_softmax(logits_NK, 1)).sum(1)
 
 

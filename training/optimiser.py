@@ -12,15 +12,18 @@ from training.config import TrainConfig
 
 
 def learning_rate(config: TrainConfig, step: int, steps: int, steps_per_epoch: float) -> float:
-    """The rate of a step, 0 … steps-1: a linear rise over the first ``warmup`` of them, then cosine or staircase.
+    """The rate of a step, 0 … steps-1: cosine or staircase, and over the first ``warmup`` of all steps a linear rise
+    in place of it.
 
-    The decay's clock starts at step 0 and is not shifted by the rise, as in the official code.
+    As ``build_learning_rate`` of the official code: the rise is 0 at step 0 and would reach ``lr`` at the first step
+    behind it; the schedule's clock runs from step 0, so that the staircase has gone down by then.
     """
-    rise = config.warmup * steps
-    start = min(1.0, (step + 1) / rise) if rise >= 1 else 1.0
+    rise = math.floor(round(config.warmup * steps, 6))  # 0.29 of 100 is 28.999…
+    if step < rise:
+        return config.lr * step / rise
     if config.schedule == "cosine":
-        return config.lr * start * 0.5 * (1 + math.cos(math.pi * step / steps))
-    return config.lr * start * config.decay_rate ** math.floor(step / steps_per_epoch / config.decay_epochs)
+        return config.lr * 0.5 * (1 + math.cos(math.pi * step / steps))
+    return config.lr * config.decay_rate ** math.floor(step / steps_per_epoch / config.decay_epochs)
 
 
 def make_optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:

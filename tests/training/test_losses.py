@@ -38,6 +38,16 @@ def test_hard_takes_the_most_probable_class_only() -> None:
     assert unlabelled_losses(LOGITS[:1], soft, "hard").item() == pytest.approx(-math.log(0.2))
 
 
+def test_hard_labels_are_smoothed_as_peoples_and_soft_ones_never() -> None:
+    """main.py of google-research/noisystudent: label_smoothing=FLAGS.label_smoothing (0.1) for one-hot pseudo-labels,
+    plain cross entropy for probabilities."""
+    soft = torch.tensor([[0.3, 0.4, 0.3]])
+    hard = unlabelled_losses(LOGITS[:1], soft, "hard", 0.1).item()  # 1/30, 1 - 2/30, 1/30
+    assert hard == pytest.approx(-(math.log(0.7) + 28 * math.log(0.2) + math.log(0.1)) / 30)
+    assert hard == labelled_losses(LOGITS[:1], torch.tensor([1]), 0.1).item()
+    assert torch.equal(unlabelled_losses(LOGITS[:1], soft, "soft", 0.1), unlabelled_losses(LOGITS[:1], soft))
+
+
 @pytest.mark.parametrize(
     ("statement", "expected"),
     [
