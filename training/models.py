@@ -48,28 +48,12 @@ def broken_import(error: Exception) -> ModelError:
 try:  # "operator torchvision::nms does not exist" is a RuntimeError, then an AttributeError the second time
     import timm
     from timm.data import resolve_model_data_config
-    from timm.models import generate_default_cfgs, register_model
-    from timm.models.efficientnet import _gen_efficientnet
 
-    from training import wide_resnet  # registers the wrn_* names
+    from training import efficientnet, wide_resnet  # register efficientnet_l0, _l1 and the wrn_* names
 except (RuntimeError, ImportError, AttributeError) as _error:
     raise broken_import(_error) from _error
 
-_ = wide_resnet
-_CFG = {"input_size": (3, 380, 380), "crop_pct": 0.92, "first_conv": "conv_stem", "classifier": "classifier"}
-default_cfgs = generate_default_cfgs({"efficientnet_l0": dict(_CFG), "efficientnet_l1": dict(_CFG)})
-
-
-@register_model
-def efficientnet_l0(pretrained: bool = False, **kwargs: Any) -> nn.Module:
-    """EfficientNet-L0: width 2.8, depth 3.7, 140.8 M parameters (Noisy Student, arXiv v1, table 7)."""
-    return _gen_efficientnet("efficientnet_l0", 2.8, 3.7, pretrained=pretrained, **kwargs)
-
-
-@register_model
-def efficientnet_l1(pretrained: bool = False, **kwargs: Any) -> nn.Module:
-    """EfficientNet-L1: width 3.9, depth 3.7, 272.6 M parameters (Noisy Student, arXiv v1, table 7)."""
-    return _gen_efficientnet("efficientnet_l1", 3.9, 3.7, pretrained=pretrained, **kwargs)
+_ = efficientnet, wide_resnet
 
 
 def create(config: TrainConfig, classes: Sequence[str], *, pretrained: bool | str | None = None) -> nn.Module:
