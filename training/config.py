@@ -123,11 +123,12 @@ class TrainConfig:
     """Side of a grey square put at a random place, as a share of the image's side. Official SVHN: 0.5."""
 
     dropout: float = 0.2
-    """Drop rate of the final features. The paper: 0.5; official B0-B7: 0.2 to 0.5. Small nets: 0 to 0.2."""
+    """Drop rate of the final features. The paper: 0.5; official B0-B7: 0.2 to 0.5. Small nets: 0 to 0.2. 0: none
+    anywhere in the model, whatever its family's own default, but for rates that model_args name."""
 
     drop_path: float = 0.2
     """Stochastic depth: *drop* rate of the last block, linear from 0 (the paper's survival 0.8 is 0.2 here).
-    Small nets: 0 to 0.1."""
+    Small nets: 0 to 0.1. 0: none, as with dropout."""
 
     val_fraction: float = 0.1
     """Share of the labelled images, chosen by id, held out to pick the best weights, if the store has no

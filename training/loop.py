@@ -18,18 +18,18 @@ from nsdata import View
 from nsdata.arguments import file_path, flag
 from nsdata.errors import ModelError
 from nsdata.progress import Progress, watched
-from nsdata.storage.address import relative
 from nsdata.storage.durable import sync_path
 from training import arguments, data, files, losses, models, noise, planned, resume, run_folder, run_identity, trial
 from training.config import TrainConfig
 from training.device import as_tensor, pick_device, to_device
+from training.model_noise import untaken
 from training.models import LoadedModel, Preprocess
 from training.optimiser import learning_rate, make_optimiser, moving_average
 from training.planned import Finished, Plan
+from training.publishing import publish as publish_model
 from training.run_folder import Row
 from training.seeds import generator, seeded
 from training.split import size_warning
-from training.starting import recorded
 from training.validation import Validation
 
 
@@ -107,7 +107,8 @@ def train(
             run_folder.refuse_finished(folder, replace)
         model = models.create(config, classes)
         preprocess = Preprocess.of(model, config.image_size)
-        for text in (*split.warnings, *size_warning(models.parameters(model), pseudo, teacher_parameters)):
+        size = size_warning(models.parameters(model), pseudo, teacher_parameters)
+        for text in (*split.warnings, *size, *untaken(model, config)):
             warn(text)  # before the hours of work, not after them
         # NHWC is what tensor cores read without transposing first
         layout = torch.channels_last if on_gpu and config.channels_last else torch.contiguous_format
@@ -243,7 +244,7 @@ def train(
             **facts, metrics=run.rows, warnings=warnings, steps=steps, resumed=resumed, seconds=run.seconds
         )
         if publish:
-            _publish(people, pseudo, trained)
+            publish_model(people, pseudo, trained)
         keeper.forget()
     return trained
 
@@ -257,7 +258,7 @@ def _already(people: View, pseudo: View | None, plan: Plan, finished: Finished, 
         seconds=float(finished.facts.get("seconds", 0.0)), already=True,
     )  # fmt: skip
     if publish and not finished.published:
-        _publish(people, pseudo, trained)
+        publish_model(people, pseudo, trained)
     return trained
 
 
@@ -272,25 +273,6 @@ def _accuracy(model: nn.Module, val: data.Source, preprocess: Preprocess, config
             with torch.autocast("cuda", torch.bfloat16, enabled=config.amp and device.type == "cuda"):
                 right += int((model(images).argmax(1) == _to(batch.labels, device)).sum())
     return right / len(val.view)
-
-
-def _publish(people: View, pseudo: View | None, trained: Trained) -> None:
-    """Tell the store: this is the model of its generation. Once: a run may be killed between this and its end."""
-    store, path = people.store.head(), trained.path.resolve()
-    known = store.models.get(trained.generation)
-    if known is not None and (known.sha256, known.path) == (trained.sha256, relative(store.url, path)):
-        return
-    store.publish_model(
-        gen=trained.generation,
-        path=path,
-        sha256=trained.sha256,
-        name=trained.name,
-        parameters=trained.parameters,
-        val_accuracy=trained.val_accuracy,
-        val_images=trained.val_images,
-        config=recorded(trained.config, trained.path.parent),
-        views=[view.recipe for view in (people, pseudo) if view is not None],
-    )
 
 
 def _to(values: Any, device: torch.device) -> Tensor:

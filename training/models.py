@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from nsdata.arguments import file_path
 from nsdata.arithmetic.intervals import val_text
 from nsdata.errors import ModelError, NsdataError
-from training import arguments
+from training import arguments, model_noise
 from training.class_words import difference
 from training.config import TrainConfig
 from training.device import pick_device
@@ -59,8 +59,9 @@ _ = efficientnet, wide_resnet
 def create(config: TrainConfig, classes: Sequence[str], *, pretrained: bool | str | None = None) -> nn.Module:
     """A fresh network with one output per class: (B, 3, S, S) normalised float32 to (B, K) logits.
 
-    Dropout and stochastic depth are the config's, or none if ``config.noise`` is off. Weights come from
-    torch's global random state. Raises ModelError for an unknown name or arguments it does not take.
+    Dropout and stochastic depth are the config's, and none if ``config.noise`` is off or the field is 0, whatever the
+    family's own defaults are. Weights come from torch's global random state. Raises ModelError for an unknown name or
+    arguments it does not take.
     """
     known = timm.is_model(config.model)
     if not known:
@@ -83,11 +84,7 @@ def create(config: TrainConfig, classes: Sequence[str], *, pretrained: bool | st
     try:
         model = timm.create_model(config.model, pretrained=pretrained is True, num_classes=len(classes), **arguments)
     except (TypeError, AssertionError, ValueError) as error:
-        given = ", ".join(f"{key}={value!r}" for key, value in arguments.items()) or "none"
-        raise ModelError(
-            f"Model '{config.model}' cannot be built: {error} (arguments: {given}).",
-            "--set drop_path=0 --set dropout=0 if it takes neither; else look at model_args",
-        ) from error
+        raise model_noise.refused(config, arguments, error) from error
     except (OSError, RuntimeError) as error:  # no network, no such weights
         raise ModelError(f"Model '{config.model}' cannot be fetched: {error}.", "--set pretrained=false") from error
     assert isinstance(model, nn.Module)
@@ -95,6 +92,7 @@ def create(config: TrainConfig, classes: Sequence[str], *, pretrained: bool | st
         from training.foreign.weights import start_from
 
         start_from(model, pretrained, config.model)
+    model_noise.settle(model, config)
     return model
 
 

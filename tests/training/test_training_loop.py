@@ -265,7 +265,7 @@ def test_the_best_weights_are_kept_and_later_ones_win_ties(
 
 def test_the_rise_takes_the_place_of_the_staircase_as_in_the_official_code() -> None:
     """utils.build_learning_rate of google-research/noisystudent, for batch 2,048 and 350 epochs of ImageNet: the rise
-    ends at step int(5 * 625.57) = 3,127, and the staircase has gone down twice by then. Before: 5.9 % less at its peak."""
+    ends at step int(5 * 625.57) = 3,127, and the staircase has gone down twice by then."""
     per_epoch = 1_281_167 / 2048
     steps = math.ceil(350 * per_epoch)
     config = TrainConfig(lr=0.128, schedule="step", warmup=5 / 350, epochs=350)
