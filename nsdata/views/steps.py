@@ -256,10 +256,11 @@ class Balanced(Step):
         rows = chosen.passing()
         pseudo, confidence, ids = context.judged("balanced", rows)
         classes = context.store.classes
-        how = {"seed": self.seed, "max_repeats": self.max_repeats}
-        kept = rows.take(selection.balanced(pseudo, confidence, ids, self.per_class, len(classes), **how))
+        kept = selection.balanced(
+            pseudo, confidence, ids, self.per_class, len(classes), seed=self.seed, max_repeats=self.max_repeats
+        )
         have = selection.sizes(pseudo, len(classes))
-        return Chosen(rows=kept), remarks.of_balance(have, self.per_class, classes, self.max_repeats)
+        return Chosen(rows=rows.take(kept)), remarks.of_balance(have, self.per_class, classes, self.max_repeats)
 
 
 @dataclass(frozen=True)
