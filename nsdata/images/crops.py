@@ -27,6 +27,8 @@ RESAMPLE = ("box", "bilinear", "bicubic", "lanczos")
 
 MOST_PIXELS_A_SIDE = 8192
 _TRIES = 10  # as torchvision, timm and the official code's TensorFlow
+_LEAST_COVERED = 0.1  # the official min_object_covered
+_MARGIN = 32  # the official CROP_PADDING, in pixels of the result
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +87,9 @@ def random_resized(
 ) -> Crop:
     """A random part with ``scale`` of the area (uniform) and ``ratio`` width : height (uniform in its logarithm).
 
-    As Inception's crop (Szegedy et al. 2015) is drawn by torchvision, timm and the official Noisy Student code: of ten
-    tries the first that fits inside the picture; if none does, the largest part of a permitted ratio, in the middle.
-    Sides are whole pixels, as is the place. Raises BadInput.
+    Inception's crop (Szegedy et al. 2015) as torchvision and timm draw it: of ten tries the first that fits inside the
+    picture; if none does, the largest part of a permitted ratio, in the middle. Sides are whole pixels, as is the
+    place. TensorFlow, and so the official Noisy Student code, draws otherwise: see ``distorted``. Raises BadInput.
     """
     side = _side(size)
     flip, reduce = flag("flip", flip), flag("reduce", reduce)
@@ -95,6 +97,35 @@ def random_resized(
 
     def boxes(widths: Array, heights: Array, keys: Array) -> Array:
         return _random_boxes(np.asarray(widths, float), np.asarray(heights, float), keys, scale, ratio)
+
+    return Crop(side, side, boxes, _filter(resample), flip, reduce, fixed=False)
+
+
+def distorted(
+    size: int,
+    *,
+    scale: tuple[float, float] = (0.08, 1.0),
+    ratio: tuple[float, float] = (3 / 4, 4 / 3),
+    resample: str = "bicubic",
+    flip: bool = True,
+    reduce: bool = True,
+) -> Crop:
+    """A random part as TensorFlow's sample_distorted_bounding_box draws it for the official Noisy Student code.
+
+    google-research/noisystudent, preprocessing.py; tensorflow, sample_distorted_bounding_box_op.cc. Of ten tries the
+    first with ``scale`` of the area inside the picture. Unlike ``random_resized``: the ratio width : height is uniform;
+    the height is uniform between the least and the largest that ratio and area leave; less than a tenth of the area
+    never comes, whatever ``scale`` says (min_object_covered = 0.1 of a box that is the whole picture); the last row and
+    column are touched only by parts as high or wide as the picture. Where no try succeeds, and where the part is the
+    whole picture, it is the middle square, size / (size + 32) of the shorter side long. Of 500 x 375 pixels it takes
+    0.39 of the area in the mean, ``random_resized`` 0.43. Raises BadInput.
+    """
+    side = _side(size)
+    flip, reduce = flag("flip", flip), flag("reduce", reduce)
+    _check_ranges(scale, ratio)
+
+    def boxes(widths: Array, heights: Array, keys: Array) -> Array:
+        return _distorted_boxes(np.asarray(widths, float), np.asarray(heights, float), keys, scale, ratio, side)
 
     return Crop(side, side, boxes, _filter(resample), flip, reduce, fixed=False)
 
@@ -143,6 +174,35 @@ def _random_boxes(
     spare = np.stack([widths - w, heights - h], 1)
     corner = np.floor(np.where(fits[:, None], draws[:, -2:] * (spare + 1), spare / 2))
     return np.concatenate([corner, corner + np.stack([w, h], 1)], 1)
+
+
+def _distorted_boxes(
+    widths: Array, heights: Array, keys: Array, scale: tuple[float, float], ratio: tuple[float, float], side: int
+) -> Array:
+    draws = uniforms(keys, 2 * _TRIES + 2)
+    ratios = ratio[0] + (ratio[1] - ratio[0]) * draws[:, :_TRIES]
+    across, down = widths[:, None], heights[:, None]
+    area = across * down
+    least, most = scale[0] * area, scale[1] * area
+    low, high = np.rint(np.sqrt(least / ratios)), np.rint(np.sqrt(most / ratios))
+    high = np.where(np.rint(high * ratios) > across, np.floor((across + 0.5 - 1e-7) / ratios), high)
+    high = np.minimum(high - (np.rint(high * ratios) > across), down)
+    low = np.minimum(low, high)
+    h = low + np.floor(draws[:, _TRIES : 2 * _TRIES] * (high - low + 1))
+    h += np.rint(h * ratios) * h < least  # rounding alone may miss the range by a pixel
+    h -= np.rint(h * ratios) * h > most
+    w = np.rint(h * ratios)
+    enough = (w * h >= np.maximum(least, _LEAST_COVERED * area)) & (w * h <= most)
+    fits = enough & (w > 0) & (w <= across) & (h > 0) & (h <= down)
+    at, first = np.arange(len(keys)), fits.argmax(1)
+    w, h, fits = w[at, first], h[at, first], fits[at, first]
+    left, top = np.floor(draws[:, -2:].T * np.stack([widths - w, heights - h]))
+    middle = ~fits | ((w == widths) & (h == heights))
+    square = np.maximum(1, np.floor(np.minimum(widths, heights) * (side / (side + _MARGIN))))
+    w, h = np.where(middle, square, w), np.where(middle, square, h)
+    left = np.where(middle, (widths - square + 1) // 2, left)
+    top = np.where(middle, (heights - square + 1) // 2, top)
+    return np.stack([left, top, left + w, top + h], 1)
 
 
 def _side(size: int) -> int:

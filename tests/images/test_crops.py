@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nsdata.errors import BadInput
-from nsdata.images.crops import centre, mirrored, named, random_resized, uniforms
+from nsdata.images.crops import centre, distorted, mirrored, named, random_resized, uniforms
 
 SIDES = st.lists(st.tuples(st.integers(1, 5000), st.integers(1, 5000)), min_size=1, max_size=20).map(np.array)
 
@@ -44,6 +46,69 @@ def test_where_nothing_fits_the_middle_is_taken() -> None:
     assert box.tolist() == [[498, 0, 501, 2]]
 
 
+def tensorflows_box(width: int, height: int, draws: list[float], size: int) -> list[int]:
+    """sample_distorted_bounding_box_op.cc and the official _random_crop, step by step, on given draws."""
+    for attempt in range(10):
+        ratio = 3 / 4 + (4 / 3 - 3 / 4) * draws[attempt]
+        least, most = 0.08 * width * height, width * height
+        h, high = round(math.sqrt(least / ratio)), round(math.sqrt(most / ratio))
+        if round(high * ratio) > width:
+            high = int((width + 0.5 - 1e-7) / ratio)
+            if round(high * ratio) > width:
+                high -= 1
+        high = min(high, height)
+        if h >= high:
+            h = high
+        else:
+            h += int(draws[10 + attempt] * (high - h + 1))
+        w = round(h * ratio)
+        if w * h < least:
+            h += 1
+            w = round(h * ratio)
+        if w * h > most:
+            h -= 1
+            w = round(h * ratio)
+        if w * h < least or w * h > most or w > width or h > height or w <= 0 or h <= 0:
+            continue
+        if w * h < 0.1 * width * height:
+            continue
+        if (w, h) == (width, height):
+            break
+        x = int(draws[20] * (width - w)) if w < width else 0
+        y = int(draws[21] * (height - h)) if h < height else 0
+        return [x, y, x + w, y + h]
+    side = max(1, int(size / (size + 32) * min(width, height)))
+    x, y = (width - side + 1) // 2, (height - side + 1) // 2
+    return [x, y, x + side, y + side]
+
+
+@given(SIDES, st.integers(0, 2**64 - 100))
+@settings(max_examples=200, deadline=None)
+def test_the_distorted_crop_is_tensorflows(sides: np.ndarray, key: int) -> None:
+    keys = np.arange(len(sides), dtype=np.uint64) + np.uint64(key)
+    boxes = distorted(224).boxes(*sides.T, keys)
+    draws = uniforms(keys, 22).tolist()
+    assert boxes.tolist() == [tensorflows_box(w, h, d, 224) for (w, h), d in zip(sides.tolist(), draws, strict=True)]
+
+
+@pytest.mark.parametrize(("width", "height", "share"), [(500, 375, 0.387), (1000, 1000, 0.422), (200, 600, 0.204)])
+def test_the_distorted_crop_takes_as_much_as_in_tensorflow(width: int, height: int, share: float) -> None:
+    """``share``: mean of 100,000 draws of tf.image.sample_distorted_bounding_box in TensorFlow 2.15.1."""
+    n = 100_000
+    boxes = distorted(224).boxes(np.full(n, width), np.full(n, height), np.arange(n, dtype=np.uint64))
+    w, h = (boxes[:, 2:] - boxes[:, :2]).T
+    shares = w * h / width / height
+    assert abs(shares.mean() - share) < 0.003  # three standard errors of both
+    assert shares.min() >= 0.1  # min_object_covered, though the area range begins at 0.08
+    assert (boxes[h < height, 3] < height).all() and (boxes[w < width, 2] < width).all()
+
+
+def test_where_no_distorted_crop_fits_the_padded_middle_is_taken() -> None:
+    """1,000 x 2 pixels: a tenth of the area needs a ratio of 50. The square is 224 / 256 of the shorter side."""
+    boxes = distorted(224).boxes(np.array([1000, 2000]), np.array([2, 80]), np.zeros(2, np.uint64))
+    assert boxes.tolist() == [[500, 1, 501, 2], [965, 5, 1035, 75]]
+
+
 def test_half_of_the_pictures_are_mirrored() -> None:
     keys = np.arange(20_000, dtype=np.uint64)
     assert abs(mirrored(keys).mean() - 0.5) < 0.02
@@ -66,6 +131,7 @@ def test_wrong_wishes_are_refused() -> None:
         lambda: centre(8, resample="nearest"),
         lambda: random_resized(8, scale=(0.5, 1.5)),
         lambda: random_resized(8, ratio=(0.0, 1.0)),
+        lambda: distorted(8, scale=(0.0, 1.0)),
         lambda: named("middle", 8, scale=(0.08, 1), flip=False, resample="box"),
         lambda: named("random", None, scale=(0.08, 1), flip=False, resample="box"),
         lambda: named("centre", 8, scale=(0.08, 1), flip=True, resample="box"),
