@@ -102,12 +102,25 @@ class TrainConfig:
     """Master switch. False: clean images, no dropout, no stochastic depth, whatever the fields below say: the
     control that shows what the noise is worth."""
 
+    augmentation: Literal["sane", "official"] = "sane"
+    """sane: the official operations kept to what changes a picture gently (training/randaugment.py). official: pixels,
+    crops and order as in the official TensorFlow code, where bytes wrap (training/official.py). docs/augmentation.md
+    has both in a table."""
+
     randaugment_ops: int = 2
     """Operations per image, drawn with replacement. The paper: 2. 0: no RandAugment."""
 
     randaugment_magnitude: float = 15.0
     """Level, 10 being RandAugment's own scale, not clipped. Official: B0-B1 none, B2 6, B3 12, B4 15, B5 18,
     B6 24, B7 and L2 27."""
+
+    translate_const: float | None = None
+    """Pixels of the input that a translation moves per 10 levels of magnitude. None: sane a sixth of the side;
+    official 100 px at the paper's size of the model, an eighth of the side for small images."""
+
+    cutout_const: float | None = None
+    """Pixels per 10 levels of half the side of RandAugment's own square. None: sane a fifteenth of the side; official
+    40 px at the paper's size of the model, an eighth of the side for small images."""
 
     crop: Literal["resized", "pad", "none"] = "resized"
     """resized: random area and aspect, for photographs; pad: shift by up to an eighth of the side, reflected
@@ -255,6 +268,8 @@ _RANGES: dict[str, tuple[float, float, str]] = {
     "label_smoothing": (0, 0.999, "0 to below 1"),
     "randaugment_ops": (0, 16, "0 to 16"),
     "randaugment_magnitude": (0, 30, "0 to 30"),
+    "translate_const": (0, 4096, "0 to 4096 pixels"),
+    "cutout_const": (0, 4096, "0 to 4096 pixels"),
     "cutout": (0, 1, "0 to 1, a share of the side"),
     "dropout": (0, 0.99, "0 to below 1"),
     "drop_path": (0, 0.99, "0 to below 1"),

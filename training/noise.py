@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from nsdata.errors import BadInput
-from nsdata.images.crops import RESAMPLE, Crop, random_resized
+from nsdata.images.crops import RESAMPLE, Crop, distorted, random_resized
 from nsdata.images.pillow import picture
 from training.config import TrainConfig
 from training.foreign.seen import Seen
@@ -25,6 +25,7 @@ from training.models import Preprocess, broken_import
 try:
     from timm.data import create_transform
 
+    from training.official import OfficialRandAugment, strengths
     from training.randaugment import RandAugment, cutout
 except (RuntimeError, ImportError, AttributeError) as _error:
     raise broken_import(_error) from _error
@@ -92,20 +93,38 @@ def _middle(image: Image.Image) -> Image.Image:
 def train_crop(config: TrainConfig, preprocess: Preprocess) -> Decode:
     """The student's view before the batch's noise: for crop "resized" a random part, else ``clean``.
 
-    The part has ``crop_scale`` of the area and an aspect ratio of 3/4 to 4/3 (nsdata.images.crops.random_resized). Its
-    key decides it: the same key, the same crop, on any number of threads.
+    The part has ``crop_scale`` of the area and an aspect ratio of 3/4 to 4/3 (nsdata.images.crops.random_resized; for
+    augmentation "official" ``distorted``, bicubic). Its key decides it: the same key, the same crop, on any number of
+    threads.
     """
     if not config.noise or config.crop != "resized":
         return clean(preprocess)
+    if config.augmentation == "official":
+        return distorted(preprocess.image_size, scale=config.crop_scale, flip=False)
     resample = preprocess.interpolation if preprocess.interpolation in RESAMPLE else "bicubic"
     return random_resized(preprocess.image_size, scale=config.crop_scale, resample=resample, flip=False)
+
+
+def randaugment(config: TrainConfig, side: int) -> RandAugment:
+    """RandAugment as the configuration has it, for an input of ``side`` pixels; without noise, of no operations."""
+    ops, magnitude = config.randaugment_ops if config.noise else 0, config.randaugment_magnitude
+    if config.augmentation == "sane":
+        return RandAugment(ops, magnitude, config.translate_const, config.cutout_const)
+    translate, square = strengths(config.model, side, photographs=config.crop == "resized")
+    return OfficialRandAugment(
+        ops,
+        magnitude,
+        translate if config.translate_const is None else config.translate_const,
+        square if config.cutout_const is None else config.cutout_const,
+    )
 
 
 class BatchNoise:
     """The noise that a batch of images gets on the device; only normalisation if ``config.noise`` is off.
 
     Every image has its own draws, all from one CPU generator: the same seed gives the same pixels, on a CPU
-    bit for bit. The order is shift, mirror, RandAugment, cutout, normalise.
+    bit for bit. The order is shift, mirror, RandAugment, cutout, normalise; as in the official code, augmentation
+    "official" shifts and mirrors small images (any ``crop`` but "resized") after cutout.
     """
 
     def __init__(self, config: TrainConfig, preprocess: Preprocess) -> None:
@@ -113,8 +132,9 @@ class BatchNoise:
         on = config.noise
         self.pad = max(1, preprocess.image_size // 8) if on and config.crop == "pad" else 0
         self.flip = on and config.flip
-        self.randaugment = RandAugment(config.randaugment_ops if on else 0, config.randaugment_magnitude)
+        self.randaugment = randaugment(config, preprocess.image_size)
         self.cutout = round(config.cutout * preprocess.image_size) if on else 0
+        self.shift_last = config.augmentation == "official" and config.crop != "resized"
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """(B, S, S, 3) or (B, 3, S, S) uint8 on any device, to normalised (B, 3, S, S) float32 there."""
@@ -127,12 +147,15 @@ class BatchNoise:
         """The same, but still (B, 3, S, S) uint8: what a person would look at."""
         if images.shape[-1] == 3 and images.shape[1] != 3:
             images = images.permute(0, 3, 1, 2)
-        if self.pad or self.flip:
+        moves = self.pad or self.flip
+        if moves and not self.shift_last:
             images = self.shift_and_mirror(images, generator)
         images = self.randaugment(images, generator)
         if self.cutout:
             centre = torch.rand((len(images), 2), generator=generator)
             images = cutout(images, self.cutout, centre.to(images.device))
+        if moves and self.shift_last:
+            images = self.shift_and_mirror(images, generator)
         return images
 
     def shift_and_mirror(self, images: Tensor, generator: torch.Generator) -> Tensor:

@@ -1,10 +1,12 @@
-"""RandAugment as Noisy Student's official code has it, on batches, each image with its own draws.
+"""RandAugment as "sane" has it: the official operations and strengths, kept to what changes a picture gently.
 
-Cubuk et al. 2019 (arXiv 1909.13719); google-research/noisystudent, autoaugment.py. Unlike the ready-made
-ones (torchvision, timm): the level is magnitude / 10 and is not clipped, every drawn operation is applied,
-the strength does not jitter, Cutout is among the 16 operations and Identity is not, what comes in from
-outside the picture is grey 128. Two differences: warping is bilinear, not by nearest pixel, and Contrast pulls towards
-the image's mean grey, where the official code has a constant of the image's size.
+Cubuk et al. 2019 (arXiv 1909.13719); google-research/noisystudent, randaugment.py. As there, and unlike the ready-made
+ones (torchvision, timm): the level is magnitude / 10 and is not clipped, every drawn operation is applied, the strength
+does not jitter, Cutout is among the 16 operations and Identity is not, what comes in from outside the picture is grey
+128. Otherwise than there: Posterize and Solarize stop at their natural range, where the official bytes wrap;
+translation and Cutout are one share of the side for every model; warping is bilinear, not by nearest pixel; Contrast
+pulls towards the image's mean grey, where the official code has a constant of the image's size; fractions are rounded,
+or left to torchvision. For the official pictures to the grey level see training/official.py.
 
 Legend for shapes: B images, H x W pixels.
 """
@@ -24,8 +26,9 @@ FILL = 128
 PER_SIDE = 600
 """The official strengths of translation (100 px per 10 levels) and Cutout (40 px) are absolute, but their
 magnitude grows with the image size. Magnitude 27 is EfficientNet-B7's, at 600 px: 270 px are 45 % of that.
-So both are taken as a share of 600 px. (Of 224 px, which is near timm's relative translation, they would be
-121 % of the side and push every translated picture out of its frame.)"""
+So both are taken as a share of 600 px, for every model: B2 at its magnitude of 6 moves by 10 % of the side, officially
+by 23 %. (Of 224 px, which is near timm's relative translation, magnitude 27 would be 121 % of the side and push every
+translated picture out of its frame.)"""
 
 GEOMETRIC = ("Rotate", "ShearX", "ShearY", "TranslateX", "TranslateY")
 OPERATIONS = (
@@ -82,12 +85,19 @@ class RandAugment:
     """``ops`` operations, drawn with replacement, on each image of a batch, at one magnitude (10 = level 1).
 
     Posterize and Solarize are held to their natural range: from magnitude 20 on Posterize keeps all 8 bits,
-    and from 10 on Solarize inverts nothing, so at 27 both leave the image as it is, as they do in timm.
+    and from 10 on Solarize inverts nothing, so at 27 both leave the image as it is.
+
+    translate_const, cutout_const: pixels per 10 levels of a translation, and of half a square's side. None: a sixth and
+    a fifteenth of the picture's side.
     """
 
-    def __init__(self, ops: int, magnitude: float) -> None:
+    def __init__(
+        self, ops: int, magnitude: float, translate_const: float | None = None, cutout_const: float | None = None
+    ) -> None:
         self.ops = ops
         self.level = magnitude / 10
+        self.translate_const = translate_const
+        self.cutout_const = cutout_const
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """(B, 3, H, W) uint8 to the same. All randomness comes from the generator (CPU)."""
@@ -102,7 +112,7 @@ class RandAugment:
             if len(moved):
                 matrix = self.matrices(op_B[moved], sign_B[moved], images.shape[-2], images.shape[-1])
                 at = moved.to(device)
-                images[at] = warp(images[at], matrix.to(device))
+                images[at] = self.warp(images[at], matrix.to(device))
             for index in range(len(GEOMETRIC), len(OPERATIONS)):
                 chosen = (op_B == index).nonzero().squeeze(1)
                 if len(chosen):
@@ -110,11 +120,15 @@ class RandAugment:
                     images[at] = self.apply(OPERATIONS[index], images[at], centre_B2[chosen].to(device))
         return images
 
+    def warp(self, images: Tensor, matrix_B23: Tensor) -> Tensor:
+        """(B, 3, H, W) uint8 moved by their matrices."""
+        return warp(images, matrix_B23)
+
     def matrices(self, op_B: Tensor, sign_B: Tensor, height: int, width: int) -> Tensor:
         """(B,) operations among the geometric ones and (B,) signs -1 or 1, to (B, 2, 3) affine matrices.
 
         Per 10 levels: rotation 30 degrees about the centre, shear 0.3 about the top left corner (as
-        TensorFlow's transform has it), translation a sixth of the side (see PER_SIDE).
+        TensorFlow's transform has it), translation by ``translate_const`` or a sixth of the side (see PER_SIDE).
         """
         matrix = torch.eye(2, 3).repeat(len(op_B), 1, 1)
         angle = sign_B * math.radians(30 * self.level)
@@ -125,11 +139,14 @@ class RandAugment:
         matrix[turned] = torch.stack([first, torch.stack([sin, cos, y - sin * x - cos * y], 1)], 1)
         shear = 0.3 * self.level
         shift = 100 / PER_SIDE * self.level
+        across, down = shift * width, shift * height
+        if self.translate_const is not None:
+            across = down = self.translate_const * self.level
         for index, row, column, amount in (
             (1, 0, 1, shear),
             (2, 1, 0, shear),
-            (3, 0, 2, shift * width),
-            (4, 1, 2, shift * height),
+            (3, 0, 2, across),
+            (4, 1, 2, down),
         ):
             chosen = (op_B == index).nonzero().squeeze(1)
             matrix[chosen, row, column] = amount * sign_B[chosen]
@@ -149,6 +166,8 @@ class RandAugment:
             return torch.where(images < 128, added, images)
         if name == "Cutout":
             half = int(40 / PER_SIDE * level * min(images.shape[-2:]))
+            if self.cutout_const is not None:
+                half = int(self.cutout_const * level)
             return cutout(images, 2 * half, centre_B2)
         plain: dict[str, Callable[[Tensor], Tensor]] = {
             "AutoContrast": vision.autocontrast,

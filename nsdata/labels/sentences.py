@@ -132,7 +132,8 @@ def _training(config: object) -> str:
     else:
         augment = c.get("randaugment_ops")
         strength = c.get("randaugment_magnitude")
-        noise = [f"RandAugment {augment} × {strength:g}" if augment and _number(strength) else ""]
+        kind = "official " if c.get("augmentation") == "official" else ""
+        noise = [f"{kind}RandAugment {augment} × {strength:g}" if augment and _number(strength) else ""]
         noise += [f"{word} {c[key]:g}" for key, word in _NOISE.items() if _number(c.get(key)) and c[key]]
         parts.append("noise: " + (", ".join(filter(None, noise)) or "flips and crops alone"))
     if _number(c.get("ema_decay")) and c["ema_decay"]:
