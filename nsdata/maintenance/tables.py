@@ -13,7 +13,7 @@ from nsdata.arithmetic.ids import hexes
 from nsdata.errors import BadInput
 from nsdata.schema import SPLITS
 from nsdata.text import listed, visible
-from nsdata.versions.named_rows import check_alike, rows_meant
+from nsdata.versions.named_rows import check_alike, rows_meant, whole_id
 
 if TYPE_CHECKING:
     from nsdata.versions.handle import Handle
@@ -34,10 +34,15 @@ class Lines:
     numbers: list[int] = field(repr=False)  # of the lines
 
     def ids(self, store: Handle) -> list[str]:
-        """The whole ids of the images. Raises NotFound; BadInput for an image twice, or a line that names two."""
-        rows = rows_meant(store.table, self.names)
+        """The whole ids of the images. Raises NotFound; BadInput for an image twice, or a line that names two.
+
+        An id beside a path counts if it is a whole one: else it numbers the lines.
+        """
+        pairs = zip(self.names, self.others or self.names, strict=True)
+        names = [name if whole_id(name) is not None else other or name for name, other in pairs]
+        rows = rows_meant(store.table, names, beginnings=False)
         if self.others is not None:
-            check_alike(store.table, rows, self.names, self.others, str(self.path))
+            check_alike(store.table, rows, names, self.others, str(self.path))
         found: list[str] = hexes(store.table.ids[rows])
         if double := [id_ for id_, count in Counter(found).items() if count > 1]:
             name = self.names[found.index(double[0])]

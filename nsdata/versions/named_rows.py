@@ -1,7 +1,9 @@
 """Which images are meant: by their ids, by where they came from, or by their file names.
 
-A path is an image's as far as it is unique: its file name alone, or with folders before it, or all of it. What several
-images have is refused, and listed; nothing is guessed.
+A path is an image's as far as it is unique: its file name alone, or with folders before it, or all of it; in what
+people type, and in their tables, also without its ending, as competitions write it. What several images have is
+refused, and listed; nothing is guessed. The beginning of an id is taken where a person types it, never in a table, and
+only where no file is called so.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from nsdata.versions.table import Table
 Rows = NDArray[np.int64]
 
 AT_ONCE = 1 << 16  # names
+_SURE = 8  # letters of a beginning: no file is called so by chance
 _ID = re.compile(r"\s*([0-9a-fA-F]{32})\s*")
 
 
@@ -55,11 +58,12 @@ def rows_named(table: Table, names: Sequence[str], what: str) -> Rows:
     return rows
 
 
-def rows_meant(table: Table, names: Iterable[str], *, removed: bool = False) -> Rows:
+def rows_meant(table: Table, names: Iterable[str], *, removed: bool = False, beginnings: bool = True) -> Rows:
     """(n,) int64: the row of each image that a person names: by its id, the beginning of one, or its path.
 
-    An id comes first. removed: images that were removed are found too, where their id is whole or their path is named.
-    Raises NotFound; BadInput where several have a name.
+    removed: images that were removed are found too, where their id is whole or their path is named. beginnings: those
+    of ids count; not in a table, where ``24`` is the file 24.png. Raises NotFound; BadInput where several have a name,
+    and for a short number, which is the beginning of an id by chance only.
     """
     names = [image_id(name) for name in names]
     rows, counted = _by_id(table, names)
@@ -67,18 +71,25 @@ def rows_meant(table: Table, names: Iterable[str], *, removed: bool = False) -> 
     if len(table):
         there &= table.visible[rows] | (removed & np.isin(rows, table.removed))
     rows[~there] = -1
-    for place in np.flatnonzero(rows < 0).tolist():
+    begun: dict[int, int] = {}
+    for place in np.flatnonzero(rows < 0).tolist() if beginnings else ():
         if re.fullmatch(r"\s*[0-9a-fA-F]{1,31}\s*", names[place]):
             with contextlib.suppress(NsdataError):
-                rows[place] = table.row_of(names[place], removed=removed)
+                begun[place] = table.row_of(names[place], removed=removed)
+                if len(names[place].strip()) >= _SURE:
+                    rows[place] = begun[place]
     if not (left := np.flatnonzero(rows < 0).tolist()):
         return rows
-    found = _by_path(table, {names[place] for place in left}, counted)
+    found = _called(table, {names[place] for place in left}, counted)
     for place in left:
-        several = found.get(names[place].removeprefix("./"), [])
+        several = found.get(names[place], [])
         several = several if removed else [row for row in several if table.visible[row]]
+        if (row := begun.get(place)) is not None:
+            if {*several} - {row} or (not several and names[place].strip().isdecimal()):
+                raise _by_chance(table, names[place], row, several)
+            several = [row]
         if len(several) != 1:
-            raise _not_one(table, names[place], several)
+            raise _not_one(table, names[place], several, beginnings)
         rows[place] = several[0]
     return rows
 
@@ -102,7 +113,22 @@ def check_alike(table: Table, rows: Rows, names: Sequence[str], others: Sequence
         )
 
 
-def _not_one(table: Table, name: str, rows: list[int]) -> NsdataError:
+def _by_chance(table: Table, name: str, row: int, files: list[int]) -> BadInput:
+    """The error for a name that may be the beginning of an id, of the image in ``row``, or a file's name or number."""
+    id_, source = hexes(table.ids[[row]])[0][:12], visible(table.sources([row])[0][:200])
+    if not files:
+        return BadInput(
+            f"{name} is a number, and no file is called so; it is how the id of {source} begins, maybe by chance.",
+            f"{id_} if that is meant; else a file's name",
+        )
+    other = visible(table.sources(files[:1])[0][:200])
+    return BadInput(
+        f"{name} may be the image {source}, whose id begins so, or {other}, whose file is called so.",
+        f"{id_} for the first, {other} for the second",
+    )
+
+
+def _not_one(table: Table, name: str, rows: list[int], beginnings: bool) -> NsdataError:
     """The error for a name that is no image's id, and no image's or several images' path."""
     if rows:
         known = zip(table.sources(rows[:3]), hexes(table.ids[rows[:3]]), strict=True)
@@ -114,10 +140,13 @@ def _not_one(table: Table, name: str, rows: list[int]) -> NsdataError:
     try:
         table.row_of(name)
     except NsdataError as error:
-        if whole_id(name) is not None or (isinstance(error, BadInput) and re.fullmatch("[0-9a-fA-F]+", name)):
+        if whole_id(name) is not None or (
+            beginnings and isinstance(error, BadInput) and re.fullmatch("[0-9a-fA-F]+", name)
+        ):
             return error  # a whole id that there is not; several ids begin so
+    begins = "an id that begins with" if beginnings else "the id"
     return NotFound(
-        f"No image has an id that begins with {name!r}, and none comes from a file of that name.",
+        f"No image has {begins} {name!r}, and none comes from a file of that name.",
         "nsdata query 'select id, source from images limit 20'",
     )
 
@@ -144,8 +173,28 @@ def _ids(names: Sequence[str]) -> tuple[Rows, NDArray[np.uint8]]:
     return np.concatenate(places), np.concatenate(ids)
 
 
-def _by_path(table: Table, names: set[str], counted: NDArray[np.bool_]) -> dict[str, list[int]]:
-    """Rows of each name that images have by their path, visible ones if there are; names without "./" in front."""
+def _called(table: Table, names: set[str], counted: NDArray[np.bool_]) -> dict[str, list[int]]:
+    """Rows of each name that images have by their path; of those that none has as it is written by it with slashes in
+    place of backslashes, else without its ending."""
+    found: dict[str, list[int]] = {}
+    for form, bare in ((str, False), (_slashed, False), (_slashed, True)):
+        left = {name: form(name.strip()) for name in names if name not in found}
+        if not left or (form is _slashed and not bare and left.keys() == {*left.values()}):
+            continue
+        rows = _by_path(table, {*left.values()}, counted, bare)
+        found |= {name: rows[path] for name, text in left.items() if (path := text.removeprefix("./")) in rows}
+    return found
+
+
+def _slashed(name: str) -> str:
+    return name.replace("\\", "/")
+
+
+def _by_path(table: Table, names: set[str], counted: NDArray[np.bool_], bare: bool = False) -> dict[str, list[int]]:
+    """Rows of each name that images have by their path, visible ones if there are; names without "./" in front.
+
+    bare: by their paths without the endings.
+    """
     asked = {name.removeprefix("./") for name in names if name}
     longer: dict[str, list[str]] = defaultdict(list)  # the ends of names that say more of a path than the store knows
     for path in asked:
@@ -159,10 +208,11 @@ def _by_path(table: Table, names: set[str], counted: NDArray[np.bool_]) -> dict[
         for row in range(segment.start, segment.start + segment.rows):
             if not counted[row]:
                 continue
-            whole = f"{above}/{sources[row]}"
+            source = _bare(sources[row]) if bare else sources[row]
+            whole = f"{above}/{source}"
             for path in _ends(whole):
                 if path in asked:
-                    (exact if path in (whole, sources[row]) else close)[path].append(row)
+                    (exact if path in (whole, source) else close)[path].append(row)
             for path in longer.get(whole.lstrip("/"), ()):
                 close[path].append(row)
     found = {}
@@ -175,3 +225,9 @@ def _by_path(table: Table, names: set[str], counted: NDArray[np.bool_]) -> dict[
 def _ends(path: str) -> list[str]:
     """A path, and what is left of it behind each folder or archive: a/b.tar!c -> a/b.tar!c, b.tar!c, c."""
     return [path, *(path[place + 1 :] for place, letter in enumerate(path) if letter in "/!")]
+
+
+def _bare(path: str) -> str:
+    """A path without its last ending."""
+    stem, dot, ending = path.rpartition(".")
+    return stem if dot and "/" not in ending and stem and stem[-1] not in "/!" else path

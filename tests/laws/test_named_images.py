@@ -132,3 +132,62 @@ def test_a_table_of_labels_goes_by_paths_too(lake: Store) -> None:
     assert lake.image("dog/7.png").label is None
     Path("labels.csv").write_text(f"id,path,label\n{_id(lake, 'cat/1.png')},cat/2.png,dog\n")
     assert "names two images" in refused("relabel", "--from", "labels.csv")[0]
+
+
+@pytest.fixture
+def numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """cat/10.png … cat/29.png: among the ids are some that begin as files are called, and some that begin otherwise."""
+    monkeypatch.chdir(tmp_path)
+    for place in range(20):
+        file = Path("photos", ("cat", "dog")[place % 2], f"{10 + place}.png")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.random.default_rng(place).integers(0, 256, (8, 8, 3), np.uint8)).save(file)
+    ok("init", "--classes-from", "photos")
+    ok("import", "photos")
+    return Store.open("lake")
+
+
+def _beginning(store: Store, *, number: bool, named: bool) -> str:
+    """As few letters of an id as are of one image; named: a copy of another image is called so."""
+    ids = hexes(store.table.ids)
+    found = (id_[:n] for n in (2, 3, 4) for id_ in ids if sum(other.startswith(id_[:n]) for other in ids) == 1)
+    name = next(name for name in found if name.isdecimal() == number and not any(name in s for s in _splits(store)))
+    if named:
+        Path("more").mkdir()
+        Image.fromarray(np.random.default_rng(99).integers(0, 256, (8, 8, 3), np.uint8)).save(f"more/{name}.png")
+        ok("import", "more", "--unlabelled")
+    return name
+
+
+@pytest.mark.parametrize("number", [True, False])
+def test_what_a_file_is_called_is_never_the_beginning_of_another_images_id(numbered: Store, number: bool) -> None:
+    name = _beginning(numbered, number=number, named=True)
+    for words in (["split", name, "--to", "test"], ["relabel", name, "cat"], ["remove", name], ["show", name]):
+        message, hint = refused(*words)
+        assert f"{name} may be the image " in message and f"{name}.png, whose file is called so" in message
+        assert "for the second" in hint
+    Path("x.csv").write_text(f"id,split,label\n{name},test,dog\n")
+    assert "moved  1 images to test" in ok("split", "--from", "x.csv")
+    assert "relabelled  1 images" in ok("relabel", "--from", "x.csv")
+    assert [source for source, split in _splits(numbered).items() if split == "test"] == [f"{name}.png"]
+    assert numbered.image(f"{name}.png").label == "dog"
+
+
+def test_the_beginning_of_an_id_is_one_where_a_person_types_it_and_it_is_no_short_number(numbered: Store) -> None:
+    number, letters = (_beginning(numbered, number=each, named=False) for each in (True, False))
+    assert "is a number, and no file is called so" in refused("split", number, "--to", "test")[0]
+    assert "moved  1 images to test" in ok("split", letters, "--to", "test")
+    whole = next(id_ for id_ in hexes(numbered.table.ids) if id_.startswith(number))
+    assert "moved  1 images to test" in ok("split", whole[:12], "--to", "test")
+    for name in (number, letters, whole[:12]):
+        Path("x.csv").write_text(f"id,split\n{name},val\n")
+        assert f"No image has the id '{name}'" in refused("split", "--from", "x.csv")[0]
+    Path("x.csv").write_text(f"id,path,split\n0,cat/10.png,val\n1,./photos/dog/11.png,val\n{whole},,val\n")
+    assert "moved  3 images to val" in ok("split", "--from", "x.csv")  # ids of the rows say nothing
+
+
+@pytest.mark.parametrize("name", ["10", "cat/10", "cat\\10.png", "photos/cat/10", "./cat/10.png"])
+def test_files_are_named_without_their_ending_and_with_backslashes_too(numbered: Store, name: str) -> None:
+    Path("x.csv").write_text(f"id,split\n{name},test\n")
+    assert "moved  1 images to test" in ok("split", "--from", "x.csv")
+    assert _splits(numbered)["cat/10.png"] == "test"
