@@ -38,7 +38,8 @@ Member = Annotated[
     typer.Option(metavar="ENDING", help="Of WebDataset samples the member that is the picture: image.jpg."),
 ]
 MoveSplits = Annotated[
-    bool, typer.Option("--move-splits", help="Images that are here move to the split that they now come with.")
+    bool,
+    typer.Option("--move-splits", help="Images that are here move to the split that is named now."),
 ]
 
 SHOWN = 20  # skipped files, and clashes, that are printed; where there are more, all of them are written to a file
@@ -212,7 +213,7 @@ def _report(done: Imported) -> None:
     for notice in done.notices:
         render.out(f"note      {notice}")
     if done.stayed:
-        render.out(f"stayed    {done.stayed:,} of them, which are in another split here than the source says")
+        render.out(f"stayed    {done.stayed:,} of them, which are in another split here than they came for")
     if done.hidden:
         render.out(f"hidden    {done.hidden:,} of them were removed by a person, and stay so")
     left = {

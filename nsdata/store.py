@@ -63,12 +63,13 @@ class Store(Handle):
         images: NDArray[Any],
         labels: NDArray[Any] | None = None,
         *,
-        split: Split = "train",
+        split: Split | None = None,
         source: str = "array",
         **options: Any,
     ) -> Imported:
         """Import (N, H, W) or (N, H, W, 3) uint8 pixels, kept as PNG, with (N,) labels (-1 = none) or None.
 
+        split: None is train; with ``move_splits`` only a split that is given moves images.
         Raises BadInput; also for (H, W, 3), which may be one picture (``images[None]``) or H grey ones.
         """
         from nsdata.importers.formats.arrays import items

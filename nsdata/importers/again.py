@@ -10,6 +10,8 @@ whatever order the two come. What else differs is a clash, and the later one is 
 | moved by a person, or since | what it was before        | nothing: the later word holds                             |
 | val or test, no label       | its label, the same split | it gains the label                                        |
 | otherwise                   | another label or split    | a clash; with ``move_splits`` the source's split holds    |
+
+``move_splits`` moves by a split that the source names. What is train because nothing says otherwise moves nothing.
 """
 
 from __future__ import annotations
@@ -51,11 +53,13 @@ class Again:
             self._result.hidden += own is None and not self._table.visible[row]
             return
         differs = said[1] != here[1] and not (own is None and self._purged(row))
-        moves = self._moves(id_, row, said, here, own) if differs else False
-        if self._move and own is None and said != BARE:
+        by_hand = self._move and own is None and item.named
+        moves = self._moves(id_, row, said, here, own, by_hand) if differs else False
+        if by_hand and said != BARE:
             self._firm.add(id_)
         if moves is None:
-            self._clash(item, id_, f"is in split {SPLITS[here[1]]!r} and came again for {SPLITS[said[1]]!r}")
+            why = "" if item.named else ", which nothing names"
+            self._clash(item, id_, f"is in split {SPLITS[here[1]]!r} and came again for {SPLITS[said[1]]!r}{why}")
             return
         if moves and said[1] == first[1]:
             del self.moved[id_]
@@ -76,11 +80,11 @@ class Again:
             self._result.stayed += stays
         self._result.hidden += own is None and not self._table.visible[row]
 
-    def _moves(self, id_: bytes, row: int, said: Said, here: Said, own: Said | None) -> bool | None:
+    def _moves(self, id_: bytes, row: int, said: Said, here: Said, own: Said | None, by_hand: bool) -> bool | None:
         """Whether an image goes to the split that was said of it. False: it stays, and rightly; None: a clash."""
         if id_ in self._firm:
             return False if said == BARE else None
-        if self._move and own is None:
+        if by_hand:
             return True
         if said == BARE or (own is None and said in self._before.get(row, ())):
             return False

@@ -98,7 +98,8 @@ def ingest(
 
     key:    what identifies this import when it is repeated after a kill; None = it cannot continue.
     strict: a skipped file or a clash is an error and nothing is published.
-    move_splits: images that are in the store move to the split that this import gives them, also out of test.
+    move_splits: images that are in the store move to the split that is named for them here, also out of test; what is
+        train because nothing names one moves nothing.
     total:  gives how many ``items()`` yields (a float: about so many; None: not known). Asked if somebody watches.
     on_progress: (None) a bar in a terminal or notebook; ``nsdata.progress.silent`` for none.
 

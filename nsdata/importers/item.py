@@ -18,6 +18,7 @@ class Item:
     label:  class index 0..K-1, or None where there is none.
     split:  "train", "val" or "test".
     id:     16 bytes; None means BLAKE2b-128 of ``data`` (arrays, which have no encoded bytes, bring their own).
+    named:  False: it is train because nothing names a split; that moves no image out of another one.
     """
 
     source: str
@@ -25,6 +26,7 @@ class Item:
     label: int | None
     split: str
     id: bytes | None = None
+    named: bool = True
 
 
 @dataclass(frozen=True, slots=True)

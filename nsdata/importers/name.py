@@ -17,10 +17,12 @@ def own_name(path: Path) -> str:
 
 
 class Default(NamedTuple):
-    """What the name of a file says: its split; unlabelled: labels do not count."""
+    """What the name of a file says: its split; unlabelled: labels do not count; named: False where it is train as
+    nothing says otherwise."""
 
     split: str
     unlabelled: bool
+    named: bool
 
 
 class Name:
@@ -54,5 +56,7 @@ class Name:
                 rule.note(f"'{word}' in the name {quoted(self.own)} names no split: its pictures are in train")
             origin = "none named, all train" if found is None else f"the name {quoted(name)}"
             rule.splits_from[origin] = None
-            self._default = Default("train" if found in (None, "unlabelled") else found, found == "unlabelled")
+            self._default = Default(
+                "train" if found in (None, "unlabelled") else found, found == "unlabelled", bool(found)
+            )
         return self._default

@@ -15,7 +15,6 @@ from nsdata.errors import BadInput
 from nsdata.importers.against import Papers, check, govern, is_metadata
 from nsdata.importers.beside import LabelFiles
 from nsdata.importers.class_names import clean, named
-from nsdata.importers.formats.layout import quoted
 from nsdata.importers.formats.tables import LABELLED_BY
 from nsdata.importers.found import Found
 from nsdata.importers.item import Item, Skipped
@@ -25,21 +24,18 @@ from nsdata.importers.masks import Masks
 from nsdata.importers.name import Name
 from nsdata.importers.options import Rule
 from nsdata.importers.others import refuse_labels, refuse_splits
+from nsdata.importers.splits import Chosen, Splits
 from nsdata.importers.survey import Look, Survey, check_neighbours, survey
 from nsdata.importers.tree import Place, Tree
-from nsdata.importers.words import split_of_name
 from nsdata.importers.written import (
     BY_TEACHERS,
     PLACES,
-    SPLIT_IN,
     for_init,
     is_paper,
     label_of,
     lost_class,
     no_labels,
-    split_of_cell,
 )
-from nsdata.text import listed
 
 ORDERED = "\0"  # in place of where a name stands: a list of classes of the source's own, which keeps its order
 
@@ -70,11 +66,11 @@ class Part:
         self._levels: Levels | None = None
         self._outer: Levels | None = None
         self._beside: LabelFiles | None = None
-        self._by_folder: dict[str, tuple[str, int | None, str]] = {}
+        self._by_folder: dict[str, tuple[str, bool, int | None, str]] = {}
         self._known: frozenset[str] | None = None  # folders that hold pictures, where that was looked at
         self._masks = Masks()
         self._silent = False
-        self._folders_line = ""  # of the report: the folders of splits that were met so far
+        self._splits = Splits(rule, self._name)
         self._paths: Paths | None = None
         if look is not None:
             self._survey(look, papers)
@@ -181,10 +177,11 @@ class Part:
             if mask:
                 self._masked(mask, found)
                 return None
-            split, unlabelled = self._split(None, split, unlabelled, "", "", self._levels) if not why else ("", True)
-            known = self._by_folder[found.folder] = (split, None if unlabelled else self._class(cls), why)
-        split_, label, why = known
-        return Skipped(found.source, why) if why else Item(found.source, found.data, label, split_, found.id)
+            chosen = Chosen("", True) if why else self._splits.of(None, split, unlabelled, "", "", self._levels)
+            label = None if chosen.unlabelled else self._class(cls)
+            known = self._by_folder[found.folder] = (chosen.split, chosen.named, label, why)
+        split_, is_named, label, why = known
+        return Skipped(found.source, why) if why else Item(found.source, found.data, label, split_, found.id, is_named)
 
     def _place(self, folder: str, levels: Levels | None) -> Place:
         return Place(None, None) if levels is None else levels.of(folder)
@@ -219,39 +216,16 @@ class Part:
                 self.rule.note(BY_TEACHERS)
             if written:
                 found = replace(found, labels=written, row=where, kind=kind)
-        split, unlabelled = self._split(said, split, unlabelled, where, kind, levels)
+        chosen = self._splits.of(said, split, unlabelled, where, kind, levels)
         label = None
-        if self.rule.labelled and not unlabelled:
+        if self.rule.labelled and not chosen.unlabelled:
             if written:
                 label = self._label(found, where)
             elif found.seen and (levels is None or self._paths is not None):
                 raise no_labels(self.path, found)
             else:
                 label = self._class(cls)
-        return Item(found.source, found.data, label, split, found.id)
-
-    def _split(
-        self, said: object, folder: str | None, unlabelled: bool, where: str, kind: str, levels: Levels | None
-    ) -> tuple[str, bool]:
-        """(split, whether labels do not count): by hand, as written beside it, by its folder, by its file's name."""
-        rule = self.rule
-        if rule.split is not None:
-            return rule.split, unlabelled
-        if (cell := split_of_cell(said, where)) is not None:
-            rule.splits_from[SPLIT_IN[kind]] = None
-            return ("train", True) if cell == "unlabelled" else (cell, unlabelled)
-        if folder:
-            if levels is not None and levels.splits:
-                names = listed([f"{quoted(name)}/" for name in sorted(levels.splits)], 5)
-                rule.splits_from.pop(self._folders_line, None)
-                self._folders_line = f"folders {names}"
-                rule.splits_from[self._folders_line] = None
-            return folder, unlabelled
-        if levels is not None and levels.doubt and (outer := split_of_name(levels.doubt)):
-            rule.splits_from[f"the name {quoted(levels.doubt)}"] = None  # it says as much as the name of the source
-            return outer, unlabelled
-        default = self._name.default(rule)
-        return default.split, unlabelled or default.unlabelled
+        return Item(found.source, found.data, label, chosen.split, found.id, chosen.named)
 
     def _class(self, cls: str | None) -> int | None:
         if cls is None or not self.rule.labelled or self.rule.names is None:
@@ -281,7 +255,7 @@ class Part:
                 return
             if not written:
                 if self._levels is None:
-                    if each.seen and not self._split(each.split, None, False, where, each.kind, None)[1]:
+                    if each.seen and not self._splits.of(each.split, None, False, where, each.kind, None).unlabelled:
                         raise no_labels(self.path, each, init=True)
                     continue
                 if is_paper(each.source):

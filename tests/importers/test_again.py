@@ -12,11 +12,12 @@ import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from commands import ok, run
-from conftest import CLASSES, digits
+from conftest import CLASSES, digits, pack
 from PIL import Image
 
 from nsdata import Store
@@ -344,6 +345,38 @@ def test_with_move_splits_a_source_that_contradicts_itself_is_listed(url: str, o
     done = given(store, *(said[place] for place in order), move_splits=True)
     assert len(done.clashes) == 1  # which of val and test is first decides; train without a label says nothing
     assert now(store) == [(1, VAL if order.index(0) < order.index(2) else TEST)]
+
+
+@pytest.mark.parametrize("held", ["test", "val"])
+@pytest.mark.parametrize("made", ["pile", "unlabelled", "pile/3", "a.csv", "a.tar", "arrays"])
+def test_with_move_splits_a_source_that_names_no_split_takes_nothing_out_of_another(
+    url: str, tmp_path: Path, held: str, made: str
+) -> None:
+    (tmp_path / "pile" / "3").mkdir(parents=True)
+    for place, image in enumerate(PIXELS[:4]):
+        Image.fromarray(image).save(tmp_path / "pile" / "3" / f"{place}.png")
+    if made == "a.csv":
+        rows = "".join(f"pile/3/{place}.png,3\n" for place in range(4))
+        (tmp_path / made).write_text("path,label\n" + rows)
+    elif made == "a.tar":
+        pack(tmp_path / made, {f"3/{p}.png": (tmp_path / "pile" / "3" / f"{p}.png").read_bytes() for p in range(4)})
+    elif made == "unlabelled":
+        (tmp_path / "pile" / "3").rename(tmp_path / made)
+    bare = made in ("pile/3", "unlabelled")
+    store = Store.create(url, CLASSES)
+
+    def again(**options: Any) -> Imported:
+        if made == "arrays":
+            return store.add_arrays(PIXELS[:4], None, source="again", **options)
+        return store.add_folder(tmp_path / made, labelled=not bare, **options)
+
+    again(split=held)
+    before = now(store)
+    done = again(move_splits=True)
+    assert (now(store), done.moved) == (before, {})
+    assert done.stayed + len(done.clashes) == 4
+    assert all("which nothing names" in clash.reason for clash in done.clashes)
+    assert again(split="train", move_splits=True).moved == {f"{held} → train": 4}  # said by hand
 
 
 def test_a_moved_label_that_differs_is_listed_and_the_label_stays(url: str) -> None:

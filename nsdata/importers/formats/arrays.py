@@ -18,20 +18,21 @@ def items(
     images: NDArray[np.uint8],
     labels: NDArray[Any] | None = None,
     *,
-    split: str = "train",
+    split: str | None = None,
     source: str = "array",
 ) -> Iterator[Item]:
     """One Item per image, source ``<source>/<position>``.
 
     images: (N, H, W), (N, H, W, 1) or (N, H, W, 3) uint8, 0..255.
-    labels: (N,) integers, -1 for none, or None.
+    labels: (N,) integers, -1 for none, or None. split: None is train, as nothing names one.
     Raises BadInput, before anything is yielded, for other shapes or types; also for (H, W, 3), which may be one picture
     as well as H grey ones.
     """
     pixels = _pixels(images)
     given = None if labels is None else arguments.array("The labels", labels)
     check(pixels, given)
-    return _items(pixels, given, arguments.split_name("Split", split), arguments.text("source", source))
+    split = None if split is None else arguments.split_name("Split", split)
+    return _items(pixels, given, split, arguments.text("source", source))
 
 
 def _pixels(images: object) -> NDArray[Any]:
@@ -46,11 +47,13 @@ def _pixels(images: object) -> NDArray[Any]:
     return arguments.array("The images", images)
 
 
-def _items(images: NDArray[np.uint8], labels: NDArray[Any] | None, split: str, source: str) -> Iterator[Item]:
+def _items(images: NDArray[np.uint8], labels: NDArray[Any] | None, split: str | None, source: str) -> Iterator[Item]:
     digits = max(4, len(str(len(images) - 1)))
     for i, image in enumerate(images):
         label = None if labels is None or labels[i] < 0 else int(labels[i])
-        yield Item(f"{source}/{i:0{digits}d}", encode_array(image), label, split, array_id(image))
+        yield Item(
+            f"{source}/{i:0{digits}d}", encode_array(image), label, split or "train", array_id(image), split is not None
+        )
 
 
 def check(images: NDArray[Any], labels: NDArray[Any] | None) -> None:

@@ -1,0 +1,52 @@
+"""The split of one image, in the rule's order: by hand, as written beside it, by its folders, by its file's name."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from nsdata.importers.formats.layout import quoted
+from nsdata.importers.levels import Levels
+from nsdata.importers.name import Name
+from nsdata.importers.options import Rule
+from nsdata.importers.words import split_of_name
+from nsdata.importers.written import SPLIT_IN, split_of_cell
+from nsdata.text import listed
+
+
+class Chosen(NamedTuple):
+    """A split; whether labels do not count; whether something names the split: else it is train, and moves nothing."""
+
+    split: str
+    unlabelled: bool
+    named: bool = True
+
+
+class Splits:
+    """What the images of one file or folder have for a split."""
+
+    def __init__(self, rule: Rule, name: Name) -> None:
+        self._rule, self._name = rule, name
+        self._folders_line = ""  # of the report: the folders of splits that were met so far
+
+    def of(
+        self, said: object, folder: str | None, unlabelled: bool, where: str, kind: str, levels: Levels | None
+    ) -> Chosen:
+        """said: as written beside the image, at ``where``, in a ``kind`` of place; folder: what ``levels`` say."""
+        rule = self._rule
+        if rule.split is not None:
+            return Chosen(rule.split, unlabelled)
+        if (cell := split_of_cell(said, where)) is not None:
+            rule.splits_from[SPLIT_IN[kind]] = None
+            return Chosen("train", True, False) if cell == "unlabelled" else Chosen(cell, unlabelled)
+        if folder:
+            if levels is not None and levels.splits:
+                names = listed([f"{quoted(name)}/" for name in sorted(levels.splits)], 5)
+                rule.splits_from.pop(self._folders_line, None)
+                self._folders_line = f"folders {names}"
+                rule.splits_from[self._folders_line] = None
+            return Chosen(folder, unlabelled, not unlabelled)
+        if levels is not None and levels.doubt and (outer := split_of_name(levels.doubt)):
+            rule.splits_from[f"the name {quoted(levels.doubt)}"] = None  # it says as much as the name of the source
+            return Chosen(outer, unlabelled)
+        default = self._name.default(rule)
+        return Chosen(default.split, unlabelled or default.unlabelled, default.named and not default.unlabelled)
