@@ -13,7 +13,7 @@ from cli import render
 from nsdata.progress import shown
 
 if TYPE_CHECKING:
-    from nsdata import Store
+    from nsdata.analysis.judged import Judged
     from training import TrainConfig
 
 MARK = ".nsdata-demo"  # in a folder that a demo made, and may therefore remove
@@ -26,11 +26,20 @@ PER_CLASS = 130
 
 @dataclass(frozen=True)
 class Outcome:
-    """One repetition: shares of the test images that teacher and student get right."""
+    """One repetition: teacher and student on the test images, by their stored soft labels."""
 
     seed: int
-    teacher: float
-    student: float
+    judged: Judged
+
+    @property
+    def teacher(self) -> float:
+        """The share that it has right."""
+        return self.judged.before / self.judged.images
+
+    @property
+    def student(self) -> float:
+        """The same."""
+        return self.judged.after / self.judged.images
 
 
 def run(folder: Path, seeds: int, replace: bool) -> None:
@@ -104,36 +113,31 @@ def _loop(folder: Path, seed: int, printed: bool) -> Outcome:
     type_("label --gen 2")
     labelled(2, student)
     type_("diff gen-1 gen-2")
-    store.refresh()
-    say(str(store.diff("gen-1", "gen-2")))
-    outcome = Outcome(seed, _test_accuracy(store, 1), _test_accuracy(store, 2))
+    change = store.refresh().diff("gen-1", "gen-2")
+    say(str(change))
+    assert change.judged is not None  # there are test images
+    outcome = Outcome(seed, change.judged)
     if not printed:
         render.out(f"seed {seed}: teacher {render.percent(outcome.teacher)}, student {render.percent(outcome.student)}")
     return outcome
 
 
-def _test_accuracy(store: Store, gen: int) -> float:
-    """Share of the test images that generation ``gen``'s teacher gets right, from its stored soft labels."""
-    from training.evaluation import score_stored
-
-    return score_stored(store.view(gen=gen).split("test")).top1
-
-
 def _close(folder: Path, outcomes: list[Outcome], seconds: float) -> None:
     """The table, an honest sentence, and the way on."""
-    gains = [o.student - o.teacher for o in outcomes]
+    gains = [o.judged.gain for o in outcomes]
     mean = sum(gains) / len(gains)
     render.out(f"\nAccuracy on {TEST} test images that neither model has seen, from their stored soft labels:\n")
     rows: list[list[Any]] = [
-        [str(o.seed), render.percent(o.teacher), render.percent(o.student), _points(o.student - o.teacher)]
+        [str(o.seed), render.percent(o.teacher), render.percent(o.student), _points(o.judged.gain),
+         str(o.judged.interval)]
         for o in outcomes
-    ]
+    ]  # fmt: skip
     if len(outcomes) > 1:
         teachers, students = (
             sum(values) / len(outcomes) for values in zip(*((o.teacher, o.student) for o in outcomes), strict=True)
         )
-        rows.append(["mean", render.percent(teachers), render.percent(students), _points(mean)])
-    render.table(["seed", "teacher", "student", "gain"], rows)
+        rows.append(["mean", render.percent(teachers), render.percent(students), _points(mean), ""])
+    render.table(["seed", "teacher", "student", "gain", "95 %"], rows)
     won = sum(gain > 0 for gain in gains)
     if mean > 0:
         verdict = (

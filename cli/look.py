@@ -131,7 +131,8 @@ def diff(
 ) -> None:
     """Compare two versions: images, people's labels, pseudo-labels, confidences.
 
-    Each side is shown by its newest generation. An image is flipped where the two pseudo-labels differ.
+    Each side is shown by its newest generation. An image is flipped where the two pseudo-labels differ. Labelled images
+    that trained neither teacher (test, else val, else what training held out) tell what was fixed and what was broken.
 
     Example: nsdata diff gen-1 gen-2 --flipped --limit 20
     """

@@ -1,40 +1,21 @@
-"""What changed between two versions: images, people's labels, and what two teachers think of them.
+"""What ``Store.diff`` answers: numbers, lists, tables and words. ``compare`` makes it.
 
-Pure arithmetic on arrays; ``Store.diff`` reads the two sides and calls ``compare``. ``a`` is old, ``b`` new.
-
-Shapes: n and m images of the two sides, c common to both, f of them flipped, K classes.
-
-    ids_n16         (n, 16) uint8  content hash, each id once per side
-    label_n         (n,) int32     people's labels: 0…K-1, -1 none
-    split_n         (n,) int8      code in schema.SPLITS
-    pseudo_n        (n,) int32     pseudo-label 0…K-1, -1 where this generation did not label the image
-    confidence_n    (n,) float32   0 to 1, NaN where it did not
-    transitions_KK  (K, K) int64   images by old class (row) and new class (column)
-
-An image is *compared* when both generations labelled it; one that only one of them labelled counts as gained
-or lost, and enters neither flips nor confidence.
+Shapes: c images common to both sides, f of them flipped, K classes.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nsdata.analysis.flows import Changes, Flow, Flows, shares, transitions_matrix, without_diagonal
+from nsdata.analysis.flows import Changes, Flow, Flows, shares, without_diagonal
+from nsdata.analysis.judged import Judged
 from nsdata.arguments import flag
-from nsdata.arithmetic.alignment import align
-from nsdata.arithmetic.divergence import divergence
 from nsdata.arithmetic.ids import hexes
-from nsdata.arithmetic.sorting import Positions
-from nsdata.parallel import cores
-from nsdata.schema import SPLITS
 from nsdata.text import to_html
 
 if TYPE_CHECKING:
@@ -42,27 +23,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Ids = NDArray[np.uint8]
-ReadSoft = Callable[[Positions], NDArray[np.floating[Any]]]
-
-_CHUNK_VALUES = 1 << 20  # soft-label numbers read at a time: 2 MB of each side
-
-
-@dataclass(frozen=True, eq=False)
-class Side:
-    """One of the two versions to compare; arrays as in the module's legend.
-
-    pseudo, confidence: both None for a version without teacher's labels. soft: reads the soft labels at some
-    positions, (m,) int64 -> (m, K) float, rows sum to 1; asked in chunks; None leaves the divergence out.
-    split: None leaves out who moved.
-    """
-
-    name: str
-    ids: Ids = field(repr=False)
-    label: NDArray[np.int32] = field(repr=False)
-    pseudo: NDArray[np.int32] | None = field(default=None, repr=False)
-    confidence: NDArray[np.float32] | None = field(default=None, repr=False)
-    soft: ReadSoft | None = field(default=None, repr=False)
-    split: NDArray[np.int8] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,11 +32,13 @@ class Diff:
     Shares are (K,) float64 of the compared images per pseudo-label, summing to 1 (all NaN when none is
     compared). Means, agreement (1 - flipped/compared) and js are None when there is nothing to take them of.
     js: mean Jensen-Shannon divergence of the soft labels in nats, 0 to ln 2. rose, fell, unchanged and the
-    means are over the compared images.
+    means are over the compared images. generations: that of each side, None for a version without one. judged: both
+    sides on labelled images that trained neither teacher; None where there are none.
     """
 
     a: str
     b: str
+    generations: tuple[int | None, int | None]
     classes: tuple[str, ...]
     common: int
     compared: int
@@ -94,6 +56,7 @@ class Diff:
     fell: int
     unchanged: int
     js: float | None
+    judged: Judged | None
 
     @cached_property
     def added(self) -> list[str]:
@@ -135,6 +98,7 @@ class Diff:
         out: dict[str, Any] = {name: getattr(self, name) for name in plain.split()}
         out |= {"added": len(self.added_ids), "removed": len(self.removed_ids)}
         out |= {"relabelled": len(self.relabelled), "moved": len(self.moved), "flipped": len(self.flipped)}
+        out |= {"generations": list(self.generations), "judged": self.judged and self.judged.to_dict()}
         out["moves"] = [asdict(flow) for flow in self.moved.top()]
         out |= {"flips": self.flips.tolist(), "transitions": self.transitions.tolist()}
         out |= {"classes": list(self.classes), "flows": [asdict(flow) for flow in self.flipped.top()]}
@@ -171,6 +135,10 @@ class Diff:
     def lines(self) -> list[tuple[str, str]]:
         """The rows of ``nsdata diff``: (word, text)."""
         out: list[tuple[str, str]] = []
+        sides = list(zip((self.a, self.b), self.generations, strict=True))
+        if any(self.generations) and any(name != f"gen-{gen}" for name, gen in sides):
+            shown = [f"{f'generation {gen}' if gen else 'no generation'} (at {name})" for name, gen in sides]
+            out.append(("compared", " → ".join(shown)))
         if len(self.relabelled):
             out.append(("relabelled", _counted(len(self.relabelled), self.common, self.relabelled.top(3))))
         if len(self.moved):
@@ -182,6 +150,8 @@ class Diff:
             out.append(("confidence", f"{mean}   rose {self.rose:,}   fell {self.fell:,}{same}"))
         if self.js is not None:
             out.append(("divergence", f"mean {self.js:.4f} nats (Jensen-Shannon)"))
+        if self.judged is not None:
+            out.append(("held out", str(self.judged)))
         if self.gained or self.lost:
             out.append(("labelled", f"{self.gained:,} only in {self.b}   {self.lost:,} only in {self.a}"))
         return out
@@ -198,94 +168,6 @@ class Diff:
 
     def _repr_html_(self) -> str:
         return to_html(self.lines(), f"{self.a} → {self.b}: {self._head()}")
-
-
-def compare(a: Side, b: Side, classes: Sequence[str]) -> Diff:
-    """What changed from ``a`` to ``b``. Raises BadInput for a pseudo-label that is not among ``classes``.
-
-    One pass over the arrays; soft labels are read in chunks, and only where both sides labelled the image.
-    """
-    K = len(classes)
-    names = tuple(classes)
-    pos_a, pos_b, only_a, only_b = align(a.ids, b.ids)
-    # where one side is the start of the other, as mostly, nothing has to be put in order or copied
-    in_place = slice(len(pos_a)) if pos_a is pos_b else None
-    at_a, at_b = (pos_a, pos_b) if in_place is None else (in_place, in_place)
-    said_a, said_b = a.label[at_a], b.label[at_b]
-    at = np.flatnonzero(said_a != said_b)
-    relabelled = Changes(a.ids[pos_a[at]], said_a[at], said_b[at], names)
-    moved = _moved(a, b, at_a, at_b, pos_a)
-
-    old_c, sure_old_c = _of_teacher(a, at_a)
-    new_c, sure_new_c = _of_teacher(b, at_b)
-    common = len(old_c)
-    in_a, in_b = old_c >= 0, new_c >= 0
-    both = in_a & in_b
-    c = int(np.count_nonzero(both))
-    if c < common:
-        pos_a, pos_b = pos_a[both], pos_b[both]
-        old_c, new_c, sure_old_c, sure_new_c = old_c[both], new_c[both], sure_old_c[both], sure_new_c[both]
-    at = np.flatnonzero(old_c != new_c)
-    flipped = Flows(a.ids[pos_a[at]], old_c[at], new_c[at], names, sure_old_c[at], sure_new_c[at])
-    rose, fell = int(np.count_nonzero(sure_new_c > sure_old_c)), int(np.count_nonzero(sure_new_c < sure_old_c))
-    return Diff(
-        a=a.name,
-        b=b.name,
-        classes=names,
-        common=common,
-        compared=c,
-        gained=int(np.count_nonzero(in_b)) - c,
-        lost=int(np.count_nonzero(in_a)) - c,
-        added_ids=b.ids[only_b],
-        removed_ids=a.ids[only_a],
-        relabelled=relabelled,
-        moved=moved,
-        transitions=transitions_matrix(old_c, new_c, K),
-        flipped=flipped,
-        mean_before=float(sure_old_c.mean(dtype=np.float64)) if c else None,
-        mean_after=float(sure_new_c.mean(dtype=np.float64)) if c else None,
-        rose=rose,
-        fell=fell,
-        unchanged=c - rose - fell,
-        js=mean_divergence(a.soft, b.soft, pos_a, pos_b, K) if a.soft and b.soft and c else None,
-    )
-
-
-def mean_divergence(read_a: ReadSoft, read_b: ReadSoft, pos_a: Positions, pos_b: Positions, K: int) -> float:
-    """Mean Jensen-Shannon divergence in nats, 0 to ln 2, of the soft labels at these (c,) positions, c ≥ 1.
-
-    See ``divergence``. This thread reads, others work on what was read; the sum is taken in the order of the rows.
-    """
-    step = max(1, _CHUNK_VALUES // K)
-    total, workers = 0.0, cores()
-    ahead: deque[Future[float]] = deque()
-    with ThreadPoolExecutor(workers, thread_name_prefix="nsdata-diff") as pool:
-        for start in range(0, len(pos_a), step):
-            soft_a, soft_b = read_a(pos_a[start : start + step]), read_b(pos_b[start : start + step])
-            ahead.append(pool.submit(divergence, soft_a, soft_b))
-            if len(ahead) > workers:  # no more lies in memory than they work on
-                total += ahead.popleft().result()
-        return (total + sum(done.result() for done in ahead)) / len(pos_a)
-
-
-def _moved(a: Side, b: Side, at_a: Positions | slice, at_b: Positions | slice, pos_a: Positions) -> Changes:
-    """The images that are in another split in ``b``; as many positions of both sides."""
-    none = np.empty(0, np.int32)
-    if a.split is None or b.split is None:
-        return Changes(a.ids[:0], none, none, SPLITS)
-    was, is_ = a.split[at_a], b.split[at_b]
-    at = np.flatnonzero(was != is_)
-    return Changes(a.ids[pos_a[at]], was[at].astype(np.int32), is_[at].astype(np.int32), SPLITS)
-
-
-def _of_teacher(side: Side, at: Positions | slice) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """Pseudo-label and confidence at these positions; -1 and NaN where the generation has none."""
-    if side.pseudo is None or side.confidence is None:
-        count = len(side.label[at])
-        return np.full(count, -1, np.int32), np.full(count, np.nan, np.float32)
-    sure, pseudo = side.confidence[at], side.pseudo[at]
-    unknown = np.isnan(sure)
-    return (np.where(unknown, np.int32(-1), pseudo) if bool(unknown.any()) else pseudo), sure
 
 
 def _counted(count: int, of: int, flows: list[Flow]) -> str:

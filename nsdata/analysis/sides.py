@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nsdata.analysis.diff import Diff, Side, compare
+from nsdata.analysis.compare import Side, compare
+from nsdata.analysis.diff import Diff
 from nsdata.arithmetic.ids import hexes, shortest
 from nsdata.labels.labels import of_generation, widened
+from nsdata.views import held_out, moved
 
 if TYPE_CHECKING:
     from nsdata.versions.handle import Handle
@@ -66,12 +68,35 @@ def _side(store: Handle, version: int | str, classes: int = 0) -> Side:
         found = labels.between(first, stop) if in_a_row else labels.take(wanted)
         return widened(found, max(classes, found.shape[1]))
 
+    def held() -> NDArray[np.bool_] | None:
+        found = held_out.rows(at, at.state.generations[gen].provenance.get("teacher_held_out")) if gen else None
+        if found is None:
+            return None
+        mask = np.zeros(len(table), bool)
+        mask[found] = True
+        return seen(mask)
+
+    split = seen(table.split)
     return Side(
         name=str(version),
         ids=seen(table.ids),
         label=seen(table.label),
-        split=seen(table.split),
+        split=split,
+        gen=gen,
+        sealed=None if gen is None else at.state.generations[gen].event,
+        judges=split if gen is None else seen(_judges(at, gen)),
+        held=held,
         pseudo=None if labels is None else seen(labels.all_pseudo),
         confidence=None if labels is None else seen(labels.all_confidence),
         soft=None if labels is None else soft,
     )
+
+
+def _judges(store: Handle, gen: int) -> NDArray[np.int8]:
+    """(N,) the split of each row, -1 where the generation's teacher learnt when it was in another."""
+    split = store.table.split
+    for recipe in store.state.generations[gen].provenance.get("teacher_views") or []:
+        if len(rows := moved.since(store, int(recipe["version"]))):
+            split = split.copy()
+            split[rows] = -1
+    return split

@@ -32,7 +32,7 @@ _DEEPEST = 100  # generations: one that descends from more is stale by one of th
 def of_view(store: Handle, saved: SavedView) -> Moves:
     """Images of a saved view that are in another split at this version of the store than at the view's."""
     version = saved.recipe["version"]
-    if not len(moved := _moved(store, version)):
+    if not len(moved := since(store, version)):
         return {}
     try:
         rows = store.table.readers.open(saved.dataset, schema.VIEW).read("row", 0, saved.rows)
@@ -59,7 +59,7 @@ def words(moved: Mapping[str, int]) -> str:
     return f"{sum(moved.values()):,} images changed split since ({where})"
 
 
-def _moved(store: Handle, version: int) -> Array:
+def since(store: Handle, version: int) -> Array:
     """The rows of a version that are in another split now, ascending."""
     if not 1 <= version <= store.version:  # of another store
         return _NONE
@@ -80,7 +80,7 @@ def _taught(store: Handle, recipes: Iterable[Any], before: int) -> dict[int, Arr
     found: dict[int, Array] = {}
     for recipe in recipes:
         version = int(recipe["version"])
-        if version >= before or not len(moved := _moved(store, version)):
+        if version >= before or not len(moved := since(store, version)):
             continue
         table = store.at(version).table
         try:

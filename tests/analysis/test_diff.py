@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nsdata.analysis.diff import Diff, Side, compare
+from nsdata.analysis.compare import Side, compare
+from nsdata.analysis.diff import Diff
 from nsdata.analysis.flows import Changes, Flow, Flows, flips_matrix, transitions_matrix
 from nsdata.arithmetic.alignment import align
 from nsdata.arithmetic.ids import hexes
@@ -244,7 +245,7 @@ def test_a_version_without_teachers_labels_has_no_flips() -> None:
 def test_divergence_chunks_agree_with_one_pass_and_its_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     a, b = make_side("a", list(range(40)), 1, 0), make_side("b", list(range(40)), 2, 0)
     whole = compare(a, b, CLASSES).js
-    monkeypatch.setattr("nsdata.analysis.diff._CHUNK_VALUES", 7)
+    monkeypatch.setattr("nsdata.analysis.compare._CHUNK_VALUES", 7)
     assert compare(a, b, CLASSES).js == pytest.approx(whole, abs=1e-12)
     one = np.tile(np.array([[1, 0, 0]], np.float16), (40, 1))
     other = np.tile(np.array([[0, 1, 0]], np.float16), (40, 1))

@@ -38,8 +38,9 @@ def _pairs(store: Store) -> list[tuple[str | int, str | int]]:
 
 
 def _diff(store: Store, a: str | int, b: str | int) -> dict[str, Any]:
-    """A diff, as it was when there were no moves to another split."""
+    """A diff, as it was when there were no moves to another split, and nobody judged."""
     found = store.diff(a, b).to_dict(ids=True)
+    del found["judged"], found["generations"]
     assert (found.pop("moved"), found.pop("moves"), found["ids"].pop("moved")) == (0, [], [])
     return found
 
