@@ -8,8 +8,6 @@ them; where they differ, the field says what the paper has.
 from __future__ import annotations
 
 import difflib
-import json
-import tomllib
 import typing
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
@@ -19,7 +17,8 @@ from typing import Any, Literal
 from nsdata.arguments import file_path, listing, wrong
 from nsdata.arguments import text as checked_text
 from nsdata.errors import BadInput
-from training.config_values import bad_value, coerced, is_device, parsed, to_toml
+from training import config_file, paper
+from training.config_values import RANGES, bad_value, coerced, is_device, parsed
 
 SHOW = 'python -c "from training import TrainConfig; help(TrainConfig)"'
 
@@ -39,8 +38,25 @@ class TrainConfig:
     .pth or .bin file of this model, whose classifier is left fresh where it is of other classes. The paper trains
     every student from scratch."""
 
-    image_size: int | None = None
-    """Side of the square input in pixels, for student and later as teacher. None: the model's own."""
+    init: Literal["scratch", "teacher"] = "scratch"
+    """teacher: a student begins with the weights of the teacher whose soft labels it learns, which must be of its own
+    model (a warm start). The paper's finding 8: from scratch is better. scratch: weights of the seed and the
+    generation, so that a student never begins as its teacher began."""
+
+    image_size: int | Literal["paper"] | None = None
+    """Side of the square input in pixels, for student and later as teacher. None: the model's own; "paper": what the
+    paper trains this EfficientNet at (training/paper.py), which for B2 to B5 and L2 is not timm's."""
+
+    crop_pct: float | Literal["paper"] | None = None
+    """Share of the resized picture, by its side, that is seen without noise: in validation, as teacher, and by crops
+    "pad" and "none". None: the model's own; "paper": size / (size + 32), the official margin."""
+
+    bn_eps: float | None = None
+    """Added to the variance in every batch normalisation. None: the model's own. Official: 1e-3 (timm: 1e-5)."""
+
+    bn_momentum: float | None = None
+    """Share of a batch in the running statistics of batch normalisation, PyTorch's way round. None: the model's own.
+    Official: 0.01 (TensorFlow's 0.99; timm: 0.1)."""
 
     batch_size: int = 64
     """Labelled images per step. The paper: 2,048."""
@@ -161,7 +177,8 @@ class TrainConfig:
     """Channels-last memory on a GPU, faster with amp; no effect elsewhere."""
 
     seed: int = 0
-    """Of initial weights, order, crops and noise. Same seed, same machine: the same losses on a CPU."""
+    """Of initial weights (with the generation), order, crops and noise. Same seed, same machine: the same losses on a
+    CPU."""
 
     threads: int = 0
     """CPU threads of torch while training. 0: leave torch's own choice."""
@@ -172,19 +189,28 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name, kind in _KINDS.items():
             object.__setattr__(self, name, coerced(name, kind, getattr(self, name)))
-        for name, (low, high, text) in _RANGES.items():
+        for name, (low, high, text) in RANGES.items():
             value = getattr(self, name)
-            if value is not None and not low <= value <= high:
+            if isinstance(value, int | float) and not low <= value <= high:
                 raise bad_value(name, value, text)
         low, high = self.crop_scale
         if not 0 < low <= high <= 1:
             raise bad_value("crop_scale", list(self.crop_scale), "two numbers with 0 < smallest ≤ largest ≤ 1")
+        if self.image_size == "paper" and paper.size(self.model) is None:
+            raise bad_value("image_size", "paper", f"a number or none: the paper has no model '{self.model}'")
+        if self.init == "teacher" and self.pretrained:
+            raise bad_value("init", "teacher", "scratch, as pretrained says with which weights to begin")
         if isinstance(self.pretrained, str) and not self.pretrained.strip():
             raise bad_value("pretrained", self.pretrained, "true, false, or the path of a file of weights")
         if not self.model.strip():
             raise bad_value("model", self.model, "the name of a model")
         if not is_device(self.device):
             raise bad_value("device", self.device, "auto, cpu, cuda, cuda:1, mps")
+
+    @property
+    def side(self) -> int | None:
+        """Of the input in pixels: ``image_size`` as a number; None: the model's own."""
+        return paper.size(self.model) if self.image_size == "paper" else self.image_size
 
     def __repr__(self) -> str:
         """As it is written in Python: what differs from the defaults."""
@@ -207,27 +233,11 @@ class TrainConfig:
     @classmethod
     def load(cls, path: str | Path) -> TrainConfig:
         """From a .toml or .json file; of a run's config.json its "config" is taken. Raises BadInput."""
-        path = file_path("path", path)
-        try:
-            text = path.read_text(encoding="utf-8")
-            values = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-        except OSError as error:
-            raise BadInput(f"The config file {path} cannot be read: {error.strerror}.") from error
-        except ValueError as error:  # both parsers raise a subclass of it
-            kind = "JSON" if path.suffix == ".json" else "TOML"
-            raise BadInput(f"The config file {path} is not valid {kind}: {error}.") from error
-        if not isinstance(values, dict):
-            raise BadInput(f"The config file {path} holds a {type(values).__name__}; settings are expected.")
-        return cls.from_dict(values["config"] if isinstance(values.get("config"), dict) else values)
+        return cls.from_dict(config_file.read(file_path("path", path)))
 
     def save(self, path: str | Path) -> None:
         """To a .toml or .json file that load() reads back as an equal config."""
-        path, values = file_path("path", path), self.to_dict()
-        if path.suffix == ".json":
-            text = json.dumps(values, indent=2) + "\n"
-        else:  # TOML has no null: an absent field is its default, and every None is one
-            text = "".join(f"{k} = {to_toml(v)}\n" for k, v in values.items() if v is not None)
-        path.write_text(text, encoding="utf-8")
+        config_file.write(file_path("path", path), self.to_dict())
 
     def to_dict(self) -> dict[str, Any]:
         """Every field as a plain JSON value."""
@@ -251,31 +261,3 @@ class TrainConfig:
 
 
 _KINDS: dict[str, Any] = typing.get_type_hints(TrainConfig)
-_RANGES: dict[str, tuple[float, float, str]] = {
-    "image_size": (4, 4096, "4 to 4096 pixels"),
-    "batch_size": (1, 2**20, "1 or more"),
-    "ratio": (0, 1024, "0 to 1024"),
-    "steps": (1, 2**40, "1 or more"),
-    "epochs": (1e-9, 1e9, "more than 0"),
-    "lr": (1e-12, 1e6, "more than 0"),
-    "momentum": (0, 0.99999, "0 to below 1"),
-    "weight_decay": (0, 1e3, "0 or more"),
-    "decay_epochs": (1e-9, 1e9, "more than 0"),
-    "decay_rate": (1e-9, 1, "more than 0, up to 1"),
-    "warmup": (0, 1, "0 to 1"),
-    "clip_norm": (0, 1e12, "0 or more"),
-    "ema_decay": (0, 0.9999999, "0 to below 1"),
-    "label_smoothing": (0, 0.999, "0 to below 1"),
-    "randaugment_ops": (0, 16, "0 to 16"),
-    "randaugment_magnitude": (0, 30, "0 to 30"),
-    "translate_const": (0, 4096, "0 to 4096 pixels"),
-    "cutout_const": (0, 4096, "0 to 4096 pixels"),
-    "cutout": (0, 1, "0 to 1, a share of the side"),
-    "dropout": (0, 0.99, "0 to below 1"),
-    "drop_path": (0, 0.99, "0 to below 1"),
-    "val_fraction": (0, 0.9, "0 to 0.9"),
-    "checkpoint_seconds": (0, 1e9, "0 or more"),
-    "eval_every": (1, 2**40, "1 or more"),
-    "seed": (0, 2**63 - 1, "0 or more"),
-    "threads": (0, 4096, "0 or more"),
-}

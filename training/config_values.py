@@ -19,6 +19,39 @@ _DEVICES = frozenset(
     ("cpu", "cuda", "hip", "hpu", "ipu", "maia", "meta", "mps", "mtia", "npu", "privateuseone", "vulkan", "xla", "xpu")
 )
 
+RANGES: dict[str, tuple[float, float, str]] = {
+    "image_size": (4, 4096, "4 to 4096 pixels, paper"),
+    "crop_pct": (1e-3, 1, "more than 0, up to 1, paper"),
+    "bn_eps": (1e-12, 1, "more than 0, up to 1"),
+    "bn_momentum": (0, 1, "0 to 1"),
+    "batch_size": (1, 2**20, "1 or more"),
+    "ratio": (0, 1024, "0 to 1024"),
+    "steps": (1, 2**40, "1 or more"),
+    "epochs": (1e-9, 1e9, "more than 0"),
+    "lr": (1e-12, 1e6, "more than 0"),
+    "momentum": (0, 0.99999, "0 to below 1"),
+    "weight_decay": (0, 1e3, "0 or more"),
+    "decay_epochs": (1e-9, 1e9, "more than 0"),
+    "decay_rate": (1e-9, 1, "more than 0, up to 1"),
+    "warmup": (0, 1, "0 to 1"),
+    "clip_norm": (0, 1e12, "0 or more"),
+    "ema_decay": (0, 0.9999999, "0 to below 1"),
+    "label_smoothing": (0, 0.999, "0 to below 1"),
+    "randaugment_ops": (0, 16, "0 to 16"),
+    "randaugment_magnitude": (0, 30, "0 to 30"),
+    "translate_const": (0, 4096, "0 to 4096 pixels"),
+    "cutout_const": (0, 4096, "0 to 4096 pixels"),
+    "cutout": (0, 1, "0 to 1, a share of the side"),
+    "dropout": (0, 0.99, "0 to below 1"),
+    "drop_path": (0, 0.99, "0 to below 1"),
+    "val_fraction": (0, 0.9, "0 to 0.9"),
+    "checkpoint_seconds": (0, 1e9, "0 or more"),
+    "eval_every": (1, 2**40, "1 or more"),
+    "seed": (0, 2**63 - 1, "0 or more"),
+    "threads": (0, 4096, "0 or more"),
+}
+"""Smallest and largest value of a setting that is a number, and the words for them."""
+
 
 def bad_value(name: str, value: Any, allowed: str) -> BadInput:
     """The error of a setting that cannot be."""
@@ -31,11 +64,14 @@ def is_device(name: str) -> bool:
     return name == "auto" or (kind in _DEVICES and (number.isdecimal() or not colon))
 
 
-def _wanted(kind: Any) -> tuple[Any, bool]:
-    """(the type without None, whether None is allowed)."""
-    if isinstance(kind, types.UnionType):
-        return next(k for k in typing.get_args(kind) if k is not types.NoneType), True
-    return kind, False
+def _wanted(kind: Any) -> tuple[Any, bool, tuple[str, ...]]:
+    """(the type without None and words, whether None is allowed, words that are allowed beside it)."""
+    if typing.get_origin(kind) not in (types.UnionType, typing.Union):
+        return kind, False, ()
+    parts = typing.get_args(kind)
+    words = tuple(word for part in parts if typing.get_origin(part) is Literal for word in typing.get_args(part))
+    plain = next(part for part in parts if part is not types.NoneType and typing.get_origin(part) is not Literal)
+    return plain, types.NoneType in parts, words
 
 
 def coerced(name: str, kind: Any, value: Any) -> Any:
@@ -44,9 +80,9 @@ def coerced(name: str, kind: Any, value: Any) -> Any:
         if isinstance(value, bool | str | os.PathLike):
             return value if isinstance(value, bool) else os.fspath(value)
         raise bad_value(name, value, "true, false, or the path of a file of weights")
-    kind, optional = _wanted(kind)
-    if value is None and optional:
-        return None
+    kind, optional, words = _wanted(kind)
+    if (value is None and optional) or (isinstance(value, str) and value in words):
+        return value
     choices = typing.get_args(kind) if typing.get_origin(kind) is Literal else ()
     if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
         value = value.item()  # numpy's and torch's scalars
@@ -69,7 +105,7 @@ def coerced(name: str, kind: Any, value: Any) -> Any:
         return tuple(coerced(name, float, v) for v in value)
     expected = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
     text = expected.get(kind, "a table {key = value}" if name == "model_args" else "two numbers")
-    raise bad_value(name, value, text + (" or none" if optional else ""))
+    raise bad_value(name, value, " or ".join([text, *words, *(["none"] if optional else [])]))
 
 
 def _is_plain(value: Any) -> bool:
@@ -84,14 +120,16 @@ def parsed(kind: Any, text: str) -> Any:
     """A command line's text as a field's type; what does not fit is left for from_dict to name."""
     if kind == bool | str:
         return parsed(bool, text)
-    kind, optional = _wanted(kind)
+    kind, optional, words = _wanted(kind)
     if optional and text.lower() in ("none", "null", ""):
         return None
+    if text in words:
+        return text
     if kind is str or typing.get_origin(kind) is Literal:
         return text
     if kind is bool:
-        words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False}
-        return {**words, "0": False}.get(text.lower(), text)
+        meant = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False}
+        return {**meant, "0": False}.get(text.lower(), text)
     try:
         return float(text) if kind in (int, float) else tomllib.loads(f"v = {text}")["v"]
     except ValueError:

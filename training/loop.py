@@ -22,14 +22,14 @@ from nsdata.storage.durable import sync_path
 from training import arguments, data, files, losses, models, noise, planned, resume, run_folder, run_identity, trial
 from training.config import TrainConfig
 from training.device import as_tensor, pick_device, to_device
-from training.model_noise import untaken
 from training.models import LoadedModel, Preprocess
 from training.optimiser import learning_rate, make_optimiser, moving_average
 from training.planned import Finished, Plan
 from training.publishing import publish as publish_model
 from training.run_folder import Row
-from training.seeds import generator, seeded
+from training.seeds import generator, initial, seeded
 from training.split import size_warning
+from training.starting import begun_with
 from training.validation import Validation
 
 
@@ -102,13 +102,13 @@ def train(
         if on_warning is not None:
             on_warning(text)
 
-    with run_folder.held(folder), files.writing(folder), seeded(config.seed, config.threads, device):
+    with run_folder.held(folder), files.writing(folder), seeded(initial(config.seed, gen), config.threads, device):
         if restart or not (folder / resume.NAME).exists():
             run_folder.refuse_finished(folder, replace)
-        model = models.create(config, classes)
-        preprocess = Preprocess.of(model, config.image_size)
+        model = models.create(config, classes, pretrained=begun_with(config, split.unlabelled))
+        preprocess = Preprocess.of(model, config.side, config.crop_pct)
         size = size_warning(models.parameters(model), pseudo, teacher_parameters)
-        for text in (*split.warnings, *size, *untaken(model, config)):
+        for text in (*split.warnings, *size, *models.untaken(model, config)):
             warn(text)  # before the hours of work, not after them
         # NHWC is what tensor cores read without transposing first
         layout = torch.channels_last if on_gpu and config.channels_last else torch.contiguous_format

@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from nsdata.arguments import file_path
 from nsdata.arithmetic.intervals import val_text
 from nsdata.errors import ModelError, NsdataError
-from training import arguments, model_noise
+from training import arguments, batch_norm, model_noise, paper
 from training.class_words import difference
 from training.config import TrainConfig
 from training.device import pick_device
@@ -78,8 +78,8 @@ def create(config: TrainConfig, classes: Sequence[str], *, pretrained: bool | st
     if config.noise and config.drop_path:
         arguments.setdefault("drop_path_rate", config.drop_path)
     cfg = timm.get_pretrained_cfg(config.model)
-    if config.image_size and cfg is not None and cfg.fixed_input_size:  # a ViT must know its size beforehand
-        arguments.setdefault("img_size", config.image_size)
+    if config.side and cfg is not None and cfg.fixed_input_size:  # a ViT must know its size beforehand
+        arguments.setdefault("img_size", config.side)
     pretrained = config.pretrained if pretrained is None else pretrained
     try:
         model = timm.create_model(config.model, pretrained=pretrained is True, num_classes=len(classes), **arguments)
@@ -93,7 +93,13 @@ def create(config: TrainConfig, classes: Sequence[str], *, pretrained: bool | st
 
         start_from(model, pretrained, config.model)
     model_noise.settle(model, config)
+    batch_norm.settle(model, config)
     return model
+
+
+def untaken(model: nn.Module, config: TrainConfig) -> list[str]:
+    """Sentences on what the configuration asks of a network that it has not."""
+    return [*model_noise.untaken(model, config), *batch_norm.untaken(model, config)]
 
 
 def parameters(model: nn.Module) -> int:
@@ -117,13 +123,17 @@ class Preprocess:
     std: tuple[float, float, float]
 
     @classmethod
-    def of(cls, model: nn.Module, image_size: int | None = None) -> Self:
-        """A timm model's own, at another image size if one is given."""
+    def of(
+        cls, model: nn.Module, image_size: int | None = None, crop_pct: float | Literal["paper"] | None = None
+    ) -> Self:
+        """A timm model's own, at another image size or with another crop if one is given."""
         data = resolve_model_data_config(model)
+        side = int(image_size or data["input_size"][-1])
+        crop_pct = paper.crop_pct(side) if crop_pct == "paper" else crop_pct or data["crop_pct"]
         mean, std = (torch.tensor(data[key], dtype=torch.float64).expand(3).tolist() for key in ("mean", "std"))
         return cls(
-            image_size=int(image_size or data["input_size"][-1]),
-            crop_pct=float(data["crop_pct"]),
+            image_size=side,
+            crop_pct=float(crop_pct),
             crop_mode=str(data["crop_mode"]),
             interpolation=str(data["interpolation"]),
             mean=(mean[0], mean[1], mean[2]),

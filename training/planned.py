@@ -72,7 +72,7 @@ def plan(
     """What ``train`` is going to do. Raises what it raises, as far as no model is needed to know it."""
     gen, folder = (0 if pseudo is None else pseudo.gen) if gen is None else whole_number("gen", gen), Path(out)
     run_folder.check_place(folder)
-    starting.check(config)
+    starting.check(config, pseudo)
     split = prepare(people, pseudo, config.val_fraction, gen=gen, ratio=config.ratio)
     assert gen is not None  # prepare() refused a pseudo view without one
     per_epoch = len(split.labelled) / config.batch_size  # an epoch is a pass over the labelled images
@@ -98,10 +98,10 @@ def _finished(folder: Path, same: dict[str, Any], people: View, gen: int) -> Fin
         return None
     facts = run_folder.read_config(folder)
     was = facts.get("identity")
-    other = "it does not say of what" if not isinstance(was, dict) else None
+    other: str | None = "it does not say of what"
     if isinstance(was, dict):
         # what only torch knows, and what is left to it, is no reason to train again
-        other = run_identity.difference({name: was.get(name) for name in same}, same)
+        other = run_identity.other(was, same, finished=True)
         if other is None and facts.get("sha256") != run_folder.file_sha256(best):
             other = "best.pt is not the file that it ended in"
     if other is not None:

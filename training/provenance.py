@@ -86,9 +86,9 @@ def circumstances(store: Store, gen: int, model: Teacher, device: torch.device) 
 
 
 def _begun(recorded: Model | None) -> dict[str, Any]:
-    """Of a teacher that began with weights from disk, their SHA-256."""
-    found = None if recorded is None else recorded.config.get("pretrained_sha256")
-    return {} if found is None else {"pretrained_sha256": found}
+    """Of a teacher that began with weights from disk, or with those of a teacher of its own, their SHA-256."""
+    config = {} if recorded is None else recorded.config
+    return {key: config[key] for key in ("pretrained_sha256", "init_sha256") if config.get(key) is not None}
 
 
 def _version(package: str) -> str | None:

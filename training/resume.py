@@ -25,13 +25,9 @@ from torch import Tensor, nn
 from nsdata.errors import BadInput
 from training.files import write_tensors
 from training.run_folder import FIELDS, RESUME, Row, file_sha256
-from training.run_identity import difference
-
-"""Of resume.pt and of what a step does: it rises when either changes, and older runs then begin again."""
+from training.run_identity import difference, other
 
 NAME = RESUME
-
-"""Settings that do not change a number; the kind of device does, and is part of the identity by itself."""
 
 
 @dataclass(slots=True)
@@ -111,16 +107,16 @@ class Keeper:
             return None
         try:
             content = _read(self.path)
-            other = difference(dict(content["identity"]), self.identity)
+            another = other(dict(content["identity"]), self.identity, finished=False)
         except Exception as error:  # torch raises a dozen kinds for bytes that it did not write
             self._tell_damage(error, warn)
             return None
-        if other and not replace:
+        if another and not replace:
             raise BadInput(
-                f"The unfinished run in {self.path.parent} is another one: {other}.",
+                f"The unfinished run in {self.path.parent} is another one: {another}.",
                 f"--replace to begin again, or --out {self.path.parent}-2",
             )
-        if other:
+        if another:
             return None
         try:
             run = self._run(content)
@@ -129,8 +125,8 @@ class Keeper:
             self._tell_damage(error, warn)
             return None
         was, now = dict(content["environment"]), _environment()
-        if other := difference(was, now):
-            warn(f"Since this run was begun, {other}: its numbers may differ from those of a run in one go.")
+        if changed := difference(was, now):
+            warn(f"Since this run was begun, {changed}: its numbers may differ from those of a run in one go.")
         self._written = run.step
         return run
 

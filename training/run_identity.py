@@ -16,7 +16,8 @@ from training.split import Split
 if TYPE_CHECKING:
     from training.models import Preprocess
 
-FORMAT = 1  # of what is compared
+FORMAT = 2
+"""Of what is compared and of what a step does: it rises when a run begun before would go on otherwise than it began."""
 
 FREE = {"checkpoint_seconds", "device"}
 
@@ -36,7 +37,7 @@ def identity(
     """
     found: dict[str, Any] = {"format": FORMAT}
     found |= {name: value for name, value in config.to_dict().items() if name not in FREE}
-    found |= starting.identity(config)
+    found |= starting.identity(config, split.unlabelled)
     found |= {"generation": gen, "classes": list(classes), "number of steps": steps}
     if device is not None:
         found["device"] = device
@@ -67,6 +68,21 @@ def _soft(view: View) -> str:
     held = [[p.start, p.rows, p.digests] for p, (first, last) in zip(parts, ends, strict=True) if first < last]
     digest = _digest(np.frombuffer(json.dumps(held, sort_keys=True).encode(), np.uint8))
     return f"generation {view.gen} (digest {digest})"
+
+
+def other(was: dict[str, Any], now: dict[str, Any], *, finished: bool) -> str | None:
+    """What makes a recorded run another one than this, in words; None if it is this one.
+
+    A setting that the record does not know yet has its default: that is what was done before there was a choice. What
+    ``now`` leaves out is not asked. A finished run of an earlier format is what it is, one unfinished cannot go on.
+    """
+    written = was.get("format")
+    if not isinstance(written, int) or written > FORMAT:
+        return "it is of a later nsdata" if isinstance(written, int) else "it does not say of what"
+    if written < FORMAT and not finished:
+        return "it was begun by an earlier nsdata, whose learning rate and initial weights were others"
+    meant = {**TrainConfig().to_dict(), **was, "format": FORMAT}
+    return difference({name: meant.get(name) for name in (now if finished else {**now, **was})}, now)
 
 
 def difference(was: dict[str, Any], now: dict[str, Any]) -> str | None:

@@ -9,6 +9,12 @@ import numpy as np
 import torch
 
 
+def initial(seed: int, gen: int) -> int:
+    """The seed of generation ``gen``'s initial weights, 0 to 2**63 - 1: a student of its teacher's own model and seed
+    would else begin with the very weights that its teacher began with."""
+    return int(np.random.SeedSequence(seed, spawn_key=(gen,)).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
 @contextmanager
 def seeded(seed: int, threads: int, device: torch.device) -> Iterator[None]:
     """Torch's global random state and thread count as the config wants them, and as they were afterwards."""

@@ -141,6 +141,9 @@ def _training(config: object) -> str:
     if isinstance(c.get("pretrained"), str):
         digest = f" (sha256 {c['pretrained_sha256']})" if c.get("pretrained_sha256") else ""
         parts.append(f"begun from {c['pretrained']}{digest}")
+    if c.get("init") == "teacher":
+        digest = f" (sha256 {c['init_sha256']})" if c.get("init_sha256") else ""
+        parts.append(f"begun from its own teacher's weights{digest}")
     return " · ".join([*parts, f"seed {c.get('seed', '?')}"])
 
 

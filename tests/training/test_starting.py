@@ -20,7 +20,8 @@ from safetensors.torch import save_file
 
 from nsdata import Store
 from nsdata.errors import BadInput, ModelError
-from training import TrainConfig, load, models
+from training import TrainConfig, load, models, train
+from training.run_folder import file_sha256
 
 NAMES = ("cat", "dog", "fox")
 SMALL = [f"--set={s}" for s in ("model=test_resnet", "image_size=32", "steps=1", "batch_size=4", "val_fraction=0",
@@ -36,6 +37,14 @@ def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ok("init", "--classes-from", "pets")
     ok("import", "pets")
     return tmp_path
+
+
+@pytest.fixture
+def mixed(lake: Path) -> Path:
+    """The same with eight images without a label."""
+    images = np.random.default_rng(0).integers(0, 256, (8, 12, 12, 3), np.uint8)
+    Store.open("lake").add_arrays(images, np.full(8, -1), source="more")
+    return lake
 
 
 def _weights(classes: int = 5, name: str = "test_resnet") -> dict[str, torch.Tensor]:
@@ -95,6 +104,62 @@ def test_a_checkpoint_of_ours_is_a_start(lake: Path) -> None:
     ok("train", "--gen", "0", *TINY, "--set=pretrained=runs/gen-0/best.pt", "--set=lr=1e-9", "--out", "runs/warm")
     first, second = (load(f"runs/{name}").model.state_dict()["head.weight"] for name in ("gen-0", "warm"))
     assert torch.allclose(first, second, atol=1e-5)
+
+
+def test_a_student_never_begins_as_its_teacher_began(mixed: Path) -> None:
+    for gen in range(3):
+        if gen:
+            ok("label", "--gen", str(gen), "--force")
+        ok("train", "--gen", str(gen), *TINY, "--set=lr=1e-12")
+    store = Store.open("lake")
+    people = store.view().split("train").labelled()
+    config = TrainConfig.load("runs/gen-0/config.json")
+    train(people, config=config, out="runs/again", publish=False)
+    first, again, *students = (
+        load(f"runs/{name}").model.state_dict()["stem.weight"] for name in ("gen-0", "again", "gen-1", "gen-2")
+    )
+    assert torch.equal(first, again)
+    for one, two in ((first, students[0]), (first, students[1]), students):
+        assert abs(np.corrcoef(one.flatten(), two.flatten())[0, 1]) < 0.2  # 432 weights each
+
+
+def test_a_warm_start_begins_with_the_teacher_that_wrote_the_labels(mixed: Path) -> None:
+    warm = [*TINY, "--set=init=teacher", "--set=lr=1e-12"]
+    assert "no generation's soft labels" in refused("train", "--gen", "0", *warm)[0]
+    ok("train", "--gen", "0", *TINY)
+    ok("label", "--gen", "1", "--force")
+    ok("train", "--gen", "0", *TINY, "--set=seed=1", "--replace")  # the teacher is the one that labelled
+    ok("train", "--gen", "1", *warm)
+    sha256 = Store.open("lake").labels(gen=1).provenance["teacher_sha256"]
+    teacher = next(file for file in Path("runs/gen-0").glob("*.pt") if file_sha256(file) == sha256)
+    for key, value in load(teacher).model.state_dict().items():
+        if "running" not in key and "tracked" not in key:
+            assert torch.allclose(load("runs/gen-1").model.state_dict()[key], value, atol=1e-6), key
+    assert json.loads(Path("runs/gen-1/config.json").read_text())["identity"]["init"] == f"teacher of sha256 {sha256}"
+    assert Store.open("lake").models[1].config["init_sha256"] == sha256
+    assert "nothing new" in ok("train", "--gen", "1", *warm)
+    ok("label", "--gen", "2", "--force")
+    assert f"begun from its own teacher's weights (sha256 {sha256})" in ok("show", "--gen", "2")
+    other = [word if word != "wrn_10_1" else "wrn_10_2" for word in warm]
+    assert "not those of a model 'wrn_10_2'" in refused("train", "--gen", "1", *other, "--out", "runs/other")[0]
+    teacher.write_bytes(teacher.read_bytes() + b" ")
+    assert "is not the file that was recorded" in refused("train", "--gen", "1", *warm, "--out", "runs/third")[0]
+    teacher.unlink()
+    Path("runs/gen-0/best.pt").unlink()  # which took its place, and is another
+    assert "nothing is there now" in refused("train", "--gen", "1", *warm, "--out", "runs/third")[0]
+    assert not Path("runs/third").exists()
+
+
+def test_labels_that_were_given_have_no_teacher_to_begin_with(lake: Path) -> None:
+    store = Store.open("lake")
+    ids = [row["id"] for row in store.query("select id from images").to_pylist()]
+    store.add_soft_labels(1, ids, np.full((len(ids), 3), 1 / 3, np.float32), teacher={"name": "somebody"})
+    config = TrainConfig(model="wrn_10_1", image_size=8, steps=1, init="teacher", val_fraction=0)
+    store.refresh()
+    people, pseudo = store.view().split("train").labelled(), store.view(gen=1).split("train")
+    with pytest.raises(ModelError, match="No file of the teacher's weights is recorded of generation 1") as caught:
+        train(people, pseudo, config=config, out="runs/x")
+    assert caught.value.hint == "--set init=scratch"
 
 
 def test_a_file_that_cannot_be_a_start_is_refused_before_torch_is_loaded(lake: Path) -> None:

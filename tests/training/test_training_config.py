@@ -17,7 +17,15 @@ from training import TrainConfig
 @pytest.mark.parametrize("suffix", ["toml", "json"])
 def test_a_config_survives_a_file(tmp_path: Path, suffix: str) -> None:
     config = TrainConfig(
-        model="wrn_10_1", model_args={"block_drop_rate": 0.3}, steps=7, crop_scale=(0.3, 1), lr=1e-3, flip=False
+        model="wrn_10_1",
+        model_args={"block_drop_rate": 0.3},
+        steps=7,
+        crop_scale=(0.3, 1),
+        lr=1e-3,
+        flip=False,
+        image_size=8,
+        crop_pct="paper",
+        bn_momentum=0.01,
     )
     path = tmp_path / f"config.{suffix}"
     config.save(path)
@@ -46,6 +54,12 @@ def test_a_run_folder_config_is_read_back(tmp_path: Path) -> None:
         ("crop_scale=[0.3, 1]", "crop_scale", (0.3, 1.0)),
         ("model_args={ img_size = 64 }", "model_args", {"img_size": 64}),
         ("model=resnet26d", "model", "resnet26d"),
+        ("image_size=paper", "image_size", "paper"),
+        ("image_size=64", "image_size", 64),
+        ("crop_pct=none", "crop_pct", None),
+        ("crop_pct=0.9", "crop_pct", 0.9),
+        ("bn_eps=1e-3", "bn_eps", 0.001),
+        ("init=teacher", "init", "teacher"),
     ],
 )
 def test_settings_are_read_by_the_type_of_their_field(setting: str, field: str, value: Any) -> None:
@@ -68,12 +82,21 @@ def test_settings_are_read_by_the_type_of_their_field(setting: str, field: str, 
         ("crop_scale=[1, 0.5]", "smallest"),
         ("crop_scale=0.5", "two numbers"),
         ("lr", "has no '='"),
+        ("image_size=big", "allowed: a whole number or paper or none"),
+        ("image_size=3", "4 to 4096 pixels, paper"),
+        ("crop_pct=1.5", "more than 0, up to 1, paper"),
+        ("bn_momentum=none of it", "a number or none"),
     ],
 )
 def test_a_wrong_setting_is_named_with_what_is_allowed(setting: str, words: str) -> None:
     with pytest.raises(BadInput, match=words.replace("[", r"\[")) as caught:
         TrainConfig().with_settings([setting])
     assert caught.value.hint
+
+
+def test_a_run_begins_in_one_way() -> None:
+    with pytest.raises(BadInput, match="'init' is 'teacher'; allowed: scratch"):
+        TrainConfig(init="teacher", pretrained="start.pth")
 
 
 def test_a_bad_file_is_named(tmp_path: Path) -> None:

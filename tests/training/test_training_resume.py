@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import pickle
 import random
@@ -315,6 +316,32 @@ def test_restart_begins_at_step_0(store: Store, tmp_path: Path) -> None:
     assert done.resumed == 0
     with pytest.raises(BadInput, match="finished run"):
         train(_people(store), config=TINY, out=tmp_path / "run", publish=False, restart=True)
+
+
+def test_an_unfinished_run_of_an_earlier_nsdata_does_not_go_on_by_other_rules(store: Store, tmp_path: Path) -> None:
+    _interrupted(store, None, tmp_path / "run")
+    path = tmp_path / "run" / "resume.pt"
+    content = torch.load(path, weights_only=True)
+    for written, words in ((1, "it was begun by an earlier nsdata"), (99, "it is of a later nsdata")):
+        torch.save({**content, "identity": {**content["identity"], "format": written}}, path)
+        with pytest.raises(BadInput, match=f"is another one: {words}") as caught:
+            train(_people(store), config=TINY, out=tmp_path / "run", publish=False)
+        assert caught.value.hint.startswith("--replace to begin again")
+    assert train(_people(store), config=TINY, out=tmp_path / "run", publish=False, replace=True).resumed == 0
+
+
+def test_a_finished_run_of_an_earlier_nsdata_is_known_again(store: Store, tmp_path: Path) -> None:
+    """Settings that there were not yet are read as what was done then."""
+    train(_people(store), config=TINY, out=tmp_path / "run", publish=False)
+    path = tmp_path / "run" / "config.json"
+    facts = json.loads(path.read_text())
+    for name in ("init", "crop_pct", "bn_eps", "bn_momentum"):
+        del facts["identity"][name], facts["config"][name]
+    facts["identity"]["format"] = 1
+    path.write_text(json.dumps(facts))
+    assert train(_people(store), config=TINY, out=tmp_path / "run", publish=False).already
+    with pytest.raises(BadInput, match=r"holds a finished run: bn_eps was none, now 0\.001"):
+        train(_people(store), config=TINY.replace(bn_eps=1e-3), out=tmp_path / "run", publish=False)
 
 
 class _Hostile:
