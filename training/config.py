@@ -64,6 +64,10 @@ class TrainConfig:
     ratio: int = 3
     """Unlabelled images per labelled image in a step. The paper: 3 for B1-B7, 14 and 28 for L2."""
 
+    labelled: bool = True
+    """False: a student learns its soft labels alone; a step has ratio × batch_size images then. Followed by a run with
+    pretrained = its best.pt it is the pre-training and fine-tuning of the paper's finding 6."""
+
     steps: int | None = None
     """Optimiser steps. None: from epochs."""
 
@@ -122,6 +126,14 @@ class TrainConfig:
     """sane: the official operations kept to what changes a picture gently (training/randaugment.py). official: pixels,
     crops and order as in the official TensorFlow code, where bytes wrap (training/official.py). docs/augmentation.md
     has both in a table."""
+
+    unlabelled_noise: bool = True
+    """False: none of it for the soft-labelled images of a batch, while the labelled ones keep theirs: the last row of
+    the paper's ablation (table 6)."""
+
+    unlabelled_augmentation: bool = True
+    """False: soft-labelled images are clean, as the teacher saw them; dropout and stochastic depth stay (table 6). The
+    official flag for it, unl_aug, leaves them crop and flip."""
 
     randaugment_ops: int = 2
     """Operations per image, drawn with replacement. The paper: 2. 0: no RandAugment."""

@@ -56,24 +56,30 @@ class Source:
 
 
 def mixed_batches(
-    labelled: Source, unlabelled: Source | None, *, batch_size: int, ratio: int, seed: int, start: int = 0
+    labelled: Source | None, unlabelled: Source | None, *, batch_size: int, ratio: int, seed: int, start: int = 0
 ) -> Generator[Mixed, None, None]:
-    """Steps without end: ``batch_size`` labelled images and ``ratio`` times as many unlabelled ones.
+    """Steps without end: ``batch_size`` labelled images and ``ratio`` times as many unlabelled ones. One of the two may
+    be None: there are none of them then.
 
     Every step has exactly that many; a batch may span two epochs. The first ``start`` steps are left out, without
     decoding them. Close it (or let it go) to stop its threads.
     """
-    classes = len(labelled.view.store.classes)
-    no_soft = np.empty((0, classes), np.float16)
     with ExitStack() as stack:
-        people = labelled.batches(batch_size, seed=seed, for_ever=True, start=start)
-        stack.enter_context(closing(people))
-        if unlabelled is None or not ratio:
-            for batch in people:
+
+        def begun(source: Source, images: int) -> Stream:
+            batches = source.batches(images, seed=seed, for_ever=True, start=start)
+            return stack.enter_context(closing(batches))
+
+        if labelled is not None and (unlabelled is None or not ratio):
+            no_soft = np.empty((0, len(labelled.view.store.classes)), np.float16)
+            for batch in begun(labelled, batch_size):
                 yield Mixed(batch.images, batch.labels, batch.images[:0], no_soft)
-        else:
-            pseudo = unlabelled.batches(batch_size * ratio, seed=seed, for_ever=True, start=start)
-            stack.enter_context(closing(pseudo))
+        elif unlabelled is not None and labelled is None:
+            for batch in begun(unlabelled, batch_size * ratio):
+                assert batch.soft is not None
+                yield Mixed(batch.images[:0], batch.labels[:0], batch.images, batch.soft)
+        elif unlabelled is not None and labelled is not None:
+            people, pseudo = begun(labelled, batch_size), begun(unlabelled, batch_size * ratio)
             for ours, theirs in zip(people, pseudo, strict=True):
                 assert theirs.soft is not None
                 yield Mixed(ours.images, ours.labels, theirs.images, theirs.soft)

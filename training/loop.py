@@ -22,6 +22,7 @@ from nsdata.storage.durable import sync_path
 from training import arguments, data, files, losses, models, noise, planned, resume, run_folder, run_identity, trial
 from training.config import TrainConfig
 from training.device import as_tensor, pick_device, to_device
+from training.gating import Gate, MixedNoise
 from training.models import LoadedModel, Preprocess
 from training.optimiser import learning_rate, make_optimiser, moving_average
 from training.planned import Finished, Plan
@@ -113,13 +114,13 @@ def train(
         # NHWC is what tensor cores read without transposing first
         layout = torch.channels_last if on_gpu and config.channels_last else torch.contiguous_format
         model = model.to(device).to(memory_format=layout)
-        images_a_step = config.batch_size * (1 if split.unlabelled is None else 1 + config.ratio)
+        images_a_step = config.batch_size * (config.labelled + (0 if split.unlabelled is None else config.ratio))
         trial.check(model, config, preprocess.image_size, images_a_step, len(classes))
         # the EMA is the model: it is what is validated, saved, and labels the next generation. It costs one more copy
         # of the weights and one pass over them a step
         ema = moving_average(model, config.ema_decay)
         optimiser = make_optimiser(model, config)
-        add_noise = noise.BatchNoise(config, preprocess)
+        add_noise, gate = MixedNoise(config, preprocess), Gate(model, on=not config.unlabelled_noise)
 
         every = config.eval_every or max(1, steps // 20)  # each pass over val costs its images once, without gradients
 
@@ -143,13 +144,13 @@ def train(
 
         # crops are chosen before decoding, so that only their part of a JPEG is decoded; the rest of the noise is drawn
         # on the device, for the whole batch at once
-        crop, plain = noise.train_crop(config, preprocess), noise.clean(preprocess)
-        labelled = data.Source(split.labelled, crop)
-        unlabelled = val = None
+        labelled = unlabelled = val = None
+        if config.labelled:
+            labelled = data.Source(split.labelled, add_noise.labelled_crop)
         if split.unlabelled is not None:
-            unlabelled = data.Source(split.unlabelled, crop)
+            unlabelled = data.Source(split.unlabelled, add_noise.unlabelled_crop)
         if split.val is not None:
-            val = data.Source(split.val, plain)
+            val = data.Source(split.val, noise.clean(preprocess))
 
         figures: dict[str, float | str] = {}
         began = time.perf_counter() - run.seconds
@@ -171,19 +172,20 @@ def train(
                     group["lr"] = lr
 
                 # labelled and unlabelled images share one forward pass and so one set of batch norm statistics
-                images = torch.cat([_to(batch.labelled, device), _to(batch.unlabelled, device)])
-                images = add_noise(images, generator(config.seed, step)).contiguous(memory_format=layout)
+                n, draws = len(batch.labels), generator(config.seed, step)
+                images = add_noise(_to(batch.labelled, device), _to(batch.unlabelled, device), draws)
+                images = images.contiguous(memory_format=layout)
                 # bf16 has float32's range: no loss scaling, as float16 would need; the losses are taken in float32
-                with torch.autocast("cuda", torch.bfloat16, enabled=config.amp and on_gpu):
+                with torch.autocast("cuda", torch.bfloat16, enabled=config.amp and on_gpu), gate.first(n, len(images)):
                     logits = model(images).float()
-                n = len(batch.labels)
                 labelled_N = losses.labelled_losses(logits[:n], _to(batch.labels, device), config.label_smoothing)
                 soft = _to(batch.soft, device)
                 unlabelled_M = losses.unlabelled_losses(logits[n:], soft, config.soft, config.label_smoothing)
                 loss = losses.combine(labelled_N, unlabelled_M, config.loss)
 
                 # one wait for the device a step: a loss that is not finite must not reach the weights
-                now = torch.stack([loss, labelled_N.mean(), unlabelled_M.sum() / max(1, len(unlabelled_M))])
+                means = [each.sum() / max(1, len(each)) for each in (labelled_N, unlabelled_M)]
+                now = torch.stack([loss, *means])
                 value, value_labelled, value_unlabelled = now.tolist()
                 if not math.isfinite(value):
                     keeper.forget()  # it would come to the same end
@@ -207,8 +209,9 @@ def train(
                 if validated:
                     speed = run.counted * len(batch) / max(run.seconds - run.lap, 1e-9)
                     accuracy = None if val is None else _accuracy(ema.module, val, preprocess, config)
-                    mean = [total / run.counted for total in run.sums]
-                    run.rows.append(run_folder.row(done, done / per_epoch, lr, mean, len(batch.soft), accuracy, speed))
+                    seen = (len(batch), n, len(batch.soft))
+                    mean = [s / run.counted if count else None for s, count in zip(run.sums, seen, strict=True)]
+                    run.rows.append(run_folder.row(done, done / per_epoch, lr, mean, accuracy, speed))
                     state = ema.module.state_dict()
                     models.save(folder / "last.pt", state=state, step=done, val_accuracy=accuracy, **keep)
                     # the best on val, of ties the later; without val each is the best so far, and so the last is kept

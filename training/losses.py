@@ -48,9 +48,10 @@ def combine(
     unlabelled_M: Tensor,
     statement: Literal["concat_mean", "sum_of_means", "labelled_normalised"] = "concat_mean",
 ) -> Tensor:
-    """One number of two lists of losses, (N,) and (M,), by one of the three statements. M = 0 is the plain mean."""
-    if not len(unlabelled_M):
-        return labelled_N.mean()
+    """One number of two lists of losses, (N,) and (M,), by one of the three statements. Of a list alone, N = 0 or
+    M = 0, it is the plain mean."""
+    if not len(unlabelled_M) or not len(labelled_N):
+        return (labelled_N if len(labelled_N) else unlabelled_M).mean()
     if statement == "sum_of_means":
         return labelled_N.mean() + unlabelled_M.mean()
     total = labelled_N.sum() + unlabelled_M.sum()

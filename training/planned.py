@@ -10,6 +10,7 @@ from typing import Any
 
 from nsdata import View
 from nsdata.arguments import whole_number
+from nsdata.errors import BadInput
 from nsdata.storage import writable
 from nsdata.storage.address import relative
 from training import run_folder, run_identity, starting
@@ -71,6 +72,9 @@ def plan(
 ) -> Plan:
     """What ``train`` is going to do. Raises what it raises, as far as no model is needed to know it."""
     gen, folder = (0 if pseudo is None else pseudo.gen) if gen is None else whole_number("gen", gen), Path(out)
+    if not config.labelled and pseudo is None:
+        text = "With labelled = false a model learns soft labels alone, and this one has none."
+        raise BadInput(text, "--set labelled=true")
     run_folder.check_place(folder)
     starting.check(config, pseudo)
     split = prepare(people, pseudo, config.val_fraction, gen=gen, ratio=config.ratio)

@@ -175,7 +175,6 @@ def _text(file: IO[bytes], text: str) -> None:
     file.write(text.encode())
 
 
-def row(step: int, epoch: float, lr: float, mean: list[float], soft: int, accuracy: float | None, speed: float) -> Row:
-    """One for metrics.csv. mean: of the three losses. soft: images of a batch with a soft label."""
-    unlabelled = mean[2] if soft else None
-    return dict(zip(FIELDS, (step, epoch, lr, mean[0], mean[1], unlabelled, accuracy, speed), strict=True))
+def row(step: int, epoch: float, lr: float, mean: list[float | None], accuracy: float | None, speed: float) -> Row:
+    """One for metrics.csv. mean: of the losses of all images, of the labelled and of the unlabelled; None of none."""
+    return dict(zip(FIELDS, (step, epoch, lr, *mean, accuracy, speed), strict=True))

@@ -136,6 +136,7 @@ def _training(config: object) -> str:
         noise = [f"{kind}RandAugment {augment} × {strength:g}" if augment and _number(strength) else ""]
         noise += [f"{word} {c[key]:g}" for key, word in _NOISE.items() if _number(c.get(key)) and c[key]]
         parts.append("noise: " + (", ".join(filter(None, noise)) or "flips and crops alone"))
+    parts += [sentence for key, sentence in _LEFT_OUT.items() if c.get(key) is False]
     if _number(c.get("ema_decay")) and c["ema_decay"]:
         parts.append(f"weights averaged with decay {c['ema_decay']:g}")
     if isinstance(c.get("pretrained"), str):
@@ -147,6 +148,11 @@ def _training(config: object) -> str:
     return " · ".join([*parts, f"seed {c.get('seed', '?')}"])
 
 
+_LEFT_OUT = {
+    "labelled": "soft labels alone",
+    "unlabelled_noise": "no noise for unlabelled images",
+    "unlabelled_augmentation": "unlabelled images not augmented",
+}
 _NOISE = {"dropout": "dropout", "drop_path": "stochastic depth", "cutout": "cutout"}
 
 

@@ -60,6 +60,7 @@ def test_the_three_statements_by_hand(statement: str, expected: float) -> None:
     labelled, unlabelled = torch.tensor([1.0, 2.0]), torch.tensor([3.0, 4.0, 5.0, 9.0])
     assert combine(labelled, unlabelled, statement).item() == pytest.approx(expected)  # type: ignore[arg-type]
     assert combine(labelled, unlabelled[:0], statement).item() == 1.5  # type: ignore[arg-type]
+    assert combine(labelled[:0], unlabelled, statement).item() == 21 / 4  # type: ignore[arg-type]
 
 
 def test_labelled_normalised_is_concat_mean_times_one_plus_ratio() -> None:

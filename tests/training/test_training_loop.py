@@ -170,7 +170,38 @@ def test_every_step_has_its_share(bare: Store, seal: Seal) -> None:
     assert np.array_equal(np.bincount(seen), 4 * np.bincount(_people(bare).labels))  # 240 = 4 passes over 60
 
 
+def test_a_step_may_have_soft_labels_alone(bare: Store, seal: Seal) -> None:
+    from training.models import Preprocess
+    from training.noise import clean
+
+    decode = clean(Preprocess(8, 1.0, "center", "bicubic", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)))
+    people, pseudo = (data.Source(v, decode) for v in (_people(bare), _pseudo(bare, seal)))
+    both, alone = (data.mixed_batches(p, pseudo, batch_size=16, ratio=3, seed=0) for p in (people, None))
+    for one, two in itertools.islice(zip(both, alone, strict=True), 5):
+        assert two.labelled.shape == (0, 8, 8, 3) and two.labels.shape == (0,)
+        assert np.array_equal(one.unlabelled, two.unlabelled) and np.array_equal(one.soft, two.soft)
+
+
 # ---------------------------------------------------------------- the loop
+
+
+def test_a_run_on_soft_labels_alone_is_the_papers_pre_training(bare: Store, seal: Seal, tmp_path: Path) -> None:
+    """Finding 6: pre-train on pseudo-labels, then fine-tune on labels."""
+    chosen, config = _pseudo(bare, seal), TINY.replace(labelled=False)
+    with pytest.raises(BadInput, match="learns soft labels alone, and this one has none"):
+        train(_people(bare), config=config, out=tmp_path / "none")
+    assert not list(tmp_path.iterdir())
+    first = train(_people(bare), chosen, config=config, out=tmp_path / "first", publish=False)
+    for row in first.metrics:
+        assert row["loss_labelled"] is None and row["loss"] == pytest.approx(row["loss_unlabelled"])
+    relabelled = _people(bare).only(np.arange(60) < 30, "half")  # what people say is not seen
+    again = train(relabelled, chosen, config=config.replace(steps=config.steps), out=tmp_path / "again", publish=False)
+    assert [row["loss"] for row in first.metrics] == [row["loss"] for row in again.metrics]
+    tuned = config.replace(labelled=True, pretrained=str(first.path), lr=1e-12)
+    second = train(_people(bare), config=tuned, out=tmp_path / "second", publish=False)
+    for key, value in first.model.state_dict().items():
+        if key.endswith("weight"):
+            assert torch.allclose(value, second.model.state_dict()[key], atol=1e-6)
 
 
 def test_a_run_leaves_everything_behind(store: Store, tmp_path: Path) -> None:

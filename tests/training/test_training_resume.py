@@ -98,8 +98,9 @@ def _equal(a: Trained, b: Trained) -> None:
         ({"optimiser": "sgd", "crop": "pad"}, True, ["asked", "killed", "rare"]),
         ({"optimiser": "rmsprop", "lr": 0.01, "clip_norm": 1}, True, ["asked"]),
         ({"optimiser": "adamw", "lr": 0.01, "crop": "pad", "val_fraction": 0.2}, False, ["killed"]),
+        ({"unlabelled_noise": False}, True, ["rare"]),
     ],
-    ids=["sgd", "rmsprop", "adamw"],
+    ids=["sgd", "rmsprop", "adamw", "gated"],
 )
 def test_a_run_in_pieces_is_the_run_in_one_go(
     store: Store,
@@ -335,7 +336,7 @@ def test_a_finished_run_of_an_earlier_nsdata_is_known_again(store: Store, tmp_pa
     train(_people(store), config=TINY, out=tmp_path / "run", publish=False)
     path = tmp_path / "run" / "config.json"
     facts = json.loads(path.read_text())
-    for name in ("init", "crop_pct", "bn_eps", "bn_momentum"):
+    for name in ("init", "crop_pct", "bn_eps", "bn_momentum", "labelled", "unlabelled_noise"):
         del facts["identity"][name], facts["config"][name]
     facts["identity"]["format"] = 1
     path.write_text(json.dumps(facts))
