@@ -23,7 +23,6 @@ from nsdata.importers.item import Item, Skipped
 from nsdata.importers.name import own_name
 from nsdata.importers.options import Rule
 from nsdata.importers.rule import Part
-from nsdata.importers.words import HELD_OUT, split_word
 
 __all__ = ["Item", "Skipped", "detect", "formats", "open_source"]
 
@@ -61,11 +60,10 @@ def formats() -> list[str]:
 
 @dataclass(frozen=True)
 class Source:
-    """One file or folder to read. within: it lies in a folder that is imported as a whole."""
+    """One file or folder to read."""
 
     path: Path
     kind: str
-    within: bool = False
     member: str | None = None
 
     def look(self, read: bool = False) -> Iterator[Found | Skipped]:
@@ -79,10 +77,10 @@ class Source:
         if self.kind == "image":
             _alone(self.path, rule)
         if self.kind == "manifest":
-            return Part(rule, self.path, within=self.within, table=look or self.look)
+            return Part(rule, self.path, table=look or self.look)
         if not FORMATS[self.kind].folders:
-            return Part(rule, self.path, within=self.within)
-        return Part(rule, self.path, within=self.within, look=look or self.look, papers=self.papers)
+            return Part(rule, self.path)
+        return Part(rule, self.path, look=look or self.look, papers=self.papers)
 
     def papers(self, wanted: set[str], most: int | None = None) -> dict[str, bytes]:
         """The bytes of these files, which are no pictures, by their names below it; not of what is too large. most: the
@@ -100,15 +98,8 @@ class Source:
 
 
 def _alone(path: Path, rule: Rule) -> None:
-    """A picture by itself: no folder of it speaks, and where one could have, the report says so. Raises BadInput where
-    one below which its folder lies is that of a held-out split."""
-    folder = path.parent
-    name, above = own_name(folder), own_name(folder.parent)
-    if rule.split is None and split_word(name) is None and split_word(above) in HELD_OUT:
-        raise BadInput(
-            f"{path} lies below the folder '{quoted(above)}', which says nothing of a picture that is named by itself.",
-            f"nsdata import {folder.parent}, or --split test, val or train",
-        )
+    """A picture by itself: no folder of it names a class, and where one could have, the report says so."""
+    name = own_name(path.parent)
     if rule.labelled and rule.names is not None and rule.names.named(name) is not None:
         rule.note(f"pictures named by themselves have no label, also in the folder of a class: {quoted(name)}/")
 
@@ -217,13 +208,13 @@ def sources(files: Sequence[Path], format: str | None, member: str | None, kept:
                 raise
             kind = "parquet"
         if path.is_dir() and kind in ("tar", "zip", "parquet"):
-            found += [Source(each, kind, True, member) for each in inside(path, kind)]
+            found += [Source(each, kind, member) for each in inside(path, kind)]
         elif path.is_dir() and kind == "manifest":
             found.append(Source(path / "labels.csv", kind))
         else:
             if kind == "tar" and stat.S_ISFIFO(path.stat().st_mode):
                 path = kept.enter_context(spooled(path))
-            found.append(Source(path, kind, False, member))
+            found.append(Source(path, kind, member))
     return found
 
 

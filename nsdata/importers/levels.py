@@ -12,7 +12,8 @@ from nsdata.errors import BadInput
 from nsdata.importers.class_names import clean
 from nsdata.importers.formats.layout import readable
 from nsdata.importers.tree import Place, Tree, parts_of
-from nsdata.importers.words import HELD_OUT, MASKS, PLAIN, nearly, parted, split_word
+from nsdata.importers.unclear import Unclear, folders
+from nsdata.importers.words import HELD_OUT, MASKS, PLAIN, nearly, parted, qualified, split_word
 from nsdata.text import listed
 
 LEVELS = ("split", "class", "-")
@@ -42,6 +43,7 @@ class Levels:
         levels: str | None = None,
     ) -> None:
         self._what, self._known, self._classes = what, known, classes
+        self._unclear = Unclear(what, classes, known is not None)
         self._labelled, self._by_hand, self._told = labelled, by_hand, levels is not None
         self._top, self._depth = tree, 0
         self.splits: dict[str, str] = {}  # folders that were read as splits -> the split
@@ -78,7 +80,7 @@ class Levels:
             word = split_word(name)
             if level == "split":
                 if word is None:
-                    raise self._strange([name], "no split")
+                    raise self._unclear.strange([name], "no split")
                 self.splits[name] = word
                 if word == "unlabelled":
                     return Place("train", None, unlabelled=True)
@@ -88,7 +90,7 @@ class Levels:
                     self.splits[name] = word
                     return Place(split or "train", None, unlabelled=True)
                 if self._known is not None and not self._is_class(name):
-                    raise self._strange([name])
+                    raise self._unclear.strange([name])
                 cls = name
         self.by_class |= cls is not None
         return Place(split, cls)
@@ -136,19 +138,19 @@ class Levels:
                 return ["split", "class"]
             if {self._is_class(name) for name in top} == {True} and len(top) == len(self._classes):
                 return ["class"]  # all classes of the store, and nothing else
-            raise self._two_ways(top)
+            raise self._unclear.two_ways(top)
         if as_split:
             return ["split", "class"]
         if as_class:
             return self._class_or_class_split([name for name in top if self._is_class(name)])
         if all(map(split_word, top)):
             above = next(name for name, child in top.items() if self._unknown(name, child))
-            raise self._strange(self._unknown(above, top[above]), above=above)
+            raise self._unclear.strange(self._unknown(above, top[above]), above=above)
         if any(split_word(name) not in (None, "unlabelled") for name in strange):
-            raise self._mixed(top)
-        if parts := parted(strange):
-            raise self._parts(parts)
-        raise self._strange(sorted(strange))
+            raise self._unclear.mixed(top)
+        if parts := parted(strange) or sorted(filter(nearly, strange)):
+            raise self._unclear.parts(parts)
+        raise self._unclear.strange(sorted(strange))
 
     def _by_structure(self, top: dict[str, Tree]) -> list[str]:
         """No class is known, or none is asked for."""
@@ -159,22 +161,26 @@ class Levels:
         if self._labelled:
             doubtful = [name for name in top if split_word(name) and clean(name).casefold() not in _BESIDE_CLASSES]
             if hardly := [name for name in top if clean(name).casefold() in PLAIN | MASKS]:
-                raise self._not_classes(hardly, top)
-            parts = parted(top) or [name for name in top if len(top) == 1 and nearly(name)]
-            below = [set(filter(_may_be_class, self._inner(child, name).children)) for name, child in top.items()]
-            if len(top) > 1 and 2 * len(set.intersection(*below)) >= max(4, len(set.union(*below))):
-                what = (
-                    f"{self._what} has {_folders(sorted(top))}, with the same folders below: either could be classes."
-                )
-                raise BadInput(what, "--levels -/class for those below, --levels class for these")
+                raise self._unclear.not_classes(hardly, top)
+            parts = parted(top) or [name for name in top if nearly(name) and (len(top) == 1 or qualified(name))]
+            parts = parts or (list(top) if all(map(qualified, top)) else [])
         else:
             doubtful = [name for name in top if split_word(name) in HELD_OUT and not self._all_classes(top)]
             parts = [name for name in top if nearly(name) and not self._is_class(name)]
         if doubtful:
-            raise self._mixed(top)
+            raise self._unclear.mixed(top)
         if parts:
-            raise self._parts(sorted(parts))
+            raise self._unclear.parts(sorted(parts))
+        if self._labelled:
+            self._check_below(top)
         return self._class_or_class_split([name for name in top if split_word(name) is None])
+
+    def _check_below(self, top: dict[str, Tree]) -> None:
+        """Raise BadInput where folders that would be classes have the same folders below, which could be as well."""
+        below = [set(filter(_may_be_class, self._inner(child, name).children)) for name, child in top.items()]
+        if len(top) > 1 and 2 * len(set.intersection(*below)) >= max(4, len(set.union(*below))):
+            what = f"{self._what} has {folders(sorted(top))}, with the same folders below: either could be classes."
+            raise BadInput(what, "--levels -/class for those below, --levels class for these")
 
     def _check_inner(self, top: dict[str, Tree]) -> None:
         """Raise BadInput unless the folders below those of splits can be classes."""
@@ -182,12 +188,12 @@ class Levels:
         inner = [names for names in each_inner.values() if names]
         names = {n for name, names in each_inner.items() if split_word(name) != "unlabelled" for n in names}
         if names and all(map(split_word, names)):
-            raise self._two_ways(top)
+            raise self._unclear.two_ways(top)
         if hardly := [name for name in names if clean(name).casefold() in PLAIN | MASKS]:
-            raise self._not_classes(hardly, names)
+            raise self._unclear.not_classes(hardly, names)
         unsure = [name for name in names if split_word(name) == "unlabelled"]
         if any(len(inner) < 2 or not all(name in each for each in inner) for name in unsure):
-            raise self._not_classes(unsure, names)  # a class, or pictures without labels
+            raise self._unclear.not_classes(unsure, names)  # a class, or pictures without labels
 
     def _class_or_class_split(self, classes: list[str]) -> list[str]:
         """Class folders: with split folders in all of them, or in none."""
@@ -232,48 +238,6 @@ class Levels:
         names = self._inner(folder, split).children if split_word(split) != "unlabelled" else {}
         return sorted(name for name in names if not self._is_class(name) and split_word(name) != "unlabelled")
 
-    # ---- refusals
-
-    def _strange(self, names: Sequence[str], what: str = "", above: str = "") -> BadInput:
-        folders = ", ".join(f"'{readable(name)}'" for name in names[:5]) + (", …" if len(names) > 5 else "")
-        verb = "Folder" if len(names) == 1 else "Folders"
-        where = f"{self._what}/{readable(above)}" if above else self._what
-        if what:
-            return BadInput(f"{verb} {folders} in {where} name {what}.", "--levels class if folders name classes alone")
-        return BadInput(
-            f"{verb} {folders} in {where} name no class; this store has {listed(self._classes)}.",
-            f"nsdata import {self._what} --unlabelled",
-        )
-
-    def _mixed(self, names: Iterable[str]) -> BadInput:
-        splits = sorted(name for name in names if split_word(name) is not None)
-        others = sorted(name for name in names if split_word(name) is None)
-        known = f"; this store has {listed(self._classes)}" if self._known is not None and self._classes else ""
-        return BadInput(
-            f"{self._what} has {_folders(splits)} beside {_folders(others)}: splits and others in one level{known}.",
-            f"nsdata import {self._what}/{readable(splits[0])}, each part by itself; --levels class if all are "
-            "classes; --split train if nothing is held out",
-        )
-
-    def _parts(self, names: Sequence[str]) -> BadInput:
-        part = next((name for name in names if nearly(name)), names[0])
-        return BadInput(
-            f"{self._what} has {_folders(names)}: parts of a set, by their names, but only a whole word names a split.",
-            f"nsdata import {self._what}/{readable(part)} --split test, each part by itself; --levels class if all are "
-            "classes",
-        )
-
-    def _two_ways(self, names: Iterable[str]) -> BadInput:
-        what = f"{self._what} has {_folders(sorted(names))}: classes or splits, both could be meant."
-        return BadInput(what, "--levels class, or --levels split/class")
-
-    def _not_classes(self, doubtful: Sequence[str], names: Iterable[str]) -> BadInput:
-        known = ",".join(sorted(map(readable, names))[:10])
-        return BadInput(
-            f"{self._what} has {_folders(sorted(names))} for classes; '{readable(min(doubtful))}' need not be one.",
-            f"nsdata init --classes {known}  (if these are the classes)",
-        )
-
 
 def _last(folder: str) -> str | None:
     return split_word(folder.rpartition("/")[2])
@@ -281,10 +245,6 @@ def _last(folder: str) -> str | None:
 
 def _may_be_class(name: str) -> bool:
     return split_word(name) is None and clean(name).casefold() not in PLAIN | MASKS
-
-
-def _folders(names: Sequence[str]) -> str:
-    return listed([f"{readable(name)}/" for name in names], 5)
 
 
 def parsed(levels: str) -> list[str]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
 from nsdata.errors import BadInput
+from nsdata.importers.class_names import clean
 from nsdata.importers.formats.layout import quoted
 from nsdata.importers.options import Rule
-from nsdata.importers.words import doubt_of_name, split_of_name, split_word
+from nsdata.importers.words import HELD_OUT, PLAIN, doubt_of_name, split_of_name, split_word
 
 
 def own_name(path: Path) -> str:
@@ -26,20 +28,42 @@ class Default(NamedTuple):
 
 
 class Name:
-    """The name of a file or folder; within: it lies in a folder that is imported as a whole, whose name counts too."""
+    """The name of a file or folder, and of the folders around it.
 
-    def __init__(self, path: Path, within: bool) -> None:
-        self._path, self._within, self.own = path, within, own_name(path)
+    A file's own name counts, then its folder's; of a folder its own. Names such as ``images`` say nothing: the folder
+    above them speaks. What lies below a folder of held-out pictures, and is called otherwise, may be held out or not.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path, self.own = path, own_name(path)
         self._default: Default | None = None
 
     def split(self) -> tuple[str | None, str]:
         """(split or None, the name that says it). Raises BadInput for one that may be a part of a set."""
-        name = self.own
-        found = split_of_name(name)
-        if found is None and (self._within or not self._path.is_dir()):
-            name = own_name(self._path.parent)
-            found = split_of_name(name) if self._within else split_word(name)
-        return found, name
+        found = self._said(Path(os.path.abspath(self._path)))
+        target = Path(os.path.realpath(self._path))
+        if found[0] is None and self._path.is_symlink() and (led := self._said(target))[0] not in (None, "train"):
+            raise BadInput(
+                f"{self._path} is a link to {target}, where '{quoted(led[1])}' names a split, as the link does not.",
+                f"nsdata import {target}, or --split test, val or train",
+            )
+        return found
+
+    def _said(self, at: Path) -> tuple[str | None, str]:
+        if not self._path.is_dir():
+            if (found := split_of_name(at.name)) is not None:
+                return found, at.name
+            at = at.parent
+        folder = _speaking(at)
+        if (found := split_of_name(folder.name)) is not None and (folder == at or not _everybodys(folder)):
+            return found, folder.name
+        above = _speaking(folder.parent)
+        if _holds_out(above):
+            raise BadInput(
+                f"{self._path} lies below the folder '{quoted(above.name)}', which may say its split or not.",
+                f"nsdata import {above}, or --split test, val or train",
+            )
+        return None, self.own
 
     def says_nothing(self) -> bool:
         """Whether it is left to others to say the split."""
@@ -56,7 +80,28 @@ class Name:
                 rule.note(f"'{word}' in the name {quoted(self.own)} names no split: its pictures are in train")
             origin = "none named, all train" if found is None else f"the name {quoted(name)}"
             rule.splits_from[origin] = None
-            self._default = Default(
-                "train" if found in (None, "unlabelled") else found, found == "unlabelled", bool(found)
-            )
+            split = "train" if found in (None, "unlabelled") else found
+            self._default = Default(split, found == "unlabelled", found is not None)
         return self._default
+
+
+def _speaking(folder: Path) -> Path:
+    """The folder, or the first above it, whose name says something."""
+    while clean(folder.name).casefold() in PLAIN and folder != folder.parent:
+        folder = folder.parent
+    return folder
+
+
+def _holds_out(folder: Path) -> bool:
+    """Whether a folder is called after a held-out split."""
+    return split_word(folder.name) in HELD_OUT and not _everybodys(folder)
+
+
+def _everybodys(folder: Path) -> bool:
+    """Whether it is a ``dev`` with no folder of a split beside it: where programmers keep all of their work."""
+    if folder.name.casefold() not in ("dev", "development"):
+        return False
+    try:
+        return not any(split_word(name) for name in os.listdir(folder.parent) if name != folder.name)
+    except OSError:
+        return True

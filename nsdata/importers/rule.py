@@ -48,12 +48,11 @@ class Part:
         rule: Rule,
         path: Path,
         *,
-        within: bool = False,
         look: Look | None = None,
         papers: Papers | None = None,
         table: Look | None = None,
     ) -> None:
-        """path: what the pictures lie in. within: in a folder that is imported as a whole, whose name counts too.
+        """path: what the pictures lie in.
 
         look:   gives all that the format finds, without pictures; where folders matter, before anything comes in.
         papers: gives the bytes of some of its files that are no pictures.
@@ -61,7 +60,7 @@ class Part:
 
         Raises BadInput for folders that are not understood, and where labels were expected and there are none.
         """
-        self.rule, self.path, self._name = rule, path, Name(path, within)
+        self.rule, self.path, self._name = rule, path, Name(path)
         self._prefix = "" if path.is_dir() else f"{path.name}!"
         self._levels: Levels | None = None
         self._outer: Levels | None = None

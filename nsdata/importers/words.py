@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import PurePath
 
 from nsdata.errors import BadInput
@@ -19,26 +20,32 @@ SPLIT_WORDS = {
 
 HELD_OUT = frozenset({"val", "test"})
 _BESIDE = frozenset(
-    (
-        "set",
-        "data",
-        "dataset",
-        "split",
-        "part",
-        "images",
-        "image",
-        "imgs",
-        "img",
-        "pictures",
-        "photos",
-        "files",
-        "folder",
-    )
+    {
+        *("set", "sets", "data", "dataset", "split", "part", "images", "image", "imgs", "img", "pictures", "photos"),
+        *("files", "folder"),
+    }
 )
+"""What says nothing beside a split word: ``test set``, ``train_images``, ``TestImages``, ``testdata``."""
+
 _YEAR = re.compile(r"(train|val|test)(19|20)\d\d$")  # COCO's train2017
 _SHARD = re.compile(  # train-00000-of-00012, val-003, test0, val_shard_7
     r"([-_.]\d+[-_]?of[-_]?\d+(-[0-9a-f]{16})?|([-_. ]?(shard|part|chunk)?[-_. ]?\d+)+)$", re.IGNORECASE
 )
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")  # TrainImages, trainA, TESTData
+_COPY = re.compile(r"(copy|copie|kopie|copia|of|v\d*|\d+|\d{8}t\d{6}z?)$")  # what a browser, Drive or a person adds
+_ENDINGS = frozenset(
+    {
+        *("tar", "tgz", "tbz2", "txz", "tzst", "gz", "bz2", "xz", "zst", "zip", "npz", "npy", "parquet", "pq", "arrow"),
+        *("csv", "tsv", "txt", "json", "jsonl", "ndjson", "jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"),
+    }
+)
+_QUALIFIERS = frozenset(
+    {
+        *("final", "new", "old", "small", "full", "mini", "tiny", "large", "raw", "clean", "original", "orig", "all"),
+        *("resized", "cropped", "public", "private", "hidden", "only", "fixed", "labelled", "labeled"),
+    }
+)
+"""What a part of a set may be called beside its split word: whether it is that part, nobody knows."""
 
 PLAIN = frozenset(("images", "image", "imgs", "img", "jpegimages", "pictures", "photos", "data", "jpegs"))
 """Folders that hold pictures and say nothing of them: Tiny ImageNet's ``images``."""
@@ -53,12 +60,18 @@ MASKS = frozenset(
 """What lies beside photographs and is none: as a folder's name, or in an ending (``k.seg.png``)."""
 
 
+@lru_cache(maxsize=4096)  # asked of every row of a table
 def split_word(name: str) -> str | None:
     """What a name means as a split if it is nothing but a split word: "train", "val", "test", "unlabelled"; else None.
 
-    ``Training``, ``test set``, ``val_images`` and ``train2017`` are; ``test_tubes`` and ``my_test`` are not.
+    ``Training``, ``test set``, ``val_images``, ``TestImages``, ``testdata`` and ``train2017`` are; ``test_tubes`` and
+    ``my_test`` are not.
     """
-    words = [word for word in re.split(r"[\W_]+", name.strip().casefold()) if word and word not in _BESIDE]
+    return _split_word(name.casefold()) or _split_word(name)  # TESTset, TestSet
+
+
+def _split_word(name: str) -> str | None:
+    words = [word for word in _cut(name) if word not in _BESIDE]
     if words == ["held", "out"] or words == ["hold", "out"]:
         return "test"
     if len(words) != 1:
@@ -66,43 +79,66 @@ def split_word(name: str) -> str | None:
     word = words[0]
     if found := _YEAR.match(word):
         return SPLIT_WORDS[found[1]]
-    return SPLIT_WORDS.get(word) or SPLIT_WORDS.get(word.removesuffix("set") if word.endswith("set") else "")
+    parts = (word.removesuffix(end) for end in _BESIDE if word.endswith(end))
+    return SPLIT_WORDS.get(word) or next((SPLIT_WORDS[part] for part in parts if part in SPLIT_WORDS), None)
 
 
 def split_of_name(name: str) -> str | None:
     """What the name of a source, a file or a folder, says of its split; None for nothing.
 
-    A whole word, or one with the numbers of a shard: ``test.tar``, ``train-00000-of-00012.parquet``, ``Testing/``.
-    Raises BadInput for a name that ends in the word for a held-out part, after others (``cifar10_test.tar``): it is one
-    as likely as not, and pictures of a test set must not come into train.
+    A whole word, or one with the numbers of a shard, the mark of a copy, a version or a date: ``test.tar``,
+    ``Testing/``, ``train-00000-of-00012.parquet``, ``test (1).zip``, ``Copy of test.zip``, ``TEST_v2.zip``. Raises
+    BadInput for a name that may be a held-out part: it ends in its word, after others (``cifar10_test.tar``), or
+    qualifies it (``test_final.zip``, ``testA``). It is one as likely as not, and pictures of a test set must not come
+    into train.
     """
-    stem = _stem(name)
-    if (found := split_word(stem)) is not None:
+    base = PurePath(name).name
+    words = [word for word in _words(base) if word not in _ENDINGS]
+    rest = [word for word in words if not _COPY.match(word)]
+    if (found := split_word("_".join(words)) or split_word("_".join(rest))) is not None:
         return found
-    last = re.split(r"[\W_]+", stem.casefold())[-1]
-    if SPLIT_WORDS.get(last) in (*HELD_OUT, "unlabelled"):
-        way = "--unlabelled, or --split train" if SPLIT_WORDS[last] == "unlabelled" else "--split test, val or train"
+    last = words[-1] if words else ""
+    word = last if SPLIT_WORDS.get(last) in (*HELD_OUT, "unlabelled") else _qualified(rest)
+    if SPLIT_WORDS.get(word, "train") != "train":
+        way = "--unlabelled, or --split train" if SPLIT_WORDS[word] == "unlabelled" else "--split test, val or train"
         raise BadInput(
-            f"'{PurePath(name).name}' may be a part called '{last}' or not; only a whole word names a split.",
+            f"'{base}' may be a part called '{word}' or not; only a whole word names a split.",
             f"say which it is: {way}",
         )
     return None
 
 
+def qualified(name: str) -> str:
+    """The split word of a folder's name that has nothing else but what qualifies or counts it: "train" of ``trainA``,
+    "test" of ``test (1)``, ``Test 2``; "" for none, and where the name is a split."""
+    words = [word for word in _words(name) if not _COPY.match(word)]
+    return _qualified(words) if split_word(name) is None else ""
+
+
+def _qualified(words: Sequence[str]) -> str:
+    said = [word for word in words if word in SPLIT_WORDS]
+    others = [word for word in words if word not in said and word not in _BESIDE]
+    return said[-1] if said and all(word in _QUALIFIERS or len(word) == 1 for word in others) else ""
+
+
 def doubt_of_name(name: str) -> str:
     """The split word within a name that is not taken as its split (``test`` of ``test_tubes.tar``); "" for none."""
-    words = re.split(r"[\W_]+", _stem(name).casefold())
-    return next((word for word in words if SPLIT_WORDS.get(word) not in (None, "train")), "")
+    return next((word for word in _words(PurePath(name).name) if SPLIT_WORDS.get(word) not in (None, "train")), "")
 
 
 def nearly(name: str) -> str:
-    """The held-out split word in which a folder's name ends though it is none by itself: "test" of ``my_test``; ""."""
+    """The held-out split word of a folder that may be a part, though no whole word says so; "" for none.
+
+    It ends in it (``my_test``), or has nothing else but what qualifies or counts it (``testA``, ``test (1)``).
+    """
     last = _words(name)[-1:]
-    return last[0] if split_word(name) is None and last and SPLIT_WORDS.get(last[0]) in HELD_OUT else ""
+    word = last[0] if split_word(name) is None and last and last[0] in SPLIT_WORDS else qualified(name)
+    return word if SPLIT_WORDS.get(word) in HELD_OUT else ""
 
 
 def parted(names: Iterable[str]) -> list[str]:
-    """Those of these names that differ in a split word only, train and one held out: ``seg_train``, ``seg_test``."""
+    """Those of these names that differ in a split word only, train and one held out: ``seg_train``, ``seg_test``;
+    ``trainA``, ``testA``."""
     found: dict[tuple[str, ...], dict[str, str]] = {}
     for name in names:
         words = _words(name)
@@ -119,12 +155,13 @@ def name_words(name: str) -> list[str]:
 
 
 def _words(name: str) -> list[str]:
-    bare = _SHARD.sub("", name.strip()) or name
-    return [word for word in re.split(r"[\W_]+", bare.casefold()) if word]
+    """The words of a name without the endings of files and the number of a shard."""
+    name = name.strip()
+    while (parts := name.rpartition("."))[0] and parts[2].casefold() in _ENDINGS:
+        name = parts[0]
+    return _cut(_SHARD.sub("", name) or name)
 
 
-def _stem(name: str) -> str:
-    """A name without its endings and the number of a shard."""
-    base = PurePath(name).name
-    stem = base[: base.find(".", 1)] if "." in base[1:] else base
-    return _SHARD.sub("", stem) or stem
+def _cut(name: str) -> list[str]:
+    """A name's words, case-folded; a change from small to capital letters parts them, too."""
+    return [word for word in re.split(r"[\W_]+", _CAMEL.sub(" ", name).casefold()) if word]

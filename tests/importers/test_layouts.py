@@ -79,6 +79,78 @@ def test_parts_that_are_called_after_their_set_are_never_classes(tmp_path: Path)
     assert classes_from(tmp_path / "tests") == ["blood test", "breath test", "thermometer"]
 
 
+@pytest.mark.parametrize(
+    ("folders", "splits"),
+    [
+        (("TrainImages", "TestImages"), "train test"), (("traindata", "testdata"), "train test"),
+        (("TRAINset", "ValSet"), "train val"), (("trainA", "trainB", "testA", "testB"), ""), (("testA", "testB"), ""),
+        (("trainA", "trainB"), ""), (("train", "test (1)"), ""), (("cat", "dog", "test copy"), ""),
+        (("Test 1", "Test 2"), ""), (("valA", "cat"), ""), (("train_small", "test_small"), ""),
+    ],
+)  # fmt: skip
+def test_joined_and_copied_names_of_parts_are_splits_or_refused(
+    tmp_path: Path, folders: tuple[str, ...], splits: str
+) -> None:
+    write(tmp_path, *(f"{folder}/{cls}/{i}.png" for folder in folders for i, cls in enumerate(PETS)))
+    if splits:
+        assert classes_from(tmp_path) == PETS
+        assert {split for split, _ in taken(tmp_path)[0].values()} == set(splits.split())
+        assert {split for split, _ in taken(tmp_path, PETS, labelled=False)[0].values()} == set(splits.split())
+        return
+    assert "--levels class" in refused(lambda: classes_from(tmp_path), "parts of a set|splits and others")
+    refused(lambda: taken(tmp_path, PETS), "parts of a set|splits and others|name no class")
+    if any(name.startswith(("test", "val")) for name in folders):
+        refused(lambda: taken(tmp_path, PETS, labelled=False), "parts of a set|splits and others")
+    assert classes_from(tmp_path, levels="class") == sorted(folders)
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("set/test/images", "test"), ("set/Testing/data/images", "test"), ("set/val/images/*.png", "val"),
+        ("set/test/data/*.tar", "test"), ("set/test/data", "test"), ("set/train/images", "train"),
+        ("set/test/v1", ""), ("set/test/v1/*.tar", ""), ("set/test/images/v1/0.tar", ""), ("set/dev/v1", ""),
+        ("set/test/*", ""), ("set/test/v1/*.png", ""),
+        ("cifar_test/*.tar", ""), ("cifar_test/0.tar", ""), ("partial-test/data/0.tar", ""),
+        ("dev/photos", "train"), ("work/photos", "train"), ("train/v1", "train"), ("test/photos/set", ""),
+    ],
+)  # fmt: skip
+def test_what_lies_in_a_folder_of_a_split_is_of_it_or_refused(tmp_path: Path, source: str, expected: str) -> None:
+    inside = tmp_path / source
+    inside = inside.parent / "v1" if source == "set/test/*" else inside.parent if "." in inside.name else inside
+    if ".tar" in source or source.endswith("data"):
+        inside.mkdir(parents=True)
+        pack(inside / "0.tar", {"1.png": picture(1), "2.png": picture(2)})
+    else:
+        write(inside, "1.png", "2.png")
+    if source.startswith("set"):
+        write(tmp_path / "set" / "train", "9.png")
+    said_or_refused(tmp_path / source, expected)
+
+
+def said_or_refused(source: Path, expected: str) -> None:
+    """The split is that one; "": it is not known, and refused until it is said."""
+    ask = lambda **more: taken(str(source), PETS, labelled=False, **more)[0]  # noqa: E731
+    if expected:
+        assert {split for split, _ in ask().values()} == {expected}
+    else:
+        assert "--split" in refused(ask, "below the folder|may be a part called|is a link to")
+    assert {split for split, _ in ask(split="val").values()} == {"val"}
+
+
+@pytest.mark.parametrize(
+    ("link", "target", "expected"),
+    [("pics", "test/v1", ""), ("pics", "test", ""), ("train", "test", "train"), ("test", "pile", "test"),
+     ("pics", "pile", "train"), ("pics", "train", "train")],
+)  # fmt: skip
+def test_a_link_that_says_nothing_does_not_hide_what_it_leads_to(
+    tmp_path: Path, link: str, target: str, expected: str
+) -> None:
+    write(tmp_path / "set" / target, "1.png", "2.png")
+    (tmp_path / link).symlink_to(tmp_path / "set" / target)
+    said_or_refused(tmp_path / link, expected)
+
+
 def test_an_outer_folder_that_may_be_a_held_out_part_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "x", "cifar10_test/cat/1.png", "cifar10_test/dog/2.png")
     members = {f"cifar10_test/{cls}/{i}.png": picture(i) for i, cls in enumerate(PETS)}

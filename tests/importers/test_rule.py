@@ -258,14 +258,21 @@ def test_a_class_folder_by_itself_is_refused_as_its_name_would_be_lost(tmp_path:
         ("test-00000-of-00001-b42a775f407cee45.parquet", "test"), ("dev", "val"),
         ("test_tubes.tar", None), ("extra_virgin_olives.tar", None), ("Val-dIsere-2019.tar", None),
         ("valid_until_2030.tar", None), ("train_stations.tar", None), ("imagenet-train-000000.tar", None),
-        ("photos", None), ("latest.tar", None), ("2024-test-drive", None),
+        ("photos", None), ("latest.tar", None), ("2024-test-drive", None), ("contest.zip", None), ("protest.tar", None),
+        ("TestImages", "test"), ("testdata", "test"), ("TrainSet.zip", "train"), ("valimages.tar", "val"),
+        ("test (1).zip", "test"), ("test copy.zip", "test"), ("test - Copy.zip", "test"), ("test - Copy (2)", "test"),
+        ("Copy of test.zip", "test"), ("test-20240101T101010Z-001.zip", "test"), ("TEST_v2.zip", "test"),
+        ("v1.test.zip", "test"), ("val.2024.tar.gz", "val"), ("test_data (3).zip", "test"), ("train (1).zip", "train"),
     ],
 )  # fmt: skip
 def test_a_name_is_a_split_as_a_whole_word_only(name: str, split: str | None) -> None:
     assert split_of_name(name) == split
 
 
-@pytest.mark.parametrize("name", ["my_test.tar", "cifar10_test.tar", "cifar-val.tar", "imagenet-val-000001.tar"])
+@pytest.mark.parametrize("name", [
+    "my_test.tar", "cifar10_test.tar", "cifar-val.tar", "imagenet-val-000001.tar", "pets.test.tar", "MyTest.tar",
+    "testA.tar", "test_final.tar", "valB.tar", "old test.tar",
+])  # fmt: skip
 def test_a_name_that_ends_in_a_split_is_refused_until_somebody_says_which_it_is(tmp_path: Path, name: str) -> None:
     path = pack(tmp_path / name, {"cat/1.png": picture(1), "dog/2.png": picture(2)})
     assert "--split" in refused(lambda: read(path, PETS), "may be a part called").hint

@@ -1,0 +1,68 @@
+"""The errors of folders that can be read in two ways, or in none: what there is, and how to say what is meant."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from nsdata.errors import BadInput
+from nsdata.importers.formats.layout import readable
+from nsdata.importers.words import nearly, split_word
+from nsdata.text import listed
+
+
+class Unclear:
+    """The errors of one source."""
+
+    def __init__(self, what: str, classes: Sequence[str], known: bool) -> None:
+        """what: the source. classes: the store's, if they are known."""
+        self._what, self._classes, self._known = what, classes, known
+
+    def strange(self, names: Sequence[str], what: str = "", above: str = "") -> BadInput:
+        """Folders that name no class; or no split, which ``what`` says. above: the folder in which they lie."""
+        these = ", ".join(f"'{readable(name)}'" for name in names[:5]) + (", …" if len(names) > 5 else "")
+        verb = "Folder" if len(names) == 1 else "Folders"
+        where = f"{self._what}/{readable(above)}" if above else self._what
+        if what:
+            return BadInput(f"{verb} {these} in {where} name {what}.", "--levels class if folders name classes alone")
+        return BadInput(
+            f"{verb} {these} in {where} name no class; this store has {listed(self._classes)}.",
+            f"nsdata import {self._what} --unlabelled",
+        )
+
+    def mixed(self, names: Iterable[str]) -> BadInput:
+        """Folders of splits beside others."""
+        splits = sorted(name for name in names if split_word(name) is not None)
+        others = sorted(name for name in names if split_word(name) is None)
+        known = f"; this store has {listed(self._classes)}" if self._known and self._classes else ""
+        return BadInput(
+            f"{self._what} has {folders(splits)} beside {folders(others)}: splits and others in one level{known}.",
+            f"nsdata import {self._what}/{readable(splits[0])}, each part by itself; --levels class if all are "
+            "classes; --split train if nothing is held out",
+        )
+
+    def parts(self, names: Sequence[str]) -> BadInput:
+        """Folders that are called after parts of a set."""
+        part = next((name for name in names if nearly(name)), names[0])
+        return BadInput(
+            f"{self._what} has {folders(names)}: parts of a set, by their names, but only a whole word names a split.",
+            f"nsdata import {self._what}/{readable(part)} --split test, each part by itself; --levels class if all are "
+            "classes",
+        )
+
+    def two_ways(self, names: Iterable[str]) -> BadInput:
+        """Folders that can be classes or splits."""
+        what = f"{self._what} has {folders(sorted(names))}: classes or splits, both could be meant."
+        return BadInput(what, "--levels class, or --levels split/class")
+
+    def not_classes(self, doubtful: Sequence[str], names: Iterable[str]) -> BadInput:
+        """Folders of which some are hardly classes."""
+        known = ",".join(sorted(map(readable, names))[:10])
+        return BadInput(
+            f"{self._what} has {folders(sorted(names))} for classes; '{readable(min(doubtful))}' need not be one.",
+            f"nsdata init --classes {known}  (if these are the classes)",
+        )
+
+
+def folders(names: Sequence[str]) -> str:
+    """ "cat/, dog/", five at most."""
+    return listed([f"{readable(name)}/" for name in names], 5)
