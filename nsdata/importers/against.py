@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from nsdata.errors import BadInput
 from nsdata.importers.beside import LabelFiles
@@ -41,28 +41,44 @@ def govern(
     return said, rest
 
 
-def check(path: Path, files: list[str], pictures: Callable[[], Iterable[tuple[str, str]]], read: Papers) -> None:
-    """Raise BadInput where a table has names for pictures that lie in folders of other names: either may be the class.
+class Differs(NamedTuple):
+    """A picture whose folder and row in a table name different classes."""
+
+    picture: str
+    folder: str
+    named: str
+    where: str
+    table: str
+
+
+def differing(
+    what: str, files: Iterable[str], pictures: Callable[[], Iterable[tuple[str, str]]], read: Papers
+) -> Differs | None:
+    """The first picture that lies in a folder of another name than a table has for it.
 
     pictures: (path, class by its folder). Numbers, and what cannot be matched with a picture, say nothing here.
     """
     tables = [file for file in files if file.lower().endswith(TABLES)]
     if not tables:
-        return
+        return None
     try:
-        said = LabelFiles(str(path), tables, lambda: (picture for picture, _ in pictures()), read)
-    except BadInput:
-        return
-    for picture, cls in pictures() if said.names else ():
-        try:
+        said = LabelFiles(what, tables, lambda: (picture for picture, _ in pictures()), read)
+        for picture, cls in pictures() if said.names else ():
             written, _, where = said.of(picture)
-        except BadInput:
-            return
-        names = [clean(v) for _, v in written if isinstance(v, str) and not empty(v) and whole(clean(v)) is None]
-        if names and clean(cls).casefold() not in {name.casefold() for name in names}:
-            table = next(iter(said.names))
-            raise BadInput(
-                f"{quoted(picture)} lies in the folder '{quoted(cls)}' and is '{quoted(names[0])}' in {where}: "
-                "either may be its class.",
-                f"nsdata import {path}/{table}, if that has the labels; --levels class (or split/class) if folders do",
-            )
+            names = [clean(v) for _, v in written if isinstance(v, str) and not empty(v) and whole(clean(v)) is None]
+            if names and clean(cls).casefold() not in {name.casefold() for name in names}:
+                return Differs(picture, cls, names[0], where, next(iter(said.names)))
+    except BadInput:
+        return None
+    return None
+
+
+def check(path: Path, files: list[str], pictures: Callable[[], Iterable[tuple[str, str]]], read: Papers) -> None:
+    """Raise BadInput where a table and the folders of its pictures have other names for them: either may be right."""
+    if (found := differing(str(path), files, pictures, read)) is not None:
+        raise BadInput(
+            f"{quoted(found.picture)} lies in the folder '{quoted(found.folder)}' and is '{quoted(found.named)}' in "
+            f"{found.where}: either may be its class.",
+            f"nsdata import {path}/{found.table}, if that has the labels; --levels class (or split/class) if folders "
+            "do",
+        )

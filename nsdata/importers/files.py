@@ -25,7 +25,23 @@ _TOO_MANY = [""] * (_MOST + 1)
 _ENDINGS = {"tar": tar.ENDINGS, "zip": zip.ENDINGS, "parquet": PARQUET}
 _PAPERS = frozenset(  # may lie beside tars and parquet files
     {
-        *("", ".csv", ".json", ".md", ".txt", ".yaml", ".yml", ".py", ".pdf", ".log", ".html", ".rst"),
+        *(
+            "",
+            ".csv",
+            ".tsv",
+            ".json",
+            ".jsonl",
+            ".ndjson",
+            ".md",
+            ".txt",
+            ".yaml",
+            ".yml",
+            ".py",
+            ".pdf",
+            ".log",
+            ".html",
+            ".rst",
+        ),
         *(".cff", ".bib", ".idx", ".index"),
     }
 )

@@ -79,7 +79,7 @@ def refuse_labels(
         ending, called = PurePosixPath(name).suffix.lower(), any(map(_LABEL_WORDS.search, name_words(name)))
         if ending in _SHEETS or (called and ending in _BINARY):
             raise _labels(path, name)
-    heads = _heads(_few(name for name in files if name.lower().endswith((".json", ".xml", ".txt", ".lst"))), read)
+    heads = _heads(few(name for name in files if name.lower().endswith((".json", ".xml", ".txt", ".lst"))), read)
     hits = _hits(heads, pictures)
     of_one: Counter[tuple[str, str]] = Counter()  # files of single pictures that have labels, less those that have none
     example: dict[tuple[str, str], str] = {}
@@ -110,7 +110,7 @@ def refuse_splits(
     listed = [name for name in files if name.lower().endswith(_LISTS) and _of_split(name)]
     if any(name.lower().endswith(".mat") for name in listed):
         raise _splits(path, next(name for name in listed if name.lower().endswith(".mat")))
-    heads = _heads(dict.fromkeys([*_few(listed), *_few(tables)]), read)
+    heads = _heads(dict.fromkeys([*few(listed), *few(tables)]), read)
     hits = _hits(heads, pictures)
     for head in heads:
         named = head.names(hits)
@@ -118,7 +118,14 @@ def refuse_splits(
             raise _splits(path, head.name)
 
 
-def _few(names: Iterable[str]) -> list[str]:
+def says_labels(names: Iterable[str], pictures: Callable[[], Iterable[str]], read: Papers) -> str | None:
+    """The first of these files that says something of many of the pictures."""
+    heads = _heads(names, read)
+    hits = _hits(heads, pictures)
+    return next((head.name for head in heads if head.lines and _says(head, hits)), None)
+
+
+def few(names: Iterable[str]) -> list[str]:
     """Of each folder and ending the first few."""
     seen: Counter[tuple[str, str]] = Counter()
     chosen: list[str] = []

@@ -22,6 +22,7 @@ from nsdata.importers.levels import Levels
 from nsdata.importers.listed import Paths, check_place
 from nsdata.importers.masks import Masks
 from nsdata.importers.name import Name
+from nsdata.importers.neighbours import refuse_tables
 from nsdata.importers.options import Rule
 from nsdata.importers.others import refuse_labels, refuse_splits
 from nsdata.importers.splits import Chosen, Splits
@@ -124,6 +125,9 @@ class Part:
             check(self.path, files, lambda: pictures(by_class), papers)
         own = self._name.own if self.path.is_dir() else self.path.name.partition(".")[0]
         used = self._beside is not None and bool(self._beside.names)
+        if not (self.path.is_dir() or labelled or used):
+            told = not by_class or rule.levels is not None
+            refuse_tables(self.path, plain if bare else None, None if told else lambda: pictures(by_class))
         nothing = bare and bare == places.keys() and not labelled and not used
         if nothing and rule.names is not None and self._is_class(own):
             raise lost_class(self.path, own)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+import zipfile
+from pathlib import Path, PurePath
 
 import pytest
 from conftest import pack
@@ -160,3 +161,52 @@ def test_annotations_in_an_archive_of_pictures_alone(tmp_path: Path) -> None:
     refused(lambda: taken(pack(tmp_path / "a.tar", members), PETS), "labels.json.*looks like labels")
     members = {"images/1.png": picture(1), "images/2.png": picture(2), "list.txt": b"1.png 1 2 3\n2.png 2 3 4\n"}
     refused(lambda: taken(pack(tmp_path / "b.tar", members), PETS), "list.txt.*(looks like labels|no list)")
+
+
+TABLE = "file_name,label\n1.png,cat\n2.png,dog\n"
+
+
+@pytest.mark.parametrize(
+    ("archive", "paper", "text"),
+    [
+        ("train.zip", "train.csv", "id,label\n1,cat\n2,dog\n"), ("images.zip", "labels.csv", TABLE),
+        ("images.tar", "metadata.csv", TABLE), ("train/images.zip", "train/metadata.csv", TABLE),
+        ("train/images.zip", "metadata.csv", TABLE), ("data/0.tar.gz", "labels.txt", "1.png cat\n2.png dog\n"),
+        ("images.zip", "annotations.json", COCO), ("images.zip", "m.jsonl", '{"path": "1.png", "label": "cat"}\n' * 2),
+        ("images.zip", "train.csv", "id,breed\n1,cat\n2,dog\n"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("inside", ["", "images/", "cat/"])
+def test_labels_beside_an_archive_are_not_lost(
+    tmp_path: Path, archive: str, paper: str, text: str, inside: str
+) -> None:
+    if inside == "cat/" and not paper.endswith("csv"):
+        pytest.skip("folders say the class, and these may say more")
+    path = tmp_path / "k" / archive
+    write(tmp_path / "k", **{paper.replace("/", "___").replace(".", "__"): text})
+    path.parent.mkdir(exist_ok=True)
+    members = {f"{inside}1.png": picture(1), f"{inside}2.png": picture(2)}
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as file:
+            for name, data in members.items():
+                file.writestr(name, data)
+    else:
+        pack(path, members)
+    write(tmp_path / "k", README__md="# Pets", sample_submission__csv="id,label\n1,cat\n2,cat\n")
+    if inside == "cat/" and "breed" in text:
+        assert {label for _, label in taken(path, PETS)[0].values()} == {"cat"}
+        return
+    for source in (tmp_path / "k", path):
+        for ask in (lambda s=source: taken(s, PETS), lambda s=source: classes_from(s)):  # type: ignore[misc]
+            hint = refused(ask, f"{PurePath(paper).name} beside .*{PurePath(archive).name} may have labels")
+            assert "--unlabelled" in hint and ("unzip" in hint or "tar -xf" in hint)
+        assert len(taken(source, PETS, labelled=False)[0]) == 2
+
+
+def test_papers_that_say_nothing_of_an_archive_are_no_matter(tmp_path: Path) -> None:
+    write(tmp_path, **{"0_stats__json": "{}", "nshards__txt": "1", "other__csv": "file_name,label\n8.png,cat\n"})
+    write(tmp_path, "9.png", classnames__txt="cat\ndog\n", train__csv=TABLE)
+    path = pack(tmp_path / "test.tar", {"1.png": picture(1), "2.png": picture(2)})
+    assert set(taken(path, PETS)[0].values()) == {("test", None)}  # train.csv speaks of others
+    path = pack(tmp_path / "a.tar", {"1.png": picture(1), "1.cls": b"dog", "2.png": picture(2), "2.cls": b"cat"})
+    assert list(taken(path, PETS)[0].values()) == [("train", "dog"), ("train", "cat")]
