@@ -6,7 +6,8 @@ for all of them. What can be read in two ways, or in none, is refused; ``--level
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from nsdata.errors import BadInput
 from nsdata.importers.class_names import clean
@@ -21,6 +22,14 @@ LEVELS = ("split", "class", "-")
 
 
 _BESIDE_CLASSES = frozenset({"unlabelled", "unlabeled"})  # beside class folders, as documented: no labels
+
+_SUNDRY = frozenset(
+    {
+        *("misc", "other", "others", "new", "old", "raw", "original", "originals", "augmented", "crops", "cropped"),
+        *("unsorted", "unknown", "all", "small", "large"),
+    }
+)
+"""Folders within those of classes which hardly name one, also where several classes have them."""
 
 
 class Levels:
@@ -172,15 +181,32 @@ class Levels:
         if parts:
             raise self._unclear.parts(sorted(parts))
         if self._labelled:
-            self._check_below(top)
+            self._check_below({name: [tree] for name, tree in top.items()})
         return self._class_or_class_split([name for name in top if split_word(name) is None])
 
-    def _check_below(self, top: dict[str, Tree]) -> None:
-        """Raise BadInput where folders that would be classes have the same folders below, which could be as well."""
-        below = [set(filter(_may_be_class, self._inner(child, name).children)) for name, child in top.items()]
-        if len(top) > 1 and 2 * len(set.intersection(*below)) >= max(4, len(set.union(*below))):
-            what = f"{self._what} has {folders(sorted(top))}, with the same folders below: either could be classes."
-            raise BadInput(what, "--levels -/class for those below, --levels class for these")
+    def _check_below(self, tops: Mapping[str, Sequence[Tree]], above: str = "") -> None:
+        """Raise BadInput where folders that would be classes have folders of the same names below, at any depth: these
+        may be the classes, of places or days above. above: what levels there are before, as in ``--levels``."""
+        level = {name: [self._inner(tree, name) for tree in trees] for name, trees in tops.items()}
+        levels = "-"
+        while len(level) > 1 and any(level.values()):
+            below = {
+                name: {n for tree in trees for n in tree.children if _may_be_class(n)} for name, trees in level.items()
+            }
+            every = set().union(*below.values())
+            bare = [below[name] for name, trees in level.items() if not any(tree.pictures for tree in trees)]
+            shared = [n for n in every if sum(n in names for names in bare) > 1]
+            telling = [n for n in shared if re.search(r"[^\W\d_]", n) and n.casefold() not in _SUNDRY]
+            same = set.intersection(*below.values())
+            if len(every) > 1 and (telling or 2 * len(same) >= max(4, len(every))):
+                what = (
+                    f"{self._what} has {folders(sorted(tops))}, with the same folders below, as "
+                    f"{readable(min(telling or same))}/: either could be classes."
+                )
+                hint = f"--levels {above}{levels}/class for those below, --levels {above}class for these"
+                raise BadInput(what, hint)
+            level = {name: [c for tree in trees for c in tree.children.values()] for name, trees in level.items()}
+            levels += "/-"
 
     def _check_inner(self, top: dict[str, Tree]) -> None:
         """Raise BadInput unless the folders below those of splits can be classes."""
@@ -194,6 +220,11 @@ class Levels:
         unsure = [name for name in names if split_word(name) == "unlabelled"]
         if any(len(inner) < 2 or not all(name in each for each in inner) for name in unsure):
             raise self._unclear.not_classes(unsure, names)  # a class, or pictures without labels
+        each: dict[str, list[Tree]] = {}
+        for split, child in top.items():
+            for name, tree in self._inner(child, split).children.items() if split_word(split) != "unlabelled" else ():
+                each.setdefault(name, []).append(tree)
+        self._check_below(each, "split/")
 
     def _class_or_class_split(self, classes: list[str]) -> list[str]:
         """Class folders: with split folders in all of them, or in none."""

@@ -151,6 +151,29 @@ def test_a_link_that_says_nothing_does_not_hide_what_it_leads_to(
     said_or_refused(tmp_path / link, expected)
 
 
+@pytest.mark.parametrize(
+    ("folders", "levels"),
+    [
+        ("berlin/cat berlin/dog paris/cat paris/fox rome/dog rome/fox", "-/class"),
+        ("pets/cat pets/dog wild/fox wild/cat", "-/class"), ("berlin/cat berlin/dog rome/cat", "-/class"),
+        ("germany/berlin/cat germany/berlin/dog france/paris/cat france/paris/dog", "-/-/class"),
+        ("train/berlin/cat train/berlin/dog train/rome/cat train/rome/dog test/berlin/cat", "split/-/class"),
+        ("2019/cat 2019/dog 2020/cat", "-/class"),
+        ("cat/2019 cat/2020 dog/2019", ""), ("cat/crops dog/crops", ""),
+        ("cat/siamese cat/other dog/poodle dog/other", ""),
+        ("cat/a cat/b dog/c dog/d", ""), ("cat cat/day dog dog/day dog/night", ""), ("cat/images dog/images", ""),
+    ],
+)  # fmt: skip
+def test_folders_above_those_of_classes_are_not_taken_for_classes(tmp_path: Path, folders: str, levels: str) -> None:
+    write(tmp_path, *(f"{folder}/{number}.png" for number, folder in enumerate(folders.split())))
+    if not levels:
+        assert classes_from(tmp_path) == PETS
+        return
+    assert f"--levels {levels} for" in refused(lambda: classes_from(tmp_path), "same folders below")
+    found = taken(tmp_path, levels=levels)[0]
+    assert {label for _, label in found.values()} == {folder.rpartition("/")[2] for folder in folders.split()}
+
+
 def test_an_outer_folder_that_may_be_a_held_out_part_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "x", "cifar10_test/cat/1.png", "cifar10_test/dog/2.png")
     members = {f"cifar10_test/{cls}/{i}.png": picture(i) for i, cls in enumerate(PETS)}
