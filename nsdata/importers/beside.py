@@ -7,10 +7,8 @@ They speak for pictures that lie in no class folder. The nearest counts: beside 
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import PurePosixPath
 from typing import Any
@@ -24,57 +22,18 @@ from nsdata.importers.formats.tables import (
     Columns,
     columns,
     cut,
-    label_cells,
     mark_of,
     of_bytes,
     of_line,
-    split_cell,
 )
+from nsdata.importers.label_table import LabelTable, same
+from nsdata.importers.split_columns import splits_among
 from nsdata.importers.words import HELD_OUT, split_word
 from nsdata.text import listed
 
 _SUBMISSION = re.compile("submission", re.IGNORECASE)  # a competition's form for answers: its labels are none
 _MOST = 64 << 20  # bytes of one such file
 _FILES = 20  # more .txt files than this in one folder are of single pictures each
-
-
-@dataclass(slots=True)
-class _Table:
-    """One file that has labels: its rows by the path that they name."""
-
-    name: str  # as the source calls it
-    folder: str  # in which it lies
-    meaning: Columns
-    split: str | None = None  # that it is called after: train.csv says nothing of pictures in test/
-    rows: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=dict)
-    used: dict[str, str] = field(default_factory=dict)  # row's path -> the picture that took it
-
-    def speaks_of(self, folder: str) -> bool:
-        """Whether pictures in this folder can be meant, if its name is that of a split."""
-        said = set(map(split_word, folder.split("/"))) - {None}
-        return self.split is None or not said - {self.split}
-
-    def put(self, key: str, number: int, row: dict[str, Any], what: str) -> None:
-        """One row. Raises BadInput for another one of its path that differs."""
-        known = self.rows.get(key)
-        for word, facts in (("labels", label_cells), ("splits", split_cell)):
-            if known is not None and facts(known[1], self.meaning) != facts(row, self.meaning):
-                raise BadInput(f"{what} has two {word} for '{quoted(key)}' (row {number}).", "leave out one of them")
-        self.rows[key] = (number, row)
-
-    def of(self, picture: str) -> tuple[int, dict[str, Any]] | None:
-        """The row of a picture, by its path below the table's folder, else by its bare name. Raises BadInput."""
-        inside = _same(picture.removeprefix(self.folder + "/" if self.folder else ""))
-        base = inside.rpartition("/")[2]
-        for key in dict.fromkeys((inside, base, PurePosixPath(base).stem)):
-            if (row := self.rows.get(key)) is not None:
-                if self.used.setdefault(key, picture) != picture:
-                    raise BadInput(
-                        f"'{quoted(key)}' in {quoted(self.name)} is {quoted(self.used[key])}, or {quoted(picture)}.",
-                        "write paths into it, relative to its folder",
-                    )
-                return row
-        return None
 
 
 class LabelFiles:
@@ -98,7 +57,7 @@ class LabelFiles:
         """
         self._what = what
         self._odd: list[BadInput] = []  # files that may have been meant, and why they are not taken
-        self._tables: dict[str, _Table] = {}  # a folder of pictures -> its table
+        self._tables: dict[str, LabelTable] = {}  # a folder of pictures -> its table
         self.names: dict[str, None] = {}  # of the tables that are used
         self.by_teachers = False  # whether some of them say which labels are a generation's
         self.splits = False  # whether some of them say splits: in a column, or by their names
@@ -130,11 +89,11 @@ class LabelFiles:
             f"{quoted(name)} in {self._what} may have labels of the pictures, but {what}.", f"{way}, or --unlabelled"
         )
 
-    def _table(self, name: str, data: bytes, pictures: list[str]) -> _Table | None:
+    def _table(self, name: str, data: bytes, pictures: list[str]) -> LabelTable | None:
         """A file as a table; None if it holds no labels of pictures."""
         folder = name.rpartition("/")[0]
         if name.lower().endswith(".txt"):
-            inside = {_same(p.removeprefix(folder + "/" if folder else "")) for p in pictures}
+            inside = {same(p.removeprefix(folder + "/" if folder else "")) for p in pictures}
             return self._lines(name, folder, data, inside)
         rows = of_bytes(data, name, f"{self._what}/{name}")
         try:
@@ -147,9 +106,11 @@ class LabelFiles:
             if (odd := self._without_labels(name, header, meaning, rows, pictures)) is not None:
                 self._odd.append(odd)
             return None
-        table = _Table(name, folder, meaning, split_word(PurePosixPath(name).stem))
-        self.by_teachers = self.by_teachers or LABELLED_BY in header
         listed_ = list(rows)
+        said = splits_among(meaning.rest, listed_)
+        meaning = meaning._replace(rest=tuple(said.speaking()))
+        table = LabelTable(name, folder, meaning, split_word(PurePosixPath(name).stem), said)
+        self.by_teachers = self.by_teachers or LABELLED_BY in header
         path = meaning.path or _path_column(header, meaning, listed_, pictures)
         if path is None:
             raise BadInput(
@@ -158,7 +119,7 @@ class LabelFiles:
                 "call one of its columns file_name, or --unlabelled",
             )
         for number, row in enumerate(listed_, 1):
-            if key := _same(str(row.get(path) or "")):
+            if key := same(str(row.get(path) or "")):
                 table.put(key, number, row, f"{quoted(name)} in {self._what}")
         return table
 
@@ -167,7 +128,7 @@ class LabelFiles:
     ) -> BadInput | None:
         """The error for a table that names pictures and has no column of labels; None for one that names none."""
         what, names = f"{quoted(name)} in {self._what}", _names(pictures)
-        if any(_same(cell) in names for cell in header):
+        if any(same(cell) in names for cell in header):
             return BadInput(
                 f"{what} has no header line: its first line is a picture's.",
                 "write path,label above it, or --unlabelled",
@@ -177,7 +138,7 @@ class LabelFiles:
         except BadInput as e:
             return e
         paths = [meaning.path] if meaning.path is not None else header
-        if not any(_same(str(row.get(path) or "")) in names for row in sample for path in paths):
+        if not any(same(str(row.get(path) or "")) in names for row in sample for path in paths):
             return None
         have = listed([quoted(column) for column in header], 10)
         return BadInput(
@@ -185,20 +146,20 @@ class LabelFiles:
             "call the one with the labels label, labels, class, category or target; or --unlabelled",
         )
 
-    def _lines(self, name: str, folder: str, data: bytes, pictures: set[str]) -> _Table | None:
+    def _lines(self, name: str, folder: str, data: bytes, pictures: set[str]) -> LabelTable | None:
         """A list of lines ``path label``, by tabs, commas or blanks, if need be below a header line; None for any other
         text: notes, class names, captions. Pictures that it has and that are not there are no matter."""
         try:
             lines = [line for line in data.decode("utf-8-sig").splitlines() if line.strip()]
         except UnicodeDecodeError:
             return None
-        table = _Table(name, folder, LIST, split_word(PurePosixPath(name).stem))
+        table = LabelTable(name, folder, LIST, split_word(PurePosixPath(name).stem))
         known = pictures | {picture.rpartition("/")[2] for picture in pictures}
         named = strange = 0
         for number, line in enumerate(lines, 1):
             cells = cut(line, mark_of(line))
-            key = _same(cells[0])
-            first = key in known or _same(re.split(r"[\s,;]", line.strip())[0]) in known
+            key = same(cells[0])
+            first = key in known or same(re.split(r"[\s,;]", line.strip())[0]) in known
             named += first
             if len(cells) < 2 or (key not in known and (first or not key.lower().endswith(IMAGE_ENDINGS))):
                 strange += first or number > 1  # else a header
@@ -215,7 +176,7 @@ class LabelFiles:
             )
         return None
 
-    def _nearest(self, folder: str, tables: list[_Table]) -> _Table | None:
+    def _nearest(self, folder: str, tables: list[LabelTable]) -> LabelTable | None:
         tables = [table for table in tables if table.speaks_of(folder)]
         while True:
             here = [table for table in tables if table.folder == folder]
@@ -246,7 +207,7 @@ class LabelFiles:
                     "write paths into it, relative to its folder; or --unlabelled",
                 )
             table.used.clear()
-            self.splits = self.splits or bool(table.meaning.splits or table.split)
+            self.splits = self.splits or bool(table.meaning.split or table.meaning.rest or table.split)
 
     def has(self, paper: str) -> bool:
         """Whether this file is one of those that are used."""
@@ -259,10 +220,10 @@ class LabelFiles:
         if table is None or row is None:
             return (), None, ""
         where = f"row {row[0]} of {quoted(table.name)}"
-        split = split_cell(row[1], table.meaning)
+        split = table.split_of(row[1])
         if split in (None, "") and table.split in HELD_OUT:
             split = table.split  # val.csv beside images/
-        return label_cells(row[1], table.meaning), split, where
+        return table.labels_of(row[1]), split, where
 
     def governs(self, folder: str) -> bool:
         """Whether pictures in this folder are those of a table."""
@@ -284,17 +245,10 @@ def _path_column(
     names = _names(pictures)
     sample = rows[:100]
     fits = [
-        c for c in header if c not in meaning.labels and any(_same(str(row.get(c) or "")) in names for row in sample)
+        c for c in header if c not in meaning.labels and any(same(str(row.get(c) or "")) in names for row in sample)
     ]
     return fits[0] if len(fits) == 1 else None
 
 
 def _names(pictures: Iterable[str]) -> set[str]:  # what they may be called in a table
-    return {name for p in pictures for name in (_same(p), p.rpartition("/")[2], PurePosixPath(p).stem)}
-
-
-def _same(path: str) -> str:
-    """A path as it is compared: NFC, with forward slashes, without ./ in front."""
-    path = path.strip().replace("\\", "/")
-    path = path if path.isascii() else unicodedata.normalize("NFC", path)
-    return path.removeprefix("./")
+    return {name for p in pictures for name in (same(p), p.rpartition("/")[2], PurePosixPath(p).stem)}

@@ -23,6 +23,7 @@ from nsdata.importers.item import Item, Skipped
 from nsdata.importers.name import own_name
 from nsdata.importers.options import Rule
 from nsdata.importers.rule import Part
+from nsdata.importers.split_columns import SplitColumns
 
 __all__ = ["Item", "Skipped", "detect", "formats", "open_source"]
 
@@ -31,22 +32,24 @@ __all__ = ["Item", "Skipped", "detect", "formats", "open_source"]
 class Format:
     """What a format is: how it is read, and what of a source speaks.
 
-    folders: whether the folders of an image say something. member: whether it has samples of several members.
+    folders: whether the folders of an image say something. member: whether it has samples of several members. columns:
+    gives what those columns of a table have that may say a split.
     """
 
     found: Callable[..., Iterator[Found | Skipped]]
     folders: bool = False
     member: bool = False
+    columns: Callable[[Path], SplitColumns] | None = None
 
 
 FORMATS = {
     "folder": Format(folder.found, folders=True),
     "idx": Format(idx.found),
     "image": Format(single.found),
-    "manifest": Format(manifest.found),
-    "parquet": Format(parquet.found),
+    "manifest": Format(manifest.found, columns=manifest.split_columns),
+    "parquet": Format(parquet.found, columns=parquet.split_columns),
     "npz": Format(npz.found),
-    "saved": Format(saved.found),
+    "saved": Format(saved.found, columns=saved.split_columns),
     "tar": Format(tar.found, folders=True, member=True),
     "zip": Format(zip.found, folders=True, member=True),
 }
@@ -76,10 +79,11 @@ class Source:
         """The rule for it; folders, where they say something, are looked at first. Raises BadInput."""
         if self.kind == "image":
             _alone(self.path, rule)
-        if self.kind == "manifest":
-            return Part(rule, self.path, table=look or self.look)
         if not FORMATS[self.kind].folders:
-            return Part(rule, self.path)
+            ask = FORMATS[self.kind].columns
+            columns = None if ask is None or rule.split is not None else ask(self.path)
+            table = (look or self.look) if self.kind == "manifest" else None
+            return Part(rule, self.path, table=table, columns=columns)
         return Part(rule, self.path, look=look or self.look, papers=self.papers)
 
     def papers(self, wanted: set[str], most: int | None = None) -> dict[str, bytes]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from nsdata.importers.split_columns import Cells
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -22,6 +24,8 @@ class Found:
     kind:   what holds labels: "column", "key", "array".
     seen:   the columns or keys that there are, where a label could have been among them.
     beside: endings of its sample's members that are not its picture: ``seg.png``.
+    split_in: what says its split, where that is no column, key or array: "state.json".
+    cells:  where no column or key is one of splits by its name, what those have that may be (split_columns.py).
     """
 
     source: str
@@ -35,3 +39,5 @@ class Found:
     kind: str = "column"
     seen: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()
+    split_in: str = ""
+    cells: Cells = ()

@@ -19,13 +19,19 @@ from nsdata.importers.words import parted, split_word
 class Paths:
     """The folders of a table's paths; they name splits, as folders of a source do, and never classes."""
 
-    def __init__(self, look: Callable[[], Iterable[Found | Skipped]], base: str, rule: Rule) -> None:
-        """base: the table's folder. Paths that lead to no file say nothing. Raises BadInput where they can be read in
-        two ways."""
+    def __init__(
+        self,
+        look: Callable[[], Iterable[Found | Skipped]],
+        base: str,
+        rule: Rule,
+        said: Callable[[Found], object],
+    ) -> None:
+        """base: the table's folder. said: gives what the table says of a row's split. Paths that lead to no file say
+        nothing. Raises BadInput where they can be read in two ways."""
         folders = {
             each.folder
             for each in look()
-            if isinstance(each, Found) and each.split is None and os.path.isfile(os.path.join(base, each.source))
+            if isinstance(each, Found) and said(each) is None and os.path.isfile(os.path.join(base, each.source))
         }
         elsewhere = [folder for folder in folders if folder.startswith("/")]
         self._above = os.path.dirname(os.path.commonpath(elsewhere)) if elsewhere else ""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from nsdata.errors import BadInput
 from nsdata.importers.class_names import ClassNames
 from nsdata.importers.formats.layout import quoted
+from nsdata.importers.split_columns import SplitColumns
 from nsdata.text import listed
 
 
@@ -33,6 +35,7 @@ class Rule:
         self.splits_from: dict[str, None] = {} if split is None else {f"all {split}, by hand": None}
         self.passed: Counter[str] = Counter()  # members of samples that are not its picture, by ending
         self.masks: Counter[str] = Counter()  # pictures that are masks: by folder, masks/, or ending, mask.png
+        self.columns = SplitColumns()  # of all parts of the source
         self._notices: dict[str, None] = {}
 
     def note(self, text: str) -> None:
@@ -40,7 +43,10 @@ class Rule:
         self._notices[text] = None
 
     def check(self) -> None:
-        """Once all of the source was seen: raise BadInput for numbers that look as if they counted from 1."""
+        """Once all of the source was seen: raise BadInput for numbers that look as if they counted from 1, and for
+        columns that said a split in one part and are no columns of splits in another."""
+        if (unsure := self.columns.unsure()) is not None:
+            raise BadInput(f"The splits are not sure: {unsure.message}.", unsure.hint)
         if self.names is not None:
             self.names.check()
 

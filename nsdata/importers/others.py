@@ -15,8 +15,9 @@ from nsdata.errors import BadInput
 from nsdata.importers.against import Papers
 from nsdata.importers.class_names import clean
 from nsdata.importers.formats.layout import quoted
-from nsdata.importers.formats.tables import LABELS, TABLES, columns, of_bytes, split_cell
+from nsdata.importers.formats.tables import LABELS, TABLES, columns, of_bytes
 from nsdata.importers.masks import stem
+from nsdata.importers.split_columns import splits_among
 from nsdata.importers.words import HELD_OUT, SPLIT_WORDS, name_words, split_word
 
 HEAD = 1 << 16  # bytes of each that are looked at
@@ -206,10 +207,11 @@ def _column(head: Head) -> bool:
     try:
         rows = of_bytes(whole.encode(), head.name, head.name)
         meaning = columns(next(rows, []))
-        said = {split_word(str(split_cell(row, meaning))) for row in rows} if meaning.splits else set()
+        if meaning.split is None:
+            return splits_among(meaning.rest, rows).held_out()
+        return not HELD_OUT.isdisjoint(split_word(str(row.get(meaning.split))) for row in rows)
     except BadInput:
         return False
-    return bool(said & HELD_OUT)
 
 
 def _number(token: str) -> bool:

@@ -25,6 +25,7 @@ from nsdata.importers.name import Name
 from nsdata.importers.neighbours import refuse_tables
 from nsdata.importers.options import Rule
 from nsdata.importers.others import refuse_labels, refuse_splits
+from nsdata.importers.split_columns import SplitColumns
 from nsdata.importers.splits import Chosen, Splits
 from nsdata.importers.survey import Look, Survey, check_neighbours, survey
 from nsdata.importers.tree import Place, Tree
@@ -52,12 +53,14 @@ class Part:
         look: Look | None = None,
         papers: Papers | None = None,
         table: Look | None = None,
+        columns: SplitColumns | None = None,
     ) -> None:
         """path: what the pictures lie in.
 
         look:   gives all that the format finds, without pictures; where folders matter, before anything comes in.
         papers: gives the bytes of some of its files that are no pictures.
         table:  as look, of a table, whose paths are looked at where neither the rule nor its name says a split.
+        columns: those of a table that may say a split.
 
         Raises BadInput for folders that are not understood, and where labels were expected and there are none.
         """
@@ -70,16 +73,18 @@ class Part:
         self._known: frozenset[str] | None = None  # folders that hold pictures, where that was looked at
         self._masks = Masks()
         self._silent = False
-        self._splits = Splits(rule, self._name)
         self._paths: Paths | None = None
+        self._splits = Splits(rule, self._name, columns or SplitColumns())
         if look is not None:
             self._survey(look, papers)
         elif table is not None and rule.split is None and self._name.says_nothing():
-            self._paths = Paths(table, str(path.parent), rule)
+            self._paths = Paths(table, str(path.parent), rule, self._splits.said)
+        self._splits.settle()
 
     def _survey(self, look: Look, papers: Papers | None) -> None:
         rule, known = self.rule, survey(look, self._inside)
         inner, outer, files, self._masks = known.inner, known.outer, known.files, known.masks
+        self._splits.columns = known.columns
         if rule.levels is None:
             rule.masks.update(self._masks.settle(look))
         self._silent = known.labelled  # a sample that says nothing of its label has none, whatever its folder is called
@@ -199,7 +204,7 @@ class Part:
             found = replace(found, labels=tuple((key, named(value, found.names, key)) for key, value in found.labels))
         if LABELLED_BY in found.seen:
             self.rule.note(BY_TEACHERS)
-        written, said, where = found.labels, found.split, found.row or found.source
+        written, said, where = found.labels, self._splits.said(found), found.row or found.source
         levels = self._outer if written or (found.seen and self._silent) else self._levels_of(found.folder)
         folder = found.folder
         if self._paths is not None:
@@ -219,7 +224,7 @@ class Part:
                 self.rule.note(BY_TEACHERS)
             if written:
                 found = replace(found, labels=written, row=where, kind=kind)
-        chosen = self._splits.of(said, split, unlabelled, where, kind, levels)
+        chosen = self._splits.of(said, split, unlabelled, where, found.split_in or kind, levels)
         label = None
         if self.rule.labelled and not chosen.unlabelled:
             if written:
@@ -258,7 +263,8 @@ class Part:
                 return
             if not written:
                 if self._levels is None:
-                    if each.seen and not self._splits.of(each.split, None, False, where, each.kind, None).unlabelled:
+                    said = self._splits.said(each)
+                    if each.seen and not self._splits.of(said, None, False, where, each.kind, None).unlabelled:
                         raise no_labels(self.path, each, init=True)
                     continue
                 if is_paper(each.source):

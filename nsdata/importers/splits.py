@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from nsdata.importers.formats.layout import quoted
+from nsdata.importers.found import Found
 from nsdata.importers.levels import Levels
 from nsdata.importers.name import Name
 from nsdata.importers.options import Rule
+from nsdata.importers.split_columns import SplitColumns
 from nsdata.importers.words import split_of_name
-from nsdata.importers.written import SPLIT_IN, split_of_cell
+from nsdata.importers.written import SPLIT_IN, STATE, split_of_cell
 from nsdata.text import listed
 
 
@@ -22,11 +24,20 @@ class Chosen(NamedTuple):
 
 
 class Splits:
-    """What the images of one file or folder have for a split."""
+    """What the images of one file or folder have for a split. columns: those that may say it, though not called so."""
 
-    def __init__(self, rule: Rule, name: Name) -> None:
-        self._rule, self._name = rule, name
+    def __init__(self, rule: Rule, name: Name, columns: SplitColumns) -> None:
+        self._rule, self._name, self.columns = rule, name, columns
         self._folders_line = ""  # of the report: the folders of splits that were met so far
+
+    def settle(self) -> None:
+        """All cells of the columns were looked at."""
+        if self._rule.split is None:
+            self._rule.columns.add(self.columns)
+
+    def said(self, found: Found) -> object:
+        """What was written of its split beside it."""
+        return self.columns.of(found.cells) if found.split is None and found.cells else found.split
 
     def of(
         self, said: object, folder: str | None, unlabelled: bool, where: str, kind: str, levels: Levels | None
@@ -36,8 +47,10 @@ class Splits:
         if rule.split is not None:
             return Chosen(rule.split, unlabelled)
         if (cell := split_of_cell(said, where)) is not None:
-            rule.splits_from[SPLIT_IN[kind]] = None
-            return Chosen("train", True, False) if cell == "unlabelled" else Chosen(cell, unlabelled)
+            rule.splits_from[SPLIT_IN.get(kind, kind)] = None
+            if cell == "unlabelled" or (kind == STATE and cell == "train"):  # which datasets writes of whatever it read
+                return Chosen("train", unlabelled or cell == "unlabelled", False)
+            return Chosen(cell, unlabelled)
         if folder:
             if levels is not None and levels.splits:
                 names = listed([f"{quoted(name)}/" for name in sorted(levels.splits)], 5)

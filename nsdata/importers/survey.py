@@ -13,6 +13,7 @@ from nsdata.importers.formats.samples import ALONE, key_of
 from nsdata.importers.found import Found
 from nsdata.importers.item import Skipped
 from nsdata.importers.masks import Masks
+from nsdata.importers.split_columns import SplitColumns
 from nsdata.importers.tree import Tree
 from nsdata.importers.written import is_paper
 
@@ -25,7 +26,7 @@ class Survey:
 
     files: what is no picture, below the source. alone: members with a label and no picture among their neighbours.
     seen: keys of samples that say nothing of a label. labelled: whether some picture has a label written beside it;
-    asked: or could have.
+    asked: or could have. columns: the keys that may say a split.
     """
 
     inner: Tree = field(default_factory=Tree)
@@ -36,6 +37,7 @@ class Survey:
     labelled: bool = False
     asked: bool = False
     masks: Masks = field(default_factory=Masks)
+    columns: SplitColumns = field(default_factory=SplitColumns)
 
 
 def survey(look: Look, inside: Callable[[str], str]) -> Survey:
@@ -62,6 +64,7 @@ def survey(look: Look, inside: Callable[[str], str]) -> Survey:
             found.masks.look(each.source)
         if each.seen:
             found.seen.update(dict.fromkeys(each.seen))
+            found.columns.look_at(each.cells)
     for folder in unsaid:
         (found.outer if found.labelled else found.inner).add(folder)
     return found

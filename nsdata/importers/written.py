@@ -10,10 +10,12 @@ from nsdata.importers.class_names import ClassNames, clean, empty, plain, whole
 from nsdata.importers.formats.layout import quoted
 from nsdata.importers.formats.tables import LABELLED_BY
 from nsdata.importers.found import Found
+from nsdata.importers.split_columns import Unsure
 from nsdata.importers.words import split_word
 from nsdata.schema import SPLITS
 from nsdata.text import listed
 
+STATE = "state.json"  # of save_to_disk
 SPLIT_IN = {
     "column": "the column of splits",
     "key": "the key split in .json files",
@@ -132,7 +134,9 @@ def for_init(written: Written, where: str) -> list[object]:
 
 
 def split_of_cell(value: object, where: str) -> str | None:
-    """The split that a cell or key names; None for an empty one. Raises BadInput for an unknown name."""
+    """The split that a cell or key names; None for an empty one. Raises BadInput for an unknown name and Unsure."""
+    if isinstance(value, Unsure):
+        raise BadInput(f"The split of {where} is not sure: {value.message}.", value.hint)
     if value is None or value != value or (isinstance(value, str) and not value.strip()):
         return None
     found = split_word(str(value))

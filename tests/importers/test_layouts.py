@@ -17,6 +17,7 @@ from nsdata.importers.classes import classes_from
 from nsdata.importers.detect import open_source
 from nsdata.importers.options import Rule
 from nsdata.importers.words import split_of_name
+from nsdata.schema import SPLITS
 
 PETS = ["cat", "dog"]
 Found = dict[str, tuple[str, str | None]]
@@ -282,19 +283,24 @@ def test_paths_of_a_table_name_splits_as_folders_do(tmp_path: Path) -> None:
     assert taken(root / "bare.csv")[0] == expected
 
 
-@pytest.mark.parametrize("column", ["dataset", "phase", "Data Split", "usage", "train_test", "type", "dataset_type"])
-def test_a_column_that_holds_splits_is_one(tmp_path: Path, column: str) -> None:
+@pytest.mark.parametrize("image", [True, False])
+def test_a_parquet_files_own_class_names_hold_for_paths_and_pictures_alike(tmp_path: Path, image: bool) -> None:
+    import json
+
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    root = write(tmp_path, "1.png", "2.png", t__csv=f"path,label,{column}\n1.png,cat,TRAIN\n2.png,dog,test\n")
-    assert taken(root / "t.csv")[0] == {"1.png": ("train", "cat"), "2.png": ("test", "dog")}
-    (root / "t.csv").unlink()
-    write(root, t__csv=f"path,label,{column}\n1.png,cat,imagenet\n2.png,dog,other\n")  # and this one holds none
-    assert taken(root / "t.csv")[0] == taken(root)[0] == {"1.png": ("train", "cat"), "2.png": ("train", "dog")}
-    images = [{"bytes": picture(i), "path": None} for i in (1, 2)]
-    pq.write_table(pa.table({"image": images, "label": PETS, column: ["test", "val"]}), root / "t.parquet")
-    assert [split for split, _ in taken(root / "t.parquet")[0].values()] == ["test", "val"]
+    write(tmp_path, "1.png", "2.png", "3.png")
+    names = {name: {"names": own, "_type": "ClassLabel"} for name, own in (("label", PETS[::-1]), ("split", SPLITS))}
+    column: Any = [{"bytes": picture(i), "path": None} for i in range(3)] if image else ["1.png", "2.png", "3.png"]
+    by = ["people", None, "gen-1"]
+    table = pa.table({"image": column, "label": [0, 1, 1], "split": [0, 2, 0], "labelled_by": by})
+    said = {b"huggingface": json.dumps({"info": {"features": names}}).encode()}
+    pq.write_table(table.replace_schema_metadata(said), tmp_path / "t.parquet")
+    assert classes_from(tmp_path / "t.parquet") == PETS[::-1]
+    expected = [("train", "dog"), ("test", "cat"), ("train", None)]
+    for classes in (PETS, PETS[::-1]):
+        assert list(taken(tmp_path / "t.parquet", classes)[0].values()) == expected
 
 
 def test_columns_that_say_whether_a_row_is_held_out(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import test_layouts as layouts
 
 from nsdata.errors import BadInput
 from nsdata.images.identity import encode_array
@@ -100,6 +101,46 @@ def test_the_split_of_one_table(tmp_path: Path) -> None:
         assert brief(write(tmp_path / "a", rows([0]), _split=said))[0][2] == expected
     column = write(tmp_path / "b", rows([0, 1, 2], split=["val", "", None]), _split="test")
     assert [where for _, _, where in brief(column)] == ["val", "test", "test"]
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "split", "match"),
+    [
+        ("a", "train[:80%]+test[:10%]", "", r"'train\[:80%\]\+test\[:10%\]'"),
+        ("a", "test[:50%]+test[80%:]", "test", ""),
+        ("cifar10_test", "train", "", "may be a part called 'test'"),
+        ("cifar10_test", "test", "test", ""),
+        ("test", "train", "test", ""),
+    ],
+)
+def test_the_split_that_a_table_says_of_itself(tmp_path: Path, name: str, said: str, split: str, match: str) -> None:
+    path = write(tmp_path / name, rows([0, 1, 2]), _split=said)
+    if match:
+        layouts.refused(lambda: layouts.taken(path, NAMES), match)
+        return
+    found, _, rule = layouts.taken(path, NAMES)
+    assert {where for where, _ in found.values()} == {split}
+    assert rule.describe().endswith(f"splits: {'the name test' if name == 'test' else 'state.json'}")
+
+
+def test_what_a_generation_said_is_no_persons(tmp_path: Path) -> None:
+    path = write(tmp_path / "a", rows([0, 1, 2], labelled_by=["people", "gen-1", None]))
+    found, _, rule = layouts.taken(path, NAMES)
+    assert list(found.values()) == [("train", "cat"), ("train", None), ("train", "fox")]
+    assert any("labels that a generation gave were left out" in notice for notice in rule.notices())
+
+
+@pytest.mark.parametrize("name", ["Class Name", "class-name", "Fine Label", "Label Name", "LABEL"])
+def test_columns_are_called_as_in_other_tables(tmp_path: Path, name: str) -> None:
+    table = rows([0, 1]).rename_columns(["image", name])
+    path = write(tmp_path / "a", table, features={"image": {"_type": "Image"}, name: FEATURES["label"]})
+    assert list(layouts.taken(path, NAMES[::-1])[0].values()) == [("train", "cat"), ("train", "dog")]
+
+
+def test_splits_may_be_numbers_of_a_class_label(tmp_path: Path) -> None:
+    features = {**FEATURES, "Data Set": {"names": ["train", "validation"], "_type": "ClassLabel"}}
+    path = write(tmp_path / "a", rows([0, 1], **{"Data Set": [0, 1]}), features=features, _split="test")
+    assert [split for split, _ in layouts.taken(path, NAMES)[0].values()] == ["train", "val"]
 
 
 @pytest.mark.parametrize(

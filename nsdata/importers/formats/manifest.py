@@ -10,21 +10,22 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from nsdata.importers.formats import parquet
 from nsdata.importers.formats.folder import read_file
 from nsdata.importers.formats.layout import IMAGE_ENDINGS, ignored, readable
 from nsdata.importers.formats.tables import (
     PARQUET,
     Columns,
+    cells_of,
     columns,
     cut,
-    label_cells,
     mark_of,
     no_path,
     rows,
-    split_cell,
 )
 from nsdata.importers.found import Found
 from nsdata.importers.item import Skipped
+from nsdata.importers.split_columns import SplitColumns, splits_among
 from nsdata.importers.words import split_word
 
 
@@ -36,9 +37,12 @@ def found(path: Path, *, read: bool = True) -> Iterator[Found | Skipped]:
     can read. Where there is no such file, the only one of this name below the table's folder is meant, with or without
     its ending (a competition's ``image_id``); else it is Skipped. Raises BadInput for a table without paths.
     """
-    names, found_rows = rows(path)
+    said = split_columns(path).speaking()
+    names, found_rows = rows(path, said)
     with closing(found_rows):
         meaning = columns(names)
+        own = _own_names(path, meaning)
+        known = tuple(next(filter(None, map(own.get, meaning.labels)), ()))
         below = _Below(path)
         first = next(found_rows, None)
         key = meaning.path or (_of_names(names, meaning, first, below) if first is not None else None)
@@ -61,16 +65,27 @@ def found(path: Path, *, read: bool = True) -> Iterator[Found | Skipped]:
             if isinstance(data, str):
                 yield Skipped(readable(name), data)
                 continue
-            where = f"row {number} of {path}"
-            yield Found(
-                readable(name),
-                data,
-                below.folder(name),
-                label_cells(row, meaning),
-                split_cell(row, meaning),
-                row=where,
-                seen=seen,
-            )
+            labels, split = parquet.named_cells(row, meaning, own)
+            where, cells = f"row {number} of {path}", cells_of(row, said) if said else ()
+            folder = below.folder(name)
+            yield Found(readable(name), data, folder, labels, split, known, row=where, seen=seen, cells=cells)
+
+
+def split_columns(path: Path) -> SplitColumns:
+    """Of the columns that may say a split all values, each once. Raises BadInput where it cannot be read."""
+    if path.name.lower().endswith(PARQUET):
+        return parquet.split_columns(path)
+    names, found_rows = rows(path)
+    with closing(found_rows):
+        return splits_among(columns(names).rest, found_rows)
+
+
+def _own_names(path: Path, meaning: Columns) -> dict[str, list[str]]:
+    """The ClassLabel names that a parquet file has for its columns."""
+    if not path.name.lower().endswith(PARQUET):
+        return {}
+    with parquet.opened(path) as file:
+        return parquet.own_names(file.schema_arrow, meaning)
 
 
 class _Below:
@@ -122,7 +137,7 @@ class _Below:
 
 def _of_names(names: Sequence[str], meaning: Columns, row: dict[str, Any], below: _Below) -> str | None:
     """The only column whose value in the first row is the name of a picture below the table's folder."""
-    others = [name for name in names if name not in (*meaning.labels, *meaning.splits)]
+    others = [name for name in names if name not in (*meaning.labels, meaning.split)]
     found = [name for name in others if row.get(name) not in (None, "") and below.find(str(row[name])) is not None]
     return found[0] if len(found) == 1 else None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,10 @@ from nsdata.importers.class_names import named
 from nsdata.importers.formats.folder import read_file, regular
 from nsdata.importers.formats.layout import MAX_BYTES, readable
 from nsdata.importers.formats.pages import largest
-from nsdata.importers.formats.tables import LABELLED_BY, columns, people_s, split_cell
+from nsdata.importers.formats.tables import LABELLED_BY, Columns, cells_of, columns, label_cells
 from nsdata.importers.found import Found
 from nsdata.importers.item import Skipped
+from nsdata.importers.split_columns import SplitColumns
 
 _IMAGE = ("image", "img", "jpg", "png")
 _MAGIC = b"PAR1"
@@ -35,6 +36,7 @@ def found(path: Path, *, read: bool = True) -> Iterator[Found | Skipped]:
     metadata has them. Raises BadInput for a file without images, and for a damaged one where only its labels are asked
     for.
     """
+    said = split_columns(path).speaking()
     with opened(path) as file:
         names = file.schema_arrow.names
         image = image_column(file.schema_arrow)
@@ -44,13 +46,11 @@ def found(path: Path, *, read: bool = True) -> Iterator[Found | Skipped]:
                 "call the column image: struct{bytes, path}, or bytes",
             )
         meaning = columns([name for name in names if name != image])
-        own = _own(file.schema_arrow, meaning.labels)
-        plain = [name for name in meaning.splits if name == meaning.split or _plain(file.schema_arrow.field(name).type)]
-        meaning = meaning._replace(perhaps=tuple(plain) if meaning.split is None else ())
-        extra = [*meaning.labels, *plain, *(name for name in names if name == LABELLED_BY)]
+        own = own_names(file.schema_arrow, meaning)
+        extra = [*own, *said, *(name for name in names if name == LABELLED_BY)]
         leaves = [*(_leaves(file.schema_arrow.field(image)) if read else []), *extra]
         columns_ = [image, *extra] if read else extra
-        known = tuple(next(filter(None, own.values()), ()))
+        known = tuple(next(filter(None, map(own.get, meaning.labels)), ()))
         seen = tuple(map(readable, names))
         for number, values in enumerate(_rows(file, path, leaves, columns_) if columns_ else [], 1):
             if isinstance(values, Skipped):
@@ -66,28 +66,52 @@ def found(path: Path, *, read: bool = True) -> Iterator[Found | Skipped]:
                 yield Skipped(source, data)
                 continue
             where = f"row {number} of {path.name}"
-            split = split_cell(row, meaning)
-            labels = _labels(row, own)
-            yield Found(source, data, labels=labels, split=split, names=known, row=where, seen=seen)
+            labels, split = named_cells(row, meaning, own)
+            cells = cells_of(row, said) if said else ()
+            yield Found(source, data, "", labels, split, known, row=where, seen=seen, cells=cells)
+
+
+def split_columns(path: Path) -> SplitColumns:
+    """Of the columns that may say a split all values, each once. Raises BadInput for no parquet file."""
+    import pyarrow as pa
+
+    found = SplitColumns()
+    with opened(path) as file:
+        schema = file.schema_arrow
+        image = image_column(schema)
+        rest = columns([name for name in schema.names if name != image]).rest
+        for name in (name for name in rest if _plain(schema.field(name).type)):
+            try:
+                for batch in file.iter_batches(batch_size=batch_rows(file, path, [name], 8192), columns=[name]):
+                    if not found.look(name, batch.column(0).unique().to_pylist()):
+                        break
+            except (BadInput, OSError, ValueError, pa.ArrowException):
+                continue  # no column of splits is like that; whoever reads the rows says so
+    return found
+
+
+def own_names(schema: Any, meaning: Columns) -> dict[str, list[str]]:
+    """For each column of labels, and of splits, the ClassLabel names that the file has for it."""
+    return {name: own_classes(schema, name) for name in (*meaning.labels, meaning.split) if name is not None}
+
+
+def named_cells(
+    row: Mapping[str, Any], meaning: Columns, own: Mapping[str, Sequence[str]]
+) -> tuple[tuple[tuple[str, object], ...], object]:
+    """(labels, split) of a row as written; a number of ClassLabel by its name."""
+    labels = tuple((name, named(value, own.get(name, ()), name)) for name, value in label_cells(row, meaning))
+    if (split := meaning.split) is None:
+        return labels, None
+    return labels, named(row.get(split), own.get(split, ()), split)
 
 
 def _plain(kind: Any) -> bool:
-    """Whether a column of this type may say a split: texts, and truth values."""
+    """Whether a column of this type may say a split: texts, truth values and numbers."""
     import pyarrow.types as t
 
     kind = kind.value_type if t.is_dictionary(kind) else kind
-    return bool(t.is_string(kind) or t.is_large_string(kind) or t.is_boolean(kind) or t.is_integer(kind))
-
-
-def _own(schema: Any, labels: Sequence[str]) -> dict[str, list[str]]:
-    """For each column of labels the ClassLabel names that the file has for it."""
-    return {name: own_classes(schema, name) for name in labels}
-
-
-def _labels(row: dict[str, Any], own: dict[str, list[str]]) -> tuple[tuple[str, object], ...]:
-    """A row's labels as written; a number of ClassLabel by its name."""
-    by = people_s(row)
-    return tuple((name, named(row[name], names, name) if by else None) for name, names in own.items())
+    texts = t.is_string(kind) or t.is_large_string(kind) or t.is_string_view(kind)
+    return bool(texts or t.is_boolean(kind) or t.is_integer(kind) or t.is_floating(kind))
 
 
 def _leaves(image: Any) -> list[str]:

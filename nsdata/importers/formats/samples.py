@@ -14,9 +14,10 @@ from typing import Any
 from nsdata.errors import BadInput
 from nsdata.importers.class_names import clean
 from nsdata.importers.formats.layout import IMAGE_ENDINGS, MAX_BYTES, quoted, readable
-from nsdata.importers.formats.tables import LABELS, normal, people_s, split_cell, splits
+from nsdata.importers.formats.tables import LABELS, normal, people_s, splits
 from nsdata.importers.found import Found
 from nsdata.importers.item import Skipped
+from nsdata.importers.split_columns import may_say
 from nsdata.importers.words import MASKS
 from nsdata.text import listed
 
@@ -73,11 +74,9 @@ def _sample(archive: str, key: str, group: list[Member], member: str | None) -> 
             f"Sample {quoted(key)} of {archive} has several pictures: {listed([quoted(e) for e in endings], 5)}.",
             f"--member {quoted(endings[0])}  (or another of them)",
         )
-    labels, split, seen = _facts(sides)
+    said = _facts(sides)
     for name, data in chosen:
-        yield Found(
-            f"{archive}!{readable(name)}", data, _folder(name), labels, split, kind="key", seen=seen, beside=beside
-        )
+        yield Found(f"{archive}!{readable(name)}", data, _folder(name), kind="key", beside=beside, **said)
 
 
 def _folder(name: str) -> str:
@@ -127,8 +126,8 @@ def _parts(group: list[Member]) -> list[list[Member]]:
     return [group]
 
 
-def _facts(sides: dict[str, bytes]) -> tuple[tuple[tuple[str, object], ...], object, tuple[str, ...]]:
-    """(labels, split, keys) from the files beside an image."""
+def _facts(sides: dict[str, bytes]) -> dict[str, Any]:
+    """What the files beside an image say: of Found labels, split, cells and seen."""
     facts: Any = {}
     if "json" in sides:
         try:
@@ -143,7 +142,10 @@ def _facts(sides: dict[str, bytes]) -> tuple[tuple[tuple[str, object], ...], obj
     labels += [(f".{kind}", sides[kind].decode("utf-8", "replace").strip()) for kind in sorted(_TEXTS & sides.keys())]
     if not people_s(facts):
         labels = [(name, None) for name, _ in labels]
-    return tuple(labels), split_cell(facts, splits(facts)), tuple(facts)
+    meaning = splits(facts)
+    cells = tuple((name, facts[name]) for name in meaning.rest if may_say(facts[name]))
+    split = None if meaning.split is None else facts[meaning.split]
+    return {"labels": tuple(labels), "split": split, "seen": tuple(facts), "cells": cells}
 
 
 def _with_labels(group: list[Member]) -> dict[str, bytes]:

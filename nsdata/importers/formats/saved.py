@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
@@ -16,32 +17,35 @@ from nsdata.importers.formats import parquet
 from nsdata.importers.formats.arrow_stream import Stream
 from nsdata.importers.formats.folder import read_file
 from nsdata.importers.formats.layout import MAX_BYTES, quoted, readable
-from nsdata.importers.formats.tables import LABELS
+from nsdata.importers.formats.tables import LABELLED_BY, Columns, cells_of, columns, label_cells
 from nsdata.importers.found import Found
 from nsdata.importers.item import Skipped
-from nsdata.importers.words import split_word
+from nsdata.importers.split_columns import SplitColumns
+from nsdata.importers.words import split_of_name, split_word
+from nsdata.importers.written import STATE
 from nsdata.text import listed
 
-STATE, DICT, _INFO = "state.json", "dataset_dict.json", "dataset_info.json"
+DICT, _INFO = "dataset_dict.json", "dataset_info.json"
 _NAMES = ("image", "img", "jpg", "png")  # of several columns of images the one that counts
 _HINT = 'dataset.cast_column("image", datasets.Image()).save_to_disk(…)'
 
 
 class _Table(NamedTuple):
-    """A folder of Arrow files. prefix: what stands before the names of its files; split: as the folder says it."""
+    """A folder of Arrow files. prefix: what stands before the names of its files; split: as the folder says it, or what
+    is named in split_in."""
 
     folder: Path
     prefix: str
     split: str | None
+    split_in: str
     files: list[Path]
     info: Any
 
 
 class _Columns(NamedTuple):
     image: str
-    labels: list[str]
-    split: str | None
-    names: dict[str, list[str]]  # a label column's own class names
+    meaning: Columns
+    names: dict[str, list[str]]  # the own class names of a column of labels or splits
 
 
 def is_saved(path: Path) -> bool:
@@ -53,19 +57,35 @@ def found(path: Path, *, read: bool = True) -> Iterator[Found | Skipped]:
     """The images of the table, or of each split in turn, a batch mapped at a time; read=False: without their bytes.
 
     labels: of every column that is called as labels are; a number of a ClassLabel is one of ``names``, or where there
-    are several such columns its name already. split: of the column split, else the folder's in a DatasetDict, else what
-    the table says of itself. Raises BadInput for other columns, for rows whose order lies beside the table (indices),
+    are several such columns its name already. split: of a column, else the folder's in a DatasetDict, else what the
+    table says of itself. Raises BadInput for other columns, for rows whose order lies beside the table (indices),
     and where files are missing; what a damaged one lost is Skipped.
     """
+    said = split_columns(path)
     for table in _tables(path):
         for file in table.files:
             try:
                 with Stream(file) as stream:
-                    yield from _rows(table, file, stream, _columns(table, file, stream.schema), read)
+                    yield from _rows(table, file, stream, _columns(table, file, stream.schema), said, read)
             except OSError as e:
                 raise BadInput(f"{file} cannot be read: {e.strerror or e}.", f"ls -l {file}") from e
             except UnicodeDecodeError as e:
                 raise BadInput(f"{file} has columns whose names are no UTF-8.", f"file {file}") from e
+
+
+def split_columns(path: Path) -> SplitColumns:
+    """Of the columns that may say a split all values, each once; whoever reads the rows says what is wrong there."""
+    found = SplitColumns()
+    for table in _tables(path):
+        for file in table.files:
+            with suppress(OSError, ValueError), Stream(file) as stream:
+                rest = _columns(table, file, stream.schema).meaning.rest
+                left = [name for name in rest if _scalar(stream.schema.field(name).type)]
+                for batch in stream.batches(left) if left else ():
+                    if isinstance(batch, Skipped) or not left:
+                        break
+                    left = [name for name in left if found.look(name, batch.column(name).unique().to_pylist())]
+    return found
 
 
 def number(path: Path) -> int:
@@ -80,14 +100,14 @@ def number(path: Path) -> int:
 
 def _tables(path: Path) -> list[_Table]:
     if not (path / DICT).is_file():
-        return [_table(path, "", None)]
+        return [_table(path, "", None, STATE)]
     splits = _json(path / DICT).get("splits")
     if not isinstance(splits, list) or not all(isinstance(name, str) and _plain(name) for name in splits):
         raise BadInput(f"{path / DICT} names no splits.", f"cat {path / DICT}")
-    return [_table(path / name, f"{readable(name)}/", name) for name in dict.fromkeys(splits)]
+    return [_table(path / name, f"{readable(name)}/", name, DICT) for name in dict.fromkeys(splits)]
 
 
-def _table(folder: Path, prefix: str, split: str | None) -> _Table:
+def _table(folder: Path, prefix: str, split: str | None, split_in: str) -> _Table:
     state = _json(folder / STATE)
     if any(value for key, value in state.items() if key.startswith("_indices")):
         raise BadInput(
@@ -101,11 +121,24 @@ def _table(folder: Path, prefix: str, split: str | None) -> _Table:
     files = [folder / str(name) for name in dict.fromkeys(names)]
     if missing := [file.name for file in files if not file.is_file()]:
         raise BadInput(f"{folder} lacks {listed(missing)}, of {len(files)} files of rows.", f"ls {folder}")
-    said = state.get("_split")
-    named = split_word(folder.name) is not None  # which counts: both parts of a train_test_split say "train"
-    if split is None and isinstance(said, str) and not named:
-        split = said.partition("[")[0] or None  # train[:10%]
-    return _Table(folder, prefix, split, files, _json(folder / _INFO) if (folder / _INFO).is_file() else {})
+    split = split if split is not None else _own_split(state.get("_split"), folder.name)
+    return _Table(folder, prefix, split, split_in, files, _json(folder / _INFO) if (folder / _INFO).is_file() else {})
+
+
+def _own_split(said: object, name: str) -> str | None:
+    """The split that a table says it is of: "train" of ``train[:10%]``; of several, ``train+test``, all that it says.
+
+    Both parts of a train_test_split say "train", so a folder's name counts first, also one that may be a held-out part.
+    """
+    if not isinstance(said, str):
+        return None
+    parts = {part.partition("[")[0].strip() for part in said.split("+")}
+    split = parts.pop() if len(parts) == 1 else said
+    try:
+        named = split_of_name(name) is not None
+    except BadInput:
+        named = split_word(split) == "train"
+    return None if named else split or None
 
 
 def _plain(name: str) -> bool:
@@ -162,15 +195,12 @@ def _columns(table: _Table, file: Path, schema: Any) -> _Columns:
     if image is None or not _encoded(schema.field(image).type):
         what = "several columns of images, none of them called image" if images[1:] else "no column of encoded images"
         raise BadInput(f"{file} has {what}; its columns are {have}.", _HINT)
-    folded = {name: name.strip().casefold() for name in schema.names if name != image}
-    labels = [name for known in LABELS for name, lower in folded.items() if lower == known]
-    split = next((name for name, lower in folded.items() if lower == "split"), None)
-    for name in [*labels, *([split] if split else [])]:
+    meaning = columns([name for name in schema.names if name != image])
+    for name in (said := [name for name in (*meaning.labels, meaning.split) if name is not None]):
         if not _scalar(schema.field(name).type):
             kind = schema.field(name).type
             raise BadInput(f"The column {name} of {file} is of type {kind}; one number or text a row was expected.")
-    names = {name: own for name in labels if (own := _own(features, name))}
-    return _Columns(image, labels, split, names)
+    return _Columns(image, meaning, {name: own for name in said if (own := _own(features, name))})
 
 
 def _own(features: dict[str, Any], name: str) -> list[str]:
@@ -201,12 +231,16 @@ def _scalar(kind: Any) -> bool:
     return bool(texts or t.is_integer(kind) or t.is_floating(kind) or t.is_boolean(kind) or t.is_null(kind))
 
 
-def _rows(table: _Table, file: Path, stream: Stream, chosen: _Columns, read: bool) -> Iterator[Found | Skipped]:
+def _rows(
+    table: _Table, file: Path, stream: Stream, chosen: _Columns, columns_: SplitColumns, read: bool
+) -> Iterator[Found | Skipped]:
     import pyarrow.types as t
 
-    only = len(chosen.labels) == 1
-    names = tuple(chosen.names.get(chosen.labels[0], ())) if only else ()
-    beside = [*chosen.labels, *([chosen.split] if chosen.split else [])]
+    labels, split_ = chosen.meaning.labels, chosen.meaning.split
+    only = len(labels) == 1
+    names = tuple(chosen.names.get(labels[0], ())) if only else ()
+    may = [name for name in columns_.speaking() if name in chosen.meaning.rest]
+    beside = [one for one in stream.schema.names if one in (*labels, split_, *may, LABELLED_BY)]
     name, seen = f"{table.prefix}{file.name}", tuple(map(readable, stream.schema.names))
     row = 0
     for batch in stream.batches([chosen.image, *beside]):
@@ -222,16 +256,19 @@ def _rows(table: _Table, file: Path, stream: Stream, chosen: _Columns, read: boo
             row += 1
             here = f"row {row} of {name}"
             said = {one: column[i].as_py() for one, column in values}
-            own = {one: said[one] if only else _named(said[one], chosen.names.get(one), here) for one in chosen.labels}
-            where = said.get(chosen.split) if chosen.split else None
+            own = label_cells(said, chosen.meaning)
+            own = own if only else tuple((one, _named(cell, chosen.names.get(one), here)) for one, cell in own)
+            where: object = columns_.of(cells_of(said, may)) if may else None
+            if split_:
+                where = _named(said[split_], chosen.names.get(split_), here)
             place = paths[i].as_py() if paths is not None else None
             source = f"{name}!{row}" + (f"!{readable(str(place))}" if place else "")
             data = _image(image[i], place, table.folder) if read else b""
             if isinstance(data, str):
                 yield Skipped(source, data)
-            else:
-                split = table.split if where is None or where == "" else where
-                yield Found(source, data, "", tuple(own.items()), split, names, row=here, seen=seen)
+                continue
+            split, split_in = (table.split, table.split_in) if where is None or where == "" else (where, "")
+            yield Found(source, data, "", own, split, names, row=here, seen=seen, split_in=split_in)
 
 
 def _named(value: object, names: list[str] | None, here: str) -> object:

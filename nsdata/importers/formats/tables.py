@@ -7,11 +7,13 @@ import io
 import json
 import re
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from nsdata.errors import BadInput
 from nsdata.importers.formats.folder import regular
+from nsdata.importers.split_columns import Cells
 from nsdata.importers.words import split_word
 
 PATHS = (
@@ -31,10 +33,6 @@ LABELS = (
     *("class_name", "label_name", "category_name", "classname"),
 )
 SPLITS = ("split", "data_set", "subset", "partition")
-_PERHAPS = frozenset(
-    ("split", "splits", "dataset", "set", "subset", "partition", "phase", "usage", "fold", "mode", "stage")
-)
-_FLAGS = {**dict.fromkeys(("true", "1", "1.0", "yes"), True), **dict.fromkeys(("false", "0", "0.0", "no"), False)}
 LABELLED_BY = "labelled_by"  # of exports with --pseudo: whether a person or a generation gave the label
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
 PARQUET = (".parquet", ".pq")
@@ -44,21 +42,16 @@ _LINE = 1 << 24
 class Columns(NamedTuple):
     """Of a table's columns those that mean something, by their names as written.
 
-    perhaps: where no column is one of splits by its name, those that may be: ``dataset``, ``phase``, ``is_valid``; a
-    cell of theirs that is no split word says nothing.
+    rest: where no column is one of splits by its name, the others, which may be one (split_columns.py).
     """
 
     path: str | None
     labels: tuple[str, ...]
     split: str | None
-    perhaps: tuple[str, ...] = ()
-
-    @property
-    def splits(self) -> tuple[str, ...]:
-        """The columns that are read for the split."""
-        return self.perhaps if self.split is None else (self.split,)
+    rest: tuple[str, ...] = ()
 
 
+@lru_cache(maxsize=4096)
 def normal(name: str) -> str:
     """A column's name as it is compared: "Data Set" is data_set."""
     return re.sub(r"[\W_]+", "_", name.strip().casefold()).strip("_")
@@ -87,46 +80,22 @@ def splits(names: Iterable[str]) -> Columns:
 
 def _splits(known: dict[str, str]) -> Columns:
     split = next((known[alias] for alias in SPLITS if alias in known), None)
-    perhaps = () if split is not None else tuple(name for alias, name in known.items() if _may_be_split(alias))
-    return Columns(None, (), split, perhaps)
+    return Columns(None, (), split, () if split is not None else tuple(known.values()))
 
 
-def _may_be_split(alias: str) -> bool:
-    words = alias.split("_")
-    called = not _PERHAPS.isdisjoint(words) or alias == "type" or all(split_word(word) for word in words)
-    return called or _flag(alias) is not None
+def cells_of(row: Mapping[str, Any], names: Iterable[str]) -> Cells:
+    """What a row has in these columns, empty cells left out."""
+    return tuple((name, value) for name in names if (value := row.get(name)) not in (None, ""))
 
 
-def _flag(alias: str) -> str | None:
-    """The split of which a column says whether a row is in it: "val" of ``is_valid``."""
-    return split_word(alias.removeprefix("is_")) if alias.startswith("is_") or alias in ("train", "test") else None
+def rows(path: Path, also: Sequence[str] = ()) -> tuple[list[str], Generator[dict[str, Any], None, None]]:
+    """(columns, rows) of a table, by its ending; a value that a row lacks is absent. Raises BadInput.
 
-
-def split_cell(row: Mapping[str, Any], found: Columns) -> object:
-    """What a row says of its split, as written; None for nothing. What is no split is refused where it counts."""
-    if found.split is not None:
-        return row.get(found.split)
-    said: dict[str, str] = {}
-    for name in found.perhaps:
-        cell = str(row.get(name)).strip()
-        if (flag := _flag(normal(name))) is not None:
-            true = _FLAGS.get(cell.casefold())
-            if true is False and flag == "train":
-                return f"not train, by {name}"  # val or test?
-            if true:
-                said.setdefault(flag, name)
-        elif (word := split_word(cell)) is not None:
-            said.setdefault(word, name)
-    if len(said) > 1:
-        return " and ".join(f"{split} ({name})" for split, name in said.items())
-    return next(iter(said), None)
-
-
-def rows(path: Path) -> tuple[list[str], Generator[dict[str, Any], None, None]]:
-    """(columns, rows) of a table, by its ending; a value that a row lacks is absent. Raises BadInput."""
+    also: columns of a parquet file that are read beside those of paths, labels and the split.
+    """
     name = path.name.lower()
     if name.endswith(PARQUET):
-        return _parquet(path)
+        return _parquet(path, also)
     regular(path)
     try:
         file = path.open(encoding="utf-8-sig", newline="")
@@ -200,21 +169,22 @@ def lines(file: IO[str]) -> Iterator[str]:
         yield line
 
 
-def _parquet(path: Path) -> tuple[list[str], Generator[dict[str, Any], None, None]]:
+def _parquet(path: Path, also: Sequence[str]) -> tuple[list[str], Generator[dict[str, Any], None, None]]:
     from nsdata.importers.formats.parquet import opened
 
     with opened(path) as file:
         names = list(file.schema_arrow.names)
-    return names, _parquet_rows(path, names)
+    return names, _parquet_rows(path, names, also)
 
 
-def _parquet_rows(path: Path, names: Sequence[str]) -> Generator[dict[str, Any], None, None]:
+def _parquet_rows(path: Path, names: Sequence[str], also: Sequence[str]) -> Generator[dict[str, Any], None, None]:
     import pyarrow as pa
 
     from nsdata.importers.formats.parquet import batch_rows, opened
 
     found = columns(names)
-    wanted = [name for name in (found.path, *found.labels, *found.splits) if name is not None]
+    wanted = [name for name in (found.path, *found.labels, found.split, *also) if name is not None]
+    wanted += [name for name in names if name == LABELLED_BY]
     with opened(path) as file:
         size = batch_rows(file, path, wanted, 8192)
         try:
