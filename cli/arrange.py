@@ -67,7 +67,7 @@ def split(
     images: Annotated[list[str] | None, typer.Argument(help="Images: ids, beginnings of them, file names.")] = None,
     to: Annotated[
         str | None,
-        typer.Option(help="train, val or test (default: what the CSV says).", autocompletion=complete.splits),
+        typer.Option(help="train, val or test (default: what the table says).", autocompletion=complete.splits),
     ] = None,
     from_: Annotated[
         Path | None,
@@ -75,7 +75,7 @@ def split(
             "--from",
             parser=a_path,
             metavar="CSV",
-            help="Many at once: a CSV of id or path, and maybe split.",
+            help="Many at once: a table of id or path, and maybe split.",
         ),
     ] = None,
     store: StoreOption = None,
@@ -91,7 +91,8 @@ def split(
 
     Example: nsdata split --from splits.csv
     """
-    from nsdata.maintenance import edits, tables
+    from nsdata.importers import typed
+    from nsdata.maintenance import edits
 
     if bool(images) == (from_ is not None):
         raise typer.BadParameter("give images, or --from CSV")
@@ -100,7 +101,7 @@ def split(
     check_split(to, "--to")
     lines, given, where = None, list(images or []), [str(to)] * len(images or [])
     if from_ is not None:
-        lines, where = tables.read_splits(from_, to)
+        lines, where = typed.read_splits(from_, to)
     opened = open_store(ctx, store)
     if lines is not None:
         given = lines.ids(opened)

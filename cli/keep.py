@@ -45,7 +45,7 @@ def relabel(
     ] = None,
     from_: Annotated[
         Path | None,
-        typer.Option("--from", parser=a_path, metavar="CSV", help="Many at once: a CSV of id (or path) and label."),
+        typer.Option("--from", parser=a_path, metavar="CSV", help="Many at once: a table of id (or path) and label."),
     ] = None,
     by: Annotated[str, typer.Option(help="Who says so (default: the user).", show_default=False)] = "",
     store: StoreOption = None,
@@ -58,14 +58,15 @@ def relabel(
 
     Example: nsdata relabel --from labels.csv --by anna
     """
-    from nsdata.maintenance import edits, tables
+    from nsdata.importers import typed
+    from nsdata.maintenance import edits
 
     if (from_ is None) == (image is None) or (image is None) != (label is None):
         raise typer.BadParameter("give an image and its label, or --from CSV")
-    lines = tables.read_labels(from_) if from_ is not None else None
+    given = typed.read_labels(from_) if from_ is not None else None
     opened, labels = open_store(ctx, store), {str(image): label}
-    if lines is not None:
-        labels = dict(zip(lines.ids(opened), [word or None for word in lines.words or ()], strict=True))
+    if given is not None:
+        labels = dict(zip(given[0].ids(opened), given[1], strict=True))
     done = edits.relabel(opened, labels, by=by)
     if not done.images:
         render.out(f"nothing new: {len(labels):,} images are labelled so already")

@@ -181,13 +181,17 @@ def checked_classes(classes: Sequence[str]) -> list[str]:
 
 
 def class_index(classes: Sequence[str], label: str | int | None) -> int:
-    """The index of a class given by name, index, or None (no label, -1). Raises BadInput."""
+    """The index of a class given by name, index, or None (no label, -1). Raises BadInput.
+
+    A text that is a number is an index only where no class is named by a number.
+    """
     if label is None or (isinstance(label, str) and not label):
         return NO_LABEL
     if isinstance(label, str):
         if label in classes:
             return list(classes).index(label)
-        if not (label.isascii() and label.isdecimal() and len(label) < 20):
+        number = label.isascii() and label.isdecimal() and len(label) < 20
+        if not number or any(name.isdecimal() for name in classes):  # where one is named by a number, none is a place
             raise BadInput(f"There is no class {shown(label)}; this store has {listed(classes)}.")
         index = int(label)
     else:

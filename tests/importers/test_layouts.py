@@ -562,3 +562,8 @@ def test_an_export_among_the_pictures_is_passed_over(tmp_path: Path) -> None:
     (tmp_path / "out" / ".nsdata-export").write_text("")
     assert classes_from(tmp_path) == PETS
     assert taken(tmp_path)[0] == {"cat/1.png": ("train", "cat"), "dog/2.png": ("train", "dog")}
+
+
+def test_a_table_of_excels_and_blanks_around_paths_are_read(tmp_path: Path) -> None:
+    write(tmp_path, "1.png", "2.png", t__csv="sep=;\npath;label\n1.png ;cat\n 2.png; dog \n")
+    assert taken(tmp_path / "t.csv")[0] == taken(tmp_path)[0] == {"1.png": ("train", "cat"), "2.png": ("train", "dog")}

@@ -97,22 +97,97 @@ def test_a_table_whose_splits_are_others_than_the_one_that_is_asked_for_is_refus
     rows = [["path", column], ["cat/0.png", "val"], ["cat/1.png", "test"], ["cat/2.png", ""]]
     Path("x.csv").write_text("\ufeff" + "\r\n".join(separator.join(row) for row in rows), encoding="utf-8")
     message, hint = refused("split", "--from", "x.csv", "--to", "val")
-    assert message == "x.csv has a column of splits, which are others than val: 1 test (line 3 first)."
+    assert message == "x.csv has a column of splits, which are others than val: 1 test (row 2 first)."
     assert hint.startswith("nsdata split --from x.csv")
     message, _ = refused("split", "--from", "x.csv")
-    assert message == "Line 4 of x.csv has no split."
+    assert message == "Row 3 of x.csv has no split."
     Path("x.csv").write_text("\n".join(separator.join(row) for row in [*rows[:2], rows[3]]))
     assert "moved  2 images to val" in ok("split", "--from", "x.csv", "--to", "val")
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "to", "moved"),
+    [
+        ("x.csv", "path,split\ncat/0.png,Validation\n", None, "1 images to val"),
+        ("x.csv", "filepath,split\ncat/0.png,TEST\ncat/1.png,dev\n", None, "1 images to test, 1 images to val"),
+        ("x.csv", "image_path,Data Set\ncat\\0.png,holdout\n", "test", "1 images to test"),
+        ("x.csv", "path,phase\ncat/0.png,val\n", None, "1 images to val"),
+        ("x.csv", "path,set\ncat/0.png,val\ncat/1.png,\n", "val", "2 images to val"),
+        ("x.csv", "path,is_test\ncat/0.png,Y\n", None, "1 images to test"),
+        ("x.csv", "path,note\ncat/0.png,blurred\n", "test", "1 images to test"),
+        ("x.csv", "sep=;\npath;split\ncat/0.png;test\n", None, "1 images to test"),
+        ("x.jsonl", '{"path": "cat/0.png", "split": "test"}\n{"file": "cat/1.png", "split": "val"}\n', None, None),
+        ("x.jsonl", '{"path": "cat/0.png", "split": "test"}\n', None, "1 images to test"),
+        ("x.txt", "cat/0.png\ncat/1.png\n", "test", "2 images to test"),
+        ("x.tsv", "path\tsplit\ncat/0.png\ttest\n", None, "1 images to test"),
+    ],
+)
+def test_tables_are_read_as_an_import_reads_them(
+    lake: Store, name: str, text: str, to: str | None, moved: str | None
+) -> None:
+    Path(name).write_text(text)
+    words = ["split", "--from", name, *(["--to", to] if to else [])]
+    if moved is None:  # a second name for the paths, which one row lacks and the other has, is fine
+        moved = "1 images to test, 1 images to val"
+    assert f"moved  {moved}" in ok(*words)
+
+
+def test_parquet_tables_are_read_too(lake: Store) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = {"id": [_id(lake, "cat/0.png"), None], "source": [None, "dog/7.png"], "label": ["dog", ""]}
+    pq.write_table(pa.table({**rows, "phase": ["test", "val"]}), "x.parquet")
+    assert "moved  1 images to test, 1 images to val" in ok("split", "--from", "x.parquet")
+    assert "relabelled  2 images" in ok("relabel", "--from", "x.parquet")
+    assert (lake.refresh().image("cat/0.png").label, lake.image("dog/7.png").label) == ("dog", None)
+
+
+@pytest.mark.parametrize(
+    ("column", "cells", "match"),
+    [
+        ("set", ["train", "test"], "x.csv has a column of splits, which are others than test: 1 train"),
+        ("is_test", ["True", "False"], "Row 2 of x.csv says no split in is_test"),
+        ("phase", ["test", "gallery"], "'phase' looks as if"),
+        ("Usage", ["Training", "PublicTest"], "'Usage' looks as if"),
+        ("kind", ["test", "train"], "'kind' has nothing but splits"),
+        ("is_train", ["1", "0"], "'not train, by is_train'"),
+    ],
+)
+def test_what_a_table_says_of_splits_is_never_passed_over(
+    lake: Store, column: str, cells: list[str], match: str
+) -> None:
+    Path("x.csv").write_text(f"path,{column}\ncat/0.png,{cells[0]}\ncat/1.png,{cells[1]}\n")
+    assert match in refused("split", "--from", "x.csv", "--to", "test")[0]
+    assert lake.refresh().version == 2
+
+
+@pytest.mark.parametrize("column", ["label", "class", "Target", "Class Name"])
+def test_labels_of_a_table_are_called_as_in_an_import(lake: Store, column: str) -> None:
+    Path("x.csv").write_text(f"path,{column}\ncat/0.png,dog\n")
+    assert "relabelled  1 images" in ok("relabel", "--from", "x.csv")
+    Path("x.csv").write_text("path,class,target\ncat/0.png,dog,0\n")
+    assert "has several columns of labels, class, target" in refused("relabel", "--from", "x.csv")[0]
+
+
+def test_where_a_class_is_named_by_a_number_no_number_is_a_place(lake: Store) -> None:
+    assert "relabelled  1 images" in ok("relabel", "cat/0.png", "1")
+    assert lake.refresh().image("cat/0.png").label == "dog"
+    ok("classes", "add", "7")
+    for number in ("0", "2"):
+        assert f"There is no class '{number}'" in refused("relabel", "cat/0.png", number)[0]
+    assert "relabelled  1 images" in ok("relabel", "cat/0.png", "7")
+
+
 def test_tables_that_cannot_be_meant_are_refused(lake: Store) -> None:
     for text, words in (
-        ("path,split\ncat/0.png,dev\n", "Line 2 of x.csv has the split 'dev', which is none of train, val, test."),
+        ("path,split\ncat/0.png,later\n", "Row 1 of x.csv has the split 'later', which is none of train, val, test."),
+        ("path,split\ncat/0.png,extra\n", "Row 1 of x.csv has the split 'extra', which is none of train, val, test."),
         ("path\ncat/0.png\n", "x.csv has no column 'split', and no split is given."),
-        ("path,split,subset\ncat/0.png,val,test\n", "one of split, subset is needed"),
-        ("path,split\n,val\n", "Line 2 of x.csv names no image."),
-        ("path,split\ncat/0.png\n", "x.csv ends line 2 before its split."),
-        ("path,split\n", "x.csv has no line that names an image."),
+        ("path,split,subset\ncat/0.png,val,test\n", "has the columns split, subset; one of them is needed"),
+        ("path,split\n,val\n", "Row 1 of x.csv names no image."),
+        ("path,split\ncat/0.png\n", "x.csv ends row 1 before its split."),
+        ("path,split\n", "x.csv has no row that names an image."),
         ("path,split\n0.png,val\n", "2 images come from a file called 0.png"),
         ("path,split\ncat/0.png,val\nphotos/cat/0.png,test\n", "x.csv names the image cat/0.png twice."),
         (f"id,path,split\n{_id(lake, 'cat/0.png')},dog/7.png,val\n", "in x.csv names two images: that is cat/0.png"),
@@ -120,7 +195,7 @@ def test_tables_that_cannot_be_meant_are_refused(lake: Store) -> None:
         Path("x.csv").write_text(text)
         assert words in refused("split", "--from", "x.csv")[0]
     Path("x.csv").write_bytes("path,split\ncat/0.png,val\n".encode("utf-16"))
-    assert "cannot be read as CSV" in refused("split", "--from", "x.csv")[0]
+    assert "x.csv is no CSV in UTF-8" in refused("split", "--from", "x.csv")[0]
     assert run("split", "cat/0.png").exit_code == 2
     assert lake.refresh().version == 2
 

@@ -105,8 +105,12 @@ class _Below:
         return readable(os.path.normpath(name.removeprefix(self._above)).rpartition("/")[0])
 
     def find(self, name: str) -> str | None:
-        """The path of the file that is meant: written with backslashes, in another form of Unicode, or the only one of
-        a bare name; of several the only one in the folder of the split that the table is called after."""
+        """The path of the file that is meant: written with blanks, backslashes, in another form of Unicode, or the only
+        one of a bare name; of several the only one in the folder of the split that the table is called after."""
+        if name != (bare := name.strip()):
+            if os.path.isfile(self.at(bare)):
+                return bare
+            name = bare
         if "\\" in name:
             name = name.replace("\\", "/").removeprefix("./")
             if os.path.isfile(self.at(name)):

@@ -37,6 +37,7 @@ LABELLED_BY = "labelled_by"  # of exports with --pseudo: whether a person or a g
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson")
 PARQUET = (".parquet", ".pq")
 _LINE = 1 << 24
+_SEPARATOR = re.compile(r'"?sep=([,;\t|])"?\s*$', re.IGNORECASE)  # the first line of Excel's
 
 
 class Columns(NamedTuple):
@@ -129,8 +130,11 @@ def of_bytes(data: bytes, name: str, what: str) -> Generator[Any, None, None]:
 
 def _csv(file: IO[str]) -> Iterator[Any]:
     first = next(lines(file), "")
-    delimiter = max(",;\t", key=first.count)
-    file.seek(0)
+    if said := _SEPARATOR.match(first):
+        delimiter = said[1]  # and the header follows
+    else:
+        delimiter = max(",;\t", key=first.count)
+        file.seek(0)
     reader = csv.reader(lines(file), delimiter=delimiter, strict=True, skipinitialspace=True)
     names = next(reader, [])
     yield names
@@ -184,7 +188,7 @@ def _parquet_rows(path: Path, names: Sequence[str], also: Sequence[str]) -> Gene
 
     found = columns(names)
     wanted = [name for name in (found.path, *found.labels, found.split, *also) if name is not None]
-    wanted += [name for name in names if name == LABELLED_BY]
+    wanted = list(dict.fromkeys([*wanted, *(name for name in names if name == LABELLED_BY)]))
     with opened(path) as file:
         size = batch_rows(file, path, wanted, 8192)
         try:
