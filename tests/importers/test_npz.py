@@ -16,6 +16,7 @@ from nsdata import Store
 from nsdata.errors import BadInput
 from nsdata.images.pillow import pixels
 from nsdata.importers.formats import arrays, npz
+from nsdata.importers.split_columns import Unsure
 
 GREY = np.random.default_rng(0).integers(0, 256, (7, 9, 10), np.uint8)
 COLOUR = np.random.default_rng(1).integers(0, 256, (7, 9, 10, 3), np.uint8)
@@ -104,6 +105,52 @@ def test_names_of_classes(path: Path) -> None:
     assert "goes up to 5; 5 classes" in refused(path, images=GREY, labels=Y, class_names=names[:5])
     assert "for one of them" in refused(path, images=GREY, labels=Y, fine_labels=Y, class_names=names)
     assert "classes (7,) <U1" in refused(path, images=GREY, classes=np.array(list("abcabca")))  # labels, likely
+
+
+@pytest.mark.parametrize(
+    ("name", "texts"),
+    [
+        ("list_of_kinds", ["f", "e", "d", "c", "b", "a"]),  # as many as there are numbers
+        ("kinds", ["f", "e", "d", "c", "b", "a", "more"]),  # and more
+        ("label_map", [*"abcdefghijkl"]),
+        ("species", ["d", "b", "e", "b", "f", "a", "c"]),  # one an image, and the same for each number
+        ("class_names", np.array(["f", "e", "d", "c", "b", "a"], object)),
+        ("subset_names_of_labels", np.array([None] * 7)),
+    ],
+)
+def test_texts_that_may_name_the_numbers_are_refused(path: Path, name: str, texts: list[str]) -> None:
+    labels, images = np.concatenate([Y, [0]]), np.concatenate([GREY, GREY[:1]])
+    if name == "species":
+        labels, images = Y, GREY
+    assert name in refused(path, images=images, labels=labels, **{name: texts})
+    assert name in refused(path, images=images, labels=labels.astype(str), **{name: texts})
+    names = [f"{i}.png" for i in range(len(images))]
+    assert len(list(npz.found(saved(path, images=images, labels=labels, filenames=names)))) == len(images)
+
+
+@pytest.mark.parametrize("name", ["list_classes", "categories", "class_list"])
+def test_names_of_classes_are_called_so_in_several_ways(path: Path, name: str) -> None:
+    assert next(npz.found(saved(path, x_train=GREY, y_train=Y, **{name: [*"fedcba"]}))).names == tuple("fedcba")
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "splits"),
+    [
+        ("split", ["train", "val", "test", "", "train", "train", "test"], ["train", "val", "test", "", *3 * [0]]),
+        ("is_test", [True, *6 * [False]], ["test", *6 * [None]]),
+        ("phase", [b"test", *6 * [b"train"]], ["test", *6 * ["train"]]),
+        ("widths", [*range(7)], 7 * [None]),
+        ("filenames", ["test", *"abcdef"], 7 * [None]),
+    ],
+)
+def test_arrays_of_splits_are_read_as_columns(
+    path: Path, name: str, values: list[object], splits: list[object]
+) -> None:
+    found = list(npz.found(saved(path, images=GREY, labels=Y, **{name: values})))
+    expected = [values[i] if split == 0 else split for i, split in enumerate(splits)]
+    assert [one.split for one in found] == expected
+    odd = saved(path, images=GREY, labels=Y, usage=["Training", "PublicTest", *5 * ["Training"]])
+    assert isinstance(next(npz.found(odd)).split, Unsure)
 
 
 def test_one_hot_is_understood_only_where_its_columns_are_named(path: Path) -> None:

@@ -5,6 +5,7 @@ x_train, y_train, x_test, y_test          Keras
 train_images, train_labels, val_images …  MedMNIST
 images (or x, data), labels (y, targets)  one set, of no split
 class_names (or classes, label_names)     the names of the numbers in the labels
+split, is_test, …                         of each image, as a table's column (npz_beside.py)
 ========================================  ===========================================================================
 
 The pixels are read row by row, as the archive is unpacked, and become PNGs as in formats/arrays.py.
@@ -27,6 +28,7 @@ from nsdata.images.identity import array_id, encode_array
 from nsdata.importers.formats import arrays
 from nsdata.importers.formats.layout import MAX_BYTES, readable
 from nsdata.importers.formats.npz_arrays import Array, arrays_of, damaged, rows, whole
+from nsdata.importers.formats.npz_beside import Beside
 from nsdata.importers.formats.zip_directory import opened
 from nsdata.importers.found import Found
 from nsdata.importers.words import SPLIT_WORDS
@@ -38,6 +40,7 @@ _ROLES = {
     **dict.fromkeys(("y", "label", "labels", "target", "targets", "class", "category", "cls"), "labels"),
     **dict.fromkeys(("fine_label", "fine_labels"), "labels"),
     **dict.fromkeys(("classes", "class_names", "classnames", "label_names", "target_names", "names"), "names"),
+    **dict.fromkeys(("list_classes", "class_list", "class_labels", "labels_names", "categories"), "names"),
 }
 _MOST = 1 << 28  # bytes of labels of one array
 _HINT = "np.savez(…, x_train=…, y_train=…, x_test=…, y_test=…), or images=… and labels=… of one set"
@@ -61,30 +64,34 @@ def found(path: Path, *, read: bool = True) -> Iterator[Found]:
     """
     with opened(path) as (file, entries):
         held = arrays_of(file, path, entries())
-        sets, names = _sets(held, path, file)
+        sets, names, others = _sets(held, path, file)
         known = [_labels(file, path, one, names) for one in sets]
+        beside = Beside(file, path, others, bool(names), [column for columns in known for column in columns])
         seen = tuple(readable(array.name) for array in held)
         for one, columns in zip(sets, known, strict=True):
             assert one.images is not None
             name, number = one.images.name, one.images.shape[0]
             digits = max(4, len(str(number - 1)))
+            said = [] if one.split else beside.splits(number)
             all_rows = rows(file, path, one.images) if read else iter([None] * number)
             for i, pixels in enumerate(all_rows):
                 labels = tuple((column, values[i].item()) for column, values in columns)
                 data, id_ = (b"", None) if pixels is None else (encode_array(pixels), array_id(pixels))
                 source = f"{path.name}!{name}/{i:0{digits}d}"
-                yield Found(source, data, "", labels, one.split or None, names, id_, kind="array", seen=seen)
+                split = said[i] if said else one.split or None
+                yield Found(source, data, "", labels, split, names, id_, kind="array", seen=seen)
 
 
 def number(path: Path) -> int:
     """The images that the archive says it has. Raises BadInput where it is none."""
     with opened(path) as (file, entries):
-        sets, _ = _sets(arrays_of(file, path, entries()), path, file)
+        sets, _, _ = _sets(arrays_of(file, path, entries()), path, file)
         return sum(one.images.shape[0] for one in sets if one.images is not None)
 
 
-def _sets(held: list[Array], path: Path, file: IO[bytes]) -> tuple[list[_Set], tuple[str, ...]]:
-    """The sets, in the order of their images, and the names of classes. Raises BadInput where it is not sure."""
+def _sets(held: list[Array], path: Path, file: IO[bytes]) -> tuple[list[_Set], tuple[str, ...], list[Array]]:
+    """The sets, in the order of their images, the names of classes, and the other arrays. Raises BadInput where it is
+    not sure."""
     sets: dict[str, _Set] = {}
     names: tuple[str, ...] = ()
     others = []
@@ -98,11 +105,11 @@ def _sets(held: list[Array], path: Path, file: IO[bytes]) -> tuple[list[_Set], t
         elif role == "names" and not names and (given := _names(file, path, array)):
             names = given
         else:
-            others.append(array.name)
+            others.append(array)
     ordered = [one for one in sets.values() if one.images is not None]
     ordered.sort(key=lambda one: [array.name for array in held].index(one.images.name if one.images else ""))
     alone = [array.name for one in sets.values() if one.images is None for array in one.labels]
-    unsure = [name for name in others if _role(name)[0] == "images"]
+    unsure = [array.name for array in others if _role(array.name)[0] == "images"]
     if not ordered or alone or unsure or (others and not all(one.labels for one in ordered)):
         what = "it is not known what they hold" if ordered else "none is of images by its name"
         have = listed([f"{array.name} {array.shape} {array.dtype}" for array in held]) or "none"
@@ -110,7 +117,7 @@ def _sets(held: list[Array], path: Path, file: IO[bytes]) -> tuple[list[_Set], t
     for one in ordered:
         assert one.images is not None
         _check_images(path, one.images)
-    return ordered, names
+    return ordered, names, others
 
 
 def _role(name: str) -> tuple[str, str]:

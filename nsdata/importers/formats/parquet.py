@@ -96,7 +96,7 @@ def own_names(schema: Any, meaning: Columns) -> dict[str, list[str]]:
 
 
 def named_cells(
-    row: Mapping[str, Any], meaning: Columns, own: Mapping[str, Sequence[str]]
+    row: dict[str, Any], meaning: Columns, own: Mapping[str, Sequence[str]]
 ) -> tuple[tuple[tuple[str, object], ...], object]:
     """(labels, split) of a row as written; a number of ClassLabel by its name."""
     labels = tuple((name, named(value, own.get(name, ()), name)) for name, value in label_cells(row, meaning))
