@@ -98,6 +98,8 @@ class ClassNames:
         self._numbers, self._numeric = _unique(numbers), bool(numbers)
         self._places: set[int] = set()
         self._where = ""
+        self._placed: dict[str, tuple[object, str]] = {}  # by column: a number that was taken as a place, and where
+        self._other: dict[str, tuple[object, int, str]] = {}  # a number whose class a name beside it says, no place's
 
     def named(self, value: object) -> int | None:
         """The class of this name; None where there is none. Numbers are names here, never places."""
@@ -121,7 +123,13 @@ class ClassNames:
             self.notices[value] = self.classes[found]
         return found
 
-    def place(self, value: object, where: str) -> int:
+    def beside(self, value: object, index: int, where: str, column: str) -> None:
+        """A value that names no class, beside a name that does: what numbers mean in this column."""
+        number = whole(clean(value) if isinstance(value, str) else value)
+        if number is not None and number - (self.first or 0) != index:
+            self._other.setdefault(column, (value, index, where))
+
+    def place(self, value: object, where: str, column: str = "") -> int:
         """The class at this place, of a value that names none. Raises BadInput, naming ``where``."""
         value = plain(value)
         number = whole(clean(value) if isinstance(value, str) else value)
@@ -129,6 +137,7 @@ class ClassNames:
             raise self.unknown(value, where)
         self._places.add(number)
         self._where = self._where or where
+        self._placed.setdefault(column, (value, where))
         place = number - (self.first or 0)
         if not 0 <= place < len(self.classes):
             if number == len(self.classes) and self.first is None and 0 not in self._places:
@@ -144,7 +153,15 @@ class ClassNames:
         )
 
     def check(self) -> None:
-        """Once all labels were asked for: raise BadInput if the places look as if they counted from 1."""
+        """Once all labels were asked for: raise BadInput if the places look as if they counted from 1, or if names
+        beside other numbers of their column say that these count in another order."""
+        for column in self._placed.keys() & self._other.keys():
+            (value, where), (other, index, there) = self._placed[column], self._other[column]
+            raise BadInput(
+                f"The label of {where} is the number {value} in {quoted(column)}, which is no place in the list of "
+                f"classes: {other} is '{self.classes[index]}' in {there}.",
+                "write the names of the classes in place of the numbers, or leave that column out",
+            )
         seen, number = self._places, len(self.classes)
         if self.first is None and number > 2 and 0 not in seen and seen == set(range(1, number)):
             raise self._from_one(self._where)

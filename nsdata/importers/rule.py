@@ -32,6 +32,7 @@ from nsdata.importers.tree import Place, Tree
 from nsdata.importers.written import (
     BY_TEACHERS,
     PLACES,
+    Numbers,
     for_init,
     is_paper,
     label_of,
@@ -254,6 +255,7 @@ class Part:
         """(name, where it stands) for ``init``, of what the format finds, without pictures; ORDERED for names that the
         source has in an order of its own."""
         seen: set[str] = set()
+        numbers = Numbers()
         for each in look():
             if isinstance(each, Skipped):
                 continue
@@ -278,4 +280,6 @@ class Part:
                 if self._beside is None or why or unlabelled or mask:
                     continue
                 written, _, where = self._beside.of(self._inside(each.source))
+            numbers.look(written, where)
             yield from ((value, str(self.path)) for value in for_init(written, where))
+        numbers.check(str(self.path))

@@ -100,10 +100,12 @@ def label_of(written: Written, names: ClassNames, where: str) -> tuple[int | Non
         if len(chosen) > 1:
             raise _two(where, [(key, names.classes[index]) for index, key in chosen.items()])
         for index, key in chosen.items():
+            for other, value in rest:
+                names.beside(value, index, where, other)
             return index, key
     if not rest:
         return None, ""
-    places = {names.place(value, where): key for key, value in rest}
+    places = {names.place(value, where, key): key for key, value in rest}
     if len(places) > 1:
         raise _two(where, rest)
     ((index, key),) = places.items()
@@ -113,6 +115,35 @@ def label_of(written: Written, names: ClassNames, where: str) -> tuple[int | Non
 def _two(where: str, labels: Sequence[tuple[str, object]]) -> BadInput:
     said = " and ".join(f"'{quoted(str(value))}' ({quoted(key)})" for key, value in labels[:2])
     return BadInput(f"{where} has two labels: {said}.", "leave out one of the two columns or keys")
+
+
+class Numbers:
+    """For ``init``, of all images: columns of numbers that stand beside names, and in one row alone."""
+
+    def __init__(self) -> None:
+        self._beside: set[str] = set()
+        self._alone: dict[str, tuple[object, str]] = {}
+
+    def look(self, written: Written, where: str) -> None:
+        """One image's labels."""
+        if len(written) < 2:
+            return
+        values = [(key, plain(value)) for key, value in written if not empty(value)]
+        numbers = {k: v for k, v in values if whole(clean(v) if isinstance(v, str) else v) is not None}
+        if len(numbers) < len(values):
+            self._beside.update(numbers)
+        else:
+            self._alone.update((key, (value, where)) for key, value in numbers.items())
+
+    def check(self, what: str) -> None:
+        """Raise BadInput where it is not known which class a number is."""
+        for key in self._beside & self._alone.keys():
+            value, where = self._alone[key]
+            raise BadInput(
+                f"The label of {where} is the number {quoted(str(value))} in {quoted(key)}, and others in {what} have a "
+                "name beside theirs: it is not known which class it is.",
+                "write the name in that row, or leave the column of numbers out",
+            )
 
 
 def for_init(written: Written, where: str) -> list[object]:

@@ -283,6 +283,22 @@ def test_paths_of_a_table_name_splits_as_folders_do(tmp_path: Path) -> None:
     assert taken(root / "bare.csv")[0] == expected
 
 
+@pytest.mark.parametrize("rows", ["1,cat,1|2,dog,0|3,,1", "3,,1|1,cat,1|2,dog,0", "1,cat,1|2,dog,0|3,,2"])
+def test_numbers_that_names_beside_them_contradict_are_no_places(tmp_path: Path, rows: str) -> None:
+    write(tmp_path, "1.png", "2.png", "3.png", t__csv="path,label,target\n" + rows.replace("|", "\n") + "\n")
+    members = {f"{n}.png": picture(int(n)) for n in "123"}
+    for row in rows.split("|"):
+        name, label, target = row.split(",")
+        members[f"{name}.json"] = f'{{"label": "{label}", "target": {target}}}'.encode()
+    samples = pack(tmp_path / "a.tar", dict(sorted(members.items())))
+    for source in (tmp_path / "t.csv", samples):
+        refused(lambda s=source: classes_from(s), "not known which class it is")  # type: ignore[misc]
+        refused(lambda s=source: taken(s, [*PETS, "fox"]), "which is no place in the list")  # type: ignore[misc]
+        if rows[-1] == "1" or rows[0] == "3":
+            agree = {"1.png": ("train", "cat"), "2.png": ("train", "dog"), "3.png": ("train", "cat")}
+            assert taken(source, PETS[::-1])[0] == agree
+
+
 @pytest.mark.parametrize("image", [True, False])
 def test_a_parquet_files_own_class_names_hold_for_paths_and_pictures_alike(tmp_path: Path, image: bool) -> None:
     import json
