@@ -143,6 +143,11 @@ def import_(
     options: dict[str, Any] = {"split": split, "labelled": not unlabelled, "strict": strict, "threads": threads}
     options |= {"move_splits": move_splits, "on_note": render.note}
     reading: dict[str, Any] = {"format": format, "levels": levels, "first_label": first_label, "member": member}
+    if len(sources) > 1 and first_label is None and not unlabelled:
+        from nsdata.importers.together import check_numbers
+
+        here = [source for source in sources if not source.startswith("torchvision:")]
+        check_numbers(here, opened.classes, format=format, levels=levels, member=member)
     answers, nothing = [], False
     for source in sources:
         soft = SoftLabels(opened, source) if with_soft_labels else None  # before any image comes in

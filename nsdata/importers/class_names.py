@@ -162,8 +162,14 @@ class ClassNames:
                 f"classes: {other} is '{self.classes[index]}' in {there}.",
                 "write the names of the classes in place of the numbers, or leave that column out",
             )
+        self.check_first()
+
+    def check_first(self) -> None:
+        """Raise BadInput if the places that were asked for look as if they counted from 1."""
         seen, number = self._places, len(self.classes)
-        if self.first is None and number > 2 and 0 not in seen and seen == set(range(1, number)):
+        if self.first is not None or 0 in seen:
+            return
+        if (number > 2 and seen == set(range(1, number))) or max(seen, default=0) == number:
             raise self._from_one(self._where)
 
     def _from_one(self, where: str) -> BadInput:

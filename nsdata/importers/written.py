@@ -140,7 +140,7 @@ class Numbers:
         for key in self._beside & self._alone.keys():
             value, where = self._alone[key]
             raise BadInput(
-                f"The label of {where} is the number {quoted(str(value))} in {quoted(key)}, and others in {what} have a "
+                f"The label of {where} is the number {quoted(str(value))} in {quoted(key)}, others in {what} have a "
                 "name beside theirs: it is not known which class it is.",
                 "write the name in that row, or leave the column of numbers out",
             )
