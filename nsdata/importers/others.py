@@ -28,8 +28,10 @@ _LABEL_WORDS = re.compile(r"(labels?|annotations?|annos?|targets?|groundtruth|tr
 _KEYS = "|".join((*LABELS, "annotations", "image_id", "category_id", "bbox", "shapes", "objects", "_via_img_metadata"))
 _JSON = re.compile(rf'"({_KEYS})"\s*:')
 _XML = re.compile(r"<(annotation|object|label|box|polygon)\b")
-_SPLITS = re.compile(r"(splits?|folds?|setid|imagesets|imagesplits|partitions?|(train|val|test)\w*)$")
-_LISTS = (".txt", ".lst", ".json", ".xml", ".mat", *TABLES)
+_LIST = re.compile(r"(splits?|folds?|setid|imagesets|imagesplits|partitions?|indices)$")
+_SPLITS = re.compile(r"(train|val|test|dev|eval)\w*$|h[eo]ldout$")
+_LISTS = (".txt", ".lst", ".json", ".xml", ".yaml", ".yml", *TABLES)
+_PACKED = (".mat", ".pkl", ".pickle", ".npy", ".npz", ".pt", ".pth", ".h5", ".hdf5")  # lists that cannot be looked into
 
 
 class Head:
@@ -40,7 +42,8 @@ class Head:
         self.text = data[:HEAD].decode("utf-8", "replace")
         lines = self.text.splitlines()
         lines = lines[:-1] if len(data) >= HEAD and len(lines) > 1 else lines
-        self.lines = [tokens for line in lines if (tokens := re.findall(r"[^\s,;|\"']+", line))]
+        inside = r"[^\s,;|\"'\[\]]+" if self.ending in (".yaml", ".yml") else r"[^\s,;|\"']+"
+        self.lines = [tokens for line in lines if (tokens := re.findall(inside, line))]
         quotes = r'"([^"\\]{1,300})"' if self.ending in (".json", ".jsonl") else r"[>\"']([^<>\"']{1,300})[<\"']"
         self.strings = set(re.findall(quotes, self.text)) if self.ending in (".json", ".jsonl", ".xml") else set()
 
@@ -109,8 +112,8 @@ def refuse_splits(
     files = sorted(set(files) - set(used))
     tables = [name for name in files if name.lower().endswith(TABLES)]
     listed = [name for name in files if name.lower().endswith(_LISTS) and _of_split(name)]
-    if any(name.lower().endswith(".mat") for name in listed):
-        raise _splits(path, next(name for name in listed if name.lower().endswith(".mat")))
+    if packed := next((name for name in files if name.lower().endswith(_PACKED) and _packed_list(name)), ""):
+        raise _splits(path, packed)
     heads = _heads(dict.fromkeys([*few(listed), *few(tables)]), read)
     hits = _hits(heads, pictures)
     for head in heads:
@@ -181,10 +184,19 @@ def _one_says(head: Head, is_class: Callable[[str], bool]) -> bool:
 
 def _of_split(name: str) -> bool:
     """Whether a file's name, or its folder's, has a word of splits in it: testing_list.txt, splits/1.json."""
-    above = name.rpartition("/")[0].rpartition("/")[2]
-    return any(map(_SPLITS.match, name_words(name))) or bool(
-        {"splits", "imagesets", "imagesplits"} & {above.casefold()}
-    )
+    return _of_lists(name) or any(map(_SPLITS.match, name_words(name)))
+
+
+def _packed_list(name: str) -> bool:
+    """The same of arrays and the like, which have such words for other reasons: a word for lists, or for what is held
+    out alone; of MATLAB's files any."""
+    return _of_lists(name) or (name.lower().endswith(".mat") and _of_split(name))
+
+
+def _of_lists(name: str) -> bool:
+    above = name.rpartition("/")[0].rpartition("/")[2].casefold()
+    alone = split_word(PurePosixPath(name).stem) in HELD_OUT
+    return alone or above in ("splits", "imagesets", "imagesplits") or any(map(_LIST.match, name_words(name)))
 
 
 def _alone(name: str) -> bool:

@@ -98,6 +98,17 @@ def test_other_papers_beside_a_pile_are_none(tmp_path: Path, papers: dict[str, s
         ("test.csv", "path,label\ndog/2.png,dog\n"),
         ("all.csv", "path,label,split\ncat/1.png,cat,train\ndog/2.png,dog,test\n"),
         ("all.csv", "path,is_valid\ncat/1.png,False\ndog/2.png,True\n"),
+        ("all.csv", "path,label,ML_USE\ncat/1.png,cat,TRAINING\ndog/2.png,dog,TEST\n"),
+        ("all.csv", "path,label,Usage\ncat/1.png,cat,Training\ndog/2.png,dog,PublicTest\n"),
+        ("holdout.csv", "file\n2.png\n"),
+        ("held_out.txt", "dog/2.png\n"),
+        ("dev-list.lst", "2\n"),
+        ("evaluation.csv", "id\n2\n"),
+        ("splits.yaml", "train:\n  - cat/1.png\ntest:\n  - dog/2.png\n"),
+        ("my_split.yml", "train: [1.png]\ntest: [2.png]\n"),
+        ("split.pkl", "pickled"),
+        ("test_indices.npy", "NUMPY"),
+        ("test.npz", "PK"),
     ],
 )
 def test_a_list_of_splits_beside_class_folders_is_not_passed_over(tmp_path: Path, name: str, text: str) -> None:
@@ -111,6 +122,21 @@ def test_a_list_of_splits_beside_class_folders_is_not_passed_over(tmp_path: Path
         assert "--split train" in refused(lambda s=source: taken(s, PETS), HELD_OUT)  # type: ignore[misc]
         refused(lambda s=source: classes_from(s), HELD_OUT)  # type: ignore[misc]
         assert {split for split, _ in taken(source, PETS, split="train")[0].values()} == {"train"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("notes.csv", "path,note\ncat/1.png,blurred\n"),
+        ("config.yaml", "train: images\nval: 0.2\n"),
+        ("test_results.pkl", "pickled"),
+        ("train_features.npy", "NUMPY"),
+        ("evaluation.csv", "model,accuracy\nresnet,0.9\n"),
+    ],
+)
+def test_other_papers_beside_class_folders_are_no_lists(tmp_path: Path, name: str, text: str) -> None:
+    root = write(tmp_path, "cat/1.png", "dog/2.png", **{name.replace(".", "__"): text})
+    assert taken(root)[0] == {"cat/1.png": ("train", "cat"), "dog/2.png": ("train", "dog")}
 
 
 def test_where_folders_say_the_splits_lists_are_no_matter(tmp_path: Path) -> None:
