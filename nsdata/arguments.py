@@ -22,6 +22,9 @@ from nsdata.errors import BadInput
 from nsdata.schema import NO_LABEL, SPLITS
 from nsdata.text import listed
 
+INVISIBLE = dict.fromkeys(map(ord, "\u200b\u2060\ufeff\u00ad\u200e\u200f"))
+"""Characters that nobody sees, for ``str.translate``; joiners, which some scripts need, are none of them."""
+
 
 def shown(value: object) -> str:
     """A value within a sentence: itself where it is a text or number, else what it is."""
@@ -141,8 +144,8 @@ def image_id(value: object) -> str:
 
 
 def alike(name: str) -> str:
-    """A class name as it is compared with others: NFC, single blanks, case folded."""
-    return " ".join(unicodedata.normalize("NFC", name).split()).casefold()
+    """A class name as it is compared with others: NFC, single blanks, nothing invisible, case folded."""
+    return " ".join(unicodedata.normalize("NFC", name.translate(INVISIBLE)).split()).casefold()
 
 
 def class_names(names: Sequence[str], hint: str) -> list[str]:
@@ -158,6 +161,8 @@ def class_names(names: Sequence[str], hint: str) -> list[str]:
 def _class_name(name: str) -> str:
     if not name or any(ord(c) < 32 or ord(c) == 127 or 0xD800 <= ord(c) < 0xE000 for c in name):
         raise BadInput(f"A class name is empty or has characters that cannot be printed: {name!r}.")
+    if (seen := name.translate(INVISIBLE)) != name:
+        raise BadInput(f"The class name {name!r} has characters that nobody sees.", f"{seen!r}, without them")
     if len(name) > 200:
         raise BadInput(f"The class name {name[:40]!r}… is {len(name)} characters long; 200 are allowed.")
     return name

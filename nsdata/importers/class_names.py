@@ -17,6 +17,7 @@ from datetime import date, time
 from decimal import Decimal
 from typing import TypeVar
 
+from nsdata.arguments import INVISIBLE
 from nsdata.errors import BadInput
 from nsdata.importers.formats.layout import quoted
 from nsdata.text import listed, visible
@@ -26,12 +27,12 @@ _WHOLE = re.compile(r"[+-]?[0-9]{1,18}(\.0*)?$")
 
 
 def clean(name: str) -> str:
-    """A name as it is compared: NFC, without blanks around it, single ones within."""
+    """A name as it is compared: NFC, without blanks around it, single ones within, and nothing invisible."""
     return name if name.isascii() and " " not in name and name.isprintable() else _clean(name)
 
 
 def _clean(name: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", name).split())
+    return " ".join(unicodedata.normalize("NFC", name.translate(INVISIBLE)).split())
 
 
 def plain(value: object) -> object:
@@ -55,7 +56,8 @@ def whole(value: object) -> int | None:
         return value
     if isinstance(value, float):
         return int(value) if value.is_integer() else None
-    return int(float(value)) if isinstance(value, str) and _WHOLE.match(value) and value.isascii() else None
+    spelt = isinstance(value, str) and value.isascii() and _WHOLE.match(value)
+    return int(str(value).partition(".")[0]) if spelt else None
 
 
 def empty(value: object) -> bool:
@@ -217,6 +219,7 @@ def as_names(values: Iterable[tuple[object, str]], what: str) -> tuple[list[str]
             name = str(number)
         if name != text and isinstance(value, str) and number is None:
             how = "blanks" if unicodedata.normalize("NFC", text) == text else "Unicode forms (NFC, NFD)"
+            how = how if text.translate(INVISIBLE) == text else "characters that nobody sees"
             notices[f"'{visible(text)}' is the class '{name}': they differ in {how} only"] = None
         places.setdefault(name, set()).add(where)
     chosen: dict[str, str] = {}

@@ -25,7 +25,7 @@ from nsdata.importers.name import Name
 from nsdata.importers.neighbours import refuse_tables
 from nsdata.importers.options import Rule
 from nsdata.importers.others import refuse_labels, refuse_splits
-from nsdata.importers.split_columns import SplitColumns
+from nsdata.importers.split_columns import SplitColumns, Unsure
 from nsdata.importers.splits import Chosen, Splits
 from nsdata.importers.survey import Look, Survey, check_neighbours, survey
 from nsdata.importers.tree import Place, Tree
@@ -206,6 +206,10 @@ class Part:
         if LABELLED_BY in found.seen:
             self.rule.note(BY_TEACHERS)
         written, said, where = found.labels, self._splits.said(found), found.row or found.source
+        if written and isinstance(why := written[0][1], Unsure):
+            if self.rule.labelled:
+                return Skipped(found.source, why.message)
+            written = ()
         levels = self._outer if written or (found.seen and self._silent) else self._levels_of(found.folder)
         folder = found.folder
         if self._paths is not None:
@@ -260,6 +264,8 @@ class Part:
             if isinstance(each, Skipped):
                 continue
             written, where = each.labels, str(self.path)
+            if written and isinstance(written[0][1], Unsure):
+                continue
             if each.names:
                 yield from ((clean(name), ORDERED) for name in each.names)
                 return

@@ -13,7 +13,7 @@ from nsdata.importers.formats.samples import ALONE, key_of
 from nsdata.importers.found import Found
 from nsdata.importers.item import Skipped
 from nsdata.importers.masks import Masks
-from nsdata.importers.split_columns import SplitColumns
+from nsdata.importers.split_columns import SplitColumns, Unsure
 from nsdata.importers.tree import Tree
 from nsdata.importers.written import is_paper
 
@@ -52,8 +52,9 @@ def survey(look: Look, inside: Callable[[str], str]) -> Survey:
             continue
         if each.labels:
             found.outer.add(each.folder)
-            found.asked = True  # and each may answer that it has none, as a table's column may be empty
-            found.labelled = found.labelled or any(not empty(value) for _, value in each.labels)
+            known = [value for _, value in each.labels if not isinstance(value, Unsure)]
+            found.asked = found.asked or bool(known)  # each may answer that it has none, as a column may be empty
+            found.labelled = found.labelled or not all(map(empty, known))
         elif each.seen:
             unsaid.add(each.folder)
         elif is_paper(each.source):

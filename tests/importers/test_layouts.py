@@ -353,6 +353,15 @@ def test_keys_that_the_first_json_line_lacks_count(tmp_path: Path) -> None:
     assert taken(tmp_path / "t.jsonl")[0] == taken(tmp_path)[0] == expected
 
 
+def test_a_list_of_paths_alone_has_no_labels(tmp_path: Path) -> None:
+    write(tmp_path, "1.png", "2.png", t__txt="1.png\n\n2.png\n")
+    for ask in (lambda: taken(tmp_path / "t.txt", PETS), lambda: classes_from(tmp_path / "t.txt")):
+        refused(ask, "has no labels: its columns are path|names no classes")
+    assert set(taken(tmp_path / "t.txt", PETS, labelled=False)[0].values()) == {("train", None)}
+    write(tmp_path, t__txt="1.png\n2.png dog\n")
+    assert list(taken(tmp_path / "t.txt", PETS)[0].values()) == [("train", None), ("train", "dog")]
+
+
 def test_a_list_may_have_splits_in_its_third_cell_and_boxes_say_nothing(tmp_path: Path) -> None:
     write(tmp_path, "1.png", "2.png", t__txt="1.png,cat,train\n2.png,dog,test\n")
     expected = {"1.png": ("train", "cat"), "2.png": ("test", "dog")}
@@ -474,12 +483,46 @@ def test_a_list_may_have_a_header_and_pictures_that_are_not_there(tmp_path: Path
 # ------------------------------------------------------------------ samples
 
 
-@pytest.mark.parametrize("ending", ["cls", "label", "class", "target", "category", "cls.txt", "label.txt"])
+ENDINGS = ["cls", "label", "class", "target", "category", "cls.txt", "label.txt", "label_name", "class_name.txt", "y"]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
 def test_a_samples_label_may_stand_in_a_text_of_its_own(tmp_path: Path, ending: str) -> None:
     members = {f"{i}.{e}": d for i, c in enumerate(PETS) for e, d in (("png", picture(i)), (ending, c.encode()))}
     path = pack(tmp_path / "a.tar", members)
     assert classes_from(path) == PETS
     assert taken(path, ["dog", "cat"])[:2] == ({"0.png": ("train", "cat"), "1.png": ("train", "dog")}, [])
+
+
+@pytest.mark.parametrize("form", ['{{"label": "{}"}}', '"{}"', '["{}"]'])
+def test_a_samples_label_may_stand_in_a_json_of_its_own(tmp_path: Path, form: str) -> None:
+    members = {}
+    for i, cls in enumerate(PETS):
+        members |= {f"{i}.png": picture(i), f"{i}.label.json": form.format(cls).encode()}
+    path = pack(tmp_path / "a.tar", members)
+    assert classes_from(path) == PETS
+    assert taken(path, PETS)[0] == {"0.png": ("train", "cat"), "1.png": ("train", "dog")}
+
+
+@pytest.mark.parametrize("ending", ["pyd", "cls.pkl", "mp", "label_vector", "target.npy", "annotations"])
+def test_what_may_hold_a_samples_label_and_is_not_read_is_refused(tmp_path: Path, ending: str) -> None:
+    members = {f"{i}.{e}": d for i in range(2) for e, d in (("png", picture(i)), (ending, b"\x80"))}
+    path = pack(tmp_path / "a.tar", members)
+    assert "--unlabelled" in refused(lambda: taken(path, PETS), f"has no labels: .* .{ending}")
+    assert set(taken(path, PETS, labelled=False)[0].values()) == {("train", None)}
+    members = {f"{PETS[i]}/{i}.{e}": d for i in range(2) for e, d in (("png", picture(i)), (ending, b"\x80"))}
+    assert list(taken(pack(tmp_path / "a.tar", members), PETS)[0].values()) == [("train", "cat"), ("train", "dog")]
+
+
+@pytest.mark.parametrize("broken", ['{"label": "cat"', '[{"label": "cat"}]', "3", ""])
+def test_a_sample_whose_json_is_none_is_left_out_and_listed(tmp_path: Path, broken: str) -> None:
+    members = {"1.png": picture(1), "1.json": broken.encode(), "2.png": picture(2), "2.json": b'{"label": "dog"}'}
+    found, left, _ = taken(pack(tmp_path / "a.tar", members), PETS)
+    assert found == {"2.png": ("train", "dog")}
+    assert left == ["a.tar!1.png: its .json is no JSON object with keys such as label"]
+    assert len(taken(tmp_path / "a.tar", PETS, labelled=False)[0]) == 2
+    path = pack(tmp_path / "a.tar", {"1.png": picture(1), "1.json": broken.encode()})
+    assert "--unlabelled" in refused(lambda: taken(path, PETS), "no JSON object")
 
 
 def test_samples_whose_keys_have_dots_keep_their_labels(tmp_path: Path) -> None:
@@ -583,3 +626,26 @@ def test_an_export_among_the_pictures_is_passed_over(tmp_path: Path) -> None:
 def test_a_table_of_excels_and_blanks_around_paths_are_read(tmp_path: Path) -> None:
     write(tmp_path, "1.png", "2.png", t__csv="sep=;\npath;label\n1.png ;cat\n 2.png; dog \n")
     assert taken(tmp_path / "t.csv")[0] == taken(tmp_path)[0] == {"1.png": ("train", "cat"), "2.png": ("train", "dog")}
+
+
+def test_numbers_beyond_what_a_float_holds_are_themselves(tmp_path: Path) -> None:
+    names = ["900719925474099301", "900719925474099302", "9007199254740993"]
+    write(tmp_path / "a", *(f"{name}/{i}.png" for i, name in enumerate(names)))
+    assert classes_from(tmp_path / "a") == sorted(names, key=int)
+    assert {source.partition("/")[0]: cls for source, (_, cls) in taken(tmp_path / "a")[0].items()} == {
+        name: name for name in names
+    }
+    rows = "".join(f"{i}.png,{name}.0\n" for i, name in enumerate(names))
+    write(tmp_path / "b", *(f"{i}.png" for i in range(3)), t__csv="path,label\n" + rows)
+    assert [cls for _, cls in taken(tmp_path / "b" / "t.csv", names)[0].values()] == names
+
+
+def test_characters_that_nobody_sees_make_no_class(tmp_path: Path) -> None:
+    from nsdata.arguments import checked_classes, class_names
+
+    write(tmp_path, "fox/1.png", "fox\u200b/2.png", "\ufeffdog/3.png")
+    assert classes_from(tmp_path) == ["dog", "fox"]
+    assert [cls for _, cls in taken(tmp_path)[0].values()] == ["fox", "fox", "dog"]
+    for names in (["fox", "fox\u200b"], ["\ufeffdog", "fox"]):
+        for ask in (lambda n=names: class_names(n, ""), lambda n=names: checked_classes(n)):  # type: ignore[misc]
+            refused(ask, "characters that nobody sees")

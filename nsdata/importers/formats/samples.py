@@ -8,6 +8,7 @@ else it holds is named in the report, and taken by ``--member ENDING`` in its pl
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,19 +18,23 @@ from nsdata.importers.formats.layout import IMAGE_ENDINGS, MAX_BYTES, quoted, re
 from nsdata.importers.formats.tables import LABELS, normal, people_s, splits
 from nsdata.importers.found import Found
 from nsdata.importers.item import Skipped
-from nsdata.importers.split_columns import may_say
+from nsdata.importers.split_columns import Unsure, may_say
 from nsdata.importers.words import MASKS
 from nsdata.text import listed
 
 Member = tuple[str, bytes]
 
+NO_OBJECT = "(no JSON object)"  # in place of the keys of a .json
 ALONE = "no image beside it"  # of a label without a picture among its neighbours
 PICTURES = tuple(ending.removeprefix(".") for ending in IMAGE_ENDINGS)
-_TEXTS = frozenset({"cls", "label", "labels", "class", "target", "category"})  # side files that hold a label, as text
+_TEXTS = frozenset({"cls", "y", *LABELS})  # side files that hold a label, as text or as JSON
 _WITH_LABELS = _TEXTS | {"json"}
+_PACKED = frozenset({"pyd", "pickle", "pkl", "cbor", "msgpack", "mp", "ten", "tenbin"})  # may hold one; not read
+_CALLED = re.compile(r"label|class|target|categor|annot")  # endings of others that may
 _SIDES = _WITH_LABELS | {
-    *("txt", "caption", "xml", "csv", "id", "index", "inx", "cbor", "msgpack", "mp"),
-    *("npy", "npz", "pyd", "pth", "pt", "ten", "tenbin"),
+    *("txt", "caption", "xml", "csv", "id", "index", "inx"),
+    *("npy", "npz", "pth", "pt"),
+    *_PACKED,
 }  # what WebDataset writers put beside an image; whatever else is there is taken for an image
 
 
@@ -75,6 +80,8 @@ def _sample(archive: str, key: str, group: list[Member], member: str | None) -> 
             f"--member {quoted(endings[0])}  (or another of them)",
         )
     said = _facts(sides)
+    if not sides:
+        said["seen"] = tuple(f".{_ending(name)}" for name, _ in group if _unread(name))
     for name, data in chosen:
         yield Found(f"{archive}!{readable(name)}", data, _folder(name), kind="key", beside=beside, **said)
 
@@ -129,23 +136,37 @@ def _parts(group: list[Member]) -> list[list[Member]]:
 def _facts(sides: dict[str, bytes]) -> dict[str, Any]:
     """What the files beside an image say: of Found labels, split, cells and seen."""
     facts: Any = {}
+    odd: list[tuple[str, object]] = []
     if "json" in sides:
-        try:
-            facts = json.loads(sides["json"])
-        except (ValueError, RecursionError):
-            facts = None
+        facts = _json(sides["json"])
     if not isinstance(facts, dict):
-        facts = {"(no JSON object)": None}
+        odd, facts = [(".json", Unsure("its .json is no JSON object with keys such as label", ""))], {NO_OBJECT: None}
     labels = [(f".json {name}", value) for alias in LABELS for name, value in facts.items() if normal(name) == alias]
     plain = [(name, value) for name, value in labels if not isinstance(value, dict | list)]
     labels = plain or labels  # boxes beside a class
-    labels += [(f".{kind}", sides[kind].decode("utf-8", "replace").strip()) for kind in sorted(_TEXTS & sides.keys())]
-    if not people_s(facts):
-        labels = [(name, None) for name, _ in labels]
+    for kind in sorted(_TEXTS & sides.keys()):
+        text = sides[kind].decode("utf-8", "replace").strip()
+        held = (_json(sides[kind]) if text[:1] in ("{", "[", '"') else None) or text
+        if isinstance(held, dict):  # k.label.json
+            held = next((held[name] for alias in LABELS for name in held if normal(name) == alias), held)
+        labels.append((f".{kind}", held))
+    labels = odd or (labels if people_s(facts) else [(name, None) for name, _ in labels])
     meaning = splits(facts)
     cells = tuple((name, facts[name]) for name in meaning.rest if may_say(facts[name]))
     split = None if meaning.split is None else facts[meaning.split]
     return {"labels": tuple(labels), "split": split, "seen": tuple(facts), "cells": cells}
+
+
+def _json(data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _unread(name: str) -> bool:
+    """Whether a member of a sample may hold its label in a form that is not read."""
+    return _last(name) in _PACKED or (_last(name) not in PICTURES and _CALLED.search(_ending(name)) is not None)
 
 
 def _with_labels(group: list[Member]) -> dict[str, bytes]:
@@ -165,9 +186,10 @@ def _with_labels(group: list[Member]) -> dict[str, bytes]:
 
 
 def _side(name: str) -> str:
-    """What a side file that may hold a label is: "cls" of k.cls and k.cls.txt, "json" of k.json; "" for others."""
+    """What a side file that may hold a label is: "cls" of k.cls, k.cls.txt and k.cls.json, "json" of k.json; "" for
+    others."""
     ending = _ending(name)
-    kind = ending.removesuffix(".txt")
+    kind = ending.removesuffix(".txt").removesuffix(".json")
     return kind if kind in _TEXTS or ending == "json" else ""
 
 
@@ -180,7 +202,7 @@ def _images(group: list[Member], labelled: bool) -> list[Member]:
     if len(group) == 1 and not labelled:
         return group
     quiet = _SIDES if labelled else _SIDES - _WITH_LABELS
-    return [member for member in group if _last(member[0]) not in quiet]
+    return [member for member in group if _last(member[0]) not in quiet and not _unread(member[0])]
 
 
 def _ending(name: str) -> str:

@@ -245,9 +245,12 @@ LIST = Columns("path", ("label",), "split")
 
 
 def _list(file: IO[str]) -> Iterator[Any]:
-    """A list without a header: a path a line, and its label and split if it has them."""
-    yield ["path", "label", "split"]
-    mark: str | None = None
-    for number, line in enumerate(filter(str.strip, lines(file)), 1):
-        mark = mark_of(line) if number == 1 else mark
+    """A list without a header: a path a line, and its label and split if it has them. One of paths alone has no column
+    of labels."""
+    first = next(filter(str.strip, lines(file)), "")
+    mark = mark_of(first)
+    alone = len(cut(first, mark)) < 2 and all(len(cut(line, mark)) < 2 for line in lines(file) if line.strip())
+    file.seek(0)
+    yield ["path"] if alone else ["path", "label", "split"]
+    for line in filter(str.strip, lines(file)):
         yield of_line(cut(line, mark))
