@@ -148,6 +148,7 @@ class Prepared:
                 bad = int(np.flatnonzero(far_N)[0])
                 raise BadLabels(
                     f"{self._of(start + bad)} sums to {sums_N[bad]:.4f}; 1 was expected, within {SUM_TOLERANCE:g}.",
+                    "more digits; or divide each row by its sum: soft.div(soft.sum(axis=1), axis=0) of pandas",
                 )
             self._check_teachers(start, stop)
         if percent:

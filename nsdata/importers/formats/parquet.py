@@ -17,6 +17,7 @@ from nsdata.importers.formats.pages import largest
 from nsdata.importers.formats.tables import LABELLED_BY, Columns, cells_of, columns, label_cells
 from nsdata.importers.found import Found
 from nsdata.importers.item import Skipped
+from nsdata.importers.soft.order import is_export, lost
 from nsdata.importers.split_columns import SplitColumns
 
 _IMAGE = ("image", "img", "jpg", "png")
@@ -206,11 +207,17 @@ def image_column(schema: Any) -> str | None:
 
 
 def own_classes(schema: Any, label: str) -> list[str]:
-    """The ClassLabel names that the ``datasets`` library left for a column; [] if it did not."""
+    """The ClassLabel names that the ``datasets`` library left for a column; [] if it did not. Raises BadInput for
+    numbers of an export of nsdata that has lost them."""
+    import pyarrow.types as t
+
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
         return [str(name) for name in features[label].get("names") or []]
     except (KeyError, ValueError, TypeError, AttributeError):
+        kind = schema.field(label).type
+        if is_export(schema.names) and (t.is_integer(kind) or t.is_floating(kind)):
+            raise lost("This parquet file") from None
         return []
 
 

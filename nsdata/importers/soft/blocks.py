@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from nsdata.errors import BadLabels
 from nsdata.importers.soft.columns import Columns
+from nsdata.importers.soft.order import check_predicted
 from nsdata.text import visible
 
 Array = NDArray[Any]
@@ -24,14 +25,18 @@ NUMBERS = 1 << 22  # of a block
 
 def block_of(batch: Any, columns: Columns, classes: int, what: str) -> Block:
     """The names and soft labels of a batch of Arrow, and what stands beside them. Raises BadLabels."""
-    keys = [name_of(value) for value in batch.column(columns.key).to_pylist()]
+    keys = names_of(batch.column(columns.key).to_pylist())
     if columns.vector is not None:
         soft = _vectors(batch.column(columns.vector), keys, classes, what, bool(columns.meta))
     else:
         soft = np.empty((len(keys), len(columns.classes or ())), np.float32)
         for place, name in enumerate(columns.classes or ()):
             soft[:, place] = _floats(batch.column(name), name, what)
-    second = batch.column(columns.second).to_pylist() if columns.second else None
+    if columns.order is not None:
+        soft = columns.order.sorted(soft, batch.column(columns.order.column).to_pylist(), keys)
+    for column in columns.predicted:
+        check_predicted(soft, column, batch.column(column).to_pylist(), columns.known, keys, what)
+    second = names_of(batch.column(columns.second).to_pylist()) if columns.second else None
     pseudo, certain = (batch.column(name).to_pylist() for name in columns.beside) if columns.beside else (None, None)
     return keys, soft, second, pseudo and indices(pseudo, columns), certain and [c or 0.0 for c in certain]
 
@@ -42,12 +47,28 @@ def indices(pseudo: Sequence[Any], columns: Columns) -> list[int]:
     return [p if isinstance(p, int) else number.get(p, -1) for p in pseudo]
 
 
+def names_of(values: Sequence[Any]) -> list[str | None]:
+    """What names each image: of the Hugging Face layout its path, of bytes the text, or the id where they are no text.
+
+    16 bytes may be either, so all of them are looked at: ids are hardly ever printable, and never one after the other.
+    """
+    values = [value.get("path") if isinstance(value, dict) else value for value in values]
+    raw = any(isinstance(value, bytes) and len(value) == 16 and not _printable(value) for value in values)
+    ids = (raw and isinstance(value, bytes) and len(value) == 16 for value in values)
+    return [value.hex() if is_id else name_of(value) for value, is_id in zip(values, ids, strict=True)]
+
+
+def _printable(value: bytes) -> bool:
+    try:
+        return value.rstrip(b"\0").decode().isprintable()
+    except UnicodeDecodeError:
+        return False
+
+
 def name_of(value: Any) -> str | None:
-    """What names an image; of the Hugging Face layout, its path."""
-    if isinstance(value, dict):
-        value = value.get("path")
+    """A value as a name, if it is one."""
     if isinstance(value, bytes):
-        value = value.hex() if len(value) == 16 else value.decode("utf-8", "replace")
+        value = value.rstrip(b"\0").decode("utf-8", "replace")
     return value if value is None or isinstance(value, str) else str(value)
 
 

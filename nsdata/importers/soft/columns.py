@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,22 @@ from numpy.typing import NDArray
 
 from nsdata import arguments
 from nsdata.errors import BadInput, BadLabels
+from nsdata.importers.formats.tables import normal
+from nsdata.importers.soft import order
 from nsdata.labels.same_class import recased
 from nsdata.labels.soft_table import SoftTable, columns_of, plain_name
 from nsdata.text import listed, visible
 
 Array = NDArray[Any]
 
-KEYS = ("id", "ids", "path", "source", "sources", "paths", "file", "filename", "file_name", "image")
-_PATHS = ("path", "source", "file", "filename", "file_name")  # what names images where a column id numbers the rows
+KEYS = (
+    *("id", "ids", "path", "source", "sources", "paths", "file", "filename", "file_name", "filepath", "file_path"),
+    *("image", "image_path", "img_path", "image_name", "image_id", "img_id"),
+)
+_PATHS = (  # what names images where a column id numbers the rows
+    *("path", "source", "file", "filename", "file_name", "filepath", "file_path"),
+    *("image_path", "img_path", "image_name"),
+)
 VECTORS = ("soft_label", "soft_labels", "soft", "probs", "probabilities", "logits")
 LOGITS = "logits"
 BESIDE = frozenset(  # columns of nsdata's exports, and what tables of pictures have beside soft labels
@@ -42,38 +50,55 @@ MOST_META = 1 << 27  # bytes
 
 
 class Columns:
-    """Which columns of a table mean what. Raises BadLabels for a class too many, too few or twice."""
+    """Which columns of a table mean what. Raises BadLabels for a class too many, too few or twice, and for vectors of
+    an export that does not say any more of which classes they are."""
 
     def __init__(
-        self, names: Sequence[str], classes: Sequence[str], what: str, meta: dict[str, Any], gen: int | None
+        self,
+        names: Sequence[str],
+        classes: Sequence[str],
+        what: str,
+        meta: dict[str, Any],
+        gen: int | None,
+        sample: Mapping[str, Any] | None = None,
+        named: list[str] | None = None,
     ) -> None:
+        """sample: the cells of one row, by column. named: the classes of vectors, in their order, where the file says
+        so elsewhere than in a column."""
         double = sorted({visible(name) for name in names if list(names).count(name) > 1}) if len(names) < 3000 else []
         if double or len(set(names)) < len(names):
             raise BadLabels(f"{what} has two columns of one name: {listed(double) or 'among its classes'}.")
-        self.meta = generation_of(meta, gen, what)
-        keys = [name for name in KEYS if name in names]
+        self.meta, self.known = generation_of(meta, gen, what), list(classes)
+        plain = {plain_name(name) for name in classes}
+        keys, vectors, beside = (_called(names, wanted) for wanted in (KEYS, VECTORS, BESIDE))
         if not keys:
             raise BadLabels(
                 f"{what} has no column that names images; its columns are {listed([visible(n) for n in names])}.",
                 "call one id (nsdata query 'select id, source from images') or path",
             )
-        plain = {plain_name(name) for name in classes}
         same = recased(plain, map(plain_name, names)).keys()
         self.key = next((name for name in keys if name not in plain), keys[0])
         prefix = self.meta.get("prefix", "")
-        vectors = [f"{prefix}soft_label"] if self.meta else [name for name in VECTORS if name in names]
-        vectors = [name for name in vectors if name in names]
+        if self.meta:
+            vectors = [name for name in [f"{prefix}soft_label"] if name in names]
+        elif plain <= {plain_name(name) for name in names if name != self.key}:
+            vectors = [name for name in vectors if plain_name(name) not in plain]  # soft, of lenses: hard, none, soft
         # a column called as a class is that class, unless it is what names the images or their vectors
         own = [n for n in names if plain_name(n) in plain and n not in (self.key, *vectors)]
-        own += [n for n in names if plain_name(n) in same and n not in {*keys, *vectors, *BESIDE}]
-        others = [n for n in names if n not in {*own, *keys, *vectors, *BESIDE} and not _BESIDE.fullmatch(n)]
+        own += [n for n in names if plain_name(n) in same and n not in {*keys, *vectors, *beside}]
+        others = [n for n in names if n not in {*own, *keys, *vectors, *beside} and not _BESIDE.fullmatch(n)]
         self.vector: str | None = None
         self.classes: list[str] | None = None
+        self.order: order.Order | None = None
+        self.predicted: list[str] = []
+        if not self.meta and not own and named is None and (META in names or order.is_export(names)):
+            raise order.lost(what)
         if own and not vectors:
             self.classes = own + others  # what is unknown among them is refused as a class
         elif len(vectors) == 1 and (not own or self.meta):
             self.vector = vectors[0]
-            self.classes = self.meta.get("classes")
+            self.classes = self.meta.get("classes", named)
+            self._look_beside(names, classes, what, sample or {})
         elif vectors:
             raise BadLabels(
                 f"{what} has soft labels twice: {listed([visible(name) for name in [*vectors, *own]])}.",
@@ -86,18 +111,52 @@ class Columns:
             )
         if self.classes is not None:
             columns_of(classes, self.classes, what)  # before anything is read
-        beside = [f"{prefix}pseudo_label", f"{prefix}confidence"]
-        self.beside = beside if self.meta and all(name in names for name in beside) else []
-        more = [
-            name for name in keys[keys.index(self.key) + 1 :] if name in _PATHS and name not in (self.classes or ())
-        ]
+        judged = [f"{prefix}pseudo_label", f"{prefix}confidence"]
+        self.beside = judged if self.meta and all(name in names for name in judged) else []
+        more = [name for name in keys[keys.index(self.key) + 1 :] if normal(name) in _PATHS]
+        more = [name for name in more if name not in (self.classes or ())]
         self.second = "file_id" if self.meta and "file_id" in names else None if self.meta or not more else more[0]
+
+    def _look_beside(self, names: Sequence[str], classes: Sequence[str], what: str, sample: Mapping[str, Any]) -> None:
+        """What stands beside vectors and says of which classes they are."""
+        if self.meta:
+            return
+        free = {name: value for name, value in sample.items() if name not in (self.key, self.vector)}
+        column, own = order.naming(free, classes, what)
+        if column is not None and own is not None:
+            self.order, self.classes = order.Order(column, own, what), own
+        elif self.classes is None:
+            self.predicted = [name for name in names if normal(name) in order.PREDICTED]
 
     @property
     def wanted(self) -> list[str]:
         """All that is read."""
         soft = [self.vector] if self.vector is not None else list(self.classes or [])
-        return [self.key, *soft, *self.beside, *([self.second] if self.second else [])]
+        said = [self.order.column] if self.order is not None else []
+        return [self.key, *soft, *self.beside, *([self.second] if self.second else []), *said, *self.predicted]
+
+
+def _called(names: Sequence[str], wanted: Iterable[str]) -> list[str]:
+    """Of these columns those that are called so, as is wanted first: " Path" is path where there is no path."""
+    known: dict[str, str] = {}
+    for name in names:
+        known.setdefault(normal(name), name)
+    there = {*names}
+    return [name if name in there else known[name] for name in wanted if name in there or name in known]
+
+
+def names_images(names: Sequence[str]) -> bool:
+    """Whether one of these columns does."""
+    return bool(_called(names, KEYS))
+
+
+def check_meta(meta: dict[str, Any], other: dict[str, Any], what: str) -> None:
+    """Raise BadLabels where a row says that it is of another export than the others: two of them in one file."""
+    mine, theirs = ((said.get("classes"), sorted(generations_of(said))) for said in (meta, other))
+    if other and mine != theirs:
+        raise BadLabels(
+            f"{what} holds rows of two exports of nsdata, of other classes or generations.", "Give them as two files."
+        )
 
 
 def generation_of(meta: dict[str, Any], gen: int | None, what: str) -> dict[str, Any]:

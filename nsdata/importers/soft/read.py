@@ -35,9 +35,9 @@ def said(path: str | Path) -> dict[str, Any]:
         with tables.opened(file) as opened:
             return parsed((opened.schema_arrow.metadata or {}).get(META.encode()))
     if kind == ".csv":
-        return texts.csv_head(file)[2]
+        return texts.csv_meta(file)
     if kind == ".jsonl":
-        return next(texts.objects(file), {}).get(META) or {}
+        return texts.jsonl_meta(file)
     return archive.said(file) if kind == ".tar" else {}
 
 

@@ -10,8 +10,19 @@ from pathlib import Path
 from typing import Any
 
 from nsdata.errors import BadInput, BadLabels
-from nsdata.importers.soft.blocks import NUMBERS, Block, block_of, name_of, no_number
-from nsdata.importers.soft.columns import BESIDE, META, MOST_META, Columns, hashed, parsed, table_of
+from nsdata.importers.soft.blocks import NUMBERS, Block, block_of, names_of, no_number
+from nsdata.importers.soft.columns import (
+    BESIDE,
+    META,
+    MOST_META,
+    Columns,
+    check_meta,
+    hashed,
+    names_images,
+    parsed,
+    table_of,
+)
+from nsdata.importers.soft.order import is_export, naming_key
 from nsdata.labels.soft_table import SoftTable
 from nsdata.text import visible
 
@@ -21,29 +32,54 @@ _EMPTY = ["", "NA", "NaN", "nan", "null", "None"]
 def csv(path: Path, classes: Sequence[str], gen: int | None) -> SoftTable:
     """The soft labels in a CSV, read by Arrow block by block. Raises BadInput, BadLabels."""
     import pyarrow as pa
+
+    names, delimiter, first = csv_head(path)
+    meta = csv_meta(path)
+    columns = Columns(names, classes, path.name, meta, gen, first)
+    numbers = {*([] if columns.vector is not None else columns.classes or ()), *columns.beside[1:]}
+    wanted = [*columns.wanted, *([META] if META in names else [])]
+    types = {name: pa.float32() if name in numbers else pa.string() for name in wanted}
+
+    def blocks() -> Iterator[Block]:
+        for batch in _batches(path, delimiter, types):
+            if META in names:
+                for cell in batch.column(META).drop_null().to_pylist():
+                    check_meta(meta, parsed(cell), path.name)
+            yield block_of(batch, columns, len(classes), path.name)
+
+    return table_of(path, columns, blocks(), lambda: hashed(path))
+
+
+def csv_meta(path: Path) -> dict[str, Any]:
+    """What an export says of itself, in whichever row that stands now; {} for a file that is none."""
+    import pyarrow as pa
+
+    names, delimiter, first = csv_head(path)
+    if META not in names:
+        return {}
+    if found := parsed(first.get(META)):
+        return found
+    cells = (batch.column(META).drop_null() for batch in _batches(path, delimiter, {META: pa.string()}))
+    return next((found for some in cells for cell in some.to_pylist() if (found := parsed(cell))), {})
+
+
+def _batches(path: Path, delimiter: str, types: dict[str, Any]) -> Iterator[Any]:
+    """These columns of a CSV, block by block. Raises BadInput, BadLabels."""
+    import pyarrow as pa
     from pyarrow import csv as arrow
 
-    names, delimiter, meta = csv_head(path)
-    columns = Columns(names, classes, path.name, meta, gen)
-    texts = [columns.key, columns.vector, columns.second, *columns.beside[:1]]
-    types = {name: pa.string() if name in texts else pa.float32() for name in columns.wanted}
-
-    def batches() -> Iterator[Block]:
-        try:
-            with arrow.open_csv(
-                path,
-                arrow.ReadOptions(block_size=1 << 26),
-                arrow.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-                arrow.ConvertOptions(column_types=types, include_columns=columns.wanted, null_values=_EMPTY),
-            ) as file:
-                for batch in file:
-                    yield block_of(batch, columns, len(classes), path.name)
-        except (OSError, ValueError, pa.ArrowException) as error:
-            if isinstance(error, BadInput):
-                raise
-            raise _refused(path, str(error).splitlines()[0]) from error
-
-    return table_of(path, columns, batches(), lambda: hashed(path))
+    try:
+        with arrow.open_csv(
+            path,
+            arrow.ReadOptions(block_size=1 << 26),
+            arrow.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+            arrow.ConvertOptions(column_types=types, include_columns=list(types), null_values=_EMPTY),
+        ) as file:
+            yield from file
+    except (OSError, ValueError, pa.ArrowException) as error:
+        if isinstance(error, BadInput):
+            raise
+        raise _refused(path, str(error).splitlines()[0]) from error
 
 
 def _refused(path: Path, why: str) -> BadLabels:
@@ -61,8 +97,8 @@ def _refused(path: Path, why: str) -> BadLabels:
     return BadLabels(f"{path.name} cannot be read as soft labels: {why}.")
 
 
-def csv_head(path: Path) -> tuple[list[str], str, dict[str, Any]]:
-    """Names of the columns, the character between them, and what an export says of itself."""
+def csv_head(path: Path) -> tuple[list[str], str, dict[str, str]]:
+    """Names of the columns, the character between them, and the first row."""
     csv_.field_size_limit(1 << 30)
     try:
         with path.open("rb") as raw:
@@ -73,8 +109,7 @@ def csv_head(path: Path) -> tuple[list[str], str, dict[str, Any]]:
                     f"iconv -f UTF-16{order} -t UTF-8 {path} > {path.stem}-8.csv",
                 )
         with path.open(encoding="utf-8-sig", newline="") as file:
-            line = file.readline(MOST_META)
-            delimiter = max(",;\t", key=line.count)
+            delimiter = _delimiter(file.readline(MOST_META))
             file.seek(0)
             reader = csv_.reader(file, delimiter=delimiter)
             names, first = next(reader, []), next(reader, [])
@@ -82,22 +117,31 @@ def csv_head(path: Path) -> tuple[list[str], str, dict[str, Any]]:
         raise BadInput(f"{path} is no CSV in UTF-8: {error}.", f"file {path}") from error
     except OSError as error:
         raise BadInput(f"{path} cannot be read: {error.strerror or error}.", f"ls -l {path}") from error
-    meta = dict(zip(names, first, strict=False)).get(META)
-    return names, delimiter, parsed(meta)
+    return names, delimiter, dict(zip(names, first, strict=False))
+
+
+def _delimiter(header: str) -> str:
+    """What parts the cells of a CSV: of "tench, Tinca tinca;goldfish, Carassius auratus;path" the semicolon."""
+    marks = sorted(",;\t", key=header.count, reverse=True)
+    sane = (m for m in marks if names_images(next(csv_.reader([header], delimiter=m), [])))
+    return next(sane, marks[0])
 
 
 def jsonl(path: Path, classes: Sequence[str], gen: int | None) -> SoftTable:
     """The soft labels in JSON lines. Raises BadInput, BadLabels."""
-    first = next(objects(path), {})
+    first, meta = next(objects(path), {}), jsonl_meta(path)
     names = BESIDE.union(first)
-    columns = Columns(list(first), classes, path.name, first.get(META) or {}, gen)
+    columns = Columns(list(first), classes, path.name, meta, gen, first)
 
     def blocks() -> Iterator[Block]:
         step, some = max(64, NUMBERS // max(1, len(classes))), []
         for number, found in enumerate(objects(path), 1):
-            if columns.classes is not None and not found.keys() <= names:
-                other = visible(next(name for name in found if name not in names))
+            strange = [name for name in found if name not in names and (columns.vector is None or naming_key(name))]
+            if strange:
+                other = visible(strange[0])
                 raise BadLabels(f"{path.name} has '{other}' in its object {number:,}, and not in the first.")
+            if META in found:
+                check_meta(meta, found[META] or {}, path.name)
             some.append({name: found.get(name) for name in columns.wanted})
             if len(some) == step:
                 yield _block(some, columns, len(classes), path.name)
@@ -108,6 +152,15 @@ def jsonl(path: Path, classes: Sequence[str], gen: int | None) -> SoftTable:
     return table_of(path, columns, blocks(), lambda: hashed(path))
 
 
+def jsonl_meta(path: Path) -> dict[str, Any]:
+    """What an export says of itself, in whichever line that stands now; {} for a file that is none."""
+    lines = objects(path)
+    first = next(lines, {})
+    if META in first or not is_export(first):
+        return first.get(META) or {}
+    return next((found[META] for found in lines if found.get(META)), {})
+
+
 def _block(some: list[dict[str, Any]], columns: Columns, classes: int, what: str) -> Block:
     import pyarrow as pa
 
@@ -115,7 +168,7 @@ def _block(some: list[dict[str, Any]], columns: Columns, classes: int, what: str
     for name in columns.wanted:
         values = [each[name] for each in some]
         if name == columns.key:
-            values = [name_of(value) for value in values]
+            values = names_of(values)
         try:
             found[name] = pa.array(values)
         except (pa.ArrowException, OverflowError) as error:
