@@ -1,8 +1,9 @@
-"""Where a file of labels and the folders say different things of the same pictures."""
+"""Where a file of labels and the folders say different things of the same pictures, and which of them counts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Protocol
 
@@ -10,8 +11,11 @@ from nsdata.errors import BadInput
 from nsdata.importers.beside import LabelFiles
 from nsdata.importers.class_names import clean, empty, whole
 from nsdata.importers.formats.layout import quoted
-from nsdata.importers.formats.tables import TABLES
+from nsdata.importers.formats.tables import LABELLED_BY, TABLES, columns, people_s, rows
 from nsdata.importers.tree import Tree
+
+_FEW, _HEAD = 20, 1 << 16  # tables that are looked at, and bytes of each
+_ABOVE = 3  # folders above a source that may hold the table of its export
 
 
 class Papers(Protocol):
@@ -26,13 +30,23 @@ def is_metadata(paper: str) -> bool:
     return name.stem.casefold() == "metadata" and name.suffix.lower() in TABLES
 
 
+def governing(files: list[str], read: Papers) -> list[str]:
+    """Of these files the tables that count whatever folders are called: metadata, and nsdata's own, which say of each
+    label whether a person gave it."""
+    tables = sorted((file for file in files if file.lower().endswith(TABLES)), key=lambda file: file.count("/"))
+    others = {file for file in tables[:_FEW] if not is_metadata(file)}
+    heads = read(others, _HEAD) if others else {}
+    own = {name for name, head in heads.items() if LABELLED_BY.encode() in head.partition(b"\n")[0]}
+    return [file for file in tables if is_metadata(file) or file in own]
+
+
 def govern(
-    path: Path, files: list[str], pictures: list[str], trees: tuple[Tree, Tree], read: Papers
+    path: Path, tables: list[str], pictures: list[str], trees: tuple[Tree, Tree], read: Papers
 ) -> tuple[LabelFiles | None, Tree]:
-    """(the metadata files that name some of the pictures, the tree of the other folders): what they govern moves from
-    the first tree to the second, of folders that name splits alone. Raises BadInput as LabelFiles does."""
+    """(the tables, of ``governing``, that name some of the pictures; the tree of the other folders): what they govern
+    moves from the first tree to the second, of folders that name splits alone. Raises BadInput as LabelFiles does."""
     inner, outer = trees
-    said = LabelFiles(str(path), filter(is_metadata, files), lambda: pictures, read, strict=False)
+    said = LabelFiles(str(path), tables, lambda: pictures, read, strict=False)
     if not said.names:
         return None, inner
     rest = Tree()
@@ -74,7 +88,10 @@ def differing(
 
 
 def check(path: Path, files: list[str], pictures: Callable[[], Iterable[tuple[str, str]]], read: Papers) -> None:
-    """Raise BadInput where a table and the folders of its pictures have other names for them: either may be right."""
+    """Raise BadInput where a table has names for pictures that lie in folders of other names: either may be the class;
+    and where a table above says that some of the classes here are no person's.
+    """
+    _check_above(path)
     if (found := differing(str(path), files, pictures, read)) is not None:
         raise BadInput(
             f"{quoted(found.picture)} lies in the folder '{quoted(found.folder)}' and is '{quoted(found.named)}' in "
@@ -82,3 +99,31 @@ def check(path: Path, files: list[str], pictures: Callable[[], Iterable[tuple[st
             f"nsdata import {path}/{found.table}, if that has the labels; --levels class (or split/class) if folders "
             "do",
         )
+
+
+def _check_above(path: Path) -> None:
+    """Raise BadInput for a part of an export of nsdata with labels that a generation gave, of which the table in a
+    folder above knows."""
+    path = path.absolute()
+    inside = path.name if path.is_dir() else path.name.partition(".")[0]
+    for above in list(path.parents)[:_ABOVE]:
+        child = inside.partition("/")[0]
+        for table in (above / "labels.csv", *(above / f"{child}{ending}" for ending in TABLES)):
+            if table.is_file() and _by_generations(table, f"{inside}/"):
+                raise BadInput(
+                    f"{path} is a part of what nsdata exported with the classes of a generation: {table.name} in "
+                    f"{above} says which labels are people's, and the folders do not.",
+                    f"nsdata import {above if table.stem == 'labels' else table}; or --unlabelled",
+                )
+        inside = f"{above.name}/{inside}"
+
+
+def _by_generations(table: Path, inside: str) -> bool:
+    """Whether a table says of some picture in this folder below it that a generation gave its label."""
+    try:
+        names, found = rows(table)
+        with closing(found):
+            key = columns(names).path if LABELLED_BY in names else None
+            return key is not None and any(str(row.get(key)).startswith(inside) and not people_s(row) for row in found)
+    except BadInput:
+        return False

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from nsdata.errors import BadInput
-from nsdata.importers.against import Papers, check, govern, is_metadata
+from nsdata.importers.against import Papers, check, govern, governing
 from nsdata.importers.beside import LabelFiles
 from nsdata.importers.class_names import clean, named
 from nsdata.importers.formats.tables import LABELLED_BY
@@ -89,10 +89,10 @@ class Part:
         if rule.levels is None:
             rule.masks.update(self._masks.settle(look))
         self._silent = known.labelled  # a sample that says nothing of its label has none, whatever its folder is called
-        if rule.labelled and papers is not None and rule.levels is None and any(map(is_metadata, files)):
+        if rule.labelled and papers is not None and rule.levels is None and (tables := governing(files, papers)):
             pictures_ = (each.source for each in look() if isinstance(each, Found) and not (each.labels or each.seen))
             shown = [self._inside(source) for source in pictures_ if not is_paper(source)]
-            self._beside, inner = govern(self.path, files, shown, (inner, outer), papers)
+            self._beside, inner = govern(self.path, tables, shown, (inner, outer), papers)
         self._levels, self._outer = self._read(inner, rule.labelled), self._read(outer, False)
         self._known = frozenset(inner.folders())
         if not rule.labelled:
@@ -127,7 +127,7 @@ class Part:
             needed = not labelled and not any(place.cls for place in places.values())
             self._beside = LabelFiles(str(self.path), files, plain, papers, needed=needed)
         by_class = {folder for folder, place in places.items() if place.cls}
-        if by_class and files and papers is not None and rule.levels is None:
+        if by_class and papers is not None and rule.levels is None:
             check(self.path, files, lambda: pictures(by_class), papers)
         own = self._name.own if self.path.is_dir() else self.path.name.partition(".")[0]
         used = self._beside is not None and bool(self._beside.names)

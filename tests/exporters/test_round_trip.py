@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
+import tarfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -226,6 +229,66 @@ def test_what_a_generation_said_does_not_come_back_as_a_person_s_label(lake: Sto
     done = store.add_folder(name)
     check_labels(lake, store)
     assert any("labels that a generation gave were left out" in note for note in done.notices)
+
+
+def _packed(folder: Path, ending: str, names: list[str]) -> None:
+    """What a shell's ``*`` takes of an export: without what is hidden, as its mark is."""
+    below = (file for name in names for file in [Path(name), *sorted(Path(name).rglob("*"))])
+    files = [file for file in below if not file.name.startswith(".")]
+    out = folder.with_name(f"again{ending}")
+    if ending == "":
+        for file in files:
+            (out / file).parent.mkdir(parents=True, exist_ok=True)
+            if file.is_file():
+                shutil.copy(file, out / file)
+    elif ending == ".zip":
+        with zipfile.ZipFile(out, "w") as archive:
+            for file in files:
+                archive.write(file)
+    else:
+        with tarfile.open(out, "w") as tar:
+            for file in files:
+                tar.add(file, recursive=False)
+
+
+@pytest.mark.parametrize("ending", ["", ".zip", ".tar"])
+@pytest.mark.parametrize(
+    ("out", "names"),
+    [
+        ("out", ["labels.csv", "train", "val", "test"]),
+        ("out", ["out"]),
+        ("o.csv", ["o.csv", "o"]),
+        ("o.jsonl", ["o.jsonl", "o"]),
+    ],
+)
+def test_nor_from_a_copy_of_what_was_exported(
+    lake: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, out: str, names: list[str], ending: str
+) -> None:
+    lake.view(gen=2).save("every")
+    nsdata("export", out, "--view", "every", "--pseudo", *(["--images"] if out != "out" else []))
+    monkeypatch.chdir(tmp_path / ("out" if names[0] == "labels.csv" else ""))
+    _packed(tmp_path / "again", ending, names)
+    store = other()
+    done = store.add_folder(tmp_path / f"again{ending}")
+    check_labels(lake, store)
+    assert any("labels that a generation gave were left out" in note for note in done.notices)
+
+
+@pytest.mark.parametrize("part", ["out/train", "out/train/cat", "o/train", "o", "train.tar"])
+def test_nor_from_a_part_of_it(lake: Store, part: str) -> None:
+    lake.view(gen=2).save("every")
+    nsdata("export", "out", "--view", "every", "--pseudo")
+    nsdata("export", "o.csv", "--view", "every", "--pseudo", "--images")
+    if part == "train.tar":
+        part = "out/train.tar"
+        with tarfile.open(part, "w") as tar:
+            tar.add("out/train", "train")
+    store = other()
+    with pytest.raises(BadInput, match=r"says which labels are people's|its own name is that of the class"):
+        store.add_folder(part)
+    assert store.add_folder(part, labelled=False).labelled == 0
+    if part != "o":
+        assert store.add_folder("out/test").labelled == 10  # all of them are people's
 
 
 @pytest.mark.parametrize("name", ["v.tar", "v.parquet", "v.jsonl", "v"])
