@@ -89,7 +89,11 @@ def report_given(done: Given) -> None:
     if done.right is not None:
         render.out(f"          right for {render.percent(done.right)} of {done.checked:,} images that people labelled")
     _list("no image", "rows name none of the store", done.unknown_count, done.unknown)
-    what = "images had no row: every class alike" if done.filled else "images have no row, and no label in it"
+    what = (
+        "images had no row: every class alike, and no pseudo-label"
+        if done.filled
+        else ("images have no row, and no label in it")
+    )
     _list("no row", what, done.missing_count, done.missing)
     if not done.already:
         render.out(f"sealed    gen-{done.gen}")

@@ -70,7 +70,8 @@ def export_store(
     space.need(out, _weight(store, chosen, with_images), f"exporting {len(chosen.rows):,} images")
     about = About(
         store.classes,
-        {gen: {"codec": _codec(labels), "origin": origin(labels.provenance, gen, store.state.id, store.version)}
+        {gen: {"codec": _codec(labels), "missing": labels.provenance.get("missing", "leave"),
+               "origin": origin(labels.provenance, gen, store.state.id, store.version)}
          for gen, labels in chosen.labels.items()},
         store.state.id, store.version, pseudo, images,
     )  # fmt: skip

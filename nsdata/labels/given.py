@@ -95,6 +95,8 @@ def add(
     logits, replace, extend = flag("logits", logits), flag("replace", replace), flag("extend", extend)
     if missing not in MISSING:
         raise wrong("missing", missing, "'leave' or 'uniform'")
+    if missing == "leave" and table.missing in MISSING:
+        missing = table.missing
     if temperature != 1 and not logits:
         raise BadInput("A temperature is that of a softmax, and there are no logits.", "--logits --temperature 0.5")
     facts, began = _facts(teacher), time.monotonic()

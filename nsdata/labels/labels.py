@@ -36,6 +36,7 @@ class Labels:
 
     ``known``: how many of the classes the teacher knew, the first ones; those that were added later have probability 0.
     ``len(labels)`` = n, the visible images that the generation labels. Position i of every array is the same image.
+    An image that ``missing="uniform"`` filled, with every class alike, is none of them: nobody said anything of it.
     """
 
     def __init__(self, table: Table, generation: Generation) -> None:
@@ -76,6 +77,8 @@ class Labels:
         covered = np.zeros(len(self._table), bool)
         for part in self._generation.parts:
             covered[part.start : part.start + part.rows] = True
+        if self._filled:
+            covered &= self.all_pseudo >= 0
         return np.flatnonzero(covered & self._table.visible)
 
     @property
@@ -244,7 +247,16 @@ class Labels:
     @cached_property
     def _predictions(self) -> tuple[Array, Array]:
         """(N,) confidence and pseudo-label by row number."""
-        return predictions(self._table.readers, self._generation, self._columns, len(self._table))
+        confidence, pseudo = predictions(self._table.readers, self._generation, self._columns, len(self._table))
+        if not self._filled:
+            return confidence, pseudo
+        even = confidence <= np.float32((1 + 1e-6) / self.known)  # the first of equals is no answer
+        return np.where(even, np.float32(np.nan), confidence), np.where(even, np.int32(-1), pseudo)
+
+    @property
+    def _filled(self) -> bool:
+        """Whether images of which nobody knew anything were given every class alike."""
+        return self._generation.provenance.get("missing") == "uniform"
 
 
 def widened(soft: Array, classes: int) -> Array:

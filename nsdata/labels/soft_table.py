@@ -37,7 +37,7 @@ class SoftTable:
     logits: whether they are called so. others: a second name of each image. pseudo, confidence: (n,) class and
     probability that the teacher gave before its soft labels were rounded, of nsdata's own exports. codec: how
     their store kept them. exported: by nsdata, and others are ids of the pictures as they were written. facts: for the
-    provenance.
+    provenance. missing: what their store did with images that had none; of ``given.MISSING``.
     """
 
     names: list[str]
@@ -52,6 +52,7 @@ class SoftTable:
     codec: str | None = None
     exported: bool = False
     facts: dict[str, Any] = field(default_factory=dict)
+    missing: str = "leave"
 
     def __len__(self) -> int:
         return len(self.names)

@@ -297,8 +297,32 @@ def test_scattered_images_need_a_word_and_uniform_fills_the_gaps(lake: Store, mo
     assert "--missing uniform" in error.value.hint
     done = lake.add_soft_labels(1, ids, soft, missing="uniform")
     assert (done.images, done.filled) == (60, 30)
-    assert (lake.labels(1).soft[1::2] == np.float16(0.25)).all()
-    assert np.array_equal(lake.labels(1).soft[::2], soft.astype(np.float16))
+    labels = lake.labels(1)
+    assert (labels.take(np.arange(1, 60, 2)) == np.float16(0.25)).all()
+    assert np.array_equal(labels.soft, soft.astype(np.float16))
+
+
+@pytest.mark.parametrize("top", [None, 1])
+def test_an_image_that_nobody_knows_is_of_no_class(
+    lake: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, top: int | None
+) -> None:
+    """What fills the gaps is in no view, export or query, under no threshold, and comes back as it was."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(matching, "MOST_RUNS", 5)
+    lake.add_soft_labels(1, ids_of(lake)[::2], soft_labels(30, 4, 0), missing="uniform", top=top, max_kl=9)
+    labels = lake.labels(1)
+    assert labels.rows.tolist() == list(range(0, 60, 2)) and (labels.all_pseudo[1::2] == -1).all()
+    for view in (lake.view(gen=1).confident(0), lake.view(gen=1).top(60), lake.view(gen=1).balanced(10, seed=0)):
+        assert not (np.unique(view.rows) % 2).any()
+    assert lake.query("select count(*) as n from images where gen1_class is null").to_pandas()["n"][0] == 30
+    assert CliRunner().invoke(app, ["--store", lake.url, "export", "o", "--gen", "all", "--pseudo"]).exit_code == 0
+    assert len(list(Path("o/unlabelled").iterdir())) == 20 and len(list(Path("o/train").rglob("*.png"))) == 40
+    again = Store.create("again", CLASSES)
+    done = CliRunner().invoke(app, ["--store", "again", "import", "o", "--with-soft-labels"])
+    assert done.exit_code == 0, done.output
+    again.refresh()
+    theirs = dict(zip(labels.ids.tolist(), labels.soft.tolist(), strict=True))
+    assert dict(zip(again.labels(1).ids.tolist(), again.labels(1).soft.tolist(), strict=True)) == theirs
 
 
 def test_the_order_of_generations_replace_and_extend_are_as_for_label(lake: Store, tmp_path: Path) -> None:

@@ -241,6 +241,7 @@ def table_of(
             "bytes": path.stat().st_size,
             **({"origin": str(meta["origin"])} if "origin" in meta else {}),
         },
+        str(meta.get("missing", "leave")),
     )
 
 
