@@ -11,9 +11,9 @@ import torch
 from nsdata.errors import BadInput, ModelError
 from training import models
 from training.config import TrainConfig
-from training.foreign import weights
+from training.foreign import huggingface, weights
 from training.foreign.given import Given, as_ours
-from training.foreign.kinds import PROCESSOR, Kind, read_json, sha256
+from training.foreign.kinds import Kind, sha256
 from training.foreign.python import described
 from training.foreign.seen import DEFAULT, seen
 from training.foreign.teacher import Foreign, Network, matched_with
@@ -27,7 +27,7 @@ def load(ours: Sequence[str], place: Path, kind: Kind, given: Given) -> Foreign:
     if kind.name == "torchscript":
         return _torchscript(ours, place, kind, given)
     if kind.name == "transformers":
-        return _transformers(ours, place, kind, given)
+        return huggingface.load(ours, place, kind, given)
     return _timm(ours, place, kind, given)
 
 
@@ -50,13 +50,13 @@ def _timm(ours: Sequence[str], place: Path, kind: Kind, given: Given) -> Foreign
     except ModelError as error:
         hint = error.hint.removeprefix("--set model=") if error.hint.startswith("--set model=") else "NAME"
         raise ModelError(error.message, f"--model {hint}, as timm calls it") from error
-    weights.fitted(model, read, name=name, whole=True)
+    fitted = weights.fitted(model, read, name=name, whole=True)
     own = Preprocess.from_dict({**Preprocess.of(model).to_dict(), **told})
     notes = [f"weights of '{read.taken}' in {place.name}"] if read.taken else []
     return matched_with(
         ours, given, runner=Network(model.eval().requires_grad_(False)), name=name, names=names,
         preprocess=seen(given, own), sha256=sha256(kind), sha256_of="file", path=place,
-        parameters=models.parameters(model), notes=[*notes, *described(given, own)],
+        parameters=models.parameters(model), notes=[*notes, *fitted.notes, *described(given, own)],
     )  # fmt: skip
 
 
@@ -108,26 +108,4 @@ def _onnx(ours: Sequence[str], place: Path, kind: Kind, given: Given) -> Foreign
     return matched_with(
         ours, given, runner=session, name=given.model or "ONNX", names=None, preprocess=seen(given, own),
         sha256=sha256(kind), sha256_of="file", path=place, notes=described(given, own),
-    )  # fmt: skip
-
-
-def _transformers(ours: Sequence[str], place: Path, kind: Kind, given: Given) -> Foreign:
-    from transformers import AutoModelForImageClassification
-
-    try:
-        model: Any = AutoModelForImageClassification.from_pretrained(
-            str(place), local_files_only=True, trust_remote_code=False, use_safetensors=kind.file.suffix != ".bin"
-        )
-    except Exception as error:  # of any of its 400 models
-        text = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(f"The folder {place} cannot be loaded by transformers: {text}.") from error
-    own = DEFAULT
-    if (place / PROCESSOR).exists():
-        own = Preprocess.from_dict(
-            {**DEFAULT.to_dict(), **as_ours({"image_processor_type": "", **read_json(place / PROCESSOR)})}
-        )
-    return matched_with(
-        ours, given, runner=Network(model.eval().requires_grad_(False)), name=given.model or type(model).__name__,
-        names=kind.names, preprocess=seen(given, own), sha256=sha256(kind), sha256_of="file", path=place,
-        parameters=models.parameters(model), notes=described(given, own),
     )  # fmt: skip

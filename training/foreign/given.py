@@ -19,6 +19,7 @@ from nsdata.arguments import listing, path, shown, text, wrong
 from nsdata.errors import BadInput
 from training.foreign.kinds import read_json
 from training.foreign.matching import Map, plain_name
+from training.foreign.processor import is_processor, of_processor
 
 OUTPUTS = ("logits", "probabilities")
 
@@ -37,7 +38,6 @@ TIMM = (
     *("license_url", "min_input_size", "model_id", "num_classes", "num_features", "origin_url", "paper_ids"),
     *("paper_name", "pool_size", "source", "state_dict", "tag", "test_crop_pct", "test_input_size", "url"),
 )
-PILLOW = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box", 5: "hamming"}  # Hugging Face's numbers
 
 
 @dataclass(frozen=True)
@@ -211,8 +211,8 @@ def as_ours(values: Mapping[str, Any]) -> dict[str, Any]:
     """The keys of ours that a configuration decides: ours, timm's, or that of a Hugging Face preprocessor. Raises
     BadInput for keys and values that mean nothing here."""
     values = dict(values)
-    if "image_mean" in values or "image_processor_type" in values or "feature_extractor_type" in values:
-        return _of_processor(values)
+    if is_processor(values):
+        return {key: _checked(key, value) for key, value in of_processor(values).items()}
     if (size := values.pop("input_size", None)) is not None:
         if not isinstance(size, list | tuple) or len(size) != 3 or size[0] != 3 or size[1] != size[2]:
             raise BadInput(f"The input_size is {size}; (3, S, S) was expected: colour and square.", HINT)
@@ -248,41 +248,6 @@ def _checked(key: str, value: Any) -> Any:
     if key not in allowed:
         raise BadInput(f"Preprocessing has no setting '{key}'; it has {', '.join(allowed)}.", HINT)
     raise BadInput(f"The preprocessing's {key} is {shown(value)}; allowed: {allowed[key]}.", HINT)
-
-
-def _of_processor(values: dict[str, Any]) -> dict[str, Any]:
-    """Of a preprocessor_config.json. Raises BadInput for what is not a resize, a centre crop and a normalisation."""
-    size, crop = _side(values.get("size", 224)), _side(values.get("crop_size"))
-    if not values.get("do_resize", True) or size is None:
-        raise BadInput("The preprocessor does not resize to a square; a teacher sees squares.", "--preprocess FILE")
-    share, squash = values.get("crop_pct"), isinstance(values.get("size"), dict) and "height" in values["size"]
-    found: dict[str, Any] = {"image_size": size, "crop_pct": 1.0, "crop_mode": "squash" if squash else "center"}
-    if values.get("do_center_crop") and crop is not None:
-        found |= {"image_size": crop, "crop_pct": crop / (size + 1e-6)}
-    elif isinstance(share, int | float) and size < 384:  # ConvNeXt's: a side of size / crop_pct, then its middle
-        found |= {"crop_pct": float(share), "crop_mode": "center"}
-    elif share is not None or not isinstance(values.get("size"), dict):
-        found |= {"crop_mode": "squash"}
-    resample = values.get("resample", 2)
-    found["interpolation"] = PILLOW.get(resample, resample) if isinstance(resample, int) else resample
-    scale = values.get("rescale_factor", 1 / 255) if values.get("do_rescale", True) else 1.0
-    mean, std = [0.0, 0.0, 0.0], [1.0, 1.0, 1.0]
-    if values.get("do_normalize", True):
-        mean, std = values.get("image_mean", mean), values.get("image_std", std)
-    factor = float(scale) * 255  # ours takes values 0 to 1
-    found["mean"], found["std"] = (
-        [float(v) / factor for v in _checked(k, x)] for k, x in (("mean", mean), ("std", std))
-    )
-    return {key: _checked(key, value) for key, value in found.items()}
-
-
-def _side(value: Any) -> int | None:
-    if isinstance(value, dict):
-        sides = [value.get(key) for key in ("shortest_edge", "height", "width") if value.get(key) is not None]
-        if len(set(sides)) > 1:
-            raise BadInput(f"The preprocessor makes pictures of {value}; squares are seen here.", "--preprocess FILE")
-        value = sides[0] if sides else None
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _digest(value: Any) -> str:

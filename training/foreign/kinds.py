@@ -118,10 +118,10 @@ def _folder(place: Path) -> Kind:
     if isinstance(facts.get("architecture"), str):
         if weights.name == INDEX:
             raise ModelError(f"The weights in {place} are in several files; timm writes one.", f"ls {place}")
-        return Kind("timm", weights, facts)
+        return Kind("timm", weights, _of_hub(facts, config))
     named = facts.get("architectures")
     kind = named[0] if isinstance(named, list) and named and isinstance(named[0], str) else ""
-    if not kind.endswith("ForImageClassification"):
+    if not kind.endswith(("ForImageClassification", "ForImageClassificationWithTeacher")):
         what = f"a folder of '{kind}'" if kind else "a folder whose config.json names no architecture"
         raise refused(place, what)
     return Kind("transformers", weights, facts)
@@ -199,11 +199,25 @@ def _check_global(place: Path, module: str, name: str = "") -> None:
         )
 
 
-def label_names(config: dict[str, Any]) -> tuple[str, ...] | None:
-    """Of a folder of timm's hub."""
+def _of_hub(config: dict[str, Any], file: Path) -> dict[str, Any]:
+    """A config.json of timm's hub in its present form: its first form had no ``pretrained_cfg`` and held all that is in
+    it, with ``labels`` for ``label_names``. Raises ModelError for names that are no list."""
     inner = config.get("pretrained_cfg")
-    found = config.get("label_names") or (inner.get("label_names") if isinstance(inner, dict) else None)
-    return tuple(map(str, found)) if isinstance(found, list) and found else None
+    if not isinstance(inner, dict):
+        inner = {key: value for key, value in config.items() if key not in ("architecture", "model_args")}
+    names = next((of[key] for key in ("label_names", "labels") for of in (config, inner) if of.get(key)), None)
+    if isinstance(names, dict):
+        names = list(id2label({"id2label": names}) or ()) or names
+    plain = isinstance(names, list) and all(isinstance(name, str | int) for name in names)
+    if names is not None and not plain:
+        raise ModelError(f"The label_names in {file} are no list of names, in the order of the outputs.", f"cat {file}")
+    return {**config, "pretrained_cfg": inner, "label_names": names}
+
+
+def label_names(config: dict[str, Any]) -> tuple[str, ...] | None:
+    """Of a folder of timm's hub, as ``_of_hub`` gives it."""
+    found = config.get("label_names")
+    return tuple(map(str, found)) if found else None
 
 
 def id2label(config: dict[str, Any]) -> tuple[str, ...] | None:

@@ -117,7 +117,7 @@ def match(ours: Sequence[str], names: Sequence[str] | None, outputs: int, class_
     if double := sorted({name for name in theirs if theirs.count(name) > 1} if len(set(theirs)) < len(theirs) else ()):
         raise ModelError(f"{who} has several outputs of one name: {listed(double)}.", "--classes-file FILE")
     wanted = {plain_name(name): k for k, name in enumerate(ours)}
-    given = _checked(class_map or {}, theirs, wanted, ours, who, names is None)
+    given, notices = _checked(class_map or {}, theirs, wanted, ours, who, names is None)
     target = np.full(outputs, -1, np.int64)
     lost: list[str] = []
     same = recased(wanted, [name for name in theirs if name not in given]) if names is not None else {}
@@ -132,14 +132,18 @@ def match(ours: Sequence[str], names: Sequence[str] | None, outputs: int, class_
         elif REST not in given:
             lost.append(name)
     _check_whole(ours, target, lost, who)
-    return Matched(tuple(ours), None if names is None else tuple(theirs), target, tuple(notice(same)))
+    return Matched(tuple(ours), None if names is None else tuple(theirs), target, (*notices, *notice(same)))
 
 
 def _checked(
     class_map: Map, theirs: list[str], wanted: Mapping[str, int], ours: Sequence[str], who: str, numbered: bool
-) -> dict[str, str | None]:
-    """The map with plain names. Raises BadInput for names of neither side."""
+) -> tuple[dict[str, str | None], list[str]]:
+    """The map with both sides' own names, and notices of those that it writes otherwise. Raises BadInput for names of
+    neither side."""
     given = {plain_name(key): None if mine is None else plain_name(mine) for key, mine in class_map.items()}
+    keys = recased(theirs, (key for key in given if key != REST))
+    values = recased(wanted, {mine for mine in given.values() if mine is not None})
+    given = {keys.get(key, key): None if mine is None else values.get(mine, mine) for key, mine in given.items()}
     known = set(theirs)
     for key, mine in given.items():
         if key != REST and key not in known:
@@ -152,7 +156,7 @@ def _checked(
             )
         if key == REST and mine is not None:
             raise BadInput(f"The class map sends all other classes to '{mine}'; '*' can only be left out.", "*,")
-    return given
+    return given, [f"in the class map, {line}" for line in notice({**keys, **values})]
 
 
 def _check_whole(ours: Sequence[str], target: NDArray[np.int64], lost: list[str], who: str) -> None:

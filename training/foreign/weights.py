@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import importlib
 import pickle
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema")
 """Keys of a checkpoint's averaged weights, which are taken before the others: timm's first."""
 
 PLAIN = ("state_dict", "model", "model_state_dict", "state", "net", "weights")
+_AVERAGE = re.compile(r"(^|[._])(ema|swa|avg|averaged?|shadow|polyak)([._]|$)", re.IGNORECASE)
 _HARMLESS: list[Any] = [
     argparse.Namespace,  # timm's arguments: an object of plain values
     np.dtype, type(np.dtype(np.float64)), type(np.dtype(np.float32)), type(np.dtype(np.int64)),
@@ -50,14 +52,41 @@ def read(kind: Kind) -> Weights:
     content = _loaded(kind.file)
     if not isinstance(content, Mapping):
         raise refused(kind.file, f"a saved {type(content).__name__}, not a state dict")
-    for key in (*AVERAGED, *PLAIN):
+    facts = {name: value for name, value in content.items() if not isinstance(value, Tensor | Mapping)}
+    other = [key for key in content if isinstance(key, str) and key not in AVERAGED and _AVERAGE.search(key)]
+    for key in (*AVERAGED, *other):
+        if averaged := _averaged(kind.file, content, key):
+            return Weights(kind.file, averaged, key, {**facts, **_arguments(content)})
+    for key in PLAIN:
         found = content.get(key)
         if isinstance(found, Mapping) and _tensors(found):
-            facts = {name: value for name, value in content.items() if not isinstance(value, Tensor | Mapping)}
             return Weights(kind.file, _tensors(found), key, {**facts, **_arguments(content)})
     if not (tensors := _tensors(content)):
         raise refused(kind.file, "a checkpoint without weights" + _keys(content))
     return Weights(kind.file, tensors, "", {})
+
+
+def _averaged(file: Path, content: Mapping[Any, Any], key: str) -> dict[str, Tensor]:
+    """The averaged weights under a key of a checkpoint, or one step below it; {} where it holds no weights at all.
+
+    Raises ModelError for weights without names, which would be passed over for the last ones without a word.
+    """
+    found = content.get(key)
+    if isinstance(found, Tensor):  # of a state dict itself
+        return {}
+    inside = [found, *found.values()] if isinstance(found, Mapping) else []
+    named = next((tensors for one in inside if isinstance(one, Mapping) and (tensors := _tensors(one))), {})
+    if named and any(isinstance(tensor, Tensor) and tensor.ndim for tensor in named.values()):
+        return named
+    lists = [one for one in (found, *inside[1:]) if isinstance(one, list | tuple)]
+    if any(isinstance(one, Tensor) and one.ndim for several in lists for one in several):
+        last = next((name for name in PLAIN if isinstance(content.get(name), Mapping)), "model")
+        save = f"import torch; torch.save(torch.load('{file}', weights_only=True)['{last}'], 'last.pth')"
+        raise ModelError(
+            f"{file} has averaged weights under '{key}' without their names, so they cannot be read.",
+            f'python -c "{save}"  (its last weights alone)',
+        )
+    return {}
 
 
 def _keys(content: Mapping[Any, Any]) -> str:
@@ -97,25 +126,57 @@ def _arguments(content: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def stripped(tensors: dict[str, Tensor], wanted: set[str]) -> dict[str, Tensor]:
-    """The same under the names of a model: without the "module." of DDP, "_orig_mod." of torch.compile, "model." of
-    Lightning and the like, as long as all names share it and the model has none that begins so."""
+def _own(weights: Weights, wanted: set[str]) -> tuple[dict[str, Tensor], list[str]]:
+    """The tensors of one network under the names of a model, and notes of what was left aside.
+
+    Without the "module." of DDP, "_orig_mod." of torch.compile, "model." of Lightning and the like. What lies beside
+    the network, such as a criterion's weights, is no part of it. Of several networks the averaged one is taken. Raises
+    ModelError where none of them is.
+    """
+    tensors = dict(weights.tensors)
     while tensors:
         top = next(iter(tensors)).partition(".")[0] + "."
         if wanted & set(tensors) or not all(name.startswith(top) for name in tensors):
-            return tensors
+            break
         tensors = {name.removeprefix(top): value for name, value in tensors.items()}
-    return tensors
+    needed = [name for name in wanted if not name.endswith("batches_tracked")]
+    if not needed or wanted & set(tensors):
+        return tensors, []
+    ends = [name.removesuffix(needed[0]) for name in tensors if name.endswith(f".{needed[0]}")]
+    tops = [top for top in ends if all(top + name in tensors for name in needed)]
+    if len(tops) > 1:
+        averaged = [top for top in tops if _AVERAGE.search(top)]
+        if len(averaged) != 1:
+            names = listed([f"'{top[:-1]}'" for top in tops], 4)
+            raise ModelError(
+                f"{weights.file} holds several such networks: {names}.",
+                "a file with the weights of one of them",
+            )
+        tops = averaged
+    if not tops:
+        return tensors, []
+    (top,) = tops
+    beside = [name for name in tensors if not name.startswith(top)]
+    notes = [f"of {weights.file.name} the network '{top[:-1]}' is taken, without {listed(beside, 2)}"] if beside else []
+    return {name.removeprefix(top): value for name, value in tensors.items() if name.startswith(top)}, notes
 
 
-def fitted(model: nn.Module, weights: Weights, *, name: str, whole: bool) -> list[str]:
-    """Load weights into a timm model. Returns the layers that stay as they were drawn.
+class Fitted(NamedTuple):
+    """fresh: layers that stay as they were drawn. notes: what was left aside, in sentences."""
+
+    fresh: list[str]
+    notes: list[str]
+
+
+def fitted(model: nn.Module, weights: Weights, *, name: str, whole: bool) -> Fitted:
+    """Load weights into a timm model.
 
     whole: the classifier too; else one of another number of classes is left as it is, as timm does. Raises ModelError
     where any other tensor is missing, left over or of another shape.
     """
     mine = model.state_dict()
-    tensors = stripped(dict(weights.tensors), set(mine))
+    heads = () if whole else tuple(f"{layer}." for layer in classifiers(model))
+    tensors, notes = _own(weights, {key for key in mine if not heads or not key.startswith(heads)})
     convert = getattr(importlib.import_module(type(model).__module__), "checkpoint_filter_fn", None)
     if convert is not None:  # timm's: names of the first releases, positions of another image size
         try:
@@ -143,7 +204,7 @@ def fitted(model: nn.Module, weights: Weights, *, name: str, whole: bool) -> lis
         ]  # fmt: skip
         raise _other_model(weights, name, "; ".join(parts))
     model.load_state_dict(tensors, strict=False)
-    return fresh
+    return Fitted(fresh, notes)
 
 
 def classifiers(model: nn.Module) -> list[str]:
