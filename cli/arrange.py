@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -41,6 +42,7 @@ def classes(
         raise typer.BadParameter("nsdata classes lists them, nsdata classes add NAME appends one or more")
     opened = open_store(ctx, store)
     if names:
+        _check_commas(names, opened.classes)
         done = add_classes(opened, names)
         listed = ", ".join(map(render.name, done.names))
         if json:
@@ -59,6 +61,26 @@ def classes(
     render.table(
         ["label", "class", *(f"{name} labelled" for name in SPLITS)],
         [[i, name, *counts[i]] for i, name in enumerate(seen.classes)],
+    )
+
+
+def _check_commas(names: list[str], known: Sequence[str]) -> None:
+    """Raise BadInput for a name with a comma: ``init --classes`` parts names there, and no class is ever taken away.
+
+    Where classes of the store have commas it is one name, as theirs are.
+    """
+    import shlex
+
+    from nsdata.errors import BadInput
+    from nsdata.text import visible
+
+    one = next((name for name in names if "," in name), None)
+    if one is None or any("," in name for name in known):
+        return
+    several = [part.strip() for name in names for part in name.split(",") if part.strip()]
+    raise BadInput(
+        f"'{visible(one)}' has a comma: here each name is a word of its own.",
+        f"nsdata classes add {shlex.join(several)}; store.add_classes([{one!r}]) for one class of that name",
     )
 
 

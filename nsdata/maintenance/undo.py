@@ -20,6 +20,7 @@ from nsdata.log.replay import Fold
 from nsdata.log.resolve import resolve
 from nsdata.log.state import People, State
 from nsdata.schema import SEGMENT
+from nsdata.text import listed
 from nsdata.versions.table import Table
 
 if TYPE_CHECKING:
@@ -119,12 +120,23 @@ def _same_batch(batch: People | None, now: Mapping[bytes, int]) -> bool:
 
 
 def _newest(state: State) -> int:
-    """The newest event that counts and can be undone, undo events left out: so that repeated undo walks back."""
+    """The newest event that counts, undo events left out: so that repeated undo walks back.
+
+    Raises Conflict where there is none, and where it can never be undone: what came before it is undone by its number
+    only, as nobody meant it who takes back the last change. A gc is none: it changes nothing that anybody sees.
+    """
     lists = (state.segments, state.sealed, state.trained, state.batches, state.saved, state.tagged)
     numbers = {thing.event for things in lists for thing in things} - state.undone
-    if not numbers:
+    newest = max(numbers, default=0)
+    if state.added_classes and (last := state.added_classes[-1]).event > newest:
+        raise Conflict(
+            f"The last change, version {last.event}, added {listed(last.names, 5)} to the classes, which cannot be "
+            "undone: a class keeps its place for ever.",
+            f"nsdata undo {newest}  (the change before it)" if newest else LOG,
+        )
+    if not newest:
         raise Conflict("There is nothing to undo: no event of this store counts but its creation.", LOG)
-    return max(numbers)
+    return newest
 
 
 def _undone_by(store: Handle) -> dict[int, int]:

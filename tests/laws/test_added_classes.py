@@ -16,7 +16,7 @@ from conftest import CLASSES, digits, soft_labels
 
 from nsdata import Store
 from nsdata.arithmetic.ids import hexes
-from nsdata.errors import BadInput, GenerationError, NsdataError, ReadOnly, StoreDamaged
+from nsdata.errors import BadInput, Conflict, GenerationError, NsdataError, ReadOnly, StoreDamaged
 from nsdata.labels import labelling
 from nsdata.log.replay import Fold
 from nsdata.verify.run import verify
@@ -81,8 +81,29 @@ def test_an_addition_is_final_and_a_past_version_takes_none(store: Store) -> Non
         store.undo(version)
     with pytest.raises(ReadOnly):
         store.at(version).add_classes(["fox"])
-    assert store.undo() == version + 1  # the newest that can be: an import
-    assert store.classes[10:] == ("wolf",)
+    assert store.version == version and store.classes[10:] == ("wolf",)
+
+
+def test_undo_takes_back_the_last_change_or_nothing() -> None:
+    """What came before classes were added is undone by its number only, however far undo has walked back."""
+    store = Store.create("mem://undo-added", CLASSES)
+    store.add_arrays(*digits(5))
+    imported = store.version
+    version = store.add_classes(["wolf", "bear"])
+    with pytest.raises(
+        Conflict, match=f"The last change, version {version}, added wolf, bear to the classes"
+    ) as caught:
+        store.undo()
+    assert caught.value.hint.startswith(f"nsdata undo {imported} ") and store.version == version
+    tagged = store.tag("then", version)
+    assert store.undo() == tagged + 1 and "then" not in store.tags
+    with pytest.raises(Conflict, match=f"version {version}, added"):
+        store.undo()
+    assert store.undo(imported) == tagged + 2 and not len(store.view())
+    with pytest.raises(Conflict, match=f"version {version}, added") as caught:
+        store.undo()
+    assert caught.value.hint == "nsdata log"
+    assert store.undo(tagged + 2) == tagged + 3 and len(store.view())
 
 
 def test_two_that_add_at_once_both_add(store: Store) -> None:
@@ -330,6 +351,13 @@ def typed(tmp_path: Path) -> Iterator[Path]:
     os.chdir(before)
 
 
+def test_a_store_whose_classes_have_commas_takes_more_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Store.create("lake", ["tench, Tinca tinca", "goldfish"])
+    ok("classes", "add", "hen, biddy", "cock")
+    assert Store.open("lake").classes[2:] == ("hen, biddy", "cock")
+
+
 def test_the_commands_list_and_add_and_what_knows_fewer_says_so(typed: Path) -> None:
     listed = json.loads(ok("classes", "--json"))
     assert [one["class"] for one in listed] == CLASSES
@@ -345,6 +373,12 @@ def test_the_commands_list_and_add_and_what_knows_fewer_says_so(typed: Path) -> 
     assert len(ok("classes", "--at", "4").splitlines()) == 11
     assert run("classes", "remove", "wolf").exit_code == 2
     assert run("classes", "add").exit_code == 2
+    for words in (["lynx,hare"], ["lynx, hare"], ["lynx,", "hare"]):
+        message, hint = refused("classes", "add", *words)
+        assert "has a comma: here each name is a word" in message
+        assert hint == f"nsdata classes add lynx hare; store.add_classes([{words[0]!r}]) for one class of that name"
+    message, _ = refused("undo")
+    assert "version 5, added wolf, polar bear to the classes, which cannot be undone" in message
     assert "added wolf, polar bear to the classes" in ok("log")
     assert "nothing new" in ok("init", "--classes-from", "digits")  # a script that is begun again
     shown = [line for line in ok("show").splitlines() if "10 of 12 classes" in line]
