@@ -12,30 +12,13 @@ Legend for shapes: B images, H x W pixels. Images are (B, 3, H, W) uint8 RGB eve
 from __future__ import annotations
 
 import math
-import re
 
 import torch
 from torch import Tensor
 
+from training import paper
 from training.randaugment import FILL, GEOMETRIC, RandAugment
 
-PAPER_SIDES = {
-    "b0": 224,
-    "b1": 240,
-    "b2": 260,
-    "b3": 300,
-    "b4": 380,
-    "b5": 456,
-    "b6": 528,
-    "b7": 600,
-    "l0": 380,
-    "l1": 380,
-    "l2": 475,
-}
-"""Side in pixels at which each EfficientNet was trained (efficientnet_builder.py; L0 to L2: the paper). timm has others
-for B2 to B5 and L2."""
-
-_EFFICIENTNET = re.compile(r"(?:^|_)efficientnet_([bl]\d)(?![a-z0-9])")
 _TRANSLATE, _CUTOUT = 100.0, 40.0  # pixels for 10 levels, defaults of distort_image_with_randaugment
 _SMALLEST_SIDE = 224  # the least at which the official code uses them
 
@@ -50,9 +33,9 @@ def strengths(model: str, side: int, *, photographs: bool) -> tuple[float, float
     official code does not have: an eighth of the side, rounded down, for both; at SVHN's magnitude of 5 a translation
     by 6 %, and a square of 12 %.
     """
-    found = _EFFICIENTNET.search(model)
-    if photographs and found and found[1] in PAPER_SIDES:
-        share = side / PAPER_SIDES[found[1]]
+    papers_side = paper.size(model)
+    if photographs and papers_side is not None:
+        share = side / papers_side
         return _TRANSLATE * share, _CUTOUT * share
     if photographs and side >= _SMALLEST_SIDE:
         return _TRANSLATE, _CUTOUT

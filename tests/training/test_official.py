@@ -23,7 +23,7 @@ from torch import Tensor
 from nsdata.images.crops import Crop, distorted
 from training import TrainConfig, noise, official
 from training.models import Preprocess
-from training.official import PAPER_SIDES, OfficialRandAugment
+from training.official import OfficialRandAugment
 from training.randaugment import GEOMETRIC, OPERATIONS, RandAugment, cutout
 
 SHADES = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16).expand(1, 3, 16, 16)
@@ -97,17 +97,16 @@ def test_solarize_and_posterize_wrap_as_bytes_do(magnitude: int, inverted_from: 
 def test_a_translation_is_the_papers_share_of_the_side(
     model: str, magnitude: int, percent: int, sides: tuple[int, ...]
 ) -> None:
-    """100 px per 10 levels (randaugment.py) of efficientnet_builder.py's sizes; L2's is the paper's 475."""
-    for side in sides:  # timm's sizes too
+    """100 px per 10 levels (randaugment.py) of efficientnet_builder.py's size, the first here; L2's is the paper's."""
+    for side in sides:  # the others are timm's
         augment = _official(side, model=model, randaugment_magnitude=magnitude)
         assert isinstance(augment, OfficialRandAugment)
         matrices = augment.matrices(torch.tensor([3, 4]), torch.tensor([1.0, -1.0]), side, side)
         pixels = matrices[0, 0, 2].item()
         assert matrices[1, 1, 2].item() == -pixels
         share = 100 * pixels / side
-        assert percent in (math.floor(share), round(share)) and share == pytest.approx(
-            100 * magnitude * 10 / PAPER_SIDES[model.split("efficientnet_")[1][:2]], rel=1e-6
-        )
+        assert share == pytest.approx(100 * 10 * magnitude / sides[0])
+        assert percent in (math.floor(share), round(share))
 
 
 def test_svhn_moves_by_6_percent_and_cuts_out_12() -> None:
