@@ -28,7 +28,6 @@ from nsdata.importers.formats.tables import (
 )
 from nsdata.importers.label_table import LabelTable, same
 from nsdata.importers.split_columns import splits_among
-from nsdata.importers.words import HELD_OUT, split_word
 from nsdata.text import listed
 
 _SUBMISSION = re.compile("submission", re.IGNORECASE)  # a competition's form for answers: its labels are none
@@ -109,7 +108,7 @@ class LabelFiles:
         listed_ = list(rows)
         said = splits_among(meaning.rest, listed_)
         meaning = meaning._replace(rest=tuple(said.speaking()))
-        table = LabelTable(name, folder, meaning, split_word(PurePosixPath(name).stem), said)
+        table = LabelTable(name, folder, meaning, said)
         self.by_teachers = self.by_teachers or LABELLED_BY in header
         path = meaning.path or _path_column(header, meaning, listed_, pictures)
         if path is None:
@@ -153,7 +152,7 @@ class LabelFiles:
             lines = [line for line in data.decode("utf-8-sig").splitlines() if line.strip()]
         except UnicodeDecodeError:
             return None
-        table = LabelTable(name, folder, LIST, split_word(PurePosixPath(name).stem))
+        table = LabelTable(name, folder, LIST)
         known = pictures | {picture.rpartition("/")[2] for picture in pictures}
         named = strange = 0
         for number, line in enumerate(lines, 1):
@@ -221,8 +220,8 @@ class LabelFiles:
             return (), None, ""
         where = f"row {row[0]} of {quoted(table.name)}"
         split = table.split_of(row[1])
-        if split in (None, "") and table.split in HELD_OUT:
-            split = table.split  # val.csv beside images/
+        if split in (None, ""):
+            split = table.split_in(picture.rpartition("/")[0])
         return table.labels_of(row[1]), split, where
 
     def governs(self, folder: str) -> bool:

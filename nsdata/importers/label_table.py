@@ -10,8 +10,8 @@ from typing import Any
 from nsdata.errors import BadInput
 from nsdata.importers.formats.layout import quoted
 from nsdata.importers.formats.tables import Columns, cells_of, label_cells
-from nsdata.importers.split_columns import SplitColumns
-from nsdata.importers.words import split_word
+from nsdata.importers.split_columns import SplitColumns, Unsure
+from nsdata.importers.words import HELD_OUT, split_of_name, split_word
 
 
 @dataclass(slots=True)
@@ -21,10 +21,17 @@ class LabelTable:
     name: str  # as the source calls it
     folder: str  # in which it lies
     meaning: Columns
-    split: str | None = None  # that it is called after: train.csv says nothing of pictures in test/
     columns: SplitColumns = field(default_factory=SplitColumns)  # where none is of splits by its name
     rows: dict[str, tuple[int, dict[str, Any]]] = field(default_factory=dict)
     used: dict[str, str] = field(default_factory=dict)  # row's path -> the picture that took it
+    split: str | None = None  # that it is called after: train.csv says nothing of pictures in test/
+    doubt: Unsure | None = None  # that it may be called after
+
+    def __post_init__(self) -> None:
+        try:
+            self.split = split_of_name(PurePosixPath(self.name).name)
+        except BadInput as error:
+            self.doubt = Unsure(error.message.rstrip("."), error.hint)
 
     def speaks_of(self, folder: str) -> bool:
         """Whether pictures in this folder can be meant, if its name is that of a split."""
@@ -48,6 +55,13 @@ class LabelTable:
         if self.meaning.split is not None:
             return row.get(self.meaning.split)
         return self.columns.of(cells_of(row, self.meaning.rest))
+
+    def split_in(self, folder: str) -> str | Unsure | None:
+        """What its name says of the split of pictures in a folder: val.csv beside images/; None where it is no matter,
+        or the folder's names say it."""
+        if self.split in HELD_OUT:
+            return self.split
+        return self.doubt if not any(map(split_word, folder.split("/"))) else None
 
     def of(self, picture: str) -> tuple[int, dict[str, Any]] | None:
         """The row of a picture, by its path below the table's folder, else by its bare name. Raises BadInput."""

@@ -39,6 +39,15 @@ _ENDINGS = frozenset(
         *("csv", "tsv", "txt", "json", "jsonl", "ndjson", "jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"),
     }
 )
+_TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".txt", ".lst", ".parquet", ".pq")
+_OF_TABLES = frozenset(
+    {
+        *("label", "labels", "annotation", "annotations", "anno", "annos", "target", "targets", "answers", "solution"),
+        *("list", "lists", "meta", "metadata", "info", "index", "gt", "truth", "groundtruth"),
+    }
+)
+"""What a table is called beside its split word: ``test_labels.csv``, ``val_annotations.txt``."""
+
 _QUALIFIERS = frozenset(
     {
         *("final", "new", "old", "small", "full", "mini", "tiny", "large", "raw", "clean", "original", "orig", "all"),
@@ -87,13 +96,16 @@ def split_of_name(name: str) -> str | None:
     """What the name of a source, a file or a folder, says of its split; None for nothing.
 
     A whole word, or one with the numbers of a shard, the mark of a copy, a version or a date: ``test.tar``,
-    ``Testing/``, ``train-00000-of-00012.parquet``, ``test (1).zip``, ``Copy of test.zip``, ``TEST_v2.zip``. Raises
+    ``Testing/``, ``train-00000-of-00012.parquet``, ``test (1).zip``, ``Copy of test.zip``, ``TEST_v2.zip``; of a table
+    also ``test_labels.csv``. Raises
     BadInput for a name that may be a held-out part: it ends in its word, after others (``cifar10_test.tar``), or
     qualifies it (``test_final.zip``, ``testA``). It is one as likely as not, and pictures of a test set must not come
     into train.
     """
     base = PurePath(name).name
     words = [word for word in _words(base) if word not in _ENDINGS]
+    if base.lower().endswith(_TABLES):
+        words = [word for word in words if word not in _OF_TABLES]
     rest = [word for word in words if not _COPY.match(word)]
     if (found := split_word("_".join(words)) or split_word("_".join(rest))) is not None:
         return found

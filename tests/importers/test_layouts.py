@@ -417,6 +417,37 @@ def test_a_table_called_after_a_split_labels_no_other(tmp_path: Path) -> None:
     refused(lambda: taken(root), "2 files of labels")
 
 
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        ("test_labels.csv", "test"),
+        ("labels_test.csv", "test"),
+        ("ValAnnotations.txt", "val"),
+        ("test-metadata.jsonl", "test"),
+        ("train_labels.csv", "train"),
+        ("labels.csv", "train"),
+        ("cifar_test.csv", ""),
+        ("labels-of-my-test.jsonl", ""),
+    ],
+)
+def test_a_tables_name_says_the_split_beside_pictures_as_by_itself(tmp_path: Path, name: str, split: str) -> None:
+    text = "file,label\n1.png,cat\n2.png,dog\n"
+    if name.endswith(".jsonl"):
+        text = '{"file": "1.png", "label": "cat"}\n{"file": "2.png", "label": "dog"}\n'
+    if name.endswith(".txt"):
+        text = "1.png cat\n2.png dog\n"
+    write(tmp_path / "x", "images/1.png", "images/2.png", **{name.replace(".", "__"): text})
+    for source in (tmp_path / "x", tmp_path / "x" / name):
+        if split:
+            assert set(taken(source, PETS)[0].values()) == {(split, "cat"), (split, "dog")}
+        else:
+            assert "--split" in refused(lambda s=source: taken(s, PETS), "may be a part called 'test'")  # type: ignore[misc]
+        assert {where for where, _ in taken(source, PETS, split="val")[0].values()} == {"val"}
+    write(tmp_path / "y", "train/1.png", "train/2.png", **{name.replace(".", "__"): text})
+    if split != "test" and split != "val":  # the folder says it
+        assert set(taken(tmp_path / "y", PETS)[0].values()) == {("train", "cat"), ("train", "dog")}
+
+
 @pytest.mark.parametrize("ending", ["csv", "jsonl"])
 def test_the_hubs_metadata_labels_whatever_the_folders_are_called(tmp_path: Path, ending: str) -> None:
     rows = [("part1/1.png", "dog"), ("part2/2.png", "cat")]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from nsdata.errors import BadInput
 from nsdata.importers.formats import parquet
 from nsdata.importers.formats.folder import read_file
 from nsdata.importers.formats.layout import IMAGE_ENDINGS, ignored, readable
@@ -26,7 +27,7 @@ from nsdata.importers.formats.tables import (
 from nsdata.importers.found import Found
 from nsdata.importers.item import Skipped
 from nsdata.importers.split_columns import SplitColumns, splits_among
-from nsdata.importers.words import split_word
+from nsdata.importers.words import split_of_name, split_word
 
 
 def found(path: Path, *, read: bool = True) -> Iterator[Found | Skipped]:
@@ -94,7 +95,9 @@ class _Below:
     def __init__(self, path: Path) -> None:
         self._folder = path.parent
         self._above = os.path.abspath(path.parent).rstrip("/") + "/"
-        self._split = split_word(path.name.partition(".")[0])  # train.csv speaks of what lies in train/
+        self._split: str | None = None
+        with suppress(BadInput):
+            self._split = split_of_name(path.name)  # train.csv speaks of what lies in train/
         self._paths: dict[str, list[str]] | None = None
 
     def at(self, name: str) -> str:
