@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from nsdata.importers.detect import Once, Source, is_digits, sources
 from nsdata.importers.files import files_of
 from nsdata.importers.formats import digits
 from nsdata.importers.formats.manifest import is_list
+from nsdata.importers.neighbours import refuse_names
 from nsdata.importers.options import Rule
 from nsdata.importers.rule import ORDERED
 from nsdata.text import visible
@@ -54,7 +55,7 @@ def classes_from(
             found = sources(files, format, member, kept)
             if found and all(source.kind == "idx" for source in found):
                 return list(digits.CLASSES)
-            said = dict.fromkeys(each for source in found for each in _names(source, rule))
+            said = dict.fromkeys(each for source in found for each in _names(source, rule, found))
         ordered = list(dict.fromkeys(str(name) for name, where in said if where == ORDERED))
         others = [(name, where) for name, where in said if where != ORDERED and clean(str(name)) not in ordered]
         more, notes = as_names(others, str(path))
@@ -84,9 +85,12 @@ def _check(names: list[str], what: str) -> None:
             )
 
 
-def _names(source: Source, rule: Rule) -> Iterator[tuple[object, str]]:
+def _names(source: Source, rule: Rule, found: Sequence[Source]) -> Iterator[tuple[object, str]]:
     once = Once(source)
-    yield from source.part(rule, once.look).class_names(once.look)
+    part = source.part(rule, once.look)
+    if part.bare:
+        refuse_names([other.path for other in found])
+    yield from part.class_names(once.look)
 
 
 def _lines(path: Path) -> list[str]:

@@ -21,6 +21,7 @@ from nsdata.importers.formats.zip_directory import DamagedZip
 from nsdata.importers.found import Found
 from nsdata.importers.item import Item, Skipped
 from nsdata.importers.name import own_name
+from nsdata.importers.neighbours import refuse_names
 from nsdata.importers.options import Rule
 from nsdata.importers.rule import Part
 from nsdata.importers.split_columns import SplitColumns
@@ -186,6 +187,8 @@ def _items(files: Sequence[Path], rule: Rule, format: str | None, member: str | 
             try:
                 once = Once(source)
                 part = source.part(rule, once.look)
+                if part.bare:
+                    refuse_names([other.path for other in found])
                 for each in once.read():
                     item = each if isinstance(each, Skipped) else part.item(each)
                     if item is None:

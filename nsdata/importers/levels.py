@@ -14,7 +14,7 @@ from nsdata.importers.class_names import clean
 from nsdata.importers.formats.layout import readable
 from nsdata.importers.tree import Place, Tree, parts_of
 from nsdata.importers.unclear import Unclear, folders
-from nsdata.importers.words import HELD_OUT, MASKS, PLAIN, nearly, parted, qualified, split_word
+from nsdata.importers.words import HELD_OUT, MASKS, PLAIN, nearly, parted, qualified, says_labelled, split_word
 from nsdata.text import listed
 
 LEVELS = ("split", "class", "-")
@@ -86,8 +86,10 @@ class Levels:
                 break
             name, parts = parts[0], parts[1:]
             node = node.children.get(name, Tree())
-            word = split_word(name)
+            word = self._word(name) if level == "split" else split_word(name)
             if level == "split":
+                if word == "labelled":
+                    continue
                 if word is None:
                     raise self._unclear.strange([name], "no split")
                 self.splits[name] = word
@@ -141,7 +143,7 @@ class Levels:
         """A store's classes are known: the one reading in which every name is one of them, or a split."""
         strange = [name for name in top if not self._is_class(name) and split_word(name) != "unlabelled"]
         as_class = not strange and any(map(self._is_class, top))
-        as_split = all(map(split_word, top)) and not any(self._unknown(n, child) for n, child in top.items())
+        as_split = all(map(self._word, top)) and not any(self._unknown(n, child) for n, child in top.items())
         if as_class and as_split:
             if any(self._inner(child, name).children for name, child in top.items()):
                 return ["split", "class"]
@@ -152,7 +154,7 @@ class Levels:
             return ["split", "class"]
         if as_class:
             return self._class_or_class_split([name for name in top if self._is_class(name)])
-        if all(map(split_word, top)):
+        if all(map(self._word, top)):
             above = next(name for name, child in top.items() if self._unknown(name, child))
             raise self._unclear.strange(self._unknown(above, top[above]), above=above)
         if any(split_word(name) not in (None, "unlabelled") for name in strange):
@@ -163,7 +165,7 @@ class Levels:
 
     def _by_structure(self, top: dict[str, Tree]) -> list[str]:
         """No class is known, or none is asked for."""
-        if all(map(split_word, top)):
+        if all(map(self._word, top)):
             if self._labelled:
                 self._check_inner(top)
             return ["split", "class"]
@@ -246,6 +248,11 @@ class Levels:
 
     def _is_class(self, name: str) -> bool:
         return self._known is not None and self._known(name)
+
+    def _word(self, name: str) -> str | None:
+        """What a name says in a level of splits; "labelled": no more than that, beside a folder ``unlabelled``."""
+        beside = says_labelled(name) and any(split_word(other) == "unlabelled" for other in self._top.children)
+        return "labelled" if beside else split_word(name)
 
     def _all_classes(self, names: Iterable[str]) -> bool:
         return all(map(self._is_class, names))

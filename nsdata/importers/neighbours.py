@@ -1,12 +1,14 @@
-"""Tables of labels that lie beside an archive, not in it: a competition's train.zip with train.csv. Never lost.
+"""What lies around a source and may say its labels: never lost without a word, and nothing is joined here.
 
-Which row is of which picture is known for certain only once both lie in folders, so nothing is joined here.
+Tables beside an archive (a competition's train.zip with train.csv): which row is of which picture is known for certain
+only once both lie in folders. Archives that are called after classes (ImageNet's n01440764.tar); a class's own folder.
 """
 
 from __future__ import annotations
 
+import re
 import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from nsdata.errors import BadInput
@@ -17,6 +19,7 @@ from nsdata.importers.formats.layout import ignored, quoted
 from nsdata.importers.formats.tables import TABLES
 from nsdata.importers.others import few, says_labels
 from nsdata.importers.words import PLAIN, split_word
+from nsdata.text import listed
 
 _ENDINGS = (*TABLES, ".json", ".xml", ".txt", ".lst")
 
@@ -67,9 +70,7 @@ def _papers(folder: Path, archive: Path) -> list[str]:
 
 
 def _refused(archive: Path, folder: Path, name: str) -> BadInput:
-    base = archive.name
-    ending = next((e for e in (*zip.ENDINGS, *tar.ENDINGS) if base.lower().endswith(e)), "")
-    target = archive.with_name(base[: len(base) - len(ending)] or base)
+    ending, target = _ending(archive), archive.with_name(_stem(archive))
     here, there = shlex.quote(str(archive)), shlex.quote(str(target))
     unpack = f"unzip {here} -d {there}" if ending in zip.ENDINGS else f"mkdir {there} && tar -xf {here} -C {there}"
     return BadInput(
@@ -77,3 +78,48 @@ def _refused(archive: Path, folder: Path, name: str) -> BadInput:
         "in an archive.",
         f"{unpack}, then nsdata import {shlex.quote(str(folder))}; or --unlabelled",
     )
+
+
+def lost_class(path: Path, own: str) -> BadInput:
+    """The error of a class folder, or of an archive called after a class, that is imported by itself."""
+    if path.is_dir():
+        return BadInput(
+            f"{path} has pictures and no class folders, and its own name is that of the class '{own}'.",
+            f"nsdata import {path.absolute().parent}  (labels by folder names), or --unlabelled",
+        )
+    return _by_names(path.absolute().parent, [path], f"its own name is that of the class '{own}'")
+
+
+def refuse_names(archives: Sequence[Path]) -> None:
+    """Raise BadInput for several archives, all without labels, whose names differ as those of classes do."""
+    if called_as_classes(archives):
+        raise _by_names(archives[0].absolute().parent, archives, "their names may be those of classes")
+
+
+def called_as_classes(archives: Sequence[Path]) -> bool:
+    """Whether each has a name of its own, and none is of a split or numbered as shards are: cat.tar, dog.tar."""
+    stems = [_stem(path) for path in archives]
+    words = {re.sub(r"[\W\d_]+", "", stem).casefold() for stem in stems}
+    wnids = all(re.fullmatch(r"n\d{8}", stem) for stem in stems)
+    named = len(words) == len(stems) and "" not in words
+    return len(stems) > 1 and all(map(_ending, archives)) and (wnids or named) and not any(map(split_word, stems))
+
+
+def _by_names(folder: Path, archives: Sequence[Path], why: str) -> BadInput:
+    ending = _ending(archives[0])
+    unpack = 'unzip "$a" -d "$d"' if ending in zip.ENDINGS else 'mkdir "$d" && tar -xf "$a" -C "$d"'
+    names = listed([quoted(path.name) for path in archives], 3)
+    place = shlex.quote(str(folder))
+    loop = f'cd {place} && for a in *{ending}; do d="${{a%{ending}}}"; {unpack}; done'
+    return BadInput(
+        f"{names} in {folder}: pictures without labels, and {why}; only folders name classes.",
+        f"{loop}, then nsdata import {place}; or --unlabelled",
+    )
+
+
+def _ending(archive: Path) -> str:
+    return next((e for e in (*zip.ENDINGS, *tar.ENDINGS) if archive.name.lower().endswith(e)), "")
+
+
+def _stem(archive: Path) -> str:
+    return archive.name[: len(archive.name) - len(_ending(archive))] or archive.name

@@ -22,7 +22,7 @@ from nsdata.importers.levels import Levels
 from nsdata.importers.listed import Paths, check_place
 from nsdata.importers.masks import Masks
 from nsdata.importers.name import Name
-from nsdata.importers.neighbours import refuse_tables
+from nsdata.importers.neighbours import lost_class, refuse_tables
 from nsdata.importers.options import Rule
 from nsdata.importers.others import refuse_labels, refuse_splits
 from nsdata.importers.split_columns import SplitColumns, Unsure
@@ -36,7 +36,6 @@ from nsdata.importers.written import (
     for_init,
     is_paper,
     label_of,
-    lost_class,
     no_labels,
 )
 
@@ -74,6 +73,7 @@ class Part:
         self._known: frozenset[str] | None = None  # folders that hold pictures, where that was looked at
         self._masks = Masks()
         self._silent = False
+        self.bare = False  # whether nothing says a label of any picture, though folders and files were looked at
         self._paths: Paths | None = None
         self._splits = Splits(rule, self._name, columns or SplitColumns())
         if look is not None:
@@ -83,7 +83,7 @@ class Part:
         self._splits.settle()
 
     def _survey(self, look: Look, papers: Papers | None) -> None:
-        rule, known = self.rule, survey(look, self._inside)
+        rule, known = self.rule, survey(look, self._inside, papers)
         inner, outer, files, self._masks = known.inner, known.outer, known.files, known.masks
         self._splits.columns = known.columns
         if rule.levels is None:
@@ -134,7 +134,7 @@ class Part:
         if not (self.path.is_dir() or labelled or used):
             told = not by_class or rule.levels is not None
             refuse_tables(self.path, plain if bare else None, None if told else lambda: pictures(by_class))
-        nothing = bare and bare == places.keys() and not labelled and not used
+        self.bare = nothing = bool(bare) and bare == places.keys() and not labelled and not used
         if nothing and rule.names is not None and self._is_class(own):
             raise lost_class(self.path, own)
         if known.seen and not (known.asked or self._levels.by_class or used):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from nsdata.errors import BadInput
+from nsdata.images.headers import recognised
+from nsdata.importers.against import Papers
 from nsdata.importers.class_names import empty
-from nsdata.importers.formats.layout import quoted
+from nsdata.importers.formats.layout import IMAGE_ENDINGS, quoted
 from nsdata.importers.formats.samples import ALONE, key_of
 from nsdata.importers.found import Found
 from nsdata.importers.item import Skipped
@@ -17,6 +19,7 @@ from nsdata.importers.split_columns import SplitColumns, Unsure
 from nsdata.importers.tree import Tree
 from nsdata.importers.written import is_paper
 
+_UNSURE = 100  # files of a folder that are looked at to know whether it is one of pictures
 Look = Callable[[], Iterable[Found | Skipped]]
 
 
@@ -40,9 +43,11 @@ class Survey:
     columns: SplitColumns = field(default_factory=SplitColumns)
 
 
-def survey(look: Look, inside: Callable[[str], str]) -> Survey:
-    """inside: a source's path below what is imported."""
+def survey(look: Look, inside: Callable[[str], str], papers: Papers | None) -> Survey:
+    """inside: a source's path below what is imported. papers: gives the first bytes of files that may be pictures."""
     found = Survey()
+    unsure: dict[str, list[str]] = {}  # files of unknown endings, or of none, in folders that have no pictures so far
+    pictured: set[str] = set()
     unsaid: set[str] = set()  # folders of samples that say nothing of a label
     last: str | None = None  # folder
     for each in look():
@@ -57,18 +62,30 @@ def survey(look: Look, inside: Callable[[str], str]) -> Survey:
             found.labelled = found.labelled or not all(map(empty, known))
         elif each.seen:
             unsaid.add(each.folder)
-        elif is_paper(each.source):
-            found.files.append(inside(each.source))
+        elif not each.source.lower().endswith(IMAGE_ENDINGS):
+            if is_paper(each.source):
+                found.files.append(inside(each.source))
+            elif each.folder not in pictured and len(some := unsure.setdefault(each.folder, [])) < _UNSURE:
+                some.append(inside(each.source))
         else:
             if each.folder != last:
                 found.inner.add(last := each.folder)
+                pictured.add(last)
             found.masks.look(each.source)
         if each.seen:
             found.seen.update(dict.fromkeys(each.seen))
             found.columns.look_at(each.cells)
+    for folder, some in unsure.items():
+        if folder not in pictured and (papers is None or _pictures(some, papers)):
+            found.inner.add(folder)
     for folder in unsaid:
         (found.outer if found.labelled else found.inner).add(folder)
     return found
+
+
+def _pictures(files: Sequence[str], papers: Papers) -> bool:
+    """Whether some of these files begin as pictures do: README and LICENSE do not."""
+    return any(recognised(data) for data in papers(set(files), 4096).values())
 
 
 def check_neighbours(path: Path, alone: Iterable[str], look: Look, inside: Callable[[str], str]) -> None:

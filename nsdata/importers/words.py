@@ -92,6 +92,11 @@ def _split_word(name: str) -> str | None:
     return SPLIT_WORDS.get(word) or next((SPLIT_WORDS[part] for part in parts if part in SPLIT_WORDS), None)
 
 
+def says_labelled(name: str) -> bool:
+    """Whether a folder beside ``unlabelled/`` is called as what has labels: ``labelled``, ``labeled images``."""
+    return [word for word in _cut(name) if word not in _BESIDE] in (["labelled"], ["labeled"])
+
+
 def split_of_name(name: str) -> str | None:
     """What the name of a source, a file or a folder, says of its split; None for nothing.
 

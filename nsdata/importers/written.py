@@ -195,11 +195,3 @@ def no_labels(path: Path, found: Found, *, init: bool = False) -> BadInput:
     if init:
         return BadInput(f"{path} names no classes: {what}.", f"{way}; or nsdata init --classes cat,dog,fox")
     return BadInput(f"{path} has no labels: {what}.", f"{way}; or --unlabelled")
-
-
-def lost_class(path: Path, own: str) -> BadInput:
-    """The error of a class folder that is imported by itself."""
-    return BadInput(
-        f"{path} has pictures and no class folders, and its own name is that of the class '{own}'.",
-        f"nsdata import {path.absolute().parent}  (labels by folder names), or --unlabelled",
-    )

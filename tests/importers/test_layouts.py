@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -173,6 +174,61 @@ def test_folders_above_those_of_classes_are_not_taken_for_classes(tmp_path: Path
     assert f"--levels {levels} for" in refused(lambda: classes_from(tmp_path), "same folders below")
     found = taken(tmp_path, levels=levels)[0]
     assert {label for _, label in found.values()} == {folder.rpartition("/")[2] for folder in folders.split()}
+
+
+@pytest.mark.parametrize("paper", ["README", "LICENSE", "SHA256SUMS", "readme.docx", "intro.mp4", "Makefile", "a.b/c"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_file_that_is_no_picture_makes_no_folder_of_pictures(tmp_path: Path, paper: str, packed: bool) -> None:
+    members = {"pets/cat/1": picture(1), "pets/dog/2.png": picture(2), paper: b"Pets, of all kinds."}
+    for name, data in members.items():
+        (tmp_path / "dl" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "dl" / name).write_bytes(data)
+    source = pack(tmp_path / "dl.tar", members) if packed else tmp_path / "dl"
+    assert classes_from(source) == PETS
+    for classes in (PETS, PETS[::-1]):
+        assert sorted(label or "" for _, label in taken(source, classes)[0].values()) == PETS
+
+
+@pytest.mark.parametrize("name", ["labelled", "Labeled", "labelled_images"])
+@pytest.mark.parametrize("more", [(), ("test",)])
+def test_labelled_beside_unlabelled_says_that_classes_are_below(
+    tmp_path: Path, name: str, more: tuple[str, ...]
+) -> None:
+    write(tmp_path, f"{name}/cat/1.png", f"{name}/dog/2.png", "unlabelled/3.png", *(f"{s}/cat/4.png" for s in more))
+    assert classes_from(tmp_path) == PETS
+    expected = {f"{name}/cat/1.png": ("train", "cat"), f"{name}/dog/2.png": ("train", "dog")}
+    expected["unlabelled/3.png"] = ("train", None)  # type: ignore[assignment]
+    expected |= {f"{split}/cat/4.png": (split, "cat") for split in more}
+    assert taken(tmp_path)[0] == taken(tmp_path, PETS[::-1])[0] == expected
+    assert {split for split, _ in taken(tmp_path, PETS, labelled=False)[0].values()} == {"train", *more}
+    write(tmp_path / "apart", "labelled/1.png", "cat/2.png")
+    assert classes_from(tmp_path / "apart") == ["cat", "labelled"]  # a class, where nothing is unlabelled
+
+
+@pytest.mark.parametrize(
+    ("names", "doubtful"),
+    [
+        ("cat.tar dog.tar", True), ("n01440764.tar n02102040.tar", True), ("fox.tar owl.tar", True), ("cat.tar", True),
+        ("00000.tar 00001.tar", False), ("s-0.tar s-1.tar", False), ("train.tar test.tar", False), ("fox.tar", False),
+        ("part1.tar part2.tar", False),
+    ],
+)  # fmt: skip
+def test_archives_that_are_called_after_classes_are_refused(tmp_path: Path, names: str, doubtful: bool) -> None:
+    root = tmp_path / "k"
+    root.mkdir()
+    for number, name in enumerate(names.split()):
+        pack(root / name, {f"{number}.png": picture(number)})
+    if not doubtful:
+        assert {label for _, label in taken(root, PETS)[0].values()} == {None}
+        return
+    hint = refused(lambda: taken(root, PETS), "only folders name classes")
+    if len(names.split()) > 1:
+        refused(lambda: classes_from(root), "only folders name classes")
+    assert {label for _, label in taken(root, PETS, labelled=False)[0].values()} == {None}
+    subprocess.run(["bash", "-c", hint.partition(", then ")[0]], check=True)
+    classes = sorted(name.removesuffix(".tar") for name in names.split())
+    assert classes_from(root) == classes
+    assert [label for _, label in taken(root)[0].values()] == classes
 
 
 def test_an_outer_folder_that_may_be_a_held_out_part_is_refused(tmp_path: Path) -> None:
