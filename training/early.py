@@ -29,6 +29,7 @@ def check_label(
     batch_size: int = 256,
     device: str = "auto",
     top: int | None = None,
+    noised_teacher: int | None = None,
     max_kl: float = 0.05,
     replace: bool = False,
     extend: bool = False,
@@ -54,6 +55,7 @@ def check_label(
     whole = gen in store.generations and not unlabelled_rows(store.state, store.generations[gen])
     if gen in store.generations and not replace and (not extend or whole):
         asked: dict[str, Any] = {"temperature": temperature, "codec": codec.name, "batch_size": batch_size}
+        asked["noised_teacher"] = noised_teacher
         if device != "auto":
             asked["device"] = device.partition(":")[0]
         asked |= getattr(teacher, "identity", dict)()  # of a teacher from elsewhere

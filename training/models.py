@@ -201,7 +201,11 @@ class LoadedModel:
         device = next(self.model.parameters()).device
         self.model.eval()  # whoever had it before us
         batch = torch.from_numpy(np.ascontiguousarray(images)).to(device, non_blocking=True)
-        batch = self.preprocess.normalise(batch.permute(0, 3, 1, 2))
+        return self.answers(self.preprocess.normalise(batch.permute(0, 3, 1, 2)), temperature)
+
+    def answers(self, batch: Tensor, temperature: float) -> np.ndarray:
+        """The same of normalised (B, 3, S, S) float32 where the model is, in the mode that it is in."""
+        device = batch.device
         if self.config.channels_last and device.type == "cuda":
             batch = batch.contiguous(memory_format=torch.channels_last)
         with torch.autocast("cuda", torch.bfloat16, enabled=self.config.amp and device.type == "cuda"):

@@ -30,7 +30,9 @@ def device_of(model: Teacher, name: str) -> torch.device:
     return torch.device("cpu") if isinstance(name, str) and name == "auto" and not moves else pick_device(name)
 
 
-def identity(model: Teacher, temperature: float, batch_size: int, device: torch.device, codec: Codec) -> dict[str, Any]:
+def identity(
+    model: Teacher, temperature: float, batch_size: int, device: torch.device, codec: Codec, noised: int | None = None
+) -> dict[str, Any]:
     """All that decides the numbers, and so what a run must share with the one that it continues."""
     amp = isinstance(model, LoadedModel) and model.config.amp and device.type == "cuda"
     return {
@@ -43,6 +45,7 @@ def identity(model: Teacher, temperature: float, batch_size: int, device: torch.
         "temperature": temperature,
         "codec": codec.name,
         "batch_size": batch_size,
+        **({} if noised is None else {"noised_teacher": noised}),
         **(model.identity() if isinstance(model, Foreign) else {}),
     }
 

@@ -20,13 +20,14 @@ from nsdata.log.state import Generation
 from nsdata.progress import Note, Progress, unheard, watched
 from nsdata.streaming.stream import stream
 from nsdata.versions.table import Table
-from training import arguments, codec_loss, early, models, noise, probe, provenance, workers
+from training import arguments, codec_loss, early, models, probe, provenance, workers
 from training.foreign import early as elsewhere
 from training.foreign import files, python
 from training.foreign.given import NOTHING, Given, given
 from training.foreign.teacher import Foreign
 from training.models import LoadedModel
 from training.provenance import Teacher
+from training.showing import Clean, Noised, seed_of
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ def label(
     class_map: Any | None = None,
     outputs: str | None = None,
     model: str | None = None,
+    noised_teacher: int | None = None,
     on_progress: Progress | None = None,
     on_summary: Callable[[dict[str, Any]], None] | None = None,
     on_note: Note = unheard,
@@ -90,6 +92,8 @@ def label(
     preprocess, classes, class_map, outputs, model: of a teacher from elsewhere (docs/teachers.md). How it sees a
                  picture: a mapping such as timm's data config, a function of a PIL image, None = its own or timm's
                  default. Names of its outputs. Their class -> ours. "logits" or "probabilities". Its name.
+    noised_teacher: a seed: label with the noise that the teacher was trained with, to show that it makes worse students
+                 (the paper's table 6). None: clean images, nothing dropped. Recorded in the provenance.
     on_summary, on_note: are given the figures before the seal, and what is labelled again. on_progress: None: a bar.
 
     Every image is labelled, val and test included, so that accuracy per generation is a query away; selection for
@@ -106,6 +110,7 @@ def label(
     if python.is_code(teacher):
         teacher, said = python.of(store.classes, teacher, said), NOTHING
     options: dict[str, Any] = {"temperature": temperature, "batch_size": batch_size, "device": device, "top": top}
+    options["noised_teacher"] = seed_of(noised_teacher)
     heard = Heard(on_progress, on_summary, on_note)
     return _label(store, gen, teacher, said, options, max_kl, flag("force", force), heard, **flags)
 
@@ -132,7 +137,7 @@ def _label(
     extend: bool,
 ) -> Labelled:
     """``label``, of checked flags."""
-    worker, (temperature, batch_size, device, top) = workers.here(), options.values()
+    worker, (temperature, batch_size, device, top, noised) = workers.here(), options.values()
 
     def before() -> Generation | None:
         return early.check_label(
@@ -148,7 +153,8 @@ def _label(
     for note in model.notes if isinstance(model, Foreign) and worker.rank == 0 else ():
         heard.on_note(note)
     target, codec = provenance.device_of(model, worker.device(device)), Codec.of(top, len(store.classes))
-    identity = provenance.identity(model, temperature, batch_size, target, codec)
+    identity = provenance.identity(model, temperature, batch_size, target, codec, noised)
+    shown = Clean(model) if noised is None else Noised(model, noised)
     run = _begin(store, worker, int(gen), identity, replace, extend, heard.on_note, before)
     if isinstance(run, Generation):
         return _labelled(run, model)
@@ -158,7 +164,8 @@ def _label(
         worker.broadcast(run.name)
     began, resumed = time.monotonic(), run.done
     with watched(heard.on_progress, f"labelling generation {gen}") as show:
-        fresh = _work(run, worker, model.to(target), batch_size, temperature, max_kl, show)
+        model.to(target)
+        fresh = _work(run, worker, shown, batch_size, temperature, max_kl, show)
     if worker.rank == 0:
         facts = provenance.circumstances(store, run.gen, model, target)
         event = run.seal(facts, before=lambda summary: codec_loss.judge(summary, max_kl, heard.on_summary))
@@ -203,7 +210,7 @@ def _begin(
 def _work(
     run: labelling.Run,
     worker: workers.Worker,
-    model: Teacher,
+    shown: Clean | Noised,
     batch_size: int,
     temperature: float,
     max_kl: float,
@@ -214,7 +221,7 @@ def _work(
     show(before, run.rows)
     for part in run.open_parts(worker.rank, worker.world):
         with labelling.PartWriter(part) as writer:
-            for soft in _soft_labels(run.store.table, part.pending, batch_size, model, temperature):
+            for soft in _soft_labels(run.store.table, part.pending, batch_size, shown, temperature):
                 lost.add(writer.write(soft))
                 fresh += len(soft)
                 show(max(run.done, before + fresh), run.rows, images_per_second=fresh / (time.monotonic() - began))
@@ -222,21 +229,21 @@ def _work(
 
 
 def _soft_labels(
-    table: Table, rows: np.ndarray, batch_size: int, model: Teacher, temperature: float
+    table: Table, rows: np.ndarray, batch_size: int, shown: Clean | Noised, temperature: float
 ) -> Iterator[np.ndarray]:
     """What the teacher says of these consecutive rows, in order, a (B, K) float32 array a batch.
 
     A purged image has no picture any more and is never shown again; its row gets the uniform distribution.
     """
-    decode = noise.clean(model.preprocess)
     there = table.width[rows] > 0
     following = int(rows[0]) if len(rows) else 0
-    classes = len(model.classes)
+    classes = len(shown.model.classes)
     if there.any():
-        with closing(stream(table, rows[there], batch_size, decode=decode, shuffle=False)) as batches:
+        options: dict[str, Any] = {"decode": shown.decode, "shuffle": False, "seed": shown.seed}
+        with closing(stream(table, rows[there], batch_size, **options)) as batches:
             for batch in batches:
                 soft = np.full((int(batch.rows[-1]) + 1 - following, classes), 1 / classes, np.float32)
-                soft[batch.rows - following] = model.probabilities(batch.images, temperature)
+                soft[batch.rows - following] = shown.soft_labels(batch, temperature)
                 yield soft
                 following += len(soft)
     if len(rows) and following <= rows[-1]:

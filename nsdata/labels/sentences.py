@@ -23,7 +23,7 @@ def generation_rows(generation: Generation, url: str) -> Rows:
         ("teacher", _teacher(facts, url)),
         ("classes", _classes(facts)),
         ("trained", _training(facts.get("teacher_config"))),
-        ("images", _seen(facts.get("preprocess"))),
+        ("images", _seen(facts.get("preprocess"), facts.get("noised_teacher"))),
         ("computed", _computed(facts)),
         ("written", _written(facts)),
     ]
@@ -156,16 +156,15 @@ _LEFT_OUT = {
 _NOISE = {"dropout": "dropout", "drop_path": "stochastic depth", "cutout": "cutout"}
 
 
-def _seen(preprocess: object) -> str:
+def _seen(preprocess: object, noised: object) -> str:
     if not isinstance(preprocess, Mapping):
         return ""
     p: dict[str, Any] = dict(preprocess)
     if "function" in p:
         return f"each image once, without noise, as a function makes them: {p['function']}"
+    how = "without noise" if noised is None else f"with the noise of the teacher's training (seed {noised})"
     crop = f"{p.get('crop_mode', '?')} crop of {p.get('crop_pct', '?')}"
-    return (
-        f"each image once, without noise, at {p.get('image_size', '?')} pixels: {p.get('interpolation', '?')}, {crop}"
-    )
+    return f"each image once, {how}, at {p.get('image_size', '?')} pixels: {p.get('interpolation', '?')}, {crop}"
 
 
 def _computed(facts: Mapping[str, Any]) -> str:
