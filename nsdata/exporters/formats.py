@@ -6,20 +6,17 @@ What holds pictures, ``open_source`` reads back: the same bytes, hence ids, labe
 
 from __future__ import annotations
 
-import os
-import secrets
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from nsdata.arguments import file_path, flag, listing, text, wrong
 from nsdata.errors import StorageFailed
 from nsdata.exporters import archives, files, readback
-from nsdata.exporters.place import check_beside, check_place, refuse
+from nsdata.exporters.place import check_beside, check_place
+from nsdata.exporters.placing import finish, staged
 from nsdata.exporters.row import COLUMNS, About, ExportRow, Predicted, ending
-from nsdata.storage.durable import sync_disk, sync_path
+from nsdata.storage.durable import sync_disk
 from nsdata.storage.space import refused
 
 __all__ = ["COLUMNS", "About", "ExportRow", "Predicted", "ending", "export"]
@@ -46,6 +43,7 @@ def export(
     them, StorageFailed where the disk refuses.
     """
     out, overwrite = file_path("out", out).absolute(), flag("overwrite", overwrite)
+    finish(out.parent)
     kind = check_place(out, None if format is None else text("format", format), overwrite)
     about = replace(about or About(), classes=listing("classes", classes, "names") or (about or About()).classes)
     beside = check_beside(out, kind, overwrite) if about.images else None
@@ -62,46 +60,18 @@ def export(
             yield row
 
     try:
-        with ExitStack() as stack:
-            temporary = stack.enter_context(_atomic(out, overwrite))
-            pictures = None if beside is None else stack.enter_context(_atomic(beside, overwrite))  # in its place first
-            there = None if pictures is None or beside is None else files.Beside(pictures, beside.name)
-            (files.one_txt if kind == "txt" and out.suffix else _WRITERS[kind])(counted(), temporary, about, there)
-            if pictures is not None:
-                pictures.mkdir(exist_ok=True)
-            sync_disk(str(temporary))
-            readback.check(kind, temporary, number, size, pictures)
+        with staged(out, beside, overwrite) as stage:
+            there = None if stage.pictures is None or beside is None else files.Beside(stage.pictures, beside.name)
+            (files.one_txt if kind == "txt" and out.suffix else _WRITERS[kind])(counted(), stage.out, about, there)
+            if stage.pictures is not None:
+                stage.pictures.mkdir(exist_ok=True)
+            sync_disk(str(stage.out))
+            readback.check(kind, stage.out, out.parent, number, size, stage.pictures)
     except OSError as e:
         if isinstance(e, StorageFailed):
             raise
         raise refused(out.parent, e, what="the folder of the export") from e
     return number
-
-
-@contextmanager
-def _atomic(out: Path, overwrite: bool) -> Iterator[Path]:
-    """A path beside out to write to, which takes out's name if all goes well and vanishes if not."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.{secrets.token_hex(4)}.tmp")
-    old = temporary.with_suffix(".old")
-    try:
-        yield temporary
-        refuse(out, overwrite)  # somebody may have written it meanwhile
-        if out.is_dir() and not out.is_symlink():
-            out.rename(old)
-        try:
-            os.replace(temporary, out)
-        except OSError:
-            if old.exists():
-                old.rename(out)
-            raise
-        sync_path(str(out.parent))
-    finally:
-        for rest in (temporary, old):
-            if rest.is_dir():
-                shutil.rmtree(rest, ignore_errors=True)
-            else:
-                rest.unlink(missing_ok=True)
 
 
 _WRITERS: dict[str, Writer] = {

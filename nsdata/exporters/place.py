@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -71,21 +72,40 @@ def check_beside(out: Path, kind: str, overwrite: bool) -> Path | None:
             f"'{out.name}' has no ending, and the folder of the images would take its name.", f"{out.name}.{kind}"
         )
     folder = out.with_suffix("")
+    another = f"nsdata export {_other(out)} --images  (another name)"
+    _not_ours(folder, f"; the pictures of {out.name} would lie there", another)
     if os.path.lexists(folder) and not overwrite:
         raise Conflict(
             f"{folder} exists already; the pictures of {out.name} would lie there.",
-            f"nsdata export {near(out.with_name(out.stem + '-2' + out.suffix))} --images  (another name); --overwrite "
-            "replaces that folder",
+            f"{another}; --overwrite replaces that folder",
         )
-    refuse(folder, overwrite)
-    return out.with_suffix("")
+    return folder
 
 
 def refuse(out: Path, overwrite: bool) -> None:
-    """Refuse to overwrite what is there; also, ever, a folder that no export wrote."""
-    if not os.path.lexists(out):
-        return
-    if not overwrite:
+    """Refuse to overwrite what is there; also, ever, a folder that no export wrote, or a link to a folder."""
+    _not_ours(out)
+    if os.path.lexists(out) and not overwrite:
         raise Conflict(f"{out} exists already.", "--overwrite replaces it")
-    if out.is_dir() and not out.is_symlink() and any(out.iterdir()) and not (out / MARK).is_file():
-        raise Conflict(f"{out} is a folder that nsdata export did not write; it stays.", "Choose another name.")
+
+
+def _not_ours(out: Path, why: str = "", hint: str = "") -> None:
+    """Raise Conflict for what --overwrite does not replace."""
+    if not out.is_dir():
+        return
+    if out.is_symlink():
+        place = shlex.quote(near(out.resolve()))
+        raise Conflict(f"{out} is a link to a folder; it stays{why}.", hint or f"nsdata export {place} --overwrite")
+    if any(out.iterdir()) and not (out / MARK).is_file():
+        raise Conflict(
+            f"{out} is a folder that nsdata export did not write; it stays{why}.",
+            hint or f"nsdata export {_other(out)}  (another name)",
+        )
+
+
+def _other(out: Path) -> str:
+    """A name like this one that is free."""
+    number = 2
+    while os.path.lexists(found := out.with_name(f"{out.stem}-{number}{out.suffix}")):
+        number += 1
+    return shlex.quote(near(found))

@@ -12,17 +12,18 @@ from nsdata.errors import StorageFailed
 from nsdata.exporters.place import LABELS
 
 
-def check(kind: str, out: Path, rows: int, size: int, pictures: Path | None = None) -> None:
+def check(kind: str, out: Path, meant: Path, rows: int, size: int, pictures: Path | None = None) -> None:
     """Raise StorageFailed unless an export of a format holds so many rows, and pictures of so many bytes in all.
 
-    pictures: their folder beside a table."""
+    meant: the folder where it is to lie. pictures: their folder beside a table.
+    """
     found = _READERS[kind](out)
     if pictures is not None and found[0] == rows:
         found = _pictures(pictures)
     if found not in ((rows, size), (rows, None)):
         raise StorageFailed(
-            f"What was written to {out.parent} does not read back: {found[0]:,} of {rows:,} images are there whole.",
-            f"df -h {out.parent}",
+            f"What was written to {meant} does not read back: {found[0]:,} of {rows:,} images are there whole.",
+            f"df -h {meant}",
         )
 
 

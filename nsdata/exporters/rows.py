@@ -17,6 +17,7 @@ from nsdata.errors import BadInput
 from nsdata.exporters.formats import ExportRow, export
 from nsdata.exporters.names import kept_names, with_ending
 from nsdata.exporters.place import TABLES, check_beside, check_place, format_of
+from nsdata.exporters.placing import finish
 from nsdata.exporters.row import About, Predicted
 from nsdata.images import identity
 from nsdata.labels.labels import Labels, of_generation
@@ -60,6 +61,7 @@ def export_store(
     out, overwrite = file_path("out", out).absolute(), flag("overwrite", overwrite)
     pseudo, images = flag("pseudo", pseudo), flag("images", images)
     gens = _generations(store, gen)
+    finish(out.parent)
     kind = check_place(out, None if format is None else text("format", format), overwrite)  # before anything is read
     if images:
         check_beside(out, kind, overwrite)

@@ -54,7 +54,8 @@ MISTAKES: dict[str, list[list[str]]] = {
     "typo.toml is a file": [["train", "--gen", "0", "--out", out] for out in ("typo.toml", "typo.toml/x")],
     USAGE: [["eval", *what, "--split", "dev"] for what in (["--model", "runs/gen-0"], ["--gen", "1"])],
     "pass the step val": [["eval", "--model", "runs/gen-0", "--split", "val"]],
-    "exists already": [["export", "runs"], ["export", "typo.toml", "--format", "csv"]],
+    "exists already": [["export", "typo.toml", "--format", "csv"]],
+    "did not write; it stays": [["export", "runs"], ["export", "runs", "--overwrite"]],
     "ends in no format": [["export", "out.doc"]],
     "Format 'doc' is unknown": [["export", "out", "--format", "doc"]],
     "sealed already, at version": [["label", "--gen", "1"]],  # and what is done already is no mistake
