@@ -138,7 +138,7 @@ def evaluate(
     opened = open_store(ctx, store)
     view = opened.view(gen=gen).split(split).labelled()
     if gen is not None:
-        scores = evaluation.score_stored(view)
+        scores = evaluation.score_stored(view, on_note=render.note)
         what = f"generation {gen}'s soft labels"
     else:
         scores = evaluation.evaluate(str(model), view, device=device)

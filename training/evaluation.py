@@ -13,7 +13,7 @@ from nsdata import View
 from nsdata.arguments import path
 from nsdata.errors import BadInput, EmptyView
 from nsdata.labels.labels import widened
-from nsdata.progress import Progress, watched
+from nsdata.progress import Note, Progress, unheard, watched
 from training.scores import Scores, score
 
 if TYPE_CHECKING:
@@ -67,19 +67,29 @@ def evaluate(
     return score(*whole, classes=classes, ignored=ignored, known=len(loaded.classes))
 
 
-def score_stored(view: View) -> Scores:
+def score_stored(view: View, *, on_note: Note = unheard) -> Scores:
     """Scores of a generation's stored soft labels on the images of a view that a person has labelled.
 
-    What the generation's teacher would score, without running it again. Raises BadInput for a view without a
-    generation, EmptyView if no image of the view has a label.
+    What the generation's teacher would score, without running it again. on_note is told how many labelled images have
+    no soft label and so are not scored. Raises BadInput for a view without a generation, EmptyView if no image of the
+    view has a label, or a soft label.
     """
     soft = view.need_rows().soft_labels
     if soft is None:
         raise BadInput("The view has no generation, so there are no soft labels to score.", "store.view(gen=1)")
-    known = (view.labels >= 0) & (soft.all_pseudo[view.rows] >= 0)
-    ignored = int((~known).sum())
-    if not known.any():
+    labelled = view.labels >= 0
+    known = labelled & (soft.all_pseudo[view.rows] >= 0)
+    ignored, lacking = int((~labelled).sum()), int((labelled & ~known).sum())
+    if not labelled.any():
         raise EmptyView(f"None of the view's {len(view):,} images has a person's label to compare with.")
+    if not known.any():
+        raise EmptyView(
+            f"Generation {soft.gen} has no soft label of the {lacking:,} labelled images of the view.",
+            f"nsdata show --gen {soft.gen}",
+        )
+    if lacking:
+        every = int(labelled.sum())
+        on_note(f"generation {soft.gen} has no soft label of {lacking:,} of {every:,} labelled images: not scored")
     rows, labels = view.rows[known], view.labels[known]
     probabilities = soft.take(rows)
     return score(

@@ -6,12 +6,15 @@ import json
 
 import numpy as np
 import pytest
+from conftest import digits, soft_labels
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nsdata import Store
 from nsdata.arithmetic.intervals import wilson
 from nsdata.errors import BadLabels, EmptyView
 from nsdata.labels.codec import Codec
+from training.evaluation import score_stored
 from training.scores import calibration_error, score
 
 
@@ -156,3 +159,29 @@ def test_wrong_shapes_and_values_are_refused() -> None:
         score(np.full((1, 3), np.nan), np.array([0]))
     with pytest.raises(EmptyView):
         score(np.eye(3), np.array([-1, -1, -1]))
+
+
+@pytest.mark.parametrize("later", [0, 4, 10])
+def test_labelled_images_without_a_soft_label_are_told_and_not_called_unlabelled(later: int) -> None:
+    """10 test images of which the last ``later`` came in after the generation was sealed."""
+    images, labels = digits(30)
+    store = Store.create(f"mem://unscored-{later}", [str(i) for i in range(10)])
+    store.add_arrays(images[:10], labels[:10])
+    if later < 10:
+        store.add_arrays(images[10 : 20 - later], labels[10 : 20 - later], split="test")
+    soft = soft_labels(len(store.table), 10, 0)
+    store.add_soft_labels(1, [bytes(id_).hex() for id_ in store.table.ids], soft)
+    if later:
+        store.add_arrays(images[20 - later : 20], labels[20 - later : 20], split="test")
+    view, notes = store.view(gen=1).split("test"), list[str]()
+    if later == 10:
+        with pytest.raises(
+            EmptyView, match="Generation 1 has no soft label of the 10 labelled images of the view"
+        ) as error:
+            score_stored(view)
+        assert error.value.hint == "nsdata show --gen 1"
+        return
+    found = score_stored(view, on_note=notes.append)
+    assert (found.n, found.ignored) == (10 - later, 0)
+    told = [f"generation 1 has no soft label of {later} of 10 labelled images: not scored"] if later else []
+    assert notes == told
