@@ -125,7 +125,12 @@ def array(what: str, values: object) -> NDArray[Any]:
         return np.asarray(values)
     except (TypeError, ValueError, RuntimeError) as error:
         if hasattr(values, "detach"):  # torch's, on a GPU or with a gradient
-            raise BadInput(f"{what} is a tensor that numpy cannot read.", "tensor.detach().cpu()") from error
+            kind = str(getattr(values, "dtype", "")).removeprefix("torch.")
+            plain = ".float()" if kind.startswith(("bfloat", "float8")) else ""  # numpy has no such numbers
+            hint = f"tensor.detach().cpu(){plain}.numpy()"
+            raise BadInput(
+                f"{what} is a tensor{f' of {kind}' if plain else ''} that numpy cannot read.", hint
+            ) from error
         raise BadInput(f"{what} cannot be one array: what is in it differs in shape.") from error
 
 

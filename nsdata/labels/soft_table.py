@@ -232,7 +232,9 @@ def columns_of(classes: Sequence[str], given: Sequence[str], what: str) -> Array
         elif missing:
             way_on = "nsdata classes   (a column for each, of zeros where nothing is known)"
         else:
-            way_on = f"nsdata classes add {shlex.join(unknown[:_FEW])}   (or leave out what is no class)"
+            way_on = (
+                f"leave out what is no class; if it is one, for ever: nsdata classes add {shlex.join(unknown[:_FEW])}"
+            )
         raise BadLabels(f"{what} {' and '.join(parts)}; its classes must be the store's: {listed(classes)}.", way_on)
     return np.asarray([places[name] for name in wanted], np.int64)
 

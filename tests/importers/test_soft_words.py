@@ -5,8 +5,11 @@ from __future__ import annotations
 import itertools
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
-from conftest import digits
+from conftest import digits, soft_labels
+from PIL import Image
 
 from nsdata import Store
 from nsdata.errors import BadInput
@@ -147,3 +150,68 @@ def test_a_path_that_several_have_agrees_where_one_is_meant(tmp_path: Path) -> N
     ids = [bytes(id_).hex() for id_ in store.table.ids]
     (tmp_path / "x.csv").write_text(f"id,path,cat,dog\n{ids[0]},0.png,1,0\n{ids[1]},0.png,0,1\n")
     assert store.add_soft_label_file(1, tmp_path / "x.csv").images == 2
+
+
+@pytest.mark.parametrize("kind", ["npz", "parquet"])
+@pytest.mark.parametrize("key", ["id", "path"])
+def test_a_column_of_bytes_names_every_image(tmp_path: Path, key: str, kind: str) -> None:
+    store = Store.create(f"mem://bytes-{next(_numbers)}", ["cat", "dog", "elk", "fox"])
+    names = ["img_00000001.jpg", "img_00000002.jpg", "фото_001.png", "b.png"]
+    for name, image in zip(names, digits(4)[0], strict=True):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        Image.fromarray(image).save(tmp_path / "in" / name, "PNG")
+    store.add_folder(tmp_path / "in", labelled=False)
+    said = [bytes(id_) for id_ in store.table.ids] if key == "id" else [s.encode() for s in store.table.sources()]
+    soft = soft_labels(4, 4, 0)
+    if kind == "npz":
+        np.savez(file := tmp_path / "p.npz", **{f"{key}s": np.array(said), "soft": soft})
+    else:
+        pd.DataFrame({key: said, "soft": list(soft)}).to_parquet(file := tmp_path / "p.parquet")
+    given = store.add_soft_label_file(1, file)
+    assert given.images == 4 and np.abs(store.labels(1).soft - soft).max() < 1e-3
+
+
+def test_a_tensor_of_bfloat16_is_told_how_to_become_an_array(store: Store) -> None:
+    torch = pytest.importorskip("torch")
+    soft = torch.full((3, 4), 0.25, dtype=torch.bfloat16)
+    names = [bytes(id_).hex() for id_ in store.table.ids]
+    with pytest.raises(BadInput, match="a tensor of bfloat16") as error:
+        store.add_soft_labels(1, names, soft)
+    assert error.value.hint == "tensor.detach().cpu().float().numpy()"
+    store.add_soft_labels(1, names, soft.detach().cpu().float().numpy())
+    with pytest.raises(BadInput, match="a tensor that") as error:
+        store.add_soft_labels(2, names, torch.full((3, 4), 0.25, requires_grad=True))
+    assert error.value.hint == "tensor.detach().cpu().numpy()"
+
+
+def test_a_file_is_read_as_what_it_is_whatever_it_is_called(store: Store, tmp_path: Path) -> None:
+    names, soft = [bytes(id_).hex() for id_ in store.table.ids], soft_labels(3, 4, 0)
+    pd.DataFrame({"id": names, "soft": list(soft)}).to_parquet(tmp_path / "a.csv")
+    np.savez(tmp_path / "a.npz", ids=np.array(names), soft=soft)
+    (tmp_path / "a.npz").rename(tmp_path / "b.csv")
+    for gen, name in enumerate(("a.csv", "b.csv"), 1):
+        store.add_soft_label_file(gen, tmp_path / name)
+        assert np.abs(store.labels(gen).soft - soft).max() < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("start", "words"),
+    [
+        (b"\x1f\x8b\x08\0" + bytes(30), "packed by gzip"),
+        (b"PK\x05\x06" + bytes(18), "no text"),
+        (b"\x93NUMPY\x01\0", "a single array of numpy's"),
+        (bytes([1, 0, 7, 9, 20]) * 40, "no text"),
+    ],
+)
+def test_what_is_no_text_is_not_taken_for_utf_16(store: Store, tmp_path: Path, start: bytes, words: str) -> None:
+    (tmp_path / "x.csv").write_bytes(start)
+    with pytest.raises(BadInput, match=words) as error:
+        store.add_soft_label_file(1, tmp_path / "x.csv")
+    assert "iconv" not in error.value.hint and error.value.hint
+
+
+def test_an_index_that_pandas_wrote_is_no_class_and_others_are_not_added_by_habit(store: Store, tmp_path: Path) -> None:
+    assert _given(store, tmp_path, "Unnamed: 0,id,cat,dog,elk,fox\n0,ID0,.5,.5,0,0\n") == HALVES
+    with pytest.raises(BadInput, match="has pred, y_true, which the store has not") as error:
+        _given(store, tmp_path, "id,cat,dog,elk,fox,pred,y_true\nID0,.5,.5,0,0,0,1\n")
+    assert error.value.hint == "leave out what is no class; if it is one, for ever: nsdata classes add pred y_true"

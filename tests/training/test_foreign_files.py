@@ -17,7 +17,7 @@ from nsdata import Store
 from nsdata.errors import BadInput, ModelError
 from training import label
 from training.foreign import huggingface, weights
-from training.foreign.given import as_ours
+from training.foreign.given import as_ours, given
 from training.foreign.kinds import kind_of
 from training.foreign.matching import match
 from training.models import Preprocess
@@ -283,9 +283,32 @@ def test_a_class_map_finds_names_as_a_list_of_names_does() -> None:
 def test_a_partly_said_preprocessing_needs_the_rest_to_be_understood(tmp_path: Path) -> None:
     whole = Preprocess(64, 1.0, "center", "bilinear", (0.5,) * 3, (0.5,) * 3).to_dict()
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(_type("Strange", size=SQUARE)))
-    from training.foreign.given import given
-
     pictures, notes = huggingface._pictures(tmp_path, given(preprocess=whole))
     assert pictures.to_dict() == whole and notes == []
     with pytest.raises(ModelError, match="StrangeImageProcessor, which is not known here"):
         huggingface._pictures(tmp_path, given(preprocess={"image_size": 32}))
+
+
+@pytest.mark.parametrize(
+    "text", ["tabby,cat\nwild dog,\n", "tabby;cat\nwild dog;\n", "theirs\tours\n\ntabby\tcat\nwild dog\t\n"]
+)
+def test_a_class_map_is_parted_where_all_its_lines_are(tmp_path: Path, text: str) -> None:
+    (tmp_path / "m.csv").write_text(text)
+    assert given(class_map=tmp_path / "m.csv").class_map == {"tabby": "cat", "wild dog": None}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("tench, Tinca;fish\n", "can be parted at ',' and ';'"),
+        ("tabby\n", "has 1 cell "),
+        ("a,b,c\n", "has 3 cells"),
+        ("a;b\nc\td\n", "has 1 cell "),
+        ("", "is empty"),
+    ],
+)
+def test_a_class_map_of_other_lines_is_refused(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "m.csv").write_text(text)
+    with pytest.raises(BadInput, match=words) as caught:
+        given(class_map=tmp_path / "m.csv")
+    assert caught.value.hint

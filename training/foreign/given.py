@@ -146,16 +146,9 @@ def _class_map(value: object) -> Map:
             raise BadInput(str(error), "--class-map FILE") from error
     rows: list[tuple[Any, Any]]
     if isinstance(value, Path):
-        cells = [row for row in csv.reader(_lines(value, "--class-map FILE")) if any(cell.strip() for cell in row)]
+        cells = _two_cells(value)
         if cells and [cell.strip().lower() for cell in cells[0]] == ["theirs", "ours"]:
             cells = cells[1:]
-        for row in cells:
-            if len(row) != 2:
-                raise BadInput(
-                    f"A line of {value} has {len(row)} cells ({shown(','.join(row))}); their class and ours were "
-                    "expected.",
-                    'quote names with a comma: "tabby, tabby cat",cat',
-                )
         rows = [(row[0], row[1].strip() or None) for row in cells]
     elif isinstance(value, Mapping):
         rows = list(value.items())
@@ -176,6 +169,29 @@ def _class_map(value: object) -> Map:
     if not found:
         raise BadInput("The class map is empty.", "--class-map FILE: their name, ours a line")
     return found
+
+
+def _two_cells(file: Path) -> list[list[str]]:
+    """The lines of a class map, parted at what parts every one of them in two. Raises BadInput."""
+    lines = _lines(file, "--class-map FILE")
+    read = {
+        mark: [row for row in csv.reader(lines, delimiter=mark) if any(cell.strip() for cell in row)] for mark in ",;\t"
+    }
+    fits = [mark for mark, cells in read.items() if all(len(row) == 2 for row in cells)]
+    if len(fits) > 1 and any(read.values()):
+        names = " and ".join({"\t": "a tab"}.get(mark, f"'{mark}'") for mark in fits)
+        raise BadInput(
+            f"The lines of {file} can be parted at {names}; their class and ours were expected.",
+            'quote names that have one: "tabby, tabby cat",cat',
+        )
+    if fits:
+        return read[fits[0]]
+    row = next(row for row in read[","] if len(row) != 2)
+    cells = f"{len(row)} cell{'s' if len(row) > 1 else ''} ({shown(','.join(row))})"
+    raise BadInput(
+        f"A line of {file} has {cells}; their class and ours were expected.",
+        'a comma between the two, and quotes around names that have one: "tabby, tabby cat",cat',
+    )
 
 
 def _preprocess(value: object) -> dict[str, Any] | Callable[[Any], Any] | None:

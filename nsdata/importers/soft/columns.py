@@ -42,7 +42,7 @@ BESIDE = frozenset(  # columns of nsdata's exports, and what tables of pictures 
      "nsdata", "width", "height")
 )  # fmt: skip
 # those of one of several generations, and a table's index as pandas writes it
-_BESIDE = re.compile(r"gen\d+_(pseudo_label|pseudo_class|confidence|soft_label)|(__index_level_\d+__)?")
+_BESIDE = re.compile(r"gen\d+_(pseudo_label|pseudo_class|confidence|soft_label)|(__index_level_\d+__|Unnamed: \d+)?")
 META = "nsdata"  # of a parquet file's metadata, a column or key: what an export says of itself
 SHARED = ".nsdata.json"  # the same in a .tar
 SOFT_LABELS = "soft_labels.parquet"  # of an export to a folder

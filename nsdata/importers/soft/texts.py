@@ -102,7 +102,12 @@ def csv_head(path: Path) -> tuple[list[str], str, dict[str, str]]:
     csv_.field_size_limit(1 << 30)
     try:
         with path.open("rb") as raw:
-            if b"\0" in (start := raw.read(200)) or start[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            start = raw.read(200)
+            few, many = sorted((start[::2].count(0), start[1::2].count(0)))  # UTF-16 has one beside each plain letter
+            bom = start[:2] in (b"\xff\xfe", b"\xfe\xff")
+            if many and not bom and (few or many * 4 < len(start)):
+                raise BadInput(f"{path} is no CSV: it is no text.", f"file {path}")
+            if many or bom:
                 order = "" if start[0] > 0x7F else "LE" if start[:1] != b"\0" else "BE"
                 raise BadInput(
                     f"{path} is no CSV in UTF-8: it looks like UTF-16.",
