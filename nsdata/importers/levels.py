@@ -14,7 +14,17 @@ from nsdata.importers.class_names import clean
 from nsdata.importers.formats.layout import readable
 from nsdata.importers.tree import Place, Tree, parts_of
 from nsdata.importers.unclear import Unclear, folders
-from nsdata.importers.words import HELD_OUT, MASKS, PLAIN, nearly, parted, qualified, says_labelled, split_word
+from nsdata.importers.words import (
+    HELD_OUT,
+    MASKS,
+    PLAIN,
+    SUNDRY,
+    nearly,
+    parted,
+    qualified,
+    says_labelled,
+    split_word,
+)
 from nsdata.text import listed
 
 LEVELS = ("split", "class", "-")
@@ -22,14 +32,6 @@ LEVELS = ("split", "class", "-")
 
 
 _BESIDE_CLASSES = frozenset({"unlabelled", "unlabeled"})  # beside class folders, as documented: no labels
-
-_SUNDRY = frozenset(
-    {
-        *("misc", "other", "others", "new", "old", "raw", "original", "originals", "augmented", "crops", "cropped"),
-        *("unsorted", "unknown", "all", "small", "large"),
-    }
-)
-"""Folders within those of classes which hardly name one, also where several classes have them."""
 
 
 class Levels:
@@ -198,7 +200,7 @@ class Levels:
             every = set().union(*below.values())
             bare = [below[name] for name, trees in level.items() if not any(tree.pictures for tree in trees)]
             shared = [n for n in every if sum(n in names for names in bare) > 1]
-            telling = [n for n in shared if re.search(r"[^\W\d_]", n) and n.casefold() not in _SUNDRY]
+            telling = [n for n in shared if re.search(r"[^\W\d_]", n) and n.casefold() not in SUNDRY]
             same = set.intersection(*below.values())
             if len(every) > 1 and (telling or 2 * len(same) >= max(4, len(every))):
                 what = (

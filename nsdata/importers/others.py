@@ -32,6 +32,8 @@ _LIST = re.compile(r"(splits?|folds?|setid|imagesets|imagesplits|partitions?|ind
 _SPLITS = re.compile(r"(train|val|test|dev|eval)\w*$|h[eo]ldout$")
 _LISTS = (".txt", ".lst", ".json", ".xml", ".yaml", ".yml", *TABLES)
 _PACKED = (".mat", ".pkl", ".pickle", ".npy", ".npz", ".pt", ".pth", ".h5", ".hdf5")  # lists that cannot be looked into
+SIDES = (".cls", ".label", ".labels", ".class", ".target", ".category")
+"""Endings of files that hold the label of one picture: a sample of WebDataset that was unpacked."""
 
 
 class Head:
@@ -83,7 +85,9 @@ def refuse_labels(
         ending, called = PurePosixPath(name).suffix.lower(), any(map(_LABEL_WORDS.search, name_words(name)))
         if ending in _SHEETS or (called and ending in _BINARY):
             raise _labels(path, name)
-    heads = _heads(few(name for name in files if name.lower().endswith((".json", ".xml", ".txt", ".lst"))), read)
+    heads = _heads(
+        few(name for name in files if name.lower().endswith((".json", ".xml", ".txt", ".lst", *SIDES))), read
+    )
     hits = _hits(heads, pictures)
     of_one: Counter[tuple[str, str]] = Counter()  # files of single pictures that have labels, less those that have none
     example: dict[tuple[str, str], str] = {}
@@ -179,7 +183,7 @@ def _one_says(head: Head, is_class: Callable[[str], bool]) -> bool:
         return _JSON.search(head.text) is not None
     if head.ending == ".xml":
         return _XML.search(head.text) is not None
-    return head.numbers() or (len(head.lines) == 1 and is_class(clean(head.text)))
+    return head.numbers() or (len(head.lines) == 1 and (head.ending in SIDES or is_class(clean(head.text))))
 
 
 def _of_split(name: str) -> bool:

@@ -25,10 +25,12 @@ from nsdata.importers.name import Name
 from nsdata.importers.neighbours import lost_class, refuse_tables
 from nsdata.importers.options import Rule
 from nsdata.importers.others import refuse_labels, refuse_splits
+from nsdata.importers.sides import check_sides
 from nsdata.importers.split_columns import SplitColumns, Unsure
 from nsdata.importers.splits import Chosen, Splits
 from nsdata.importers.survey import Look, Survey, check_neighbours, survey
 from nsdata.importers.tree import Place, Tree
+from nsdata.importers.unclear import refuse_numbered
 from nsdata.importers.written import (
     BY_TEACHERS,
     PLACES,
@@ -129,6 +131,9 @@ class Part:
         by_class = {folder for folder, place in places.items() if place.cls}
         if by_class and papers is not None and rule.levels is None:
             check(self.path, files, lambda: pictures(by_class), papers)
+            check_sides(self.path, files, lambda: pictures(by_class), papers)
+        if rule.names is None and rule.levels is None:
+            refuse_numbered(str(self.path), {place.cls for place in places.values() if place.cls})
         own = self._name.own if self.path.is_dir() else self.path.name.partition(".")[0]
         used = self._beside is not None and bool(self._beside.names)
         if not (self.path.is_dir() or labelled or used):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from nsdata.errors import BadInput
 from nsdata.importers.formats.layout import readable
-from nsdata.importers.words import nearly, split_word
+from nsdata.importers.words import nearly, numbered, split_word
 from nsdata.text import listed
 
 
@@ -59,8 +59,15 @@ class Unclear:
         known = ",".join(sorted(map(readable, names))[:10])
         return BadInput(
             f"{self._what} has {folders(sorted(names))} for classes; '{readable(min(doubtful))}' need not be one.",
-            f"nsdata init --classes {known}  (if these are the classes)",
+            f"nsdata init --classes {known}  (if these are the classes); or --levels class; --levels -/class if those "
+            "below are",
         )
+
+
+def refuse_numbered(what: str, classes: Collection[str]) -> None:
+    """Raise BadInput where all folders of classes are called as shards that were unpacked."""
+    if classes and numbered(classes):
+        raise Unclear(what, (), False).not_classes(sorted(classes), classes)
 
 
 def folders(names: Sequence[str]) -> str:

@@ -69,6 +69,15 @@ MASKS = frozenset(
 """What lies beside photographs and is none: as a folder's name, or in an ending (``k.seg.png``)."""
 
 
+SUNDRY = frozenset(
+    {
+        *("misc", "other", "others", "new", "old", "raw", "original", "originals", "augmented", "crops", "cropped"),
+        *("unsorted", "unknown", "all", "small", "large"),
+    }
+)
+"""Folders within those of classes which hardly name one, also where several classes have them."""
+
+
 @lru_cache(maxsize=4096)  # asked of every row of a table
 def split_word(name: str) -> str | None:
     """What a name means as a split if it is nothing but a split word: "train", "val", "test", "unlabelled"; else None.
@@ -163,6 +172,15 @@ def parted(names: Iterable[str]) -> list[str]:
         if at is not None:
             found.setdefault((*words[:at], *words[at + 1 :]), {})[name] = SPLIT_WORDS[words[at]]
     return sorted(n for parts in found.values() if {"train"} < {*parts.values()} - {"unlabelled"} for n in parts)
+
+
+def numbered(names: Iterable[str]) -> bool:
+    """Whether folders are called as shards are, and so hardly after classes: ``shard-000``, ``00000``, ``00001``."""
+    names = list(names)
+    if all(re.fullmatch(r"(shard|part|chunk|batch)s?[-_. ]?\d+", name.strip(), re.IGNORECASE) for name in names):
+        return True
+    wide = all(re.fullmatch(r"\d{5,}", name) for name in names) and len(set(map(len, names))) == 1
+    return wide and sorted(map(int, names)) == list(range(len(names)))
 
 
 def name_words(name: str) -> list[str]:

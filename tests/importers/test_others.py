@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import zipfile
 from pathlib import Path, PurePath
 
@@ -236,3 +237,51 @@ def test_papers_that_say_nothing_of_an_archive_are_no_matter(tmp_path: Path) -> 
     assert set(taken(path, PETS)[0].values()) == {("test", None)}  # train.csv speaks of others
     path = pack(tmp_path / "a.tar", {"1.png": picture(1), "1.cls": b"dog", "2.png": picture(2), "2.cls": b"cat"})
     assert list(taken(path, PETS)[0].values()) == [("train", "dog"), ("train", "cat")]
+
+
+@pytest.mark.parametrize(
+    ("papers", "differ"),
+    [
+        ({"1.json": '{"label": "cat"}', "2.json": '{"label": "dog"}'}, True),
+        ({"1.json": '{"caption": "a cat", "class": 1}', "2.json": '{"class": 0}', "3.json": '{"class": 1}'}, True),
+        ({"1.cls": "cat", "2.cls": "dog"}, True), ({"1.cls.txt": "cat", "2.cls.txt": "dog"}, True),
+        ({"1.txt": "dog"}, True), ({"1.label": "grey wolf"}, True), ({"1.cls": "0", "2.cls": "1", "3.cls": "0"}, True),
+        ({"1.json": '{"label": "a", "id": 7}', "2.cls": "B"}, False), ({"1.cls": "1", "2.cls": "0"}, False),
+        ({"1.txt": "a photo of a cat", "2.txt": "a dog"}, False), ({"1.txt": "0 0.5 0.5 0.1 0.1"}, False),
+        ({"1.json": '{"url": "x", "width": 3}', "2.json": "[]"}, False), ({"1.cls": "", "2.cls": "-1"}, False),
+    ],
+)  # fmt: skip
+def test_files_of_single_pictures_in_class_folders_agree_or_are_refused(
+    tmp_path: Path, papers: dict[str, str], differ: bool
+) -> None:
+    places = {"1": "a", "2": "b", "3": "b"}
+    for stem, text in papers.items():
+        write(tmp_path / "set" / places[stem[0]], **{stem.replace(".", "__"): text})
+    write(tmp_path / "set", "a/1.png", "b/2.png", "b/3.png")
+    root = tmp_path / "set"
+    if not differ:
+        assert classes_from(root) == ["a", "b"]
+        assert taken(root)[0] == {"a/1.png": ("train", "a"), "b/2.png": ("train", "b"), "b/3.png": ("train", "b")}
+        return
+    for ask in (lambda: taken(root, ["a", "b"]), lambda: classes_from(root)):
+        hint = refused(ask, "says .* lies in the folder")
+    assert taken(root, levels="class")[0]["a/1.png"] == ("train", "a")
+    subprocess.run(["bash", "-c", hint.partition(" && ")[0]], check=True, cwd=tmp_path)
+    assert (tmp_path / "samples.tar").is_file()
+
+
+@pytest.mark.parametrize("folder", ["00000/ 00001/", "shard-000000/ shard-000001/", "part1/ part2/ part3/"])
+def test_folders_of_unpacked_shards_are_no_classes(tmp_path: Path, folder: str) -> None:
+    names = [f"{name}{i}" for i, name in enumerate(folder.split())]
+    write(
+        tmp_path, *(f"{name}.png" for name in names), **{f"{name}__txt".replace("/", "___"): "a cat" for name in names}
+    )
+    assert "--levels class" in refused(lambda: classes_from(tmp_path), "need not be one")
+    write(tmp_path / "few", "0/1.png", "1/2.png", "00012/3.png", "00019/4.png")
+    assert len(classes_from(tmp_path / "few")) == 4
+
+
+def test_a_label_beside_a_picture_of_a_flat_folder_is_not_lost(tmp_path: Path) -> None:
+    write(tmp_path, "1.png", "2.png", **{"1__cls": "cat", "2__cls": "dog"})
+    refused(lambda: taken(tmp_path, PETS), NO_LABELS)
+    refused(lambda: classes_from(tmp_path), NO_LABELS)
