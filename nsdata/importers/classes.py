@@ -17,6 +17,8 @@ from nsdata.importers.formats.manifest import is_list
 from nsdata.importers.neighbours import refuse_names
 from nsdata.importers.options import Rule
 from nsdata.importers.rule import ORDERED
+from nsdata.importers.soft.columns import SOFT_LABELS, generations_of
+from nsdata.importers.soft.read import said
 from nsdata.text import visible
 
 _EMPTY = frozenset(("nan", "null", "none", "na", "n/a", "<na>", "#n/a", "nil"))
@@ -37,14 +39,17 @@ def classes_from(
     """Class names in the order that they will keep for ever, without doubles.
 
     path: whatever can be imported: class folders (also below train/), an archive, a table, samples, sorted by name, by
-    value if all are numbers; ClassLabel names in their own order; MNIST's idx files or "digits": "0" to "9"; or a text
-    file of names, one a line, as they stand. levels, member: as of open_source. on_note: called with what was taken as
-    one class though written in two ways. Raises BadInput where there are none, or where it is not sure what they are.
+    value if all are numbers; ClassLabel names, and the classes that an export of nsdata names, in their own order;
+    MNIST's idx files or "digits": "0" to "9"; or a text file of names, one a line, as they stand. levels, member: as of
+    open_source. on_note: called with what was taken as one class though written in two ways. Raises BadInput where
+    there are none, or where it is not sure what they are.
     """
     path = arguments.path("classes_from", path)
     if is_digits(path):
         return list(digits.CLASSES)
     files = files_of(path)
+    if (exported := _exported(files[0])) and all(_exported(file) == exported for file in files[1:]):
+        return exported
     notes: list[str] = []
     plain = len(files) == 1 and files[0].is_file() and files[0].suffix.lower() in (".txt", ".names", ".labels")
     if plain and not is_list(files[0]):
@@ -66,6 +71,17 @@ def classes_from(
     for note in notes:
         on_note(note)
     return names
+
+
+def _exported(path: Path) -> list[str]:
+    """The classes that an export of nsdata says that its store had, also those of no image in it; [] for any other."""
+    if not path.is_file() and not (path / SOFT_LABELS).is_file():
+        return []  # also a pipe, which can be read once only
+    try:
+        meta = said(path)
+        return list(meta["classes"]) if generations_of({"generations": [], **meta}) or "store" in meta else []
+    except (BadInput, KeyError):
+        return []
 
 
 def _check(names: list[str], what: str) -> None:

@@ -8,6 +8,7 @@ import os
 import shutil
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -404,3 +405,53 @@ def test_a_table_s_pictures_do_not_go_where_another_s_are(lake: Store) -> None:
     refused = CliRunner().invoke(app, ["export", "a.jsonl", "--images"], prog_name="nsdata")
     assert refused.exit_code == 1 and "the pictures of a.jsonl would lie there" in refused.output
     assert "nsdata export a-2.jsonl --images" in refused.output
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [
+        ["3", "1", "2"],
+        ["1", "2", "3", "4", "5"],
+        ["2019", "2021", "2020"],
+        ["1", "2", "3", "cat"],
+        ["-1", "0", "1"],
+    ],
+)
+@pytest.mark.parametrize("name", ["o.tar", "o.parquet", "o.csv", "o.jsonl", "out"])
+def test_classes_that_are_numbers_come_back_and_make_the_same_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, classes: list[str], name: str
+) -> None:
+    """What an export calls a class is its name, never its place beside it."""
+    monkeypatch.chdir(tmp_path)
+    images = digits(2 * len(classes))[0]
+    lake = Store.create("lake", classes)
+    lake.add_arrays(images, [place % len(classes) for place in range(len(images))])
+    nsdata("export", name, *(["--images"] if name.endswith((".csv", ".jsonl")) else []))
+
+    def labels(store: Store) -> dict[str, str]:
+        table = store.refresh().table
+        blobs = table.blobs(np.arange(len(table)))
+        return {content_id(data).hex(): store.classes[k] for data, k in zip(blobs, table.label, strict=True)}
+
+    if "-1" not in classes or name != "out":  # in a folder of files it may mean that there is no label
+        nsdata("--store", "made", "init", "--classes-from", name)
+        wanted = sorted(classes, key=_place(classes)) if name == "out" else classes
+        assert list(Store.open("made").classes) == wanted
+    for number, order in enumerate((classes, classes[::-1], sorted(classes))):
+        store = Store.create(f"copy-{number}", order)
+        store.add_folder(name)
+        assert labels(store) == labels(lake)
+
+
+def _place(classes: list[str]) -> Callable[[str], float | str]:
+    """How class folders are sorted."""
+    numbers = all(name.lstrip("-").replace(".", "").isdecimal() for name in classes)
+    return float if numbers else str
+
+
+@pytest.mark.parametrize("name", ["v.tar", "v.csv", "v.jsonl", "v.parquet", "v"])
+def test_a_store_is_made_of_a_view_that_only_a_generation_labels(lake: Store, name: str) -> None:
+    lake.view(gen=1).split("train").unlabelled().confident(0.5).save("sure")
+    nsdata("export", name, "--view", "sure", "--pseudo")
+    nsdata("--store", "made", "init", "--classes-from", name)
+    assert list(Store.open("made").classes) == CLASSES

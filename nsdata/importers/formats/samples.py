@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from nsdata.errors import BadInput
-from nsdata.importers.class_names import clean
+from nsdata.importers.class_names import clean, whole
 from nsdata.importers.formats.layout import IMAGE_ENDINGS, MAX_BYTES, quoted, readable
 from nsdata.importers.formats.tables import LABELS, normal, people_s, splits
 from nsdata.importers.found import Found
@@ -144,6 +144,8 @@ def _facts(sides: dict[str, bytes]) -> dict[str, Any]:
     labels = [(f".json {name}", value) for alias in LABELS for name, value in facts.items() if normal(name) == alias]
     plain = [(name, value) for name, value in labels if not isinstance(value, dict | list)]
     labels = plain or labels  # boxes beside a class
+    if any(_spelled(value) for _, value in labels):  # "class": "2019" is a name, and "label": 0 beside it a place
+        labels = [(name, value) for name, value in labels if isinstance(value, str)]
     for kind in sorted(_TEXTS & sides.keys()):
         text = sides[kind].decode("utf-8", "replace").strip()
         held = (_json(sides[kind]) if text[:1] in ("{", "[", '"') else None) or text
@@ -167,6 +169,11 @@ def _json(data: bytes) -> Any:
 def _unread(name: str) -> bool:
     """Whether a member of a sample may hold its label in a form that is not read."""
     return _last(name) in _PACKED or (_last(name) not in PICTURES and _CALLED.search(_ending(name)) is not None)
+
+
+def _spelled(value: object) -> bool:
+    """Whether a number is written as a text, as only a name is in JSON."""
+    return isinstance(value, str) and whole(clean(value)) is not None
 
 
 def _with_labels(group: list[Member]) -> dict[str, bytes]:
