@@ -120,7 +120,9 @@ def pairs(what: str, values: object, of: str, hint: str = "") -> list[tuple[Any,
 
 
 def array(what: str, values: object) -> NDArray[Any]:
-    """Numpy's array of what a caller gave. Raises BadInput where it makes none."""
+    """Numpy's array of what a caller gave. Raises BadInput where it makes none, and for values that are masked."""
+    if isinstance(values, np.ma.MaskedArray) and (masked := int(np.ma.count_masked(values))):
+        raise BadInput(f"{what} holds {masked:,} masked values, of which nothing is known.", "leave their rows out")
     try:
         return np.asarray(values)
     except (TypeError, ValueError, RuntimeError) as error:

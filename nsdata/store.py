@@ -164,7 +164,7 @@ class Store(Handle):
 
         ids_or_sources: (N,) whole ids, sources, or file names that are unique; or (N, 16) uint8 ids.
         soft:           (N, K) numbers, 0 to 1, each row with a sum of 1 within 1e-3 (2e-3 in float16).
-        classes:        the names of its K columns; None: the store's classes in their order.
+        classes:        the names of its K columns; None: of a data frame its own, else the store's in their order.
         teacher:        facts that provenance keeps: {"name": "clip-vit-b32"}.
         options:        logits=True applies a softmax (at ``temperature``); top, max_kl, replace, extend as ``label``;
                         missing="uniform" gives images without a row every class alike, else the generation labels

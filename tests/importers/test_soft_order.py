@@ -261,6 +261,41 @@ def test_two_exports_in_one_file_are_refused_unless_they_are_alike(exported: Sto
         exported.add_soft_label_file(2, "two.csv")
 
 
+@pytest.mark.parametrize("kind", ["pandas", "arrow"])
+def test_a_data_frame_s_columns_are_the_classes_of_their_names(store: Store, kind: str) -> None:
+    soft, ids = soft_labels(12, 3, 0), [bytes(id_).hex() for id_ in store.table.ids]
+    frame: Any = pd.DataFrame(soft[:, [CLASSES.index(c) for c in THEIRS]], columns=THEIRS)
+    frame = frame if kind == "pandas" else pa.Table.from_pandas(frame)
+    assert not store.add_soft_labels(1, ids, frame).assumed
+    assert np.array_equal(store.labels(1).soft, soft.astype(np.float16))
+    assert store.add_soft_labels(1, ids, frame, classes=THEIRS).already
+    with pytest.raises(BadLabels, match="are called elk, cat, dog, and classes says cat, dog, elk"):
+        store.add_soft_labels(2, ids, frame, classes=CLASSES)
+    wrong = pd.DataFrame(soft, columns=["cat", "dog", "fox"])
+    with pytest.raises(BadLabels, match="has fox, which the store has not"):
+        store.add_soft_labels(2, ids, wrong)
+    if kind == "pandas":
+        assert store.add_soft_labels(2, ids, pd.DataFrame(soft)).assumed  # 0, 1, 2: nobody named them
+
+
+def test_numbers_of_columns_are_places_or_names_and_nobody_knows_which(tmp_path: Path) -> None:
+    store = Store.create(f"mem://order-{next(_numbers)}", ["2", "0", "1"])
+    store.add_arrays(digits(12)[0])
+    ids, frame = [bytes(id_).hex() for id_ in store.table.ids], pd.DataFrame(soft_labels(12, 3, 0))
+    with pytest.raises(BadLabels, match="places, or the classes of these names"):
+        store.add_soft_labels(1, ids, frame)
+    store.add_soft_labels(1, ids, frame, classes=list(frame.columns))
+    assert np.array_equal(store.labels(1).soft, frame.to_numpy()[:, [2, 0, 1]].astype(np.float16))
+
+
+def test_masked_soft_labels_are_refused(store: Store) -> None:
+    soft, ids = np.ma.masked_array(soft_labels(12, 3, 0)), [bytes(id_).hex() for id_ in store.table.ids]
+    store.add_soft_labels(1, ids, soft)
+    soft[3] = np.ma.masked
+    with pytest.raises(BadInput, match="soft holds 3 masked values"):
+        store.add_soft_labels(2, ids, soft)
+
+
 @pytest.mark.parametrize("form", ["S", "binary", "fixed"])
 def test_names_of_sixteen_bytes_are_names_and_ids_are_ids(tmp_path: Path, form: str) -> None:
     from PIL import Image

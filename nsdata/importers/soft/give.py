@@ -16,6 +16,7 @@ from nsdata.importers.soft.columns import generations_of, hashed, soft_file
 from nsdata.labels import given
 from nsdata.labels.given import Given
 from nsdata.labels.soft_table import columns_of
+from nsdata.text import listed
 
 if TYPE_CHECKING:
     from nsdata.versions.handle import Handle
@@ -39,6 +40,7 @@ def arrays(
     store: Handle, gen: int, ids_or_sources: Any, soft: Any, *, classes: Sequence[str] | None = None, **options: Any
 ) -> Given:
     """Generation ``gen`` from arrays; see Store.add_soft_labels."""
+    named = _columns(soft)
     soft = arguments.array("soft", soft)
     if isinstance(ids_or_sources, np.ndarray) and ids_or_sources.ndim == 2:
         names: Any = ids_or_sources
@@ -47,9 +49,40 @@ def arrays(
     else:
         names = [arguments.image_id(name) for name in arguments.listing("ids_or_sources", ids_or_sources, "ids")]
     own = None if classes is None else [str(name) for name in arguments.listing("classes", classes, "names")]
+    own = _agreed(own, named, store.refresh().classes)
     table = tables.of_arrays(names, soft, own, "the soft labels", "")
     table.sha256 = _hashed(table.names, soft, own)
     return given.add(store, gen, table, **options)
+
+
+def _columns(soft: Any) -> list[Any] | None:
+    """The names that a table gives to its columns: pandas', polars' or Arrow's; None for an array."""
+    found = getattr(soft, "column_names", None) or getattr(soft, "columns", None)
+    if found is None or callable(found) or getattr(soft, "ndim", 2) != 2:
+        return None
+    return [name.as_py() if hasattr(name, "as_py") else name for name in found]
+
+
+def _agreed(said: list[str] | None, named: list[Any] | None, classes: Sequence[str]) -> list[str] | None:
+    """The classes of the columns, in their order: as they are called, or as ``classes`` of the call says. Raises
+    BadLabels where both say it, and differ."""
+    if named is None:
+        return said
+    numbered = named == list(range(len(named)))  # by pandas, where nobody named them
+    if numbered and not (said is None and {*classes} == {*map(str, named)} and list(classes) != list(map(str, named))):
+        return said
+    if numbered:
+        raise BadLabels(
+            "The columns of soft are called 0, 1, …: places, or the classes of these names?",
+            "classes=list(store.classes) for places; classes=list(soft.columns) for names",
+        )
+    own = [str(name) for name in named]
+    if said is not None and said != own:
+        raise BadLabels(
+            f"The columns of soft are called {listed(own, 5)}, and classes says {listed(said, 5)}.",
+            "soft.to_numpy() if classes is right; else leave classes out",
+        )
+    return own
 
 
 def _hashed(names: Sequence[str], soft: Any, classes: Sequence[str] | None) -> str:
