@@ -148,9 +148,9 @@ def import_(
 
         here = [source for source in sources if not source.startswith("torchvision:")]
         check_numbers(here, opened.classes, format=format, levels=levels, member=member)
+    soft = SoftLabels(opened, sources) if with_soft_labels else None  # before any image comes in
     answers, nothing = [], False
     for source in sources:
-        soft = SoftLabels(opened, source) if with_soft_labels else None  # before any image comes in
         with shown(f"importing {source}") as report:
             if source.startswith("torchvision:"):
                 from training.torchvision_data import import_dataset

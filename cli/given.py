@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -49,25 +49,26 @@ def label_from(
 
 
 class SoftLabels:
-    """Those of an export that is imported: looked at before any image comes in, given when all are there."""
+    """Those of exports that are imported: looked at before any image comes in, given when its images are there."""
 
-    def __init__(self, store: Store, source: str) -> None:
-        from nsdata.importers.soft.give import check_export
+    def __init__(self, store: Store, sources: Sequence[str]) -> None:
+        from nsdata.importers.soft.give import check_exports
 
-        self._store, self._source = store, source
-        self._gens = check_export(store, source)
+        self._store, self._sealed = store, set(store.generations)
+        self._found = iter(check_exports(store, sources))
 
     def give(self, json: bool) -> list[dict[str, Any]]:
-        """Write its generations; print what came of each, or return it for JSON."""
-        found = []
-        for gen in self._gens:
-            with shown(f"writing generation {gen}") as report:
-                options: dict[str, Any] = {"on_progress": report, "on_note": render.note}
-                done = self._store.add_soft_label_file(gen, self._source, **options)
-            if not json:
-                report_given(done)
-            found.append(done.to_dict())
-        return found
+        """Write the generations of the next source; print what came of each, or return it for JSON."""
+        answers = []
+        for path, gens in next(self._found):
+            for gen in gens:  # one that these very labels are of already learns of the images that are new
+                with shown(f"writing generation {gen}") as report:
+                    options: dict[str, Any] = {"on_progress": report, "on_note": render.note}
+                    done = self._store.add_soft_label_file(gen, path, extend=gen in self._sealed, **options)
+                if not json:
+                    report_given(done)
+                answers.append(done.to_dict())
+        return answers
 
 
 def report_given(done: Given) -> None:

@@ -11,7 +11,7 @@ import json
 import platform
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -103,13 +103,13 @@ def add(
     store.refresh()
     classes = list(store.classes) if replace else classes_of(store, gen, lambda: table.sha256)
     codec = Codec.parse(table.codec) if top is None and table.codec else Codec.of(top, len(classes))
-    identity = _identity(classes, table, codec, logits, temperature, missing)
+    asked = identity(classes, table.sha256, codec.name, missing, logits=logits, temperature=temperature)
     sealed = None if replace else store.generations.get(gen)
     if sealed is None or (extend and not sealed.given):
         check_order(store, gen, replace, extend, COMMAND)
         store.writable()
     if sealed is not None:
-        check_same_teacher(sealed, identity) if extend else check_as_asked(sealed, identity)
+        check_same_teacher(sealed, asked) if extend else check_as_asked(sealed, asked)
     prepared = Prepared(table, classes, logits, temperature)
     for note in prepared.notices:
         on_note(note)
@@ -131,7 +131,7 @@ def add(
         )
     check_order(store, gen, replace, extend, COMMAND)
     ranges = matching.runs(store, sealed if extend else None, matched.rows, missing)
-    run = labelling.begin(store, gen, identity, replace=replace, extend=extend, ranges=ranges, on_note=on_note)
+    run = labelling.begin(store, gen, asked, replace=replace, extend=extend, ranges=ranges, on_note=on_note)
     if run.store.version != store.version:  # an interrupted run: the images of its day
         matched = matching.match(run.store.table, prepared)
     resumed = run.done
@@ -199,17 +199,23 @@ def _facts(teacher: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return found
 
 
-def _identity(
-    classes: list[str], table: SoftTable, codec: Codec, logits: bool, temperature: float, missing: str
+def identity(
+    classes: Sequence[str],
+    sha256: str,
+    codec: str | None = None,
+    missing: str | None = None,
+    *,
+    logits: bool = False,
+    temperature: float = 1.0,
 ) -> dict[str, Any]:
-    """All that decides the numbers."""
+    """All that decides the numbers. codec, missing: None as where nobody says otherwise."""
     return {
-        "given_sha256": table.sha256,
+        "given_sha256": sha256,
         "given_as": "logits" if logits else "probabilities",
-        "classes": classes,
+        "classes": list(classes),
         "temperature": temperature,
-        "missing": missing,
-        "codec": codec.name,
+        "missing": missing or "leave",
+        "codec": codec or Codec().name,
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import tarfile
 import zipfile
@@ -24,6 +25,7 @@ from nsdata.exporters.formats import ExportRow, export
 from nsdata.exporters.names import kept_names, safe_folder
 from nsdata.exporters.rows import export_store
 from nsdata.images.identity import content_id
+from nsdata.importers.soft.give import check_exports
 from nsdata.labels import labelling
 
 CLASSES = ["cat", "dog", "fox", "été"]
@@ -147,9 +149,7 @@ def test_one_generation_can_be_taken_as_any_and_must_fit(lake: Store) -> None:
     store = other()
     store.add_folder("two.parquet")
     with pytest.raises(GenerationError, match="generation 2, which cannot come before generation 1; nothing"):
-        from nsdata.importers.soft.give import check_export
-
-        check_export(store, "two.parquet")
+        check_exports(store, ["two.parquet"])
     failed = CliRunner().invoke(app, ["--store", "other", "import", "two.parquet", "--with-soft-labels"])
     assert failed.exit_code == 1
     store.add_soft_label_file(1, "two.parquet")
@@ -165,6 +165,52 @@ def test_one_generation_can_be_taken_as_any_and_must_fit(lake: Store) -> None:
     assert failed.exit_code == 1
     assert "holds no soft labels" in failed.stderr
     assert len(Store.open("fifth")) == 0  # before any image came in
+
+
+@pytest.mark.parametrize(
+    ("sources", "words"),
+    [
+        (["e.parquet"], r"sealed already, at version 3, with labels of sha256 .*; nothing was imported"),
+        (["photos", "two.parquet"], "photos is a folder without soft_labels.parquet"),
+        (["two.parquet", "copy.parquet"], "two.parquet and copy.parquet both hold soft labels of generation 2"),
+        (["nothing-*.parquet"], "There is no file or folder nothing-"),
+    ],
+)
+def test_soft_labels_that_cannot_be_given_are_told_of_before_any_image(
+    lake: Store, sources: list[str], words: str
+) -> None:
+    nsdata("export", "e.parquet", "--gen", "1")
+    nsdata("export", "two.parquet", "--gen", "2")
+    shutil.copy("two.parquet", "copy.parquet")
+    store = other()
+    store.add_arrays(digits(80)[0][-4:])
+    store.add_soft_labels(1, [bytes(id_).hex() for id_ in store.table.ids], soft_labels(4, 4, 0))
+    version = store.version
+    failed = CliRunner().invoke(app, ["--store", "other", "import", *sources, "--with-soft-labels"])
+    assert failed.exit_code == 1 and re.search(words, " ".join(failed.stderr.split())), failed.stderr
+    assert store.refresh().version == version
+
+
+def test_soft_labels_of_a_pattern_and_of_several_files_come_in(lake: Store) -> None:
+    nsdata("export", "gen-1.parquet", "--gen", "1")
+    nsdata("export", "gen-2.parquet", "--gen", "2")
+    for name, sources in (("a", ["gen-*.parquet"]), ("b", ["gen-1.parquet", "gen-2.parquet"])):
+        store = other(name)
+        nsdata("--store", name, "import", *sources, "--with-soft-labels")
+        check_soft_labels(lake, store.refresh())
+        printed = nsdata("--store", name, "import", *sources, "--with-soft-labels")
+        assert printed.count("nothing new: generation") == 2
+
+
+def test_a_generation_learns_of_images_that_came_in_with_its_own_soft_labels(lake: Store) -> None:
+    """Some of them were here before, and the generation was sealed with what the same file says of those."""
+    nsdata("export", "e.parquet", "--gen", "1")
+    store = other()
+    store.add_folder("photos/train")
+    nsdata("--store", "other", "label", "--gen", "1", "--from", "e.parquet")
+    nsdata("--store", "other", "import", "e.parquet", "--with-soft-labels")
+    rows = rows_in(lake, store.refresh())
+    assert np.array_equal(lake.labels(1).soft[rows][:, np.asarray(ORDER)], store.labels(1).soft) and len(rows) == 76
 
 
 def test_a_confidence_that_is_not_its_soft_label_s_is_refused(lake: Store) -> None:

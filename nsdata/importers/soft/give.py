@@ -11,9 +11,11 @@ import numpy as np
 
 from nsdata import arguments
 from nsdata.errors import BadInput, BadLabels, GenerationError
+from nsdata.importers.files import files_of
 from nsdata.importers.soft import read, tables
-from nsdata.importers.soft.columns import generations_of, hashed, soft_file
+from nsdata.importers.soft.columns import generation_of, generations_of, hashed, soft_file
 from nsdata.labels import given
+from nsdata.labels.eligibility import check_as_asked
 from nsdata.labels.given import Given
 from nsdata.labels.soft_table import columns_of
 from nsdata.text import listed
@@ -95,12 +97,22 @@ def _hashed(names: Sequence[str], soft: Any, classes: Sequence[str] | None) -> s
     return whole.hexdigest()
 
 
-def check_export(store: Handle, path: str | Path) -> list[int]:
-    """The generations whose soft labels an export holds, if they can all be given to this store, in their order.
+Found = list[tuple[Path, list[int]]]  # files, and the generations that each holds
+
+
+def check_exports(store: Handle, sources: Sequence[str | Path]) -> list[Found]:
+    """Of each source, which may be a pattern, the files and the generations whose soft labels they hold, if all of them
+    can be given to this store, one after the other.
 
     Before any image comes in. Raises BadInput for what is no export with soft labels, BadLabels for other classes,
-    GenerationError for a number that is out of order.
+    GenerationError for a number that is out of order, that two files have, or that is sealed with other labels.
     """
+    have = dict.fromkeys(store.refresh().generations, "")
+    return [[(path, _check_export(store, path, have)) for path in files_of(source)] for source in sources]
+
+
+def _check_export(store: Handle, path: Path, have: dict[int, str]) -> list[int]:
+    """have: the generations that there will be, and which file they are of; "" of the store's."""
     meta = read.said(path)
     found = sorted(generations_of(meta))
     if not found:
@@ -108,7 +120,6 @@ def check_export(store: Handle, path: str | Path) -> list[int]:
             f"{path} holds no soft labels that nsdata exported.",
             f"nsdata import {path}; nsdata label --gen 1 --from FILE",
         )
-    have = set(store.refresh().generations)
     try:
         for gen in found:
             columns_of(_classes(store, gen, path), [str(name) for name in meta["classes"]], str(path))
@@ -121,5 +132,27 @@ def check_export(store: Handle, path: str | Path) -> list[int]:
                 "was imported.",
                 f"nsdata import {path}; nsdata label --gen {len(have) + 1} --from {path}",
             )
-        have.add(gen)
+        if have.get(gen):
+            raise GenerationError(
+                f"{have[gen]} and {path} both hold soft labels of generation {gen}; nothing was imported.",
+                f"nsdata import {path}  (without its soft labels)",
+            )
+        if gen in have:
+            _check_sealed(store, path, gen, meta)
+        have[gen] = str(path)
     return found
+
+
+def _check_sealed(store: Handle, path: Path, gen: int, meta: dict[str, Any]) -> None:
+    """Raise GenerationError where a generation is sealed with other labels than those of this file."""
+    sealed, facts = store.generations[gen], generation_of(meta, gen, path.name)
+    asked = given.identity(
+        _classes(store, gen, path), hashed(soft_file(path)), facts.get("codec"), facts.get("missing")
+    )
+    try:
+        check_as_asked(sealed, asked)
+    except GenerationError as error:
+        raise GenerationError(
+            f"{error.message.removesuffix('.')}; nothing was imported.",
+            f"nsdata import {path}; nsdata label --gen {gen} --from {path} --replace",
+        ) from error
