@@ -121,7 +121,7 @@ def pairs(what: str, values: object, of: str, hint: str = "") -> list[tuple[Any,
 
 def array(what: str, values: object) -> NDArray[Any]:
     """Numpy's array of what a caller gave. Raises BadInput where it makes none, and for values that are masked."""
-    if isinstance(values, np.ma.MaskedArray) and (masked := int(np.ma.count_masked(values))):
+    if isinstance(values, np.ma.MaskedArray) and (masked := int(np.count_nonzero(np.ma.getmaskarray(values)))):
         raise BadInput(f"{what} holds {masked:,} masked values, of which nothing is known.", "leave their rows out")
     try:
         return np.asarray(values)
