@@ -26,6 +26,12 @@ _Key = TypeVar("_Key", int, str)
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}(\.0*)?$")
 
 
+class Folder(str):
+    """A folder's name: also "-1" is one, and no empty cell."""
+
+    __slots__ = ()
+
+
 def clean(name: str) -> str:
     """A name as it is compared: NFC, without blanks around it, single ones within, and nothing invisible."""
     return name if name.isascii() and " " not in name and name.isprintable() else _clean(name)
@@ -70,6 +76,12 @@ def empty(value: object) -> bool:
         value = clean(str(plain(value)))
         return not value or value == "-1" or value == "-1.0"
     return whole(value) == -1
+
+
+def minus_one(value: object) -> bool:
+    """Whether it is the number that means no label, unless a class is called so."""
+    value = plain(value)
+    return whole(clean(value) if isinstance(value, str) else value) == -1
 
 
 def named(value: object, names: Sequence[str], column: str) -> object:
@@ -209,7 +221,9 @@ def as_names(values: Iterable[tuple[object, str]], what: str) -> tuple[list[str]
     places: dict[str, set[str]] = {}
     notices: dict[str, None] = {}
     for value, where in values:
-        if empty(value):
+        if empty(value) and not isinstance(value, Folder):
+            if minus_one(value):
+                notices["-1 is no label; if it is a class: nsdata init --classes=-1,…, with all of them"] = None
             continue
         value = plain(value)
         text = str(value)

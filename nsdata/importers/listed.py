@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from nsdata.errors import BadInput
 from nsdata.importers.class_names import ClassNames
@@ -33,8 +33,10 @@ class Paths:
             for each in look()
             if isinstance(each, Found) and said(each) is None and os.path.isfile(os.path.join(base, each.source))
         }
-        elsewhere = [folder for folder in folders if folder.startswith("/")]
-        self._above = os.path.dirname(os.path.commonpath(elsewhere)) if elsewhere else ""
+        self._base, self._known = os.path.abspath(base), dict[str, str]()
+        outside = {folder for folder in folders if _leads_out(folder)}
+        written = {self._from_root("../" * folder.split("/").count("..")) for folder in outside if folder[0] != "/"}
+        self._above = _above({self._from_root(folder) for folder in outside}, written)
         self.levels: Levels | None = None
         tree = Tree()
         for folder in folders:
@@ -45,8 +47,33 @@ class Paths:
             self.levels.masks = False  # the table names them
 
     def below(self, folder: str) -> str:
-        """Of a path that leads elsewhere what follows the folders that all such have in common, with the last."""
-        return folder.removeprefix(self._above)
+        """Of a path that leads elsewhere, however it is written, what follows the folders that all such have in common,
+        with the last of these; a folder that leads nowhere else as it is."""
+        if not _leads_out(folder):
+            return folder
+        if (known := self._known.get(folder)) is None:
+            known = self._known[folder] = self._from_root(folder).removeprefix(self._above)
+        return known
+
+    def _from_root(self, folder: str) -> str:
+        return os.path.normpath(os.path.join(self._base, folder))
+
+
+def _leads_out(folder: str) -> bool:
+    return folder.startswith(("/", "../")) or folder == ".."
+
+
+def _above(folders: Collection[str], written: Collection[str]) -> str:
+    """What of these paths the rule does not look at: all above their last common folder; if nothing from there on names
+    a split, all but two folders more: ``/home/me/test/a`` is of test. written: what relative ones are written from, as
+    all of their names count."""
+    if not folders:
+        return ""
+    common = os.path.commonpath(folders)
+    inner = {name for folder in folders for name in parts_of(folder.removeprefix(common))}
+    said = any(map(split_word, (*inner, os.path.basename(common)))) or parted(inner)
+    above = os.path.dirname(common) if said else os.path.dirname(os.path.dirname(common))
+    return (above if said else os.path.commonpath([above, *written])).rstrip("/")
 
 
 def check_place(folder: str, label: int, names: ClassNames, where: str) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from nsdata.errors import BadInput
 from nsdata.importers.against import Papers, check, govern, governing
 from nsdata.importers.beside import LabelFiles
-from nsdata.importers.class_names import clean, named
+from nsdata.importers.class_names import Folder, clean, minus_one, named
 from nsdata.importers.formats.tables import LABELLED_BY
 from nsdata.importers.found import Found
 from nsdata.importers.item import Item, Skipped
@@ -30,7 +30,7 @@ from nsdata.importers.split_columns import SplitColumns, Unsure
 from nsdata.importers.splits import Chosen, Splits
 from nsdata.importers.survey import Look, Survey, check_neighbours, survey
 from nsdata.importers.tree import Place, Tree
-from nsdata.importers.unclear import refuse_numbered
+from nsdata.importers.unclear import check_depth, refuse_numbered
 from nsdata.importers.written import (
     BY_TEACHERS,
     PLACES,
@@ -100,6 +100,8 @@ class Part:
         if not rule.labelled:
             return
         places = {folder: self._levels.of(folder) for folder in inner.folders()}
+        if rule.levels is not None and "class" in self._levels.pattern:
+            check_depth(self.path, rule, places)
 
         def pictures(of: Collection[str] = places.keys()) -> Iterator[tuple[str, str]]:
             for each in look():
@@ -258,6 +260,8 @@ class Part:
             if key.endswith(PLACES) or (self._outer is not None and self._levels_of(found.folder) is self._outer):
                 check_place(found.folder, label, self.rule.names, where)
             self.rule.labels_from[f"{found.kind} {key}"] = None
+        elif any(minus_one(value) for _, value in found.labels):
+            self.rule.note("-1 means no label, as no class is called so")
         return label
 
     def class_names(self, look: Look) -> Iterator[tuple[object, str]]:
@@ -286,7 +290,7 @@ class Part:
                 if cls is not None:
                     if each.folder not in seen:
                         seen.add(each.folder)
-                        yield cls, each.folder.rpartition("/")[0]
+                        yield Folder(cls), each.folder.rpartition("/")[0]
                     continue
                 if self._beside is None or why or unlabelled or mask:
                     continue

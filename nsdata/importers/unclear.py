@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
 
 from nsdata.errors import BadInput
 from nsdata.importers.formats.layout import readable
+from nsdata.importers.options import Rule
+from nsdata.importers.tree import Place
 from nsdata.importers.words import nearly, numbered, split_word
 from nsdata.text import listed
 
@@ -68,6 +71,21 @@ def refuse_numbered(what: str, classes: Collection[str]) -> None:
     """Raise BadInput where all folders of classes are called as shards that were unpacked."""
     if classes and numbered(classes):
         raise Unclear(what, (), False).not_classes(sorted(classes), classes)
+
+
+def check_depth(path: Path, rule: Rule, places: Mapping[str, Place]) -> None:
+    """Of pictures that lie above the level that ``--levels`` says to be of classes: note which, or raise BadInput where
+    all do."""
+    shallow = [folder for folder, place in places.items() if not any(place[1:])]
+    if shallow and len(shallow) == len(places):
+        raise BadInput(
+            f"{path} has no folders as deep as --levels {rule.levels} says: its pictures lie in "
+            f"{folders(sorted(folder or '.' for folder in shallow))}.",
+            f"nsdata import {path}, without --levels; each source by itself; or --unlabelled",
+        )
+    if shallow:
+        where = folders(sorted(folder or "." for folder in shallow))
+        rule.note(f"pictures in {where} have no label: they lie above the folders of classes")
 
 
 def folders(names: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nsdata.errors import BadInput
-from nsdata.importers.class_names import ClassNames, clean, empty, plain, whole
+from nsdata.importers.class_names import ClassNames, clean, empty, minus_one, plain, whole
 from nsdata.importers.formats.layout import quoted
 from nsdata.importers.formats.tables import LABELLED_BY
 from nsdata.importers.found import Found
@@ -162,7 +162,7 @@ def for_init(written: Written, where: str) -> list[object]:
             f"Labels of {where} stand in {listed([quoted(key) for key in texts.values()])}, and differ.",
             "leave out all but one of them, or nsdata init --classes a,b,c",
         )
-    return list(texts) or [value for _, value in values][:1]
+    return list(texts) or [value for _, value in values][:1] or [-1 for _, value in written if minus_one(value)][:1]
 
 
 def split_of_cell(value: object, where: str) -> str | None:

@@ -736,3 +736,47 @@ def test_characters_that_nobody_sees_make_no_class(tmp_path: Path) -> None:
     for names in (["fox", "fox\u200b"], ["\ufeffdog", "fox"]):
         for ask in (lambda n=names: class_names(n, ""), lambda n=names: checked_classes(n)):  # type: ignore[misc]
             refused(ask, "characters that nobody sees")
+
+
+@pytest.mark.parametrize("written", ["{}", "{}/../abs", "relative"])
+@pytest.mark.parametrize(
+    ("folders", "splits"),
+    [
+        ("test/a", "test"), ("test/a test/b", "test"), ("test", "test"), ("set/train set/test", "train test"),
+        ("test/set/train test/set/val", "train val"), ("a b", "train"), ("val/images", "val"),
+        ("train/a test/a", "train test"),
+    ],
+)  # fmt: skip
+def test_paths_say_the_same_however_they_are_written(tmp_path: Path, written: str, folders: str, splits: str) -> None:
+    root = tmp_path / "abs"
+    names = [f"{folder}/{number}.png" for number, folder in enumerate(folders.split())]
+    write(root, *names)
+    prefix = "../abs" if written == "relative" else written.format(root)
+    rows = "".join(f"{prefix}/{name},cat\n" for name in names)
+    write(tmp_path / "lists", t__csv="path,label\n" + rows)
+    assert {split for split, _ in taken(tmp_path / "lists" / "t.csv", PETS)[0].values()} == set(splits.split())
+
+
+def test_a_told_level_of_classes_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "a", "x/cat/1.png", "y/dog/2.png", "x/3.png")
+    write(tmp_path / "b", "cat/1.png", "dog/2.png")
+    assert "without --levels" in refused(lambda: taken(tmp_path / "b", PETS, levels="-/class"), "no folders as deep")
+    refused(lambda: classes_from(tmp_path / "b", levels="-/class"), "no folders as deep")
+    found, _, rule = taken(tmp_path / "a", levels="-/class")
+    assert sorted(label or "" for _, label in found.values()) == ["", "cat", "dog"]
+    assert rule.notices() == ["pictures in x/ have no label: they lie above the folders of classes"]
+    assert taken(tmp_path / "b", PETS, levels="-/class", labelled=False)[0]
+
+
+def test_minus_one_is_a_class_as_a_folder_and_no_label_in_a_cell(tmp_path: Path) -> None:
+    write(tmp_path / "s", "-1/1.png", "0/2.png", "1/3.png")
+    assert classes_from(tmp_path / "s") == ["-1", "0", "1"]
+    assert [label for _, label in taken(tmp_path / "s")[0].values()] == ["-1", "0", "1"]
+    write(tmp_path, "1.png", "2.png", "3.png", t__csv="path,label\n1.png,-1\n2.png,0\n3.png,1\n")
+    notes: list[str] = []
+    assert classes_from(tmp_path / "t.csv", on_note=notes.append) == ["0", "1"]
+    assert "-1 is no label" in notes[0]
+    found, _, rule = taken(tmp_path / "t.csv", ["0", "1"])
+    assert [label for _, label in found.values()] == [None, "0", "1"]
+    assert "-1" in rule.notices()[0]
+    assert [label for _, label in taken(tmp_path / "t.csv", ["-1", "0", "1"])[0].values()] == ["-1", "0", "1"]
