@@ -37,6 +37,20 @@ Member = Annotated[
     str | None,
     typer.Option(metavar="ENDING", help="Of WebDataset samples the member that is the picture: image.jpg."),
 ]
+SplitOption = Annotated[
+    str | None,
+    typer.Option(
+        help="train, val or test, for all of it (default: as the source says, else train).",
+        autocompletion=complete.splits,
+    ),
+]
+FormatOption = Annotated[
+    str | None,
+    typer.Option(
+        help="folder, tar, manifest, parquet, idx or image, if the name does not say.",
+        autocompletion=complete.imported,
+    ),
+]
 MoveSplits = Annotated[
     bool,
     typer.Option("--move-splits", help="Images that are here move to the split that is named now."),
@@ -54,13 +68,16 @@ def init(
             metavar="PATH", help="Read the class names: of anything that can be imported, or a file with one a line."
         ),
     ] = None,
+    split: SplitOption = None,
+    format: FormatOption = None,
     levels: LevelsOption = None,
+    member: Member = None,
     store: StoreOption = None,
 ) -> None:
     """Create an empty store with a fixed list of classes.
 
     Class names keep their order for ever: a class's place in it is its label. Where there is a store with these very
-    classes already, nothing is done.
+    classes already, nothing is done. --split, --format, --levels and --member are those of the import to come.
 
     Example: nsdata init --classes cat,dog,fox
 
@@ -77,7 +94,9 @@ def init(
     if classes is not None:
         names = classes.split(",")
     else:
-        names = read_classes(str(classes_from), levels=levels, on_note=render.note)
+        check_split(split)
+        reading: dict[str, Any] = {"split": split, "format": format, "levels": levels, "member": member}
+        names = read_classes(str(classes_from), on_note=render.note, **reading)
     url = address(ctx, store)
     try:
         made = Store.create(url, names)
@@ -101,22 +120,10 @@ def import_(
             help="Folders, archives, tables (.csv, .jsonl, .parquet), idx files; 'digits'; torchvision:CIFAR10.",
         ),
     ],
-    split: Annotated[
-        str | None,
-        typer.Option(
-            help="train, val or test, for all of it (default: as the source says, else train).",
-            autocompletion=complete.splits,
-        ),
-    ] = None,
+    split: SplitOption = None,
     unlabelled: Annotated[bool, typer.Option("--unlabelled", help="Take the images without their labels.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Import nothing if any file cannot come in.")] = False,
-    format: Annotated[
-        str | None,
-        typer.Option(
-            help="folder, tar, manifest, parquet, idx or image, if the name does not say.",
-            autocompletion=complete.imported,
-        ),
-    ] = None,
+    format: FormatOption = None,
     levels: LevelsOption = None,
     first_label: FirstLabel = None,
     member: Member = None,

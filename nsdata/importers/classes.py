@@ -10,7 +10,7 @@ from pathlib import Path
 from nsdata import arguments
 from nsdata.errors import BadInput
 from nsdata.importers.class_names import as_names, clean
-from nsdata.importers.detect import Once, Source, is_digits, sources
+from nsdata.importers.detect import Once, Source, check_format, is_digits, sources
 from nsdata.importers.files import files_of
 from nsdata.importers.formats import digits
 from nsdata.importers.formats.manifest import is_list
@@ -31,6 +31,7 @@ def _unheard(text: str) -> None:
 def classes_from(
     path: str | Path,
     *,
+    split: str | None = None,
     format: str | None = None,
     levels: str | None = None,
     member: str | None = None,
@@ -40,12 +41,13 @@ def classes_from(
 
     path: whatever can be imported: class folders (also below train/), an archive, a table, samples, sorted by name, by
     value if all are numbers; ClassLabel names, and the classes that an export of nsdata names, in their own order;
-    MNIST's idx files or "digits": "0" to "9"; or a text file of names, one a line, as they stand. levels, member: as of
-    open_source. on_note: called with what was taken as one class though written in two ways. Raises BadInput where
+    MNIST's idx files or "digits": "0" to "9"; or a text file of names, one a line, as they stand. split, format, levels,
+    member: as of open_source. on_note: called with what was taken as one class though written in two ways. Raises BadInput where
     there are none, or where it is not sure what they are.
     """
     path = arguments.path("classes_from", path)
-    if is_digits(path):
+    check_format(format)
+    if is_digits(path, format):
         return list(digits.CLASSES)
     files = files_of(path)
     if (exported := _exported(files[0])) and all(_exported(file) == exported for file in files[1:]):
@@ -55,7 +57,8 @@ def classes_from(
     if plain and not is_list(files[0]):
         names = _lines(files[0])
     else:
-        rule = Rule(None, levels=levels)
+        split = None if split is None else arguments.split_name("Split", split)
+        rule = Rule(None, split=split, levels=levels)
         with ExitStack() as kept:
             found = sources(files, format, member, kept)
             if found and all(source.kind == "idx" for source in found):

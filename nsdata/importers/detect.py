@@ -62,6 +62,12 @@ def formats() -> list[str]:
     return sorted([*FORMATS, "digits"])
 
 
+def check_format(format: str | None) -> None:
+    """Raise BadInput for a format that there is not."""
+    if format is not None and format not in formats():
+        raise BadInput(f"Format '{format}' is unknown; there are {', '.join(formats())}.")
+
+
 @dataclass(frozen=True)
 class Source:
     """One file or folder to read."""
@@ -167,8 +173,7 @@ def open_source(
         split_name("Split", split)
     if rule is None:
         rule = Rule(classes, split=split, labelled=labelled, levels=levels, first_label=first_label)
-    if format is not None and format not in formats():
-        raise BadInput(f"Format '{format}' is unknown; there are {', '.join(formats())}.")
+    check_format(format)
     if is_digits(source, format):
         found: Iterator[Item] = digits.items(classes=classes, labelled=labelled)
         return found if split is None else (replace(item, split=split) for item in found)

@@ -6,7 +6,7 @@ import glob
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
@@ -19,9 +19,9 @@ from nsdata.importers.words import split_word
 from nsdata.storage.space import refused
 from nsdata.text import listed
 
-_BRACES = re.compile(r"\{(?:(?P<first>\d{1,9})\.\.(?P<last>\d{1,9})|(?P<texts>[^{},]*(?:,[^{},]*)+))\}")
+_NUMBERS = re.compile(r"(\d{1,9})\.\.(\d{1,9})(?:\.\.(\d{1,9}))?$")
+_LETTERS = re.compile(r"([a-z])\.\.([a-z])$|([A-Z])\.\.([A-Z])$")
 _MOST = 100_000  # names that a pattern may mean
-_TOO_MANY = [""] * (_MOST + 1)
 _ENDINGS = {"tar": tar.ENDINGS, "zip": zip.ENDINGS, "parquet": PARQUET}
 _PAPERS = frozenset(  # may lie beside tars and parquet files
     {
@@ -95,10 +95,15 @@ def spooled(pipe: Path) -> Iterator[Path]:
 
 
 def files_of(source: str | Path) -> list[Path]:
-    """The one path, or what a glob finds. Raises BadInput naming what is there instead."""
+    """The one path, or what a pattern finds, or several with ``::`` between them, as WebDataset joins them.
+
+    Raises BadInput naming what is there instead.
+    """
     path = Path(source).expanduser()
     if path.exists():
         return [path]
+    if len(several := str(source).split("::")) > 1:
+        return [file for one in several for file in files_of(one)]
     patterns = _alternatives(str(path))
     if found := sorted({name for pattern in patterns for name in glob.glob(pattern, recursive=True)}):
         if len(patterns) > 1 and (lost := [p for p in patterns if not glob.glob(p, recursive=True)]):
@@ -121,23 +126,66 @@ def files_of(source: str | Path) -> list[Path]:
 
 
 def _alternatives(pattern: str) -> list[str]:
-    """What braces mean, as a shell and WebDataset read them: ``{000..011}`` numbers, as wide as written, ``{a,b}``
-    texts; several multiply. Raises BadInput for more than 100,000."""
-    found = _BRACES.search(pattern)
-    if found is None:
+    """What braces mean, as a shell and WebDataset read them: ``{000..011}`` and ``{0..10..2}`` numbers, as wide as
+    written, ``{a..e}`` letters, ``{a,b-{1..2}}`` texts; several multiply. Raises BadInput for more than 100,000."""
+    first = pattern.find("{")
+    last = _closing(pattern, first) if first >= 0 else -1
+    if last < 0:
         return [pattern]
-    if found["texts"] is not None:
-        options: Sequence[str] = found["texts"].split(",")
+    within = pattern[first + 1 : last]
+    parts = _parts(within)
+    if len(parts) > 1:
+        options = [option for part in parts for option in _alternatives(part)]
+    elif (found := _range(within)) is not None:
+        options = found
     else:
-        first, last = int(found["first"]), int(found["last"])
-        ends = found.group("first", "last")
-        wide = max(map(len, ends)) if any(len(end) > 1 and end[0] == "0" for end in ends) else 0
-        step = 1 if first <= last else -1
-        options = [f"{n:0{wide}d}" for n in range(first, last + step, step)] if abs(last - first) < _MOST else _TOO_MANY
-    rest = _alternatives(pattern[found.end() :])
+        options = [f"{{{option}}}" for option in _alternatives(within)]
+    rest = _alternatives(pattern[last + 1 :])
     if len(options) * len(rest) > _MOST:
-        raise BadInput(f"{pattern} means more than {_MOST:,} names.", "a pattern such as 'shards/*.tar'")
-    return [pattern[: found.start()] + option + end for option in options for end in rest]
+        raise _too_many(pattern)
+    return [pattern[:first] + option + end for option in options for end in rest]
+
+
+def _closing(pattern: str, first: int) -> int:
+    """Where the brace ends that begins at ``first``; -1 for nowhere."""
+    depth = 0
+    for place in range(first, len(pattern)):
+        depth += {"{": 1, "}": -1}.get(pattern[place], 0)
+        if not depth:
+            return place
+    return -1
+
+
+def _parts(text: str) -> list[str]:
+    """What the commas part that lie in no inner braces."""
+    parts, depth = [""], 0
+    for char in text:
+        depth += {"{": 1, "}": -1}.get(char, 0)
+        if char == "," and not depth:
+            parts.append("")
+        else:
+            parts[-1] += char
+    return parts
+
+
+def _range(text: str) -> list[str] | None:
+    if found := _LETTERS.match(text):
+        first, last = (ord(letter) for letter in found.groups() if letter)
+        step = 1 if first <= last else -1
+        return [chr(n) for n in range(first, last + step, step)]
+    if not (found := _NUMBERS.match(text)):
+        return None
+    ends = found.group(1, 2)
+    begin, end, by = int(ends[0]), int(ends[1]), int(found[3] or 1) or 1
+    wide = max(map(len, ends)) if any(len(each) > 1 and each[0] == "0" for each in ends) else 0
+    if abs(end - begin) // by >= _MOST:
+        raise _too_many(f"{{{text}}}")
+    way = 1 if begin <= end else -1
+    return [f"{n:0{wide}d}" for n in range(begin, end + way, way * by)]
+
+
+def _too_many(pattern: str) -> BadInput:
+    return BadInput(f"{pattern} means more than {_MOST:,} names.", "a pattern such as 'shards/*.tar'")
 
 
 def _names(folder: Path) -> list[str]:
