@@ -55,7 +55,8 @@ def import_source(
     first_label = None if first_label is None else arguments.whole_number("first_label", first_label)
     if first_label not in (None, 0, 1):
         raise BadInput(f"The first label cannot be {first_label}; numbers count from 0 or from 1.", "--first-label 1")
-    if not any(segment.source == printable(source) for segment in store.refresh().state.segments):
+    named = source if Path(source).name not in ("", "..") else str(Path(source).resolve())  # "." says nothing later
+    if not any(segment.source == printable(named) for segment in store.refresh().state.segments):
         space.need(store.url, weight(source), f"importing {source}")  # what is here in part may not need it all
     rules: list[Rule] = []
 
@@ -75,7 +76,7 @@ def import_source(
         *filter(None, [levels, member]),
         *([] if first_label is None else [first_label]),
     ]
-    result = ingest(store, items, source=source, key=key, **options)
+    result = ingest(store, items, source=named, key=key, **options)
     if not is_digits(source, format_):
         result.read_as, result.notices = rules[-1].describe(), rules[-1].notices()
     return result

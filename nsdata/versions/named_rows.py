@@ -9,7 +9,9 @@ only where no file is called so.
 from __future__ import annotations
 
 import contextlib
+import posixpath
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
@@ -45,7 +47,7 @@ def rows_named(table: Table, names: Sequence[str], what: str) -> Rows:
     rows, counted = _by_id(table, names)
     left = np.flatnonzero(rows < 0).tolist()
     if left:
-        found = _by_path(table, {names[place] for place in left}, counted)
+        found = _called(table, {names[place] for place in left}, counted)
         if double := [(path, several) for path, several in found.items() if len(several) > 1]:
             path, several = min(double)
             some = listed(table.sources(several), 3)
@@ -54,7 +56,7 @@ def rows_named(table: Table, names: Sequence[str], what: str) -> Rows:
                 f"'{visible(path[:200])}' {len(several):,} ({visible(some[:300])}).",
                 "more of the path, or ids: nsdata query 'select id, source from images'",
             )
-        rows[left] = [found.get(names[place].removeprefix("./"), [-1])[0] for place in left]
+        rows[left] = [found.get(names[place], [-1])[0] for place in left]
     return rows
 
 
@@ -100,10 +102,10 @@ def check_alike(table: Table, rows: Rows, names: Sequence[str], others: Sequence
     rows: (n,) of the first names, -1 for none. A second name that nothing has says nothing.
     """
     both = [place for place in np.flatnonzero(rows >= 0).tolist() if others[place] and others[place] != names[place]]
-    found = _by_path(table, {others[place] for place in both}, _by_id(table, [])[1]) if both else {}
-    wrong = [p for p in both if (named := found.get(others[p].removeprefix("./"))) and int(rows[p]) not in named]
+    found = _called(table, {others[place] for place in both}, _by_id(table, [])[1]) if both else {}
+    wrong = [p for p in both if (named := found.get(others[p])) and int(rows[p]) not in named]
     if wrong:
-        mine, theirs = int(rows[wrong[0]]), found[others[wrong[0]].removeprefix("./")][0]
+        mine, theirs = int(rows[wrong[0]]), found[others[wrong[0]]][0]
         more = f", and so do {len(wrong) - 1:,} others" if len(wrong) > 1 else ""
         raise BadInput(
             f"The row of '{visible(names[wrong[0]][:100])}' in {what} names two images{more}: that is "
@@ -175,27 +177,44 @@ def _ids(names: Sequence[str]) -> tuple[Rows, NDArray[np.uint8]]:
 
 def _called(table: Table, names: set[str], counted: NDArray[np.bool_]) -> dict[str, list[int]]:
     """Rows of each name that images have by their path; of those that none has as it is written by it with slashes in
-    place of backslashes, else without its ending."""
+    place of backslashes, else without its ending. Names are compared in their plain form; of several images that one
+    stands for those count that are written as it is."""
     found: dict[str, list[int]] = {}
     for form, bare in ((str, False), (_slashed, False), (_slashed, True)):
-        left = {name: form(name.strip()) for name in names if name not in found}
-        if not left or (form is _slashed and not bare and left.keys() == {*left.values()}):
+        left = {name: plain_path(form(name.strip())) for name in names if name not in found}
+        if not left or (form is _slashed and not bare and not any("\\" in name for name in left)):
             continue
         rows = _by_path(table, {*left.values()}, counted, bare)
-        found |= {name: rows[path] for name, text in left.items() if (path := text.removeprefix("./")) in rows}
+        found |= {name: _as_written(table, rows[path], name) for name, path in left.items() if path in rows}
     return found
+
+
+def _as_written(table: Table, rows: list[int], name: str) -> list[int]:
+    if len(rows) < 2 or name.isascii():
+        return rows
+    return [row for row, text in zip(rows, table.sources(rows), strict=True) if name.endswith(text)] or rows
 
 
 def _slashed(name: str) -> str:
     return name.replace("\\", "/")
 
 
-def _by_path(table: Table, names: set[str], counted: NDArray[np.bool_], bare: bool = False) -> dict[str, list[int]]:
-    """Rows of each name that images have by their path, visible ones if there are; names without "./" in front.
+def plain_path(path: str) -> str:
+    """A path as it is compared: in NFC, without "//", "." and what ".." takes back or leaves above."""
+    if path.isascii() and "//" not in path and "./" not in path and path not in (".", ".."):
+        return path  # nearly always
+    path = posixpath.normpath(unicodedata.normalize("NFC", path)) if path else path
+    while path.startswith("../"):
+        path = path[3:]
+    return "" if path in (".", "..") else path
+
+
+def _by_path(table: Table, names: set[str], counted: NDArray[np.bool_], bare: bool) -> dict[str, list[int]]:
+    """Rows of each name, in its plain form, that images have by their path, visible ones if there are.
 
     bare: by their paths without the endings.
     """
-    asked = {name.removeprefix("./") for name in names if name}
+    asked = {name for name in names if name}
     longer: dict[str, list[str]] = defaultdict(list)  # the ends of names that say more of a path than the store knows
     for path in asked:
         for end in _ends(path)[1:-1]:
@@ -204,12 +223,12 @@ def _by_path(table: Table, names: set[str], counted: NDArray[np.bool_], bare: bo
     close: dict[str, list[int]] = defaultdict(list)
     sources = table.sources()
     for segment in table.state.segments:
-        above = segment.source.removeprefix("./").rstrip("/")
+        above = plain_path(segment.source.rstrip("/"))
         for row in range(segment.start, segment.start + segment.rows):
             if not counted[row]:
                 continue
-            source = _bare(sources[row]) if bare else sources[row]
-            whole = f"{above}/{source}"
+            source = plain_path(_bare(sources[row]) if bare else sources[row])
+            whole = f"{above}/{source}" if above else source
             for path in _ends(whole):
                 if path in asked:
                     (exact if path in (whole, source) else close)[path].append(row)

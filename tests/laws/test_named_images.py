@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -266,3 +267,54 @@ def test_files_are_named_without_their_ending_and_with_backslashes_too(numbered:
     Path("x.csv").write_text(f"id,split\n{name},test\n")
     assert "moved  1 images to test" in ok("split", "--from", "x.csv")
     assert _splits(numbered)["cat/10.png"] == "test"
+
+
+@pytest.mark.parametrize("imported", ["photos", "./photos/", ".", "..", "/abs/photos", "../here/photos"])
+@pytest.mark.parametrize(
+    "written",
+    [
+        "cat/{}",
+        "photos/cat/{}",
+        "./photos/cat/{}",
+        "../here/photos/cat/{}",
+        "photos//cat/./{}",
+        "photos/dog/../cat/{}",
+        "/abs/photos/cat/{}",
+        "photos\\cat\\{}",
+        ".\\photos\\cat\\{}",
+        "{}",
+    ],
+)
+def test_a_path_leads_to_its_image_from_wherever_it_was_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, imported: str, written: str
+) -> None:
+    """As pipelines write paths: from the folder above, absolute, with backslashes, in another form of Unicode."""
+    here = tmp_path / "here"
+    names = [unicodedata.normalize("NFC", "é.png"), "b.png"]
+    for place, (cls, name) in enumerate([("cat", names[0]), ("cat", names[1]), ("dog", "c.png")]):
+        file = here / "photos" / cls / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.random.default_rng(place).integers(0, 256, (8, 8, 3), np.uint8)).save(file)
+    below = {".": "photos", "..": "photos/cat"}.get(imported, ".")
+    monkeypatch.chdir(here / below)
+    store = Store.create(tmp_path / "lake", ["cat", "dog"])
+    store.add_folder(imported.replace("/abs", str(here)), labelled=False)
+    monkeypatch.chdir(here)
+    files = [unicodedata.normalize("NFD", names[0]), names[1]]
+    paths = [written.format(name).replace("/abs", str(here)) for name in files]
+    done = store.add_soft_labels(1, paths, np.eye(2, dtype=np.float32))
+    assert (done.images, done.unknown) == (2, [])
+    called = [source.rpartition("/")[2] for source in store.table.sources()]
+    found = dict(zip(called, store.labels(1).all_pseudo.tolist(), strict=True))
+    assert found == {names[0]: 0, names[1]: 1, "c.png": -1}
+    assert store.move_split(paths, "test") == store.version
+
+
+def test_a_name_that_two_files_have_in_two_forms_is_the_one_that_is_written_so(tmp_path: Path) -> None:
+    forms = [unicodedata.normalize(form, "é.png") for form in ("NFC", "NFD")]
+    for place, name in enumerate(forms):
+        Image.fromarray(np.random.default_rng(place).integers(0, 256, (8, 8, 3), np.uint8)).save(tmp_path / name)
+    store = Store.create("mem://two-forms", ["cat", "dog"])
+    store.add_folder(tmp_path, labelled=False)
+    store.add_soft_labels(1, forms, np.eye(2, dtype=np.float32))
+    assert dict(zip(store.table.sources(), store.labels(1).pseudo.tolist(), strict=True)) == {forms[0]: 0, forms[1]: 1}
