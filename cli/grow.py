@@ -111,7 +111,11 @@ def evaluate(
         typer.Option(metavar="PATH", help="Run this model: a run folder or best.pt.", autocompletion=complete.models),
     ] = None,
     split: Annotated[
-        str, typer.Option(help="train, val or test; only labelled images count.", autocompletion=complete.splits)
+        str,
+        typer.Option(
+            help="train, val or test; only labelled images count. Without val images: what training held out.",
+            autocompletion=complete.splits,
+        ),
     ] = "test",
     device: Device = "auto",
     json: JsonOption = False,
@@ -136,17 +140,23 @@ def evaluate(
         check_device(device)
         model_file(model)
     opened = open_store(ctx, store)
-    view = opened.view(gen=gen).split(split).labelled()
-    if gen is not None:
-        scores = evaluation.score_stored(view, on_note=render.note)
-        what = f"generation {gen}'s soft labels"
+    view, of = opened.view(gen=gen).split(split).labelled(), f"labelled {split} images"
+    what, taught = (str(model), "its") if gen is None else (f"generation {gen}'s soft labels", "their teacher's")
+    run: Any = model
+    if held := split == "val" and not len(view):
+        from training import load
+
+        run = None if model is None else load(model)
+        view = evaluation.held_out_view(opened, run, gen=gen)
+        of = f"labelled train images that {taught} training held out to choose the weights"
+    if gen is None:
+        scores = evaluation.evaluate(run, view, device=device)
     else:
-        scores = evaluation.evaluate(str(model), view, device=device)
-        what = str(model)
+        scores = evaluation.score_stored(view, on_note=render.note)
     if json:
-        render.emit(scores.to_dict())
+        render.emit({"of": of, "held_out": held, **scores.to_dict()})
         return
-    render.out(f"{what} on {scores.n:,} labelled {split} images")
+    render.out(f"{what} on {scores.n:,} {of}")
     cards.scores(scores)
 
 

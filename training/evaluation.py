@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nsdata import View
+from nsdata import Store, View
 from nsdata.arguments import path
 from nsdata.errors import BadInput, EmptyView
-from nsdata.labels.labels import widened
+from nsdata.labels.labels import of_generation, widened
 from nsdata.progress import Note, Progress, unheard, watched
+from nsdata.views.held_out import rows as held_out_rows
 from training.scores import Scores, score
 
 if TYPE_CHECKING:
@@ -65,6 +66,32 @@ def evaluate(
             report(sum(map(len, labels)), len(view))
     whole = np.concatenate(parts), np.concatenate(labels)
     return score(*whole, classes=classes, ignored=ignored, known=len(loaded.classes))
+
+
+def held_out_view(store: Store, model: LoadedModel | None = None, *, gen: int | None = None) -> View:
+    """The labelled train images that a model's training held out to choose its weights by, as people label them now.
+
+    What is val to a model where the store has no val images. With ``gen`` those of the teacher of this generation, and
+    the view has its soft labels. An image that was moved to another split since is still one of them. Raises EmptyView
+    where nothing was held out, or it is not known what.
+    """
+    if model is not None:
+        recorded, who = model.validation.held_out, f"the training of {model.path}"
+    elif gen is not None:
+        recorded = of_generation(store, gen).provenance.get("teacher_held_out")
+        who = f"the training of generation {gen}'s teacher"
+    else:
+        raise BadInput("Neither a model nor a generation is given.", "held_out_view(store, gen=1)")
+    every = store.view(gen=gen).labelled()
+    rows = held_out_rows(store, recorded)
+    mask = np.isin(every.rows, [] if rows is None else rows)
+    if mask.any():
+        return every.only(mask, "held out of training")
+    if recorded is None:
+        what = "held out none of the labelled train images, as far as is recorded"
+    else:
+        what = f"held out train images that {'cannot be found again here' if rows is None else 'have no label now'}"
+    raise EmptyView(f"The store has no labelled val images, and {who} {what}.", "--split test")
 
 
 def score_stored(view: View, *, on_note: Note = unheard) -> Scores:

@@ -281,7 +281,12 @@ def test_settings_come_from_flags_then_environment_then_the_file(
         (["view", "student-1", "--gen", "1", "--sample", "5"], "already", "--replace"),
         (["view", "typo"], "no view 'typo'", "nsdata views"),
         (["view", "x", "--gen", "1", "--split", "test"], "0 of 500 pass the step unlabelled", ""),
-        (["eval", "--gen", "1", "--split", "val"], "0 of 1,797 pass the step val", ""),
+        (
+            ["eval", "--gen", "1", "--split", "val"],
+            "no labelled val images, and the training of generation 1's",
+            "--split test",
+        ),
+        (["eval", "--model", "runs/gen-0", "--split", "val"], "held out none of the labelled train images", "--split"),
         (["query", "select gen3_confidence from images"], "gen3_confidence", "gen"),
         (["query", "drop table images"], "", ""),
         (["query", "select * from read_csv('/etc/passwd')"], "", ""),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,16 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from commands import ok
 from conftest import CLASSES, digits
 
 from nsdata import Store, View
 from nsdata.analysis.summary import summary
-from nsdata.errors import ModelError
+from nsdata.errors import EmptyView, ModelError
 from nsdata.labels.lineage import lineage, lines
 from nsdata.labels.sentences import generation_rows
 from nsdata.log.records import sentence
 from nsdata.views import held_out
-from training import TrainConfig, label, load, train
+from training import TrainConfig, evaluate, label, load, train
+from training.evaluation import held_out_view, score_stored
 from training.split import held_out as split_people
 from training.validation import Validation
 
@@ -118,3 +121,45 @@ def test_they_are_not_guessed_where_they_cannot_be_known(
     assert own.validation == Validation(20, None)  # a val split is found by its name
     none = train(people(bare), config=TINY.replace(val_fraction=0), out=tmp_path / "d", publish=False)
     assert none.validation == Validation()
+
+
+def test_eval_on_val_reaches_what_training_held_out(bare: Store, tmp_path: Path) -> None:
+    model = train(people(bare), config=TINY, out=tmp_path / "gen-0")
+    label(bare, model, gen=1, device="cpu", force=True)
+    store, n = Store.open(bare.url), model.val_images
+    val = split_people(people(bare), 0.3)[1]
+    assert val is not None
+    for view in (held_out_view(store, model), held_out_view(store, gen=1)):
+        assert view.rows.tolist() == val.rows.tolist()
+    again = evaluate(model, held_out_view(store, load(tmp_path / "gen-0")), device="cpu")
+    assert (again.n, again.top1) == (n, model.val_accuracy)  # the accuracy that chose the weights, to the bit
+    stored = score_stored(held_out_view(store, gen=1))
+    assert (stored.n, stored.top1) == (n, model.val_accuracy)
+    lake = ["--store", store.url, "eval", "--split", "val"]
+    printed = ok(*lake, "--model", tmp_path / "gen-0", "--device", "cpu")
+    assert f"on {n} labelled train images that its training held out" in printed.splitlines()[0]
+    assert f"({round((model.val_accuracy or 0) * (n or 0))} of {n}; 95 %: " in printed
+    said = json.loads(ok(*lake, "--gen", "1", "--json"))
+    assert (said["n"], said["held_out"], said["top1"]) == (n, True, model.val_accuracy)
+    assert "their teacher's training held out" in said["of"]
+
+
+def test_val_images_of_the_store_come_first(store: Store, tmp_path: Path) -> None:
+    model = train(people(store), config=TINY, out=tmp_path / "gen-0")
+    found = evaluate(model, store.view().split("val"), device="cpu")
+    assert (found.n, found.top1, model.val_images) == (20, model.val_accuracy, 20)
+    with pytest.raises(EmptyView, match="held out none of the labelled train images"):
+        held_out_view(store, model)
+
+
+def test_held_out_images_are_judged_by_todays_labels(bare: Store, tmp_path: Path) -> None:
+    model = train(people(bare), config=TINY, out=tmp_path / "gen-0", publish=False)
+    before = held_out_view(bare, model)
+    bare.remove([bytes(before.ids[0]).hex()])
+    bare.relabel({bytes(before.ids[1]).hex(): None, bytes(before.ids[2]).hex(): 0})
+    now = held_out_view(bare.refresh(), model)
+    assert now.rows.tolist() == before.rows[2:].tolist() and now.labels[0] == 0
+    bare.relabel({bytes(i).hex(): None for i in now.ids})
+    with pytest.raises(EmptyView, match="have no label now") as caught:
+        held_out_view(bare.refresh(), model)
+    assert caught.value.hint == "--split test"
