@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from nsdata.arguments import file_path
 from nsdata.arithmetic.intervals import val_text
 from nsdata.errors import ModelError, NsdataError
-from training import arguments, batch_norm, model_noise, paper
+from training import arguments, batch_norm, fetch, model_noise, paper
 from training.class_words import difference
 from training.config import TrainConfig
 from training.device import pick_device
@@ -63,8 +63,7 @@ def create(config: TrainConfig, classes: Sequence[str], *, pretrained: bool | st
     family's own defaults are. Weights come from torch's global random state. Raises ModelError for an unknown name or
     arguments it does not take.
     """
-    known = timm.is_model(config.model)
-    if not known:
+    if not timm.is_model(config.model):
         names = timm.list_models() + timm.list_models(pretrained=True)
         close = difflib.get_close_matches(config.model, names, n=3, cutoff=0.5)
         near = f"; close to it: {', '.join(close)}" if close else ""
@@ -81,12 +80,13 @@ def create(config: TrainConfig, classes: Sequence[str], *, pretrained: bool | st
     if config.side and cfg is not None and cfg.fixed_input_size:  # a ViT must know its size beforehand
         arguments.setdefault("img_size", config.side)
     pretrained = config.pretrained if pretrained is None else pretrained
+    arguments = fetch.arguments(arguments, config.model, published=pretrained is True)
     try:
         model = timm.create_model(config.model, pretrained=pretrained is True, num_classes=len(classes), **arguments)
     except (TypeError, AssertionError, ValueError) as error:
         raise model_noise.refused(config, arguments, error) from error
     except (OSError, RuntimeError) as error:  # no network, no such weights
-        raise ModelError(f"Model '{config.model}' cannot be fetched: {error}.", "--set pretrained=false") from error
+        raise ModelError(f"Model '{config.model}' cannot be fetched: {error}.", fetch.HINT) from error
     assert isinstance(model, nn.Module)
     if isinstance(pretrained, str):
         from training.foreign.weights import start_from

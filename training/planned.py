@@ -13,7 +13,7 @@ from nsdata.arguments import whole_number
 from nsdata.errors import BadInput
 from nsdata.storage import writable
 from nsdata.storage.address import relative
-from training import run_folder, run_identity, starting
+from training import fetch, run_folder, run_identity, starting
 from training.config import TrainConfig
 from training.split import Split, prepare
 
@@ -77,6 +77,7 @@ def plan(
         raise BadInput(text, "--set labelled=true")
     run_folder.check_place(folder)
     starting.check(config, pseudo)
+    fetch.check_arguments(config.model_args, config.model)
     split = prepare(people, pseudo, config.val_fraction, gen=gen, ratio=config.ratio)
     assert gen is not None  # prepare() refused a pseudo view without one
     per_epoch = len(split.labelled) / config.batch_size  # an epoch is a pass over the labelled images

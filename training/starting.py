@@ -8,7 +8,7 @@ from typing import Any
 from nsdata import View
 from nsdata.errors import BadInput, ModelError
 from nsdata.storage.address import checkpoint
-from training import run_folder
+from training import fetch, run_folder
 from training.config import TrainConfig
 from training.foreign import kinds
 
@@ -86,4 +86,6 @@ def recorded(config: TrainConfig, folder: Path) -> dict[str, Any]:
         identity = run_folder.read_config(folder).get("identity")
         found = identity.get(field) if isinstance(identity, dict) else None
         values[f"{field}_sha256"] = str(found).rpartition(" ")[2] if found else None
+    if config.pretrained is True:
+        values["pretrained_sha256"] = fetch.sha256(config.model)
     return values

@@ -41,9 +41,9 @@ def classes_from(
 
     path: whatever can be imported: class folders (also below train/), an archive, a table, samples, sorted by name, by
     value if all are numbers; ClassLabel names, and the classes that an export of nsdata names, in their own order;
-    MNIST's idx files or "digits": "0" to "9"; or a text file of names, one a line, as they stand. split, format, levels,
-    member: as of open_source. on_note: called with what was taken as one class though written in two ways. Raises BadInput where
-    there are none, or where it is not sure what they are.
+    MNIST's idx files or "digits": "0" to "9"; or a text file of names, one a line, as they stand. split, format,
+    levels, member: as of open_source. on_note: called with what was taken as one class though written in two ways.
+    Raises BadInput where there are none, or where it is not sure what they are.
     """
     path = arguments.path("classes_from", path)
     check_format(format)

@@ -139,9 +139,10 @@ def _training(config: object) -> str:
     parts += [sentence for key, sentence in _LEFT_OUT.items() if c.get(key) is False]
     if _number(c.get("ema_decay")) and c["ema_decay"]:
         parts.append(f"weights averaged with decay {c['ema_decay']:g}")
-    if isinstance(c.get("pretrained"), str):
+    if c.get("pretrained"):
         digest = f" (sha256 {c['pretrained_sha256']})" if c.get("pretrained_sha256") else ""
-        parts.append(f"begun from {c['pretrained']}{digest}")
+        begun = c["pretrained"] if isinstance(c["pretrained"], str) else "published weights"
+        parts.append(f"begun from {begun}{digest}")
     if c.get("init") == "teacher":
         digest = f" (sha256 {c['init_sha256']})" if c.get("init_sha256") else ""
         parts.append(f"begun from its own teacher's weights{digest}")

@@ -194,3 +194,68 @@ def test_the_setting_is_true_false_or_a_path(tmp_path: Path) -> None:
     for wrong in (1, None, "", ["a"]):
         with pytest.raises(BadInput, match="'pretrained' is"):
             TrainConfig(pretrained=wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("{checkpoint_path='w.pth'}", "has checkpoint_path among its model_args"),
+        ("{pretrained=true}", "has pretrained among its model_args"),
+        ("{pretrained_cfg_overlay={file='w.pth'}}", "has pretrained_cfg_overlay among its model_args"),
+        ("{pretrained_cfg='x'}", "has pretrained_cfg among its model_args"),
+        ("{num_classes=7}", "has num_classes among its model_args; it has an output for each class"),
+    ],
+)
+def test_weights_that_would_not_be_recorded_are_refused(lake: Path, arguments: str, words: str) -> None:
+    torch.save(_weights(), "w.pth")
+    message, hint = refused("train", "--gen", "0", *SMALL, f"--set=model_args={arguments}")
+    assert words in message and hint.startswith("--set ")
+    assert not Path("runs").exists()
+    config = TrainConfig(model="test_resnet").with_settings([f"model_args={arguments}"])
+    with pytest.raises(ModelError):
+        models.create(config, NAMES)
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache of Hugging Face's, and a machine that reaches nothing."""
+    import socket
+
+    import huggingface_hub.constants
+
+    def nowhere(*_: object) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(socket, "create_connection", nowhere)
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path / "hub"
+
+
+def test_published_weights_that_cannot_be_fetched_are_told_at_once(lake: Path, hub: Path) -> None:
+    message, hint = refused("train", "--gen", "0", *SMALL, "--set=pretrained=true")
+    assert message == (
+        "The weights of 'test_resnet' are not on this machine and cannot be fetched: huggingface.co cannot be reached "
+        "(Name or service not known)."
+    )
+    assert hint == "--set pretrained=FILE of weights that were fetched elsewhere, or --set pretrained=false"
+    message, _ = refused("train", "--gen", "0", "--model", "wrn_10_1", "--set=pretrained=true")
+    assert message == "There are no published weights of 'wrn_10_1'."
+
+
+def test_published_weights_on_this_machine_need_no_network_and_are_recorded(lake: Path, hub: Path) -> None:
+    cfg = timm.get_pretrained_cfg("test_resnet")
+    place = hub / f"models--{str(cfg.hf_hub_id).replace('/', '--')}"
+    (place / "refs").mkdir(parents=True)
+    (place / "refs" / "main").write_text("0" * 40)
+    (place / "snapshots" / ("0" * 40)).mkdir(parents=True)
+    save_file(start := _weights(classes=1000), file := place / "snapshots" / ("0" * 40) / "model.safetensors")
+    sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+    model = models.create(TrainConfig(model="test_resnet", pretrained=True), NAMES)
+    for key, value in model.state_dict().items():
+        assert key.startswith("fc.") or torch.equal(value, start[key]), key
+    ok("train", "--gen", "0", *SMALL, "--set=pretrained=true")
+    assert Store.open("lake").models[0].config["pretrained_sha256"] == sha256
+    ok("label", "--gen", "1", "--force")
+    assert f"begun from published weights (sha256 {sha256})" in ok("show", "--gen", "1")
