@@ -82,7 +82,8 @@ def circumstances(store: Store, gen: int, model: Teacher, device: torch.device) 
         "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
-        "libraries": {name: _version(name) for name in ("nsdata", "deeplake", "torch", "timm", "numpy", "pillow")},
+        "libraries": {name: _version(name) for name in ("nsdata", "deeplake", "torch", "timm", "numpy", "pillow")}
+        | {name: found for name in ("transformers", "onnxruntime") if (found := _version(name)) is not None},
         "code": _code_version(),
         "labelled": now(),
     }

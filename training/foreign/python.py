@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from training.foreign import altered
+from training.foreign.early import check
 from training.foreign.given import Given
 from training.foreign.seen import DEFAULT, seen
 from training.foreign.teacher import Foreign, Function, Network, Runner, matched_with
@@ -18,14 +20,19 @@ from training.models import LoadedModel, Preprocess, parameters
 
 
 def is_code(teacher: object) -> bool:
-    """Whether this is neither a path, a model of ours, nor a teacher that was matched before."""
+    """Whether this is neither a path, a model of ours as it was saved, nor a teacher that was matched before."""
+    if isinstance(teacher, LoadedModel):
+        return bool(altered.why(teacher))
     ours = teacher is None or isinstance(teacher, str | Path | LoadedModel | Foreign)
     return not ours and callable(teacher) and not isinstance(teacher, type)
 
 
 def of(ours: Sequence[str], teacher: Any, given: Given) -> Foreign:
     """The teacher that a module or function is, for a store of these classes. Raises ModelError, BadInput."""
-    own, count, digest, kind = DEFAULT, None, None, "answers"
+    if isinstance(teacher, LoadedModel):
+        check(teacher, given, ours)  # nothing can be said of it
+        return altered.of(teacher, altered.why(teacher), _weights(teacher.model))
+    own, count, digest, salt, kind = DEFAULT, None, None, "", "answers"
     runner: Runner
     if isinstance(teacher, nn.Module):
         config = getattr(teacher, "pretrained_cfg", None)
@@ -33,13 +40,17 @@ def of(ours: Sequence[str], teacher: Any, given: Given) -> Foreign:
             own = Preprocess.of(teacher)
         architecture = config.get("architecture") if isinstance(config, dict) else None
         name = given.model or architecture or type(teacher).__name__
-        runner, count, digest, kind = Network(teacher), parameters(teacher), _weights(teacher), "weights"
+        runner, count, weights, kind = Network(teacher), parameters(teacher), _weights(teacher), "weights"
+        if altered.is_hooked(teacher):  # which no weights tell of
+            salt, kind = weights, "answers"
+        else:
+            digest = weights
     else:
         name = given.model or getattr(teacher, "__qualname__", type(teacher).__qualname__)
         runner = Function(teacher)
     return matched_with(
         ours, given, runner=runner, name=name, names=None, preprocess=seen(given, own), sha256=digest,
-        sha256_of=kind, parameters=count, notes=described(given, own),
+        sha256_of=kind, salt=salt, parameters=count, notes=described(given, own),
     )  # fmt: skip
 
 

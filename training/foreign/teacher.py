@@ -150,13 +150,14 @@ def matched_with(
     preprocess: Seen,
     sha256: str | None,
     sha256_of: str,
+    salt: str = "",
     path: Path | None = None,
     parameters: int | None = None,
     notes: Sequence[str] = (),
 ) -> Foreign:
     """The teacher for a store of these classes, once it has answered eight fixed images.
 
-    names: of its outputs, where it knows them itself. sha256: None: of those answers, rounded, and of its name.
+    names: of its outputs, where it knows them itself. sha256: None: of those answers, rounded, its name and ``salt``.
     Raises ModelError, BadInput.
     """
     who = f"The teacher {path if path is not None else name}"
@@ -175,7 +176,7 @@ def matched_with(
         )
     matched.probabilities(answers, 1.0, logits)
     if sha256 is None:
-        told = f"{name}\n{answers.shape}\n".encode() + np.round(answers, 3).astype(np.float32).tobytes()
+        told = f"{name}\n{answers.shape}\n{salt}".encode() + np.round(answers, 3).astype(np.float32).tobytes()
         sha256 = hashlib.sha256(told).hexdigest()
     return Foreign(
         runner=runner, name=name, matched=matched, preprocess=preprocess, logits=logits, sha256=sha256,
