@@ -131,7 +131,7 @@ def evaluate(
     Example: nsdata eval --model runs/gen-1 --split val
     """
     from training import evaluation
-    from training.early import check_device, model_file
+    from training.early import check_device, check_held_out, model_file
 
     if (gen is None) == (model is None):
         raise typer.BadParameter("give either --gen or --model")
@@ -144,9 +144,11 @@ def evaluate(
     what, taught = (str(model), "its") if gen is None else (f"generation {gen}'s soft labels", "their teacher's")
     run: Any = model
     if held := split == "val" and not len(view):
-        from training import load
+        if model is not None:
+            check_held_out(model)
+            from training import load
 
-        run = None if model is None else load(model)
+            run = load(model)
         view = evaluation.held_out_view(opened, run, gen=gen)
         of = f"labelled train images that {taught} training held out to choose the weights"
     if gen is None:

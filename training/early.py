@@ -17,7 +17,8 @@ from training.config_values import is_device
 from training.foreign import early as elsewhere
 from training.foreign import kinds
 from training.foreign.given import NOTHING, Given
-from training.run_folder import file_sha256
+from training.run_folder import file_sha256, read_config
+from training.validation import none_held_out
 
 
 def check_label(
@@ -123,6 +124,14 @@ def model_file(place: str | Path) -> Path:
     if not file.exists():
         raise ModelError(f"There is no model at {file}.", "nsdata train --gen 0, or give the path of a best.pt")
     return file
+
+
+def check_held_out(place: str | Path) -> None:
+    """Raise EmptyView where a run's folder says of its best.pt that it was not validated: then nothing was held out."""
+    file = model_file(place)
+    facts = read_config(file.parent)
+    if facts.get("val_images", 0) is None and facts.get("sha256") == _hashed(file):
+        raise none_held_out(f"the training of {file}")
 
 
 def check_device(name: object, hint: str = "--device auto") -> None:

@@ -16,6 +16,7 @@ from nsdata.labels.labels import of_generation, widened
 from nsdata.progress import Note, Progress, unheard, watched
 from nsdata.views.held_out import rows as held_out_rows
 from training.scores import Scores, score
+from training.validation import none_held_out
 
 if TYPE_CHECKING:
     from training.models import LoadedModel
@@ -88,10 +89,10 @@ def held_out_view(store: Store, model: LoadedModel | None = None, *, gen: int | 
     if mask.any():
         return every.only(mask, "held out of training")
     if recorded is None:
-        what = "held out none of the labelled train images, as far as is recorded"
-    else:
-        what = f"held out train images that {'cannot be found again here' if rows is None else 'have no label now'}"
-    raise EmptyView(f"The store has no labelled val images, and {who} {what}.", "--split test")
+        raise none_held_out(who)
+    raise none_held_out(
+        who, f"train images that {'cannot be found again here' if rows is None else 'have no label now'}"
+    )
 
 
 def score_stored(view: View, *, on_note: Note = unheard) -> Scores:

@@ -101,13 +101,13 @@ class Scores:
                 few, many = (f"{100 * count / self.n:.1f} %" for count in (least, most))
                 text = f"{few} to {many} of {self.n:,}: for {most - least:,} images too little is stored to tell"
             out.append(("top-5", text))
-        out.append(("calibration", f"calibration error {100 * self.ece:.1f} %{_direction(self.overconfidence)}"))
+        out.append(("calibration error", f"{100 * self.ece:.1f} %{_direction(self.overconfidence)}"))
         least_word = "at least " if self.lost or self.beyond else ""
         lost = f": of {self.lost:,} images the label's probability was too small to be stored" if self.lost else ""
         return [*out, ("log loss", f"{least_word}{self.nll:.3f} nats{lost}")]
 
     def __str__(self) -> str:
-        texts = [text if word == "calibration" else f"{word} {text}" for word, text in self.lines()]
+        texts = [f"{word} {text}" for word, text in self.lines()]
         texts += [f"{self.ignored:,} without a label"] if self.ignored else []
         texts += [f"{self.beyond:,} of classes that it cannot know"] if self.beyond else []
         return " · ".join([f"{self.n:,} images", *texts])

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from nsdata import View
+from nsdata.errors import EmptyView
 from nsdata.log import checks
 from nsdata.schema import SPLITS
 from nsdata.untrusted import count, mapping, maybe
@@ -41,6 +42,11 @@ class Validation:
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
         return asdict(self)
+
+
+def none_held_out(who: str, what: str = "none of the labelled train images, as far as is recorded") -> EmptyView:
+    """The error of a store without val images, and a training that held out nothing in their place."""
+    return EmptyView(f"The store has no labelled val images, and {who} held out {what}.", "--split test")
 
 
 NOT_RECORDED = Validation()

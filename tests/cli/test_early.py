@@ -53,7 +53,7 @@ MISTAKES: dict[str, list[list[str]]] = {
     "a finished run.": [["train", "--gen", "0", *TINY, "--restart"]],
     "typo.toml is a file": [["train", "--gen", "0", "--out", out] for out in ("typo.toml", "typo.toml/x")],
     USAGE: [["eval", *what, "--split", "dev"] for what in (["--model", "runs/gen-0"], ["--gen", "1"])],
-    "pass the step val": [["eval", "--model", "runs/gen-0", "--split", "val"]],
+    "held out none of the labelled": [["eval", "--model", "runs/gen-0", "--split", "val"]],
     "exists already": [["export", "typo.toml", "--format", "csv"]],
     "did not write; it stays": [["export", "runs"], ["export", "runs", "--overwrite"]],
     "ends in no format": [["export", "out.doc"]],
@@ -61,7 +61,7 @@ MISTAKES: dict[str, list[list[str]]] = {
     "sealed already, at version": [["label", "--gen", "1"]],  # and what is done already is no mistake
     "holds this very run": [["train", "--gen", "0", *TINY]],
 }  # fmt: skip
-READS = ("finished run", "ratio", "very run", "pass the step val")  # the images' labels, for which the engine is needed
+READS = ("finished run", "ratio", "very run", "held out none")  # the images' labels, for which the engine is needed
 DONE = ("sealed already, at version", "holds this very run")
 
 
