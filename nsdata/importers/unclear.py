@@ -81,7 +81,7 @@ def check_depth(path: Path, rule: Rule, places: Mapping[str, Place]) -> None:
         raise BadInput(
             f"{path} has no folders as deep as --levels {rule.levels} says: its pictures lie in "
             f"{folders(sorted(folder or '.' for folder in shallow))}.",
-            f"nsdata import {path}, without --levels; each source by itself; or --unlabelled",
+            f"nsdata import {path}  (it without levels, or each source by itself), or --unlabelled",
         )
     if shallow:
         where = folders(sorted(folder or "." for folder in shallow))

@@ -162,8 +162,8 @@ def for_init(written: Written, where: str) -> list[object]:
             f"Labels of {where} stand in {listed([quoted(key) for key in texts.values()])}, and differ.",
             "leave out all but one of them, or nsdata init --classes a,b,c",
         )
-    frequent: list[object] = [-1 for _, value in written if minus_one(value)]
-    return [*texts] or [value for _, value in values][:1] or frequent[:1]
+    numbers = [value for _, value in values] or [value for _, value in written if minus_one(value)]
+    return list(texts) or numbers[:1]
 
 
 def split_of_cell(value: object, where: str) -> str | None:

@@ -760,7 +760,7 @@ def test_paths_say_the_same_however_they_are_written(tmp_path: Path, written: st
 def test_a_told_level_of_classes_that_is_not_there_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "a", "x/cat/1.png", "y/dog/2.png", "x/3.png")
     write(tmp_path / "b", "cat/1.png", "dog/2.png")
-    assert "without --levels" in refused(lambda: taken(tmp_path / "b", PETS, levels="-/class"), "no folders as deep")
+    assert "without levels" in refused(lambda: taken(tmp_path / "b", PETS, levels="-/class"), "no folders as deep")
     refused(lambda: classes_from(tmp_path / "b", levels="-/class"), "no folders as deep")
     found, _, rule = taken(tmp_path / "a", levels="-/class")
     assert sorted(label or "" for _, label in found.values()) == ["", "cat", "dog"]

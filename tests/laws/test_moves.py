@@ -249,7 +249,9 @@ def test_an_import_sees_what_a_person_moved(store: Store) -> None:
     again = store.add_arrays(images[150:], labels[150:], split="test", source="test")
     assert (again.version, again.stayed, again.clashes) == (None, 1, [])
     said = store.add_arrays(images[40:41], labels[40:41], source="a label for train")
-    assert [clash.reason for clash in said.clashes] == ["is in split 'test' and came again for 'train'"]
+    assert [clash.reason for clash in said.clashes] == [
+        "is in split 'test' and came again for 'train', which nothing names"
+    ]
     held = store.add_arrays(images[40:41], labels[40:41], split="test", source="a label for test")
     assert held.gained == 1
     back = store.move_split(ids(store, 41), "test")

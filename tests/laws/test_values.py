@@ -268,7 +268,7 @@ def test_wrong_kinds_of_images_and_items_are_refused(shared_store: Store) -> Non
     labels: list[Any] = [x for x in JUNK if x is not None]
     labels += ["012", [0, None, 1], [0, pd.NA, 1], {0: 1}, np.array([True] * 3), [[0], [1, 2], [1]], [0, -2, 1]]
     _refused(store, _all(labels, labels=lambda x: store.add_arrays(images, x)))
-    names = [*JUNK, 5, "Train", ["train"] * 3, np.array(["train"] * 3)]
+    names = [x for x in JUNK if x is not None] + [5, "Train", ["train"] * 3, np.array(["train"] * 3)]
     _refused(store, _all(names, split=lambda x: store.add_arrays(images, split=x)))
     _refused(store, _all([None, 5, b"ab", [1]], source=lambda x: store.add_arrays(images, source=x)))
     item = Item("a", data, None, "train")
