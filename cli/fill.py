@@ -7,6 +7,7 @@ import csv
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -150,11 +151,7 @@ def import_(
     options: dict[str, Any] = {"split": split, "labelled": not unlabelled, "strict": strict, "threads": threads}
     options |= {"move_splits": move_splits, "on_note": render.note}
     reading: dict[str, Any] = {"format": format, "levels": levels, "first_label": first_label, "member": member}
-    if len(sources) > 1 and first_label is None and not unlabelled:
-        from nsdata.importers.together import check_numbers
-
-        here = [source for source in sources if not source.startswith("torchvision:")]
-        check_numbers(here, opened.classes, format=format, levels=levels, member=member)
+    _check_together([] if unlabelled else sources, opened.classes, reading)
     soft = SoftLabels(opened, sources) if with_soft_labels else None  # before any image comes in
     answers, nothing = [], False
     for source in sources:
@@ -174,6 +171,15 @@ def import_(
         render.emit(answers[0] if len(answers) == 1 else answers)
     if nothing:
         raise typer.Exit(1)
+
+
+def _check_together(sources: Sequence[str], classes: Sequence[str], reading: dict[str, Any]) -> None:
+    """Raise BadInput where the labels of several sources look as if they counted from 1, before the first comes in."""
+    if len(sources) > 1 and reading["first_label"] is None:
+        from nsdata.importers.together import check_numbers
+
+        here = [source for source in sources if not source.startswith("torchvision:")]
+        check_numbers(here, classes, **{name: reading[name] for name in ("format", "levels", "member")})
 
 
 def demo(
