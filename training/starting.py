@@ -86,6 +86,6 @@ def recorded(config: TrainConfig, folder: Path) -> dict[str, Any]:
         identity = run_folder.read_config(folder).get("identity")
         found = identity.get(field) if isinstance(identity, dict) else None
         values[f"{field}_sha256"] = str(found).rpartition(" ")[2] if found else None
-    if config.pretrained is True:
+    if config.pretrained is True and config.init != "teacher":
         values["pretrained_sha256"] = fetch.sha256(config.model)
     return values
