@@ -176,6 +176,15 @@ def test_weights_that_do_not_fill_it_label_nothing(hf: Any, harm: str) -> None:
     assert not store.generations
 
 
+def test_a_model_of_several_labels_an_image_is_taken_only_where_that_is_said(hf: Any) -> None:
+    _, model, store, _ = hf
+    model.config.problem_type = "multi_label_classification"
+    model.save_pretrained("hf")
+    with pytest.raises(ModelError, match="says of each class alone"):
+        label(store, "hf", gen=1, preprocess={"image_size": 64})
+    label(store, "hf", gen=1, preprocess={"image_size": 64}, outputs="logits")
+
+
 # ---------------------------------------------------------------- folders of timm's hub
 
 INNER = {"input_size": [3, 32, 32], "mean": [0.5] * 3, "std": [0.5] * 3, "num_classes": 3}

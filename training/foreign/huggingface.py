@@ -42,6 +42,11 @@ def load(ours: Sequence[str], place: Path, kind: Kind, given: Given) -> Foreign:
         except Exception as error:  # of any of its 400 models
             raise ModelError(f"The folder {place} cannot be loaded by transformers: {_said(error)}.") from error
         notes = check_whole(loaded, model, place)
+        if getattr(model.config, "problem_type", None) == "multi_label_classification" and given.outputs is None:
+            raise ModelError(
+                f"The model in {place} says of each class alone whether it is there (problem_type is multi_label_…).",
+                "--outputs logits takes the softmax over its classes all the same",
+            )
         pictures, more = _pictures(place, given)
     return matched_with(
         ours, given, runner=Network(model.eval().requires_grad_(False)), name=given.model or type(model).__name__,
