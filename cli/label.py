@@ -73,6 +73,10 @@ SoftFile = Annotated[
     ),
 ]
 Temperature = Annotated[float, typer.Option(help="Of the softmax: below 1 sharpens, above 1 softens.")]
+Calibrate = Annotated[
+    bool,
+    typer.Option("--calibrate", help="Fit the temperature on images that the teacher was not trained on."),
+]
 Force = Annotated[bool, typer.Option("--force", help="Take a teacher that is no better than chance.")]
 Logits = Annotated[bool, typer.Option("--logits", help="With --from: they are logits; apply a softmax.")]
 Missing = Annotated[
@@ -95,6 +99,7 @@ def label(
     outputs: Outputs = None,
     preprocess: Preprocess = None,
     temperature: Temperature = 1.0,
+    calibrate: Calibrate = False,
     batch_size: Annotated[int, typer.Option(help="Images per forward pass.")] = 256,
     device: Device = "auto",
     top: Top = None,
@@ -123,6 +128,8 @@ def label(
 
     Example: torchrun --nproc-per-node 4 --no-python nsdata label --gen 2
     """
+    if calibrate and temperature != 1.0:
+        raise typer.BadParameter("--calibrate fits the temperature; --temperature does not go with it")
     options: dict[str, Any] = {
         "temperature": temperature, "batch_size": batch_size, "device": device, "top": top, "max_kl": max_kl,
         "replace": replace, "extend": extend,
@@ -131,6 +138,7 @@ def label(
         from cli.given import label_from
 
         of_model: dict[str, object] = {"--teacher": teacher, "--force": force, "--dry-run": dry_run, "--model": model}
+        of_model |= {"--calibrate": calibrate}
         of_model |= {"--classes-file": classes_file, "--class-map": class_map, "--outputs": outputs}
         of_model |= {"--preprocess": preprocess}
         label_from(ctx, store, gen, given, of_model, json, **options, logits=logits, missing=missing)
@@ -140,7 +148,8 @@ def label(
 
     opened, first = open_store(ctx, store), workers.here().rank == 0  # the others work in silence
     said = from_texts(model, classes_file, class_map, outputs, preprocess or [])
-    _label(opened, gen, teacher, said, options, first, force=force, dry_run=dry_run, json=json)
+    options |= {"calibrate": calibrate, "force": force}
+    _label(opened, gen, teacher, said, options, first, dry_run=dry_run, json=json)
 
 
 def _label(
@@ -151,13 +160,18 @@ def _label(
     options: dict[str, Any],
     first: bool,
     *,
-    force: bool,
     dry_run: bool,
     json: bool,
 ) -> None:
     from training import early
 
-    sealed = early.check_label(opened, gen, teacher, **options, said=said, first=first or dry_run, dry_run=dry_run)
+    calibrate, force = options.pop("calibrate"), options.pop("force")
+    # what a temperature to be fitted comes to is not known yet, so that a sealed generation is no mistake yet
+    sealed = (
+        None
+        if calibrate and gen in opened.generations
+        else early.check_label(opened, gen, teacher, **options, said=said, first=first or dry_run, dry_run=dry_run)
+    )
     if sealed is not None and dry_run:
         _print_estimate(early.nothing_to_label(opened, sealed), json)
     elif sealed is not None and first:
@@ -175,6 +189,13 @@ def _label(
     model = teachers.find_teacher(opened, gen, teacher, said)
     if first:
         render.note(f"teacher   {render.name(_describe(model))}")
+    if calibrate:
+        from training.calibrated import calibrate as fit
+
+        fitted = fit(opened, model, device=options["device"])
+        options["temperature"] = fitted.temperature
+        if first:
+            render.note(f"calibrated  {fitted}")
     with shown(f"labelling generation {gen}") as report:
         done = teachers.label(
             opened, model, gen=gen, **options, force=force, on_progress=report, on_summary=_print_losses,
@@ -184,6 +205,7 @@ def _label(
         _print_sealed(opened.generations[gen], json)
     elif first:
         _print_done(done, json)
+        _print_judged(opened, gen, json)
 
 
 def _print_sealed(sealed: Generation, json: bool) -> None:
@@ -220,6 +242,21 @@ def _print_done(done: Labelled, json: bool) -> None:
         render.warning(
             f"{done.later:,} images came in after this run had begun and have no labels in generation {done.gen}; "
             f"nsdata label --gen {done.gen} --extend labels them too."
+        )
+
+
+def _print_judged(opened: Store, gen: int, json: bool) -> None:
+    """Whether this generation's teacher is better than the one before, where labelled images can tell."""
+    from nsdata.analysis.sides import judged
+
+    if (found := judged(opened.refresh(), gen)) is None:
+        return
+    if not json:
+        render.out(f"held out  {found}")
+    if found.broken > found.fixed:
+        render.warning(
+            f"generation {gen}'s teacher is behind generation {gen - 1}'s on {found.images:,} {found.what} images. "
+            "What to try: more steps, other noise, a larger model, another view; docs/training.md."
         )
 
 

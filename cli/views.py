@@ -31,6 +31,10 @@ def view(
     split: Annotated[str, typer.Option(help="train, val or test.", autocompletion=complete.splits)] = "train",
     labelled: Annotated[bool, typer.Option("--labelled", help="Labelled images in place of unlabelled ones.")] = False,
     min_confidence: Annotated[float | None, typer.Option(help="Keep confidence ≥ this (the paper: 0.3).")] = None,
+    precision: Annotated[
+        float | None,
+        typer.Option(help="Keep confidence from where on this share of pseudo-labels is right on held-out images."),
+    ] = None,
     max_confidence: Annotated[float | None, typer.Option(help="Keep confidence ≤ this.")] = None,
     agree: Annotated[str | None, typer.Option(metavar="1,2", help="Keep images these generations agree on.")] = None,
     where: Annotated[str | None, typer.Option(metavar="SQL", help="Keep images for which this is true.")] = None,
@@ -58,14 +62,15 @@ def view(
     if max_repeats is not None and per_class is None:
         raise typer.BadParameter("--max-repeats goes with --per-class N, which repeats images")
     opened = open_store(ctx, store)
-    choices = (gen, select_gen, min_confidence, max_confidence, agree, where, top, sample, per_class)
+    if precision is not None and min_confidence is not None:
+        raise typer.BadParameter("--precision finds the threshold; --min-confidence does not go with it")
+    choices = (gen, select_gen, precision, min_confidence, max_confidence, agree, where, top, sample, per_class)
     if all(choice is None for choice in choices) and not labelled and split == "train" and not seed:
         _print_view(opened.load_view(name), json)
         return
     chosen = opened.view(gen, select_gen=select_gen).split(split)
     chosen = chosen.labelled() if labelled else chosen.unlabelled()
-    if min_confidence is not None or max_confidence is not None:
-        chosen = chosen.confident(min_confidence or 0.0, max_confidence)
+    chosen = _sure(chosen, min_confidence, max_confidence, precision)
     if agree is not None:
         chosen = chosen.agreeing(_numbers(agree))
     if where is not None:
@@ -99,6 +104,19 @@ def views(ctx: typer.Context, json: JsonOption = False, store: StoreOption = Non
     if any(moves):
         heads, rows = [*heads, "stale"], [[*row, moved.words(stale)] for row, stale in zip(rows, moves, strict=True)]
     render.table(heads, rows)
+
+
+def _sure(chosen: View, least: float | None, most: float | None, precision: float | None) -> View:
+    """The confident ones, and what is known of the threshold."""
+    from nsdata.views import precision as precisions
+
+    if precision is not None:
+        least = precisions.threshold(chosen, precision)
+    kept = chosen if least is most is None else chosen.confident(least or 0.0, most)
+    if least is not None:
+        for sentence in precisions.said(chosen, least):
+            render.note(sentence)
+    return kept
 
 
 def _amounts(

@@ -12,6 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from training.calibrated import Calibrated, calibrate
     from training.config import TrainConfig
     from training.device import to_device
     from training.evaluation import evaluate
@@ -23,12 +24,14 @@ if TYPE_CHECKING:
     from training.view_dataset import ViewDataset
 
 __all__ = [
+    "Calibrated",
     "LoadedModel",
     "Loader",
     "Scores",
     "TrainConfig",
     "Trained",
     "ViewDataset",
+    "calibrate",
     "evaluate",
     "label",
     "load",
@@ -38,6 +41,8 @@ __all__ = [
 ]
 
 _HOME = {
+    "Calibrated": "calibrated",
+    "calibrate": "calibrated",
     "LoadedModel": "models",
     "Loader": "loader",
     "Scores": "scores",

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import math
 from contextlib import closing
+from typing import NamedTuple
 
 import numpy as np
 
 from nsdata import Store
+from nsdata.arithmetic.intervals import accuracy_text, wilson
 from nsdata.arithmetic.seeded import seeded_order
 from nsdata.errors import ModelError
 from nsdata.labels.class_order import other
@@ -25,29 +27,26 @@ from training.split import held_out
 
 MOST = 512  # labelled images that are looked at
 LEAST = 20  # fewer show nothing
+TOO_SURE = 0.1  # by which mean confidence may be above the accuracy without a word
 
 
-def check(store: Store, model: Teacher, pending: int) -> None:
-    """Raise ModelError for a teacher at chance level on the validation images, which no model was trained on.
+def check(store: Store, model: Teacher, pending: int) -> str | None:
+    """Raise ModelError for a teacher at chance level on labelled images, of those that ``judging`` gives.
 
-    These are the labelled val images, or those held out of the labelled train images (``split.held_out``); for a
-    teacher from elsewhere all labelled val and train images. Fewer than 20 show nothing. Looked at are at most 512, and
-    at most a twentieth of the ``pending`` images (but 64). Chance is a mean accuracy over the classes present, C of
-    them, not above 1/C by two standard errors: a teacher that always says the same, however frequent that class is, has
-    exactly 1/C. A teacher from elsewhere is also held against other orders of the classes.
+    Fewer than 20 show nothing. Looked at are at most 512, and at most a twentieth of the ``pending`` images (but 64).
+    Chance is a mean accuracy over the classes present, C of them, not above 1/C by two standard errors: a teacher that
+    always says the same, however frequent that class is, has exactly 1/C. A teacher from elsewhere is also held against
+    other orders of the classes. Returns a sentence about a teacher that is right less often than it is sure, and about
+    one at chance level on the very images that taught it, where none is held out.
     """
-    most = min(MOST, max(64, pending // 20))
-    rows = _validation(store, model.config.val_fraction, most) if isinstance(model, LoadedModel) else _all(store, most)
+    judges = judging(store, model, min(MOST, max(64, pending // 20)))
+    rows = judges.rows
     labels = store.table.label[rows]
     present, counts = np.unique(labels, return_counts=True)
     if len(rows) < LEAST or len(present) < 2:
-        return
-    decode = noise.clean(model.preprocess)
-    people, answers = np.empty(0, np.int64), np.empty(0, np.int64)
-    with closing(stream(store.table, rows, 64, decode=decode, shuffle=False)) as batches:
-        for batch in batches:
-            people = np.append(people, batch.labels)
-            answers = np.append(answers, model.probabilities(batch.images).argmax(1))
+        return None
+    people, soft = answers_to(store, rows, model)
+    answers = soft.argmax(1)
     chance = 1 / len(present)
     accuracy = float((np.bincount(people, weights=answers == people)[present] / counts).mean())
     error = math.sqrt(chance * (1 - chance) * float((1 / counts).sum())) / len(present)
@@ -55,29 +54,69 @@ def check(store: Store, model: Teacher, pending: int) -> None:
         _check_order(store, model, people, answers)
     if accuracy <= chance + 2 * error:
         ours = isinstance(model, LoadedModel)
-        raise ModelError(
+        text = (
             f"The teacher {model.path or model.name} is right for {100 * accuracy:.1f} % of {len(rows):,} "
-            f"{'validation' if ours else 'labelled'} images (mean over {len(present)} classes); guessing would be "
-            f"right for {100 * chance:.1f} %.",
+            f"{judges.what} images (mean over {len(present)} classes); guessing would be right for "
+            f"{100 * chance:.1f} %."
+        )
+        if ours and not judges.fair:
+            return f"{text} They are the images that taught it: it has learnt nothing yet"
+        raise ModelError(
+            text,
             "Give the checkpoint you meant by --teacher PATH, or label with this one by --force"
             if ours
             else "Other classes or another preprocessing may have been meant; --force labels with it all the same",
         )
+    return _too_sure(soft, answers == people) if judges.fair else None
 
 
-def _validation(store: Store, fraction: float, most: int) -> np.ndarray:
-    """Rows of at most ``most`` validation images, drawn by their ids; none where nothing is held out."""
-    people = store.view().split("train").labelled()
-    _, val = held_out(people, fraction)
-    if val is None:
-        return np.empty(0, np.int64)
-    return _some(np.unique(val.rows), most)
+def _too_sure(soft: np.ndarray, right: np.ndarray) -> str | None:
+    """soft: (n, K) of validation images; right: (n,) bool. A sentence where confidence promises more than comes."""
+    sure, n, hits = float(soft.max(1).mean()), len(right), int(right.sum())
+    if sure < hits / n + TOO_SURE or sure <= wilson(hits, n).high:
+        return None
+    return (
+        f"The teacher is {100 * sure:.0f} % sure on average, and right for {accuracy_text(hits, n)} of the validation "
+        "images: a threshold of confidence keeps more wrong labels than it says; --calibrate fits a temperature"
+    )
 
 
-def _all(store: Store, most: int) -> np.ndarray:
-    """Rows of at most ``most`` labelled train and val images, for a teacher that was trained on none of ours."""
-    views = [store.view().split(split).labelled() for split in ("val", "train")]
-    return _some(np.unique(np.concatenate([view.rows for view in views])), most)
+class Judges(NamedTuple):
+    """rows: (n,) int64 of labelled images, ascending. fair: the teacher was not trained on them."""
+
+    rows: np.ndarray
+    fair: bool
+
+    @property
+    def what(self) -> str:
+        """Of what kind they are, as a sentence says it."""
+        return "validation" if self.fair else "labelled"
+
+
+def judging(store: Store, model: Teacher, most: int) -> Judges:
+    """At most ``most`` labelled images that show what a teacher knows, drawn by their ids; never test images.
+
+    The labelled val images, or those held out of the labelled train images (``split.held_out``), which no model of ours
+    was trained on; where nothing is held out the labelled train images, which it was. For a teacher from elsewhere all
+    labelled val and train images: whether it has seen them nobody can know.
+    """
+    train, val = (store.view().split(split).labelled() for split in ("train", "val"))
+    if not isinstance(model, LoadedModel):
+        return Judges(_some(np.unique(np.concatenate([train.rows, val.rows])), most), False)
+    _, held = held_out(train, model.config.val_fraction or 0.0)
+    return Judges(_some(np.unique((train if held is None else held).rows), most), held is not None)
+
+
+def answers_to(
+    store: Store, rows: np.ndarray, model: Teacher, temperature: float = 1.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of n rows people's labels, (n,) int64, and what a teacher says of the clean images, (n, K) float32."""
+    people, soft = np.empty(0, np.int64), [np.empty((0, len(store.classes)), np.float32)]
+    with closing(stream(store.table, rows, 64, decode=noise.clean(model.preprocess), shuffle=False)) as batches:
+        for batch in batches:
+            people = np.append(people, batch.labels)
+            soft.append(model.probabilities(batch.images, temperature))
+    return people, np.concatenate(soft)
 
 
 def _check_order(store: Store, model: Foreign, people: np.ndarray, answers: np.ndarray) -> None:

@@ -159,8 +159,9 @@ def _label(
     if isinstance(run, Generation):
         return _labelled(run, model)
     if worker.rank == 0:
-        if not force:  # also where a run is resumed: it may have begun with --force
-            probe.check(store, model.to(target), run.rows)
+        # also where a run is resumed: it may have begun with --force
+        if not force and (doubt := probe.check(store, model.to(target), run.rows)) is not None:
+            heard.on_note(doubt)
         worker.broadcast(run.name)
     began, resumed = time.monotonic(), run.done
     with watched(heard.on_progress, f"labelling generation {gen}") as show:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from nsdata.analysis.compare import Side, compare
 from nsdata.analysis.diff import Diff
+from nsdata.analysis.judged import Judged, judge
 from nsdata.arithmetic.ids import hexes, shortest
 from nsdata.labels.labels import of_generation, widened
 from nsdata.views import held_out, moved
@@ -22,6 +23,26 @@ def diff(store: Handle, a: int | str, b: int | str) -> Diff:
     """See Store.diff. Each side shows the newest generation that its version has."""
     classes = max((store.at(version).classes for version in (a, b)), key=len)  # there are only ever more of them
     return compare(_side(store, a, len(classes)), _side(store, b, len(classes)), classes)
+
+
+def judged(store: Handle, gen: int) -> Judged | None:
+    """Generations ``gen`` - 1 and ``gen`` at one version, on labelled images that trained neither teacher; None where
+    there is no earlier one, or no such image."""
+    if gen - 1 not in store.generations:
+        return None
+    table, both = store.table, (gen - 1, gen)
+    label = np.where(table.visible, table.label, np.int32(-1))
+    old, new = (of_generation(store, g).all_pseudo for g in both)
+
+    def held() -> NDArray[np.bool_] | None:
+        found = [held_out.rows(store, store.generations[g].provenance.get("teacher_held_out")) for g in both]
+        if found[0] is None or found[1] is None:
+            return None
+        mask = np.zeros(len(table), bool)
+        mask[np.intersect1d(found[0], found[1])] = True
+        return mask
+
+    return judge(label, old, new, _judges(store, gen - 1), _judges(store, gen), held)
 
 
 @dataclass(frozen=True, slots=True)

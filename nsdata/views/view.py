@@ -85,6 +85,13 @@ class View:
         """
         return self.then(steps.Confident(minimum, maximum))
 
+    def precise(self, precision: float) -> View:
+        """``confident`` from the lowest threshold on that makes this share of pseudo-labels right, above 0 to 1, of
+        images held out of the teacher's training (nsdata.views.precision.threshold). Raises BadInput."""
+        from nsdata.views.precision import threshold
+
+        return self.confident(threshold(self, precision))
+
     def agreeing(self, gens: Sequence[int]) -> View:
         """Keep images to which all these generations give the same pseudo-label."""
         return self.then(steps.Agreeing(gens))
@@ -206,8 +213,6 @@ class View:
 
         return to_pandas(self.to_arrow(), self.store.classes if flag("class_names", class_names) else None)
 
-    # ---------------------------------------------------------------- streaming
-
     def stream(self, batch_size: int, **options: Any) -> Stream:
         """Decoded batches with rows, labels and soft labels; see ``stream.stream`` for the options."""
         from nsdata.streaming.stream import stream
@@ -250,8 +255,6 @@ class View:
         for batch in self.stream(batch_size, decode=chosen, cache=cache, **options):
             yield batch.images, batch.labels if batch.soft is None else batch.soft
 
-    # ---------------------------------------------------------------- keeping
-
     def save(self, name: str, *, replace: bool = False) -> View:
         """Keep this view by name: its recipe and its exact rows, as one event. Returns the named view, or without an
         event the very same one that was saved before (``replace``: saves it again). Raises Conflict where another view
@@ -260,8 +263,6 @@ class View:
         from nsdata.views.saved import save
 
         return save(self, name, replace=replace)
-
-    # ---------------------------------------------------------------- printing
 
     def __str__(self) -> str:
         from nsdata.views.printed import view_text

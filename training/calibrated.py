@@ -1,0 +1,83 @@
+"""A teacher's confidence set right before it labels: one temperature, from images that it was not trained on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nsdata import Store
+from nsdata.arithmetic import calibration
+from nsdata.errors import ModelError
+from training import arguments, probe, provenance
+from training.foreign import python
+from training.foreign.given import given
+from training.provenance import Teacher
+from training.scores import calibration_error
+
+LEAST = 50
+"""Validation images: of fewer a temperature would be their chance more than the teacher's habit."""
+
+MOST = 5_000
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """temperature: above 1 where the teacher is too sure, below 1 where it is not sure enough; of ``images`` images.
+
+    before, after: the calibration error at temperature 1 and at this one, 0 to 1, on the same images.
+    """
+
+    temperature: float
+    images: int
+    before: float
+    after: float
+
+    def __str__(self) -> str:
+        return (
+            f"temperature {self.temperature:g}, fitted on {self.images:,} validation images: calibration error "
+            f"{100 * self.before:.1f} % → {100 * self.after:.1f} %"
+        )
+
+
+def calibrate(store: Store, teacher: Teacher | Any, *, device: str = "auto", **said: Any) -> Calibrated:
+    """The temperature for ``label(temperature=…)`` that makes the teacher's soft labels the likeliest for people's.
+
+    Guo et al. 2017 (arXiv 1706.04599), on at most 5,000 validation images: labelled val images, or those that training
+    held out. It is rounded to three digits, so that another machine comes to the same. Raises ModelError with fewer
+    than 50 of them, and for a teacher from elsewhere where there is no val split: what it was trained on is not known.
+
+    teacher: what ``train`` or ``load`` returned, an ``nn.Module``, or a function (docs/teachers.md). said: of one from
+    elsewhere the same options as of ``label``: preprocess, classes, class_map, outputs, model.
+    """
+    arguments.store(store)
+    if python.is_code(teacher):
+        teacher = python.of(store.classes, teacher, given(**said))
+    judges = probe.judging(store, teacher, MOST)
+    rows = judges.rows if judges.fair else _val(store)
+    if len(rows) < LEAST:
+        raise ModelError(
+            f"{len(rows):,} images are held out of the teacher's training; {LEAST} or more are needed to fit a "
+            "temperature.",
+            "nsdata import FOLDER --split val, or a temperature of your own: --temperature 1.5",
+        )
+    teacher.to(provenance.device_of(teacher, device))
+    # at the highest temperature no probability is too small for float32, so that its logarithm is the logit, but for a
+    # constant of each image
+    people, soft = probe.answers_to(store, rows, teacher, calibration.HOTTEST)
+    logits = calibration.HOTTEST * np.log(np.maximum(soft.astype(np.float64), 1e-300))
+    fitted = float(f"{calibration.temperature(logits, people):.3g}")
+    before, after = (_error(logits / t, people) for t in (1.0, fitted))
+    return Calibrated(fitted, len(rows), before, after)
+
+
+def _val(store: Store) -> np.ndarray:
+    """(n,) int64: rows of the labelled val images."""
+    return np.unique(store.view().split("val").labelled().rows)[:MOST]
+
+
+def _error(logits: np.ndarray, people: np.ndarray) -> float:
+    soft = np.exp(logits - logits.max(1, keepdims=True))
+    soft /= soft.sum(1, keepdims=True)
+    return calibration_error(soft.max(1), soft.argmax(1) == people)
