@@ -165,7 +165,7 @@ def evaluate(
 def _pseudo(store: Store, gen: int, name: str | None) -> View | None:
     """The soft-labelled view that student ``gen`` trains on; none for generation 0."""
     from nsdata.errors import BadInput
-    from training.selection import default_view
+    from training.selection import THRESHOLD, default_view
 
     if gen == 0:
         if name is not None:
@@ -176,7 +176,13 @@ def _pseudo(store: Store, gen: int, name: str | None) -> View | None:
         return None
     if name is None and f"student-{gen}" in store.views:
         name = f"student-{gen}"
-    return store.load_view(name) if name is not None else default_view(store, gen)
+    if name is not None:
+        return store.load_view(name)
+    from nsdata.views.precision import said
+
+    for sentence in said(store.view(gen=gen).split("train").unlabelled(), THRESHOLD):
+        render.note(sentence)
+    return default_view(store, gen)
 
 
 COMMANDS = {"train": train, "label": label, "eval": evaluate}

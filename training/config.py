@@ -1,8 +1,8 @@
 """TrainConfig: every knob of training, one documented field each; in and out of TOML and JSON.
 
 A run folder keeps the whole of it (``config.json``), so that "what was this trained with?" has an answer.
-Defaults are the paper's (Xie et al., CVPR 2020) or its official code's where a small machine can live with
-them; where they differ, the field says what the paper has.
+Defaults are the paper's (Xie et al., CVPR 2020) or its official code's where they win in short runs, too; where they
+differ, the field says what the paper has, and ``paper.recipe`` has them all.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ SHOW = 'python -c "from training import TrainConfig; help(TrainConfig)"'
 
 @dataclass(frozen=True, kw_only=True, slots=True, repr=False)
 class TrainConfig:
-    """How one model is trained. Raises BadInput, naming the field, its value and what is allowed."""
+    """How one model is trained. Raises BadInput, naming the field, its value and what is allowed.
+
+    None and "auto" are filled in by ``train``, by the rules of training/defaults.py.
+    """
 
     model: str = "efficientnet_b0"
     """Any timm name, or ours: wrn_10_1 … wrn_28_10 (32-px images), efficientnet_l0, efficientnet_l1."""
@@ -69,22 +72,25 @@ class TrainConfig:
     pretrained = its best.pt it is the pre-training and fine-tuning of the paper's finding 6."""
 
     steps: int | None = None
-    """Optimiser steps. None: from epochs."""
+    """Optimiser steps. None: as many as epochs and passes take, and 1,000 at least."""
 
     epochs: float = 100.0
     """Passes over the *labelled* images, as in the paper (350; 700 up to B4). Not used if steps is set."""
 
+    passes: float = 10.0
+    """Passes over the soft-labelled images, at least. Not used if steps is set."""
+
     optimiser: Literal["sgd", "rmsprop", "adamw"] = "sgd"
     """sgd (Nesterov), rmsprop (TensorFlow's, decay 0.9, epsilon 1e-3: the official code's), or adamw."""
 
-    lr: float = 0.05
-    """Peak learning rate, not scaled by anything. Official: 0.016 per 256 labelled images (rmsprop)."""
+    lr: float | None = None
+    """Peak learning rate, not scaled by anything. None: by optimiser. Official: 0.016 per 256 labelled (rmsprop)."""
 
     momentum: float = 0.9
     """Momentum of sgd and rmsprop; beta 1 of adamw."""
 
-    weight_decay: float = 1e-4
-    """On every parameter but those of normalisation layers. Official: 1e-5 with rmsprop, SVHN 1e-4."""
+    weight_decay: float | None = None
+    """On every parameter but those of normalisation layers. None: by optimiser. Official: 1e-5 (rmsprop), SVHN 1e-4."""
 
     schedule: Literal["cosine", "step"] = "cosine"
     """cosine to 0 over the run; or step: times decay_rate every decay_epochs, the official staircase."""
@@ -102,16 +108,17 @@ class TrainConfig:
     clip_norm: float = 0.0
     """Largest gradient norm; longer gradients are shortened to it. 0: off, as in the official code."""
 
-    ema_decay: float = 0.999
-    """Averaging of weights and buffers, min(decay, (1 + n) / (10 + n)) at update n. Official: 0.9999 for 1e5
-    steps. The average is what is validated, saved and used as teacher."""
+    ema_decay: float | None = None
+    """Averaging of weights and buffers, min(decay, (1 + n) / (10 + n)) at update n. None: over the last tenth of the
+    run. Official: 0.9999 for 1e5 steps. The average is what is validated, saved and used as teacher."""
 
-    label_smoothing: float = 0.1
-    """Of people's labels, and of pseudo-labels if soft is "hard"; soft labels are never smoothed. Official: 0.1."""
+    label_smoothing: float | None = None
+    """Of people's labels, and of pseudo-labels if soft is "hard"; soft labels are never smoothed. None: by the length
+    of the run. Official: 0.1."""
 
-    soft: Literal["soft", "hard"] = "soft"
-    """Learn a generation's probabilities, or only its pseudo-label. The paper prefers soft: hard labels hurt
-    when the teacher is unsure."""
+    soft: Literal["soft", "hard", "auto"] = "auto"
+    """Learn a generation's probabilities, or only its pseudo-label. auto: by the length of the run. The paper prefers
+    soft: hard labels hurt when the teacher is unsure."""
 
     loss: Literal["concat_mean", "sum_of_means", "labelled_normalised"] = "concat_mean"
     """How labelled and unlabelled losses add up; the paper states three (training/losses.py): the mean over
@@ -138,9 +145,9 @@ class TrainConfig:
     randaugment_ops: int = 2
     """Operations per image, drawn with replacement. The paper: 2. 0: no RandAugment."""
 
-    randaugment_magnitude: float = 15.0
-    """Level, 10 being RandAugment's own scale, not clipped. Official: B0-B1 none, B2 6, B3 12, B4 15, B5 18,
-    B6 24, B7 and L2 27."""
+    randaugment_magnitude: float | None = None
+    """Level, 10 being RandAugment's own scale, not clipped. None: by the length of the run. Official: B0-B1 none, B2 6,
+    B3 12, B4 15, B5 18, B6 24, B7 and L2 27."""
 
     translate_const: float | None = None
     """Pixels of the input that a translation moves per 10 levels of magnitude. None: sane a sixth of the side;
@@ -150,9 +157,9 @@ class TrainConfig:
     """Pixels per 10 levels of half the side of RandAugment's own square. None: sane a fifteenth of the side; official
     40 px at the paper's size of the model, an eighth of the side for small images."""
 
-    crop: Literal["resized", "pad", "none"] = "resized"
-    """resized: random area and aspect, for photographs; pad: shift by up to an eighth of the side, reflected
-    at the border, for small images; none: as the teacher sees it."""
+    crop: Literal["resized", "pad", "none", "auto"] = "auto"
+    """resized: random area and aspect, for photographs; pad: shift by up to an eighth of the side, reflected at the
+    border, for small images; none: as the teacher sees it. auto: pad up to 64 pixels, else resized."""
 
     crop_scale: tuple[float, float] = (0.08, 1.0)
     """Smallest and largest share of the image's area that crop 'resized' keeps."""
@@ -163,17 +170,21 @@ class TrainConfig:
     cutout: float = 0.0
     """Side of a grey square put at a random place, as a share of the image's side. Official SVHN: 0.5."""
 
-    dropout: float = 0.2
-    """Drop rate of the final features. The paper: 0.5; official B0-B7: 0.2 to 0.5. Small nets: 0 to 0.2. 0: none
-    anywhere in the model, whatever its family's own default, but for rates that model_args name."""
+    dropout: float | None = None
+    """Drop rate of the final features. None: by the length of the run. The paper: 0.5; official B0-B7: 0.2 to 0.5. 0:
+    none anywhere in the model, whatever its family's own default, but for rates that model_args name."""
 
-    drop_path: float = 0.2
-    """Stochastic depth: *drop* rate of the last block, linear from 0 (the paper's survival 0.8 is 0.2 here).
-    Small nets: 0 to 0.1. 0: none, as with dropout."""
+    drop_path: float | None = None
+    """Stochastic depth: *drop* rate of the last block, linear from 0 (the paper's survival 0.8 is 0.2 here). None: by
+    the length of the run. 0: none, as with dropout."""
 
-    val_fraction: float = 0.1
-    """Share of the labelled images, chosen by id, held out to pick the best weights, if the store has no
-    labelled val split. 0: hold nothing out and keep the last weights."""
+    val_fraction: float | None = None
+    """Share of the labelled images, chosen by id, held out to validate on, if the store has no labelled val split.
+    None: a tenth of 2,000 or more, nothing of fewer. 0: nothing."""
+
+    keep: Literal["auto", "best", "last"] = "auto"
+    """Which averaged weights are the model: those best on the validation images, or the last. auto: the best of 1,000
+    validation images or more: of fewer the best is often the luckiest."""
 
     eval_every: int | None = None
     """Steps between validations. None: 20 times in a run."""
@@ -187,6 +198,10 @@ class TrainConfig:
 
     channels_last: bool = True
     """Channels-last memory on a GPU, faster with amp; no effect elsewhere."""
+
+    cpu_bf16: bool = False
+    """bfloat16 arithmetic and channels-last memory in training on a CPU: about half the time a step where the processor
+    has AVX-512 BF16 or AMX; others emulate it slowly."""
 
     seed: int = 0
     """Of initial weights (with the generation), order, crops and noise. Same seed, same machine: the same losses on a

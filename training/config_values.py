@@ -9,10 +9,12 @@ import tomllib
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from nsdata.arguments import shown
 from nsdata.errors import BadInput
+
+T = TypeVar("T")
 
 # as torch knows them; whether this machine has one is another question
 _DEVICES = frozenset(
@@ -28,6 +30,7 @@ RANGES: dict[str, tuple[float, float, str]] = {
     "ratio": (0, 1024, "0 to 1024"),
     "steps": (1, 2**40, "1 or more"),
     "epochs": (1e-9, 1e9, "more than 0"),
+    "passes": (0, 1e9, "0 or more"),
     "lr": (1e-12, 1e6, "more than 0"),
     "momentum": (0, 0.99999, "0 to below 1"),
     "weight_decay": (0, 1e3, "0 or more"),
@@ -143,3 +146,10 @@ def to_toml(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "[" + ", ".join(to_toml(v) for v in value) + "]"
     return json.dumps(value, ensure_ascii=False)
+
+
+def settled(value: T | None) -> T:
+    """A setting that ``train`` has filled in, or its caller. Raises ValueError for None: nobody has."""
+    if value is None:
+        raise ValueError("A setting is left open that train() fills in; see training/defaults.py.")
+    return value

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,13 +19,15 @@ from nsdata.arguments import file_path, flag
 from nsdata.errors import ModelError
 from nsdata.progress import Progress, watched
 from nsdata.storage.durable import sync_path
-from training import arguments, data, files, losses, models, noise, planned, resume, run_folder, run_identity, trial
+from training import arguments, data, files, judging, losses, models, noise, resume, run_folder, run_identity, trial
 from training.config import TrainConfig
+from training.config_values import settled
 from training.device import as_tensor, pick_device, to_device
 from training.gating import Gate, MixedNoise
 from training.models import LoadedModel, Preprocess
 from training.optimiser import learning_rate, make_optimiser, moving_average
 from training.planned import Finished, Plan
+from training.planned import plan as planned
 from training.publishing import publish as publish_model
 from training.run_folder import Row
 from training.seeds import generator, initial, seeded
@@ -73,12 +75,13 @@ def train(
     publish: record the model in the store, so that ``label`` finds it as the next generation's teacher.
     replace: train over a finished run in ``out``, or over an unfinished one that is of something else.
     restart: begin at step 0 even where this very run was interrupted and could be resumed.
-    on_progress: None: a bar in a terminal or notebook. on_warning: given each of ``Trained.warnings`` at the start.
+    on_progress: None: a bar in a terminal or notebook. on_warning: given each of ``Trained.warnings`` as it arises.
     on_resume: given (step, steps) of a run that is resumed.
 
-    The EMA weights that are best on the validation images are kept (ties: the later), the last ones without
-    validation. Test images are never looked at. Deterministic for a seed on one machine's CPU. A run that was
-    interrupted or killed is resumed when the same call is made again (training/resume.py), there to the same bits.
+    What the configuration leaves open is decided by training/defaults.py. The last EMA weights are kept, or those best
+    on the validation images (``config.keep``; ties: the later). Test images are never looked at. Deterministic for a
+    seed on one machine's CPU. A run that was interrupted or killed is resumed when the same call is made again
+    (training/resume.py), there to the same bits.
 
     Where ``out`` holds this very run, finished, its model is returned and published if the store does not know it.
 
@@ -87,12 +90,12 @@ def train(
     config, folder = arguments.config(config), file_path("out", out)
     publish, replace, restart = flag("publish", publish), flag("replace", replace), flag("restart", restart)
     gen, teacher_parameters = arguments.of_run(people, pseudo, gen, teacher_parameters)
-    plan = planned.plan(
+    plan = planned(
         people, pseudo, config=config, out=folder, gen=gen, publish=publish, replace=replace, restart=restart
     )
     if plan.finished is not None:
         return _already(people, pseudo, plan, plan.finished, publish)
-    gen, split, steps, per_epoch = plan.gen, plan.split, plan.steps, plan.per_epoch
+    config, gen, split, steps, per_epoch = plan.config, plan.gen, plan.split, plan.steps, plan.per_epoch
     device = pick_device(config.device, "--set device=auto")
     on_gpu = device.type == "cuda"
     classes = people.store.classes
@@ -109,19 +112,23 @@ def train(
         model = models.create(config, classes, pretrained=begun_with(config, split.unlabelled))
         preprocess = Preprocess.of(model, config.side, config.crop_pct)
         size = size_warning(models.parameters(model), pseudo, teacher_parameters)
-        for text in (*split.warnings, *size, *models.untaken(model, config)):
+        unjudged = [judging.UNJUDGED] if split.unlabelled is not None and split.val is None else []
+        for text in (*split.warnings, *size, *models.untaken(model, config), *unjudged):
             warn(text)  # before the hours of work, not after them
         # NHWC is what tensor cores read without transposing first
-        layout = torch.channels_last if on_gpu and config.channels_last else torch.contiguous_format
+        half = config.amp if on_gpu else config.cpu_bf16 and device.type == "cpu"
+        layout = torch.channels_last if (config.channels_last if on_gpu else half) else torch.contiguous_format
         model = model.to(device).to(memory_format=layout)
         images_a_step = config.batch_size * (config.labelled + (0 if split.unlabelled is None else config.ratio))
         trial.check(model, config, preprocess.image_size, images_a_step, len(classes))
         # the EMA is the model: it is what is validated, saved, and labels the next generation. It costs one more copy
         # of the weights and one pass over them a step
-        ema = moving_average(model, config.ema_decay)
+        ema = moving_average(model, settled(config.ema_decay))
         optimiser = make_optimiser(model, config)
         add_noise, gate = MixedNoise(config, preprocess), Gate(model, on=not config.unlabelled_noise)
 
+        smoothing: float = settled(config.label_smoothing)
+        kind: Literal["soft", "hard"] = "hard" if config.soft == "hard" else "soft"
         every = config.eval_every or max(1, steps // 20)  # each pass over val costs its images once, without gradients
 
         same = run_identity.identity(config, steps, gen, classes, preprocess, split, device.type)
@@ -139,8 +146,10 @@ def train(
         run_folder.write_config(folder, config, steps, gen, classes, split, preprocess, same)
         if run.rows:
             run_folder.write_metrics(folder, run.rows)
-        keep: dict[str, Any] = {"config": config, "classes": classes, "preprocess": preprocess, "generation": gen,
-                                "validation": Validation.of(people, split.val, config.val_fraction)}  # fmt: skip
+        judged = Validation.of(people, split.val, settled(config.val_fraction))
+        keep: dict[str, Any] = {
+            "config": config, "classes": classes, "preprocess": preprocess, "generation": gen, "validation": judged
+        }  # fmt: skip
 
         # crops are chosen before decoding, so that only their part of a JPEG is decoded; the rest of the noise is drawn
         # on the device, for the whole batch at once
@@ -153,6 +162,7 @@ def train(
             val = data.Source(split.val, noise.clean(preprocess))
 
         figures: dict[str, float | str] = {}
+        told = False  # that the loss rises
         began = time.perf_counter() - run.seconds
         # B labelled images and ratio × B soft-labelled ones a step, each from an endless shuffle of its own; what step
         # n sees depends on seed and n alone, so that a resumed run sees the same
@@ -176,11 +186,11 @@ def train(
                 images = add_noise(_to(batch.labelled, device), _to(batch.unlabelled, device), draws)
                 images = images.contiguous(memory_format=layout)
                 # bf16 has float32's range: no loss scaling, as float16 would need; the losses are taken in float32
-                with torch.autocast("cuda", torch.bfloat16, enabled=config.amp and on_gpu), gate.first(n, len(images)):
+                with torch.autocast(device.type, torch.bfloat16, enabled=half), gate.first(n, len(images)):
                     logits = model(images).float()
-                labelled_N = losses.labelled_losses(logits[:n], _to(batch.labels, device), config.label_smoothing)
+                labelled_N = losses.labelled_losses(logits[:n], _to(batch.labels, device), smoothing)
                 soft = _to(batch.soft, device)
-                unlabelled_M = losses.unlabelled_losses(logits[n:], soft, config.soft, config.label_smoothing)
+                unlabelled_M = losses.unlabelled_losses(logits[n:], soft, kind, smoothing)
                 loss = losses.combine(labelled_N, unlabelled_M, config.loss)
 
                 # one wait for the device a step: a loss that is not finite must not reach the weights
@@ -191,7 +201,7 @@ def train(
                     keeper.forget()  # it would come to the same end
                     raise ModelError(
                         f"The loss is {value} at step {step + 1} of {steps}, learning rate {lr:.3g}.",
-                        f"--set lr={config.lr / 4:g}, or --set clip_norm=1",
+                        f"--set lr={settled(config.lr) / 4:g}, or --set clip_norm=1",
                     )
                 optimiser.zero_grad(set_to_none=True)  # frees the gradients' memory while the next forward pass runs
                 loss.backward()  # type: ignore[no-untyped-call]
@@ -208,17 +218,22 @@ def train(
                 validated = done % every == 0 or done == steps
                 if validated:
                     speed = run.counted * len(batch) / max(run.seconds - run.lap, 1e-9)
-                    accuracy = None if val is None else _accuracy(ema.module, val, preprocess, config)
+                    hits = None if val is None else judging.right(ema.module, val, preprocess, config)
+                    accuracy = None if hits is None else float(hits.mean())
                     seen = (len(batch), n, len(batch.soft))
                     mean = [s / run.counted if count else None for s, count in zip(run.sums, seen, strict=True)]
                     run.rows.append(run_folder.row(done, done / per_epoch, lr, mean, accuracy, speed))
                     state = ema.module.state_dict()
                     models.save(folder / "last.pt", state=state, step=done, val_accuracy=accuracy, **keep)
-                    # the best on val, of ties the later; without val each is the best so far, and so the last is kept
-                    if not run.best_step or accuracy is None or run.best is None or accuracy >= run.best:
+                    # the best on val, of ties the later; or the last, as without val
+                    last = config.keep == "last" or accuracy is None or run.best is None
+                    if not run.best_step or last or (accuracy or 0.0) >= (run.best or 0.0):
                         run.best, run.best_step = accuracy, done
                         models.save(folder / "unfinished.pt", state=state, step=done, val_accuracy=run.best, **keep)
                     run_folder.write_metrics(folder, run.rows)
+                    if not told and (rises := judging.rising([row["loss"] for row in run.rows])) is not None:
+                        told = True
+                        warn(rises)
                     run.sums, run.counted = [0.0, 0.0, 0.0], 0
                     figures["images_per_second"] = speed
                     if accuracy is not None:
@@ -242,6 +257,11 @@ def train(
             sync_path(str(folder))
         saved = models.load(best)
         run_folder.sign(folder, saved, run.seconds)
+        if pseudo is not None and split.val is not None and val is not None:
+            hits = judging.right(saved.model.to(device), val, preprocess, config)
+            if (worse := judging.behind(split.val, hits, pseudo)) is not None:
+                warn(worse)
+            saved.model.cpu()
         facts = {field.name: getattr(saved, field.name) for field in dataclasses.fields(LoadedModel)}
         trained = Trained(
             **facts, metrics=run.rows, warnings=warnings, steps=steps, resumed=resumed, seconds=run.seconds
@@ -263,19 +283,6 @@ def _already(people: View, pseudo: View | None, plan: Plan, finished: Finished, 
     if publish and not finished.published:
         publish_model(people, pseudo, trained)
     return trained
-
-
-@torch.inference_mode()
-def _accuracy(model: nn.Module, val: data.Source, preprocess: Preprocess, config: TrainConfig) -> float:
-    """Share of the validation images whose most probable class is their label; the model is in eval mode."""
-    device = next(model.parameters()).device
-    right = 0
-    with closing(val.batches(256)) as batches:
-        for batch in batches:
-            images = preprocess.normalise(_to(batch.images, device).permute(0, 3, 1, 2))
-            with torch.autocast("cuda", torch.bfloat16, enabled=config.amp and device.type == "cuda"):
-                right += int((model(images).argmax(1) == _to(batch.labels, device)).sum())
-    return right / len(val.view)
 
 
 def _to(values: Any, device: torch.device) -> Tensor:

@@ -74,8 +74,8 @@ def settle(model: nn.Module, config: TrainConfig) -> None:
     …drop_path… for stochastic depth) is left as those arguments made it.
     """
     kept = {
-        "dropout": config.noise and (config.dropout > 0 or _named(config, "dropout")),
-        "stochastic depth": config.noise and (config.drop_path > 0 or _named(config, "stochastic depth")),
+        "dropout": config.noise and (bool(config.dropout) or _named(config, "dropout")),
+        "stochastic depth": config.noise and (bool(config.drop_path) or _named(config, "stochastic depth")),
         "positions": config.noise,
     }
     for rate in list(rates(model)):

@@ -18,7 +18,9 @@ from torch import Tensor
 from nsdata.errors import BadInput
 from nsdata.images.crops import RESAMPLE, Crop, distorted, random_resized
 from nsdata.images.pillow import picture
+from training import defaults
 from training.config import TrainConfig
+from training.config_values import settled
 from training.foreign.seen import Seen
 from training.models import Preprocess, broken_import
 
@@ -97,7 +99,7 @@ def train_crop(config: TrainConfig, preprocess: Preprocess) -> Decode:
     augmentation "official" ``distorted``, bicubic). Its key decides it: the same key, the same crop, on any number of
     threads.
     """
-    if not config.noise or config.crop != "resized":
+    if not config.noise or defaults.crop(config, preprocess.image_size) != "resized":
         return clean(preprocess)
     if config.augmentation == "official":
         return distorted(preprocess.image_size, scale=config.crop_scale, flip=False)
@@ -107,10 +109,11 @@ def train_crop(config: TrainConfig, preprocess: Preprocess) -> Decode:
 
 def randaugment(config: TrainConfig, side: int) -> RandAugment:
     """RandAugment as the configuration has it, for an input of ``side`` pixels; without noise, of no operations."""
-    ops, magnitude = config.randaugment_ops if config.noise else 0, config.randaugment_magnitude
+    ops = config.randaugment_ops if config.noise else 0
+    magnitude = settled(config.randaugment_magnitude) if ops else 0.0
     if config.augmentation == "sane":
         return RandAugment(ops, magnitude, config.translate_const, config.cutout_const)
-    translate, square = strengths(config.model, side, photographs=config.crop == "resized")
+    translate, square = strengths(config.model, side, photographs=defaults.crop(config, side) == "resized")
     return OfficialRandAugment(
         ops,
         magnitude,
@@ -129,12 +132,12 @@ class BatchNoise:
 
     def __init__(self, config: TrainConfig, preprocess: Preprocess) -> None:
         self.preprocess = preprocess
-        on = config.noise
-        self.pad = max(1, preprocess.image_size // 8) if on and config.crop == "pad" else 0
+        on, crop = config.noise, defaults.crop(config, preprocess.image_size)
+        self.pad = max(1, preprocess.image_size // 8) if on and crop == "pad" else 0
         self.flip = on and config.flip
         self.randaugment = randaugment(config, preprocess.image_size)
         self.cutout = round(config.cutout * preprocess.image_size) if on else 0
-        self.shift_last = config.augmentation == "official" and config.crop != "resized"
+        self.shift_last = config.augmentation == "official" and crop != "resized"
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> Tensor:
         """(B, S, S, 3) or (B, 3, S, S) uint8 on any device, to normalised (B, 3, S, S) float32 there."""

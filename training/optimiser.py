@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from training.config import TrainConfig
+from training.config_values import settled
 
 
 def learning_rate(config: TrainConfig, step: int, steps: int, steps_per_epoch: float) -> float:
@@ -18,12 +19,13 @@ def learning_rate(config: TrainConfig, step: int, steps: int, steps_per_epoch: f
     As ``build_learning_rate`` of the official code: the rise is 0 at step 0 and would reach ``lr`` at the first step
     behind it; the schedule's clock runs from step 0, so that the staircase has gone down by then.
     """
+    peak = settled(config.lr)
     rise = math.floor(round(config.warmup * steps, 6))  # 0.29 of 100 is 28.999…
     if step < rise:
-        return config.lr * step / rise
+        return peak * step / rise
     if config.schedule == "cosine":
-        return config.lr * 0.5 * (1 + math.cos(math.pi * step / steps))
-    return config.lr * config.decay_rate ** math.floor(step / steps_per_epoch / config.decay_epochs)
+        return peak * 0.5 * (1 + math.cos(math.pi * step / steps))
+    return peak * config.decay_rate ** math.floor(step / steps_per_epoch / config.decay_epochs)
 
 
 def make_optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
@@ -32,19 +34,19 @@ def make_optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.Optimiz
     free = {id(p) for m in model.modules() if isinstance(m, norms) for p in m.parameters(recurse=False)}
     learned = [p for p in model.parameters() if p.requires_grad]
     groups: list[dict[str, Any]] = [
-        {"params": [p for p in learned if id(p) not in free], "weight_decay": config.weight_decay},
+        {"params": [p for p in learned if id(p) not in free], "weight_decay": settled(config.weight_decay)},
         {"params": [p for p in learned if id(p) in free], "weight_decay": 0.0},
     ]
-    groups = [group for group in groups if group["params"]]
+    groups, lr = [group for group in groups if group["params"]], settled(config.lr)
     if config.optimiser == "adamw":
-        return torch.optim.AdamW(groups, lr=config.lr, betas=(config.momentum, 0.999))
+        return torch.optim.AdamW(groups, lr=lr, betas=(config.momentum, 0.999))
     if config.optimiser == "rmsprop":  # epsilon 1e-3 belongs to the official learning rate; timm's is 1e-10
         from timm.optim import RMSpropTF  # not above: training.models explains a broken installation, and comes first
 
-        rmsprop = RMSpropTF(groups, lr=config.lr, alpha=0.9, eps=1e-3, momentum=config.momentum)
+        rmsprop = RMSpropTF(groups, lr=lr, alpha=0.9, eps=1e-3, momentum=config.momentum)
         assert isinstance(rmsprop, torch.optim.Optimizer)
         return rmsprop
-    return torch.optim.SGD(groups, lr=config.lr, momentum=config.momentum, nesterov=config.momentum > 0)
+    return torch.optim.SGD(groups, lr=lr, momentum=config.momentum, nesterov=config.momentum > 0)
 
 
 def moving_average(model: nn.Module, decay: float) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,9 @@ from nsdata.arguments import whole_number
 from nsdata.errors import BadInput
 from nsdata.storage import writable
 from nsdata.storage.address import relative
-from training import fetch, run_folder, run_identity, starting
+from training import defaults, fetch, run_folder, run_identity, starting
 from training.config import TrainConfig
+from training.config_values import settled
 from training.split import Split, prepare
 
 
@@ -50,8 +50,10 @@ class Finished:
 
 @dataclass(frozen=True)
 class Plan:
-    """gen, steps: of the run. per_epoch: steps in a pass over the labelled images. finished: the same run."""
+    """config: with nothing left open. gen, steps: of the run. per_epoch: steps in a pass over the labelled images.
+    finished: the same run."""
 
+    config: TrainConfig
     gen: int
     split: Split
     steps: int
@@ -78,10 +80,11 @@ def plan(
     run_folder.check_place(folder)
     starting.check(config, pseudo)
     fetch.check_arguments(config.model_args, config.model)
-    split = prepare(people, pseudo, config.val_fraction, gen=gen, ratio=config.ratio)
+    config = defaults.settle(config, defaults.Facts.of(people, pseudo))
+    split = prepare(people, pseudo, settled(config.val_fraction), gen=gen, ratio=config.ratio)
     assert gen is not None  # prepare() refused a pseudo view without one
     per_epoch = len(split.labelled) / config.batch_size  # an epoch is a pass over the labelled images
-    steps = config.steps or max(1, math.ceil(config.epochs * per_epoch))
+    steps = settled(config.steps)
     finished = None
     if restart:
         run_folder.refuse_finished(folder, replace)
@@ -93,7 +96,7 @@ def plan(
         people.store.head().writable()  # now, not after hours of training
     if finished is None:
         writable.check(folder, "the run folder")
-    return Plan(gen, split, steps, per_epoch, finished)
+    return Plan(config, gen, split, steps, per_epoch, finished)
 
 
 def _finished(folder: Path, same: dict[str, Any], people: View, gen: int) -> Finished | None:

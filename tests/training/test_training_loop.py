@@ -33,6 +33,7 @@ TINY = TrainConfig(
     flip=False,
     randaugment_magnitude=9,
     val_fraction=0,
+    keep="best",
     dropout=0.1,
     drop_path=0.1,
     device="cpu",
@@ -220,7 +221,7 @@ def test_a_run_leaves_everything_behind(store: Store, tmp_path: Path) -> None:
     assert max(float(row["val_accuracy"]) for row in rows) == found.val_accuracy
     assert {row["loss_unlabelled"] for row in rows} == {""}
     settings = json.loads((folder / "config.json").read_text())
-    assert settings["config"] == TINY.to_dict() and settings["classes"] == CLASSES
+    assert settings["config"] == found.config.to_dict() and settings["classes"] == CLASSES
     assert settings["views"]["labelled"]["rows"] == 30 and settings["views"]["val"]["rows"] == 20
     assert [call[0] for call in calls] == [0, 1, 2, 3, 4] and {"loss", "accuracy"} <= set(calls[-1][2])
     assert calls[-1][2]["val_images"] == 20 and settings["val_images"] == 20
@@ -331,7 +332,9 @@ def test_the_average_warms_up_as_tensorflows_does() -> None:
 def test_normalisation_is_not_decayed(name: str) -> None:
     import timm
 
-    made = optimiser.make_optimiser(timm.create_model("wrn_10_1"), TrainConfig(optimiser=name))  # type: ignore[arg-type]
+    made = optimiser.make_optimiser(
+        timm.create_model("wrn_10_1"), TrainConfig(optimiser=name, lr=0.05, weight_decay=1e-4)
+    )  # type: ignore[arg-type]
     decayed, free = made.param_groups
     assert decayed["weight_decay"] == 1e-4 and free["weight_decay"] == 0
     assert {p.ndim for p in free["params"]} == {1} and len(free["params"]) == 2 * 7

@@ -33,6 +33,10 @@ TINY = TrainConfig(
     batch_size=8,
     ratio=1,
     steps=9,  # of 3.75 an epoch
+    lr=0.05,
+    soft="soft",
+    val_fraction=0.1,
+    keep="best",
     eval_every=4,
     randaugment_magnitude=9,
     dropout=0.3,
@@ -242,7 +246,7 @@ def test_a_run_killed_at_its_end_is_only_finished(
     assert done.resumed == 2 and len(done.metrics) == 1
     kinds = [event.kind for event in store.refresh().events]
     assert kinds.count("trained") == 1 and store.models[0].sha256 == done.sha256
-    assert TrainConfig.load(tmp_path / "run" / "config.json") == config
+    assert TrainConfig.load(tmp_path / "run" / "config.json") == done.config
     assert f'"sha256": "{done.sha256}"' in (tmp_path / "run" / "config.json").read_text()
     assert train(_people(store), **again).already
 
