@@ -39,6 +39,7 @@ class Budget:
     lr: float = 0.1
     weight_decay: float = 5e-4
     crop: str = "pad"
+    flip: bool = True
     scale: tuple[float, float] = (0.5, 1.0)
     mean: tuple[float, ...] = (0.4914, 0.4822, 0.4465)
     std: tuple[float, ...] = (0.2471, 0.2435, 0.2616)
@@ -163,7 +164,7 @@ def _weak(images: Tensor, budget: Budget) -> Tensor:
         crop: v2.Transform = v2.RandomCrop(side, padding=max(1, side // 8), padding_mode="reflect")
     else:
         crop = v2.RandomResizedCrop(side, scale=budget.scale, antialias=True)
-    turned = v2.Compose([crop, v2.RandomHorizontalFlip()])
+    turned = v2.Compose([crop, v2.RandomHorizontalFlip(0.5 if budget.flip else 0.0)])
     return torch.stack([turned(image) for image in images])
 
 

@@ -8,7 +8,7 @@ only draw what it has seen, would give none. They need no random numbers: the sa
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import NormalDist
 from typing import NamedTuple, TypeGuard
 
@@ -80,6 +80,43 @@ def paired(fixed: int, broken: int, n: int, *, z: float = _Z) -> Interval:
         return abs(fixed - broken - n * d) - z * math.sqrt(max(0.0, n * (2 * share + d * (1 - d))))
 
     return Interval(_root(beyond, gain, -1.0), _root(beyond, gain, 1.0))
+
+
+class Repeated(NamedTuple):
+    """Of one number, measured with n seeds: its mean, the standard deviation of a single one (n - 1 in the denominator;
+    NaN of one alone), and the 95 % interval of the mean."""
+
+    n: int
+    mean: float
+    sd: float
+    interval: Interval
+
+
+_T = (
+    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131,
+    2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
+)  # fmt: skip
+"""Student's t for 95 %, two-sided, of 1 to 30 degrees of freedom (Fisher and Yates, table III)."""
+
+
+def repeated(values: Sequence[float]) -> Repeated:
+    """What several seeds gave, as mean ± t s / √n (Student 1908); of one value an interval from -∞ to ∞.
+
+    For a comparison the values are the differences within each seed: what a draw of the images does to both is then in
+    neither. Raises BadInput for no value.
+    """
+    n = len(values)
+    if not n:
+        raise BadInput("No value was given to average.")
+    mean = math.fsum(values) / n
+    if n == 1:
+        return Repeated(1, mean, math.nan, Interval(-math.inf, math.inf))
+    sd = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
+    # beyond 30 degrees of freedom two terms of Fisher's expansion are right to three digits
+    df = n - 1
+    t = _T[df - 1] if df <= len(_T) else _Z + (_Z**3 + _Z) / (4 * df) + (5 * _Z**5 + 16 * _Z**3 + 3 * _Z) / (96 * df**2)
+    half = t * sd / math.sqrt(n)
+    return Repeated(n, mean, sd, Interval(mean - half, mean + half))
 
 
 def _root(beyond: Callable[[float], float], inside: float, outside: float) -> float:

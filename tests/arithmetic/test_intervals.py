@@ -10,8 +10,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
-from nsdata.arithmetic.intervals import Interval, accuracy_text, gain_text, paired, signed, val_text, wilson
+from nsdata.arithmetic.intervals import (
+    Interval,
+    accuracy_text,
+    gain_text,
+    paired,
+    repeated,
+    signed,
+    val_text,
+    wilson,
+)
 from nsdata.errors import BadInput
 
 Z = NormalDist().inv_cdf(0.975)
@@ -159,3 +169,19 @@ def test_a_validation_accuracy_says_of_how_many(accuracy: object, images: object
 def test_the_count_of_a_validation_accuracy_comes_back_from_its_share(share: tuple[int, int]) -> None:
     right, n = share
     assert val_text(float(Fraction(right, n)), n) == f"val {accuracy_text(right, n)}"
+
+
+@quick
+@given(st.lists(st.floats(-100, 100), min_size=2, max_size=90))
+def test_what_several_seeds_give_equals_scipys_interval(values: list[float]) -> None:
+    found = repeated(values)
+    assert found.mean == pytest.approx(np.mean(values), abs=1e-9)
+    assert found.sd == pytest.approx(np.std(values, ddof=1), abs=1e-9)
+    half = stats.t.ppf(0.975, len(values) - 1) * found.sd / math.sqrt(len(values))
+    assert (found.interval.high - found.interval.low) / 2 == pytest.approx(half, rel=3e-4, abs=1e-9)
+
+
+def test_one_seed_says_nothing_of_the_next() -> None:
+    assert repeated([3.0]).interval == Interval(-math.inf, math.inf)
+    with pytest.raises(BadInput, match="No value"):
+        repeated([])

@@ -1,0 +1,277 @@
+"""What each part of Noisy Student is worth, and whether the student wins against the plain way: one table of rows.
+
+    python benchmarks/ablation.py --preset digits
+    python benchmarks/ablation.py --preset cifar --data DATA --seeds 5 --out cifar.jsonl
+    python benchmarks/ablation.py --preset flowers --data DATA --rows teacher,student,plain
+
+A row is a recipe: what the teacher, its view and the student do otherwise than the default. Each seed draws its own
+labelled images. Rows of one seed share teachers and labels wherever their recipes agree. What is done lies in ``--out``
+as JSON lines, and the same command goes on from there. A row of one's own: ``--row 'mine: student.soft=hard
+teacher.randaugment_magnitude=5 view.threshold=0.8'``.
+
+The judges are the preset's test images, looked at once for each model; with ``--dev`` images that are in no other part,
+so that what is chosen by them was never near the test set. DATA is a folder with cifar10/, flowers5/, imagenette/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import plain
+import presets
+import torch
+from presets import Drawn, Preset
+
+from nsdata import View
+from nsdata.arithmetic import intervals
+from training import TrainConfig, evaluate, label, train
+from training.loop import Trained
+from training.selection import default_view
+
+
+@dataclass(frozen=True)
+class Row:
+    """teacher, student: settings otherwise than the preset's. view: of VIEW. kind: "ours", or a way of plain.py.
+
+    against: the row whose accuracy is taken from this one's. paper: what the paper found, in points.
+    """
+
+    name: str
+    student: Mapping[str, Any] = field(default_factory=dict)
+    teacher: Mapping[str, Any] = field(default_factory=dict)
+    view: Mapping[str, Any] = field(default_factory=dict)
+    kind: str = "student"
+    generations: int = 1
+    against: str = "student"
+    paper: str = ""
+
+
+VIEW = ("default", "threshold", "per_class", "share")
+"""default: true is the view that ``train`` makes by itself. threshold: least confidence. per_class: "mean" balances to
+the mean class size. share: of the unlabelled images, drawn by id."""
+
+ROWS = (
+    Row("teacher", kind="teacher"),
+    Row("supervised", kind="supervised", paper="student +1.9 to +2.1 (Table 2's baselines)"),
+    Row("student"),
+    Row("plain supervised", kind="plain supervised"),
+    Row("plain self-training", kind="plain self-training"),
+    Row("fixmatch", kind="plain fixmatch"),
+)
+
+
+def main() -> None:
+    """All rows of all seeds, as far as they are not done; then the table."""
+    options = _options()
+    preset = presets.PRESETS[options.preset]
+    rows = [row for row in [*ROWS, *map(_typed, options.row)] if not options.rows or row.name in options.rows]
+    rows += [row for row in map(_typed, options.row) if row not in rows]
+    done = _read(options.out)
+    for seed in options.seeds:
+        left = [row for row in rows if (seed, row.name) not in done]
+        if left:
+            with tempfile.TemporaryDirectory() as folder:
+                for outcome in _seed(preset, options, Path(folder), seed, left):
+                    done[seed, outcome["row"]] = outcome
+                    print(json.dumps(outcome), flush=True)
+                    if options.out:
+                        with options.out.open("a") as file:
+                            file.write(json.dumps(outcome) + "\n")
+    _print(rows, done, options.seeds)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--preset", choices=presets.PRESETS, required=True)
+    parser.add_argument("--data", type=Path, default=Path())
+    parser.add_argument("--seeds", type=_seeds, default=range(5), help="5: 0 to 4; or 100:103")
+    parser.add_argument(
+        "--rows", type=lambda text: text.split(","), default=[], help="names, comma between; default: all"
+    )
+    parser.add_argument("--row", action="append", default=[], help="'NAME: student.KEY=VALUE view.threshold=0.8 …'")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of every training")
+    parser.add_argument("--out", type=Path, help="JSON lines; what is in it is not run again")
+    parser.add_argument("--dev", action="store_true", help="judge on images of the pool, not on the test images")
+    return parser.parse_args()
+
+
+def _seeds(text: str) -> range:
+    first, colon, last = text.partition(":")
+    return range(int(first), int(last)) if colon else range(int(text))
+
+
+def _typed(text: str) -> Row:
+    """A row as it is typed for --row."""
+    name, _, words = text.partition(":")
+    parts: dict[str, Any] = {"student": {}, "teacher": {}, "view": {}}
+    more: dict[str, Any] = {}
+    for word in words.split():
+        key, _, value = word.partition("=")
+        of, dot, key = key.partition(".")
+        if dot:
+            parts[of][key] = _value(value)
+        else:
+            more[of] = _value(value)
+    return Row(name.strip(), **parts, **more)
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _read(out: Path | None) -> dict[tuple[int, str], dict[str, Any]]:
+    if out is None or not out.exists():
+        return {}
+    found = [json.loads(line) for line in out.read_text().splitlines()]
+    return {(entry["seed"], entry["row"]): entry for entry in found}
+
+
+class Seed:
+    """One draw: its store, and the teachers that were trained on it, each once."""
+
+    def __init__(self, preset: Preset, options: argparse.Namespace, folder: Path, seed: int) -> None:
+        self.preset, self.folder, self.seed = preset, folder, seed
+        self.drawn: Drawn = presets.drawn(preset, options.data, folder / "lake", seed, options.dev)
+        self.base = TrainConfig(**{**preset.settings, "seed": seed}).with_settings(options.set)
+        self.teachers: dict[str, Trained] = {}
+        self.labelled_by: str | None = None
+        self.runs = 0
+
+    def teacher(self, settings: Mapping[str, Any]) -> Trained:
+        """The network trained on the labels alone, with these settings otherwise."""
+        key = json.dumps(settings, sort_keys=True)
+        if key not in self.teachers:
+            config = self.base.replace(**{"model": self.preset.teacher, **settings})
+            self.teachers[key] = self.fit(config, 0)
+        return self.teachers[key]
+
+    def fit(self, config: TrainConfig, gen: int, pseudo: View | None = None) -> Trained:
+        self.runs += 1
+        out = self.folder / f"run-{self.runs}"
+        return train(self.drawn.labelled, pseudo, config=config, out=out, gen=gen, publish=False)
+
+    def view(self, gen: int, wanted: Mapping[str, Any]) -> View:
+        """Of generation ``gen``'s unlabelled train images what a row wants."""
+        store = self.drawn.store.refresh()
+        if not wanted:
+            return default_view(store, gen)
+        view = store.view(gen=gen).split("train").unlabelled()
+        if threshold := wanted.get("threshold", 0):
+            view = view.confident(threshold)
+        if (share := wanted.get("share", 1)) < 1:
+            view = view.sample(max(1, round(share * len(view))), seed=self.seed)
+        if (amount := wanted.get("per_class")) is not None:
+            mean = max(1, len(view) // len(store.classes)) if amount == "mean" else amount
+            view = view.balanced(mean, seed=self.seed, max_repeats=wanted.get("max_repeats", 10))
+        return view
+
+    def student(self, row: Row) -> Trained:
+        """The last of a row's generations."""
+        model = self.teacher(row.teacher)
+        key = json.dumps(row.teacher, sort_keys=True)
+        for gen in range(1, row.generations + 1):
+            if gen > 1 or self.labelled_by != key:
+                label(self.drawn.store, model, gen=gen, replace=gen in self.drawn.store.generations)
+                self.labelled_by = key if gen == 1 else None
+            config = self.base.replace(**{"model": self.preset.student, **row.student})
+            model = self.fit(config, gen, self.view(gen, row.view))
+        return model
+
+
+def _seed(
+    preset: Preset, options: argparse.Namespace, folder: Path, seed: int, rows: list[Row]
+) -> Iterator[dict[str, Any]]:
+    """The outcomes of the rows, those of one teacher behind each other."""
+    draw = Seed(preset, options, folder, seed)
+    for row in sorted(rows, key=lambda row: (row.kind not in ("teacher", "student"), json.dumps(row.teacher))):
+        began, wall = time.process_time(), time.monotonic()
+        shown = _plain(draw, row) if row.kind.startswith("plain") else _ours(draw, row)
+        yield {
+            "preset": options.preset, "dev": options.dev, "seed": seed, "row": row.name, "n": len(draw.drawn.judges),
+            **shown, "cpu_s": round(time.process_time() - began, 1), "s": round(time.monotonic() - wall, 1),
+        }  # fmt: skip
+
+
+def _ours(draw: Seed, row: Row) -> dict[str, Any]:
+    """How many judges a row's model has right, its kept weights and its last ones."""
+    if row.kind == "teacher":
+        model = draw.teacher(row.teacher)
+    elif row.kind == "supervised":
+        model = draw.fit(draw.base.replace(**{"model": draw.preset.student, **row.student}), 0)
+    else:
+        model = draw.student(row)
+    n = len(draw.drawn.judges)
+    right = {"right": round(evaluate(model, draw.drawn.judges).top1 * n)}
+    last = Path(model.path).with_name("last.pt")
+    return right | {"last": round(evaluate(str(last), draw.drawn.judges).top1 * n)}
+
+
+def _plain(draw: Seed, row: Row) -> dict[str, Any]:
+    """The same of plain.py's ways: the same arrays, network, steps and images a step."""
+    config = draw.base.replace(model=draw.preset.student)
+    photographs = (config.image_size or 224) > 64
+    budget = plain.Budget(
+        steps=config.steps or 1000, batch=config.batch_size, ratio=config.ratio, bf16=config.cpu_bf16,
+        crop="resized" if photographs else "pad", **{"flip": config.flip, **row.student},
+    )  # fmt: skip
+    import timm
+
+    import training.wide_resnet  # noqa: F401 - registers the networks for small images
+
+    def make() -> torch.nn.Module:
+        torch.manual_seed(draw.seed)
+        network = timm.create_model(config.model, num_classes=len(draw.drawn.store.classes))
+        assert isinstance(network, torch.nn.Module)
+        return network
+
+    torch.set_num_threads(config.threads or torch.get_num_threads())
+    (x, y), (u, _), (judges, truth) = (
+        presets.arrays(view, config) for view in (draw.drawn.labelled, draw.drawn.unlabelled, draw.drawn.judges)
+    )
+    if row.kind == "plain fixmatch":
+        model = plain.fixmatch(make, x, y, u, budget, draw.seed, **row.view)
+    else:
+        model = plain.supervised(make, x, y, budget, draw.seed)
+        if row.kind == "plain self-training":
+            pseudo = plain.predict(model, u, budget).argmax(1)
+            model = plain.self_training(make, x, y, u, pseudo, budget, draw.seed + 1000)
+    right = round(plain.accuracy(model, judges, truth, budget) * len(truth))
+    return {"right": right, "last": right}
+
+
+def _print(rows: list[Row], done: Mapping[tuple[int, str], dict[str, Any]], seeds: range) -> None:
+    """Accuracy of every row, and what it is better by than the row that it is held against, within each seed."""
+    print(f"\n| row | accuracy % | last weights % | minus | by, points | 95 % | seeds | paper |\n{'|---' * 8}|")
+    for row in rows:
+        found = {seed: done[seed, row.name] for seed in seeds if (seed, row.name) in done}
+        if not found:
+            continue
+        scores, last = (
+            intervals.repeated([100 * entry[key] / entry["n"] for entry in found.values()]).mean
+            for key in ("right", "last")
+        )
+        both = [seed for seed in found if (seed, row.against) in done]
+        by, low_high = "", ""
+        if both and row.against != row.name:
+            gains = [
+                100 * (done[seed, row.name]["right"] - done[seed, row.against]["right"]) / found[seed]["n"]
+                for seed in both
+            ]
+            gain = intervals.repeated(gains)
+            by, low_high = f"{gain.mean:+.2f}", f"{gain.interval.low:+.2f} … {gain.interval.high:+.2f}"
+        print(f"| {row.name} | {scores:.2f} | {last:.2f} | {row.against if by else ''} | {by} | {low_high} | "
+              f"{len(found)} | {row.paper} |")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
