@@ -145,7 +145,7 @@ def lost(what: str) -> BadLabels:
     return BadLabels(
         f"{what} was exported by nsdata and has lost what it said of its classes and their order: another tool wrote "
         "it anew, or its first line is missing.",
-        "nsdata export writes it again; pyarrow's tables keep it (schema.metadata), pandas does not",
+        "nsdata export OUT --gen 1 writes it again; pyarrow's tables keep it (schema.metadata), pandas does not",
     )
 
 
