@@ -13,6 +13,7 @@ from PIL import Image
 
 from nsdata import Store
 from nsdata.errors import BadInput
+from nsdata.importers.soft.blocks import names_of
 
 _numbers = itertools.count()
 
@@ -150,6 +151,26 @@ def test_a_path_that_several_have_agrees_where_one_is_meant(tmp_path: Path) -> N
     ids = [bytes(id_).hex() for id_ in store.table.ids]
     (tmp_path / "x.csv").write_text(f"id,path,cat,dog\n{ids[0]},0.png,1,0\n{ids[1]},0.png,0,1\n")
     assert store.add_soft_label_file(1, tmp_path / "x.csv").images == 2
+
+
+RAW = [bytes(range(200, 216)), b"img_00000001.jpg"]  # the second could be a name; beside the first it is an id
+NUL = b"\xff" + bytes(15)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([b"img_00000001.jpg", b"img_1.jpg"], ["img_00000001.jpg", "img_1.jpg"]),
+        ([b"img_00000001.jpg"], ["img_00000001.jpg"]),
+        (["фото_001.png".encode(), None], ["фото_001.png", None]),
+        (RAW, [RAW[0].hex(), RAW[1].hex()]),
+        ([RAW[0], NUL.rstrip(b"\0")], [RAW[0].hex(), NUL.hex()]),  # as numpy gives them back
+        ([RAW[0], b"7.png"], [RAW[0].hex(), "7.png"]),
+        ([{"path": b"img_00000001.jpg"}, {"path": "b.png"}, 7], ["img_00000001.jpg", "b.png", "7"]),
+    ],
+)
+def test_bytes_name_images_as_texts_do_or_are_raw_ids(values: list[object], expected: list[str | None]) -> None:
+    assert names_of(values) == expected
 
 
 @pytest.mark.parametrize("kind", ["npz", "parquet"])

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsdata.errors import BadInput, BadLabels
-from nsdata.importers.soft.blocks import NUMBERS, Block, indices, name_of
+from nsdata.importers.soft.blocks import NUMBERS, Block, indices, names_of
 from nsdata.importers.soft.columns import MOST_META, SHARED, Columns, hashed, parsed, table_of
 from nsdata.labels.soft_table import SoftTable
 
@@ -48,8 +48,8 @@ def tar(path: Path, classes: Sequence[str], gen: int | None) -> SoftTable:
     def block(some: list[tuple[dict[str, Any], Array]]) -> Block:
         of = [facts.get(prefix.rstrip("_")) or {} if prefix else facts for facts, _ in some]
         pseudo, certain = ([facts.get(name) for facts in of] for name in ("pseudo_label", "confidence"))
-        keys: list[str | None] = [name_of(facts.get("id")) for facts, _ in some]
-        second: list[str | None] = [name_of(facts.get("file_id")) for facts, _ in some]
+        keys = names_of(facts.get("id") for facts, _ in some)
+        second = names_of(facts.get("file_id") for facts, _ in some)
         return (
             keys,
             np.stack([soft for _, soft in some]),

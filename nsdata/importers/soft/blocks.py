@@ -6,7 +6,7 @@ Legend: n rows of a block, K classes.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,15 +47,22 @@ def indices(pseudo: Sequence[Any], columns: Columns) -> list[int]:
     return [p if isinstance(p, int) else number.get(p, -1) for p in pseudo]
 
 
-def names_of(values: Sequence[Any]) -> list[str | None]:
+def names_of(values: Iterable[Any]) -> list[str | None]:
     """What names each image: of the Hugging Face layout its path, of bytes the text, or the id where they are no text.
 
     16 bytes may be either, so all of them are looked at: ids are hardly ever printable, and never one after the other.
     """
-    values = [value.get("path") if isinstance(value, dict) else value for value in values]
-    raw = any(isinstance(value, bytes) and len(value) == 16 and not _printable(value) for value in values)
-    ids = (raw and isinstance(value, bytes) and len(value) == 16 for value in values)
-    return [value.hex() if is_id else name_of(value) for value, is_id in zip(values, ids, strict=True)]
+    found = [value.get("path") if isinstance(value, dict) else value for value in values]
+    raw = any(isinstance(value, bytes) and len(value) == 16 and not _printable(value) for value in found)
+    return [_name(value, raw) for value in found]
+
+
+def _name(value: Any, raw: bool) -> str | None:
+    if isinstance(value, bytes):
+        if raw and (len(value) == 16 or not _printable(value)):
+            return value.ljust(16, b"\0").hex()  # numpy drops zeros at the end of its bytes
+        return value.rstrip(b"\0").decode("utf-8", "replace")
+    return value if value is None or isinstance(value, str) else str(value)
 
 
 def _printable(value: bytes) -> bool:
@@ -63,13 +70,6 @@ def _printable(value: bytes) -> bool:
         return value.rstrip(b"\0").decode().isprintable()
     except UnicodeDecodeError:
         return False
-
-
-def name_of(value: Any) -> str | None:
-    """A value as a name, if it is one."""
-    if isinstance(value, bytes):
-        value = value.rstrip(b"\0").decode("utf-8", "replace")
-    return value if value is None or isinstance(value, str) else str(value)
 
 
 def _floats(column: Any, name: str, what: str) -> Array:
