@@ -13,7 +13,7 @@ import posixpath
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,7 +46,7 @@ def rows_named(table: Table, names: Sequence[str], what: str) -> Rows:
     """
     rows, counted = _by_id(table, names)
     left = np.flatnonzero(rows < 0).tolist()
-    if left:
+    if left:  # without its ending a name may be the number of a row
         found = _called(table, {names[place] for place in left}, counted)
         if double := [(path, several) for path, several in found.items() if len(several) > 1]:
             path, several = min(double)
@@ -82,7 +82,7 @@ def rows_meant(table: Table, names: Iterable[str], *, removed: bool = False, beg
                     rows[place] = begun[place]
     if not (left := np.flatnonzero(rows < 0).tolist()):
         return rows
-    found = _called(table, {names[place] for place in left}, counted)
+    found = _called(table, {names[place] for place in left}, counted, bare_too=True)
     for place in left:
         several = found.get(names[place], [])
         several = several if removed else [row for row in several if table.visible[row]]
@@ -175,12 +175,15 @@ def _ids(names: Sequence[str]) -> tuple[Rows, NDArray[np.uint8]]:
     return np.concatenate(places), np.concatenate(ids)
 
 
-def _called(table: Table, names: set[str], counted: NDArray[np.bool_]) -> dict[str, list[int]]:
+def _called(
+    table: Table, names: set[str], counted: NDArray[np.bool_], *, bare_too: bool = False
+) -> dict[str, list[int]]:
     """Rows of each name that images have by their path; of those that none has as it is written by it with slashes in
-    place of backslashes, else without its ending. Names are compared in their plain form; of several images that one
-    stands for those count that are written as it is."""
+    place of backslashes, else, where ``bare_too``, without its ending. Names are compared in their plain form; of
+    several images that one stands for those count that are written as it is."""
     found: dict[str, list[int]] = {}
-    for form, bare in ((str, False), (_slashed, False), (_slashed, True)):
+    forms: list[tuple[Callable[[str], str], bool]] = [(str, False), (_slashed, False), (_slashed, True)]
+    for form, bare in forms if bare_too else forms[:2]:
         left = {name: plain_path(form(name.strip())) for name in names if name not in found}
         if not left or (form is _slashed and not bare and not any("\\" in name for name in left)):
             continue
