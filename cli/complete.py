@@ -169,7 +169,10 @@ def fields(incomplete: str) -> list[Offer]:
     known = {field.name: field for field in dataclasses.fields(TrainConfig)}
     if not equals:
         default = TrainConfig()
-        return _given((f"{field}=", f"default {getattr(default, field)}") for field in known)
+        usual = {field: getattr(default, field) for field in known}
+        return _given(
+            (f"{field}=", "default by rule" if v in (None, "auto") else f"default {v}") for field, v in usual.items()
+        )
     kind = typing.get_type_hints(TrainConfig)[name] if name in known else None
     choices = ("true", "false") if kind in (bool, bool | str) else typing.get_args(kind)
     return _given((f"{name}={choice}", "") for choice in choices if isinstance(choice, str))

@@ -71,7 +71,7 @@ def test_a_generation_is_shown_in_sentences_lineage_first(here: Path) -> None:
         facts["host"],
         "2 steps",
         "at 8 pixels",
-        "RandAugment 2 × 15",
+        "RandAugment 2 × 5",
         "learning rate",
     ):
         assert fact in shown

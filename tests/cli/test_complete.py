@@ -102,7 +102,7 @@ VERSIONS = {"gen-1", "cleaned", "1", "2", "3", "4", "5", "6", "7"}
         ("relabel abc ", set(CLASSES) - {"red fox", "$(touch ran)"}),
         ("train --set lo", {"loss="}),
         ("train --set flip=", {"flip=true", "flip=false"}),
-        ("train --set soft=", {"soft=soft", "soft=hard"}),
+        ("train --set soft=", {"soft=soft", "soft=hard", "soft=auto"}),
         ("train --set lr=", set()),
         ("train --set nonsense=", set()),
         ("view x --split ", set(SPLITS)),
@@ -124,7 +124,7 @@ def test_what_is_offered_is_explained(here: Path) -> None:
     assert offered("view ")["student-1"] == "60 rows, generation 1"
     assert offered("label --teacher ")["runs/gen-0"] == "model 0, resnet10t"
     assert offered("label --gen ")["2"] == "by model 1, resnet11t"
-    assert offered("train --set lr")["lr="] == "default 0.05"
+    assert offered("train --set lr")["lr="] == "default by rule"
 
 
 def test_the_store_is_the_one_that_the_command_would_open(

@@ -275,7 +275,7 @@ def test_a_finished_run_of_the_same_is_done(here: Store) -> None:
     nothing_new(here, *command, "--set=device=cpu", "--set=checkpoint_seconds=9")
     assert Path("runs/gen-0/best.pt").read_bytes() == best
     for changed, difference in (
-        (["--set=lr=0.07"], "lr was 0.05, now 0.07"),
+        (["--set=lr=0.07"], "lr was 0.1, now 0.07"),
         (["--set=steps=3"], "steps was 2, now 3"),
         (["--set=device=cuda"], "device was cpu, now cuda"),
         (["--out", "runs/gen-1"], "generation was 1, now 0"),

@@ -113,7 +113,7 @@ def test_unlabelled_images_are_seen_as_by_the_teacher_where_that_is_asked_for(fi
     plain = grey.normalise(images.permute(0, 3, 1, 2))
 
     def seen(**settings: bool) -> Tensor:
-        noise = MixedNoise(TrainConfig(crop="pad", **settings), grey)  # type: ignore[arg-type]
+        noise = MixedNoise(TrainConfig(crop="pad", **{"randaugment_magnitude": 15, **settings}), grey)  # type: ignore[arg-type]
         return noise(images[:4], images[4:], torch.Generator().manual_seed(0))
 
     noised, mixed = seen(), seen(**{field: False})
@@ -121,6 +121,11 @@ def test_unlabelled_images_are_seen_as_by_the_teacher_where_that_is_asked_for(fi
     assert torch.equal(mixed[4:], plain[4:]) and not torch.equal(noised[4:], plain[4:])
     for row in range(4):
         assert not torch.equal(mixed[row], plain[row])
-    crops = MixedNoise(TrainConfig(**{field: False}), grey)  # type: ignore[arg-type]
+    crops = MixedNoise(TrainConfig(crop="resized", randaugment_magnitude=15, **{field: False}), grey)  # type: ignore[arg-type]
     assert crops.labelled_crop.fixed is False and crops.unlabelled_crop.fixed is True  # type: ignore[union-attr]
-    assert torch.equal(MixedNoise(TrainConfig(**{field: False}), grey)(images[:0], images, torch.Generator()), plain)  # type: ignore[arg-type]
+    assert torch.equal(
+        MixedNoise(TrainConfig(crop="resized", randaugment_magnitude=15, **{field: False}), grey)(
+            images[:0], images, torch.Generator()
+        ),
+        plain,
+    )  # type: ignore[arg-type]

@@ -36,7 +36,9 @@ def _preprocess(size: int) -> Preprocess:
 
 
 def _official(side: int = 32, **settings: object) -> RandAugment:
-    return noise.randaugment(TrainConfig(augmentation="official").replace(**settings), side)
+    return noise.randaugment(
+        TrainConfig(augmentation="official", crop="resized", randaugment_magnitude=15).replace(**settings), side
+    )
 
 
 def pattern() -> np.ndarray:
@@ -265,14 +267,16 @@ def test_small_images_are_distorted_and_cut_out_before_they_are_shifted() -> Non
 def test_photographs_are_mirrored_before_they_are_distorted() -> None:
     """_preprocess_for_train: _random_crop, _flip, RandAugment."""
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (40, 3, 48, 48)).astype(np.uint8))
-    add = noise.BatchNoise(TrainConfig(augmentation="official", randaugment_magnitude=18), _preprocess(48))
+    add = noise.BatchNoise(
+        TrainConfig(augmentation="official", crop="resized", randaugment_magnitude=18), _preprocess(48)
+    )
     draw = torch.Generator().manual_seed(3)
     expected = add.randaugment(add.shift_and_mirror(images, draw), draw)
     assert torch.equal(add.distort(images, torch.Generator().manual_seed(3)), expected)
 
 
 def test_photographs_are_cropped_as_tensorflow_crops() -> None:
-    config = TrainConfig(augmentation="official", crop_scale=(0.3, 0.9))
+    config = TrainConfig(augmentation="official", crop="resized", crop_scale=(0.3, 0.9))
     crop = noise.train_crop(config, _preprocess(64))
     assert isinstance(crop, Crop) and crop.resample == "bicubic" and not crop.flip  # mirrored with the batch
     sides, keys = np.full(50, 300), np.arange(50, dtype=np.uint64)
@@ -284,7 +288,7 @@ def test_photographs_are_cropped_as_tensorflow_crops() -> None:
 
 def test_the_seed_decides_and_noise_off_means_none() -> None:
     images = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (64, 3, 32, 32)).astype(np.uint8))
-    config = TrainConfig(augmentation="official", crop="pad", cutout=0.5)
+    config = TrainConfig(augmentation="official", crop="pad", cutout=0.5, randaugment_magnitude=15)
     add = noise.BatchNoise(config, _preprocess(32))
     one, two, other = (add.distort(images, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
     assert torch.equal(one, two) and not torch.equal(one, other)
