@@ -138,8 +138,12 @@ def label(
         from cli.given import label_from
 
         of_model: dict[str, object] = {"--teacher": teacher, "--force": force, "--dry-run": dry_run, "--model": model}
-        of_model |= {"--calibrate": calibrate}
-        of_model |= {"--classes-file": classes_file, "--class-map": class_map, "--outputs": outputs}
+        of_model |= {
+            "--calibrate": calibrate,
+            "--classes-file": classes_file,
+            "--class-map": class_map,
+            "--outputs": outputs,
+        }
         of_model |= {"--preprocess": preprocess}
         label_from(ctx, store, gen, given, of_model, json, **options, logits=logits, missing=missing)
         return
@@ -148,8 +152,8 @@ def label(
 
     opened, first = open_store(ctx, store), workers.here().rank == 0  # the others work in silence
     said = from_texts(model, classes_file, class_map, outputs, preprocess or [])
-    options |= {"calibrate": calibrate, "force": force}
-    _label(opened, gen, teacher, said, options, first, dry_run=dry_run, json=json)
+    flags = {"calibrate": calibrate, "force": force, "dry_run": dry_run, "json": json}
+    _label(opened, gen, teacher, said, options, first, **flags)
 
 
 def _label(
@@ -160,12 +164,13 @@ def _label(
     options: dict[str, Any],
     first: bool,
     *,
+    calibrate: bool,
+    force: bool,
     dry_run: bool,
     json: bool,
 ) -> None:
     from training import early
 
-    calibrate, force = options.pop("calibrate"), options.pop("force")
     # what a temperature to be fitted comes to is not known yet, so that a sealed generation is no mistake yet
     sealed = (
         None

@@ -112,7 +112,7 @@ def _sure(chosen: View, least: float | None, most: float | None, precision: floa
 
     if precision is not None:
         least = precisions.threshold(chosen, precision)
-    kept = chosen if least is most is None else chosen.confident(least or 0.0, most)
+    kept = chosen if least is None and most is None else chosen.confident(least or 0.0, most)
     if least is not None:
         for sentence in precisions.said(chosen, least):
             render.note(sentence)

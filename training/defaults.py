@@ -73,7 +73,7 @@ def settle(config: TrainConfig, facts: Facts) -> TrainConfig:
         "dropout": 0.2 if long else 0.0,
         "drop_path": 0.2 if long else 0.0,
         "soft": "soft" if long else "hard",
-        "randaugment_magnitude": magnitude(config, facts, long),
+        "randaugment_magnitude": 15.0 if long else 5.0,
     }
     return config.replace(**{name: value for name, value in rules.items() if is_open(getattr(config, name))})
 
@@ -99,11 +99,6 @@ def crop(config: TrainConfig, side: int | None) -> str:
         return config.crop
     small = config.model.startswith("wrn_") if side is None else side <= SMALL
     return "pad" if small else "resized"
-
-
-def magnitude(config: TrainConfig, facts: Facts, long: bool) -> float:
-    """RandAugment's level."""
-    return 15.0 if long else 5.0
 
 
 def _held_out(config: TrainConfig, facts: Facts) -> dict[str, Any]:

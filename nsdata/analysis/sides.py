@@ -35,12 +35,8 @@ def judged(store: Handle, gen: int) -> Judged | None:
     old, new = (of_generation(store, g).all_pseudo for g in both)
 
     def held() -> NDArray[np.bool_] | None:
-        found = [held_out.rows(store, store.generations[g].provenance.get("teacher_held_out")) for g in both]
-        if found[0] is None or found[1] is None:
-            return None
-        mask = np.zeros(len(table), bool)
-        mask[np.intersect1d(found[0], found[1])] = True
-        return mask
+        of_old, of_new = (_held(store, g) for g in both)
+        return None if of_old is None or of_new is None else of_old & of_new
 
     return judge(label, old, new, _judges(store, gen - 1), _judges(store, gen), held)
 
@@ -90,12 +86,8 @@ def _side(store: Handle, version: int | str, classes: int = 0) -> Side:
         return widened(found, max(classes, found.shape[1]))
 
     def held() -> NDArray[np.bool_] | None:
-        found = held_out.rows(at, at.state.generations[gen].provenance.get("teacher_held_out")) if gen else None
-        if found is None:
-            return None
-        mask = np.zeros(len(table), bool)
-        mask[found] = True
-        return seen(mask)
+        mask = None if gen is None else _held(at, gen)
+        return None if mask is None else seen(mask)
 
     split = seen(table.split)
     return Side(
@@ -111,6 +103,15 @@ def _side(store: Handle, version: int | str, classes: int = 0) -> Side:
         confidence=None if labels is None else seen(labels.all_confidence),
         soft=None if labels is None else soft,
     )
+
+
+def _held(store: Handle, gen: int) -> NDArray[np.bool_] | None:
+    """(N,) the rows that the training of a generation's teacher held out; None where they are not known."""
+    if (found := held_out.rows_of_teacher(store, gen)) is None:
+        return None
+    mask = np.zeros(len(store.table), bool)
+    mask[found] = True
+    return mask
 
 
 def _judges(store: Handle, gen: int) -> NDArray[np.int8]:

@@ -56,3 +56,8 @@ def rows(store: Handle, recorded: Mapping[str, Any] | None) -> NDArray[np.int64]
         return None
     found = np.empty(0, np.int64) if held is None else np.unique(people.rows[held])
     return found if len(found) == recorded["images"] else None
+
+
+def rows_of_teacher(store: Handle, gen: int) -> NDArray[np.int64] | None:
+    """The same of the teacher that wrote generation ``gen``, from the generation's provenance."""
+    return rows(store, store.state.generations[gen].provenance.get("teacher_held_out"))

@@ -46,7 +46,7 @@ def judges(store: Handle, gen: int) -> Judges:
     rows = View.start(store, None, None).split("val").labelled().rows
     what = "val"
     if not len(rows):
-        found = held_out.rows(store, labels.provenance.get("teacher_held_out"))
+        found = held_out.rows_of_teacher(store, gen)
         rows, what = np.empty(0, np.int64) if found is None else found, "held-out"
     rows = np.unique(rows)
     rows = rows[(store.table.label[rows] >= 0) & (labels.all_pseudo[rows] >= 0)]
@@ -73,7 +73,7 @@ def threshold(view: View, wanted: float) -> float:
         )
     found = threshold_for(share, known.confidence, known.right)
     if found is None:
-        best = max((k for k in table(view) if k.judged >= LEAST), key=lambda k: k.precision or 0.0)
+        best = max((k for k in _table(view, known, USUAL) if k.judged >= LEAST), key=lambda k: k.precision or 0.0)
         raise BadInput(
             f"No threshold is right for {100 * share:g} % of the {known.what} images; confidence ≥ {best.threshold:g} "
             f"is for {accuracy_text(best.right, best.judged)}.",
@@ -87,10 +87,7 @@ def table(view: View, thresholds: tuple[float, ...] = USUAL) -> list[Kept]:
 
     Raises BadInput for a view without a generation.
     """
-    gen = _selecting(view)
-    known, confidence = judges(view.store, gen), of_generation(view.store, gen).all_confidence
-    pool = confidence[np.unique(view.rows)]
-    return [kept(at, known.confidence, known.right, pool) for at in thresholds]
+    return _table(view, judges(view.store, _selecting(view)), thresholds)
 
 
 def said(view: View, least: float) -> list[str]:
@@ -99,13 +96,13 @@ def said(view: View, least: float) -> list[str]:
     A sentence warns where more than a fifth is left out (a teacher that is not sure enough loses images that it knows),
     or where less than a hundredth is, so that it is no threshold at all.
     """
-    found, everything = table(view, (least, 0.0))
+    known = judges(view.store, _selecting(view))
+    found, everything = _table(view, known, (least, 0.0))
     sentences = []
     if found.judged >= LEAST:
-        what = judges(view.store, _selecting(view)).what
         sentences.append(
-            f"confidence ≥ {least:g} is right for {accuracy_text(found.right, found.judged)} of the {what} images that "
-            f"it keeps; all of them are for {accuracy_text(everything.right, everything.judged)}"
+            f"confidence ≥ {least:g} is right for {accuracy_text(found.right, found.judged)} of the {known.what} "
+            f"images that it keeps; all of them are for {accuracy_text(everything.right, everything.judged)}"
         )
     lost = 1 - found.kept / found.pool if found.pool else 0.0
     if found.kept and lost > MUCH:
@@ -116,6 +113,11 @@ def said(view: View, least: float) -> list[str]:
     elif found.pool and lost < LITTLE and least > 0:
         sentences.append(f"confidence ≥ {least:g} keeps nearly all: {found.kept:,} of {found.pool:,} images")
     return sentences
+
+
+def _table(view: View, known: Judges, thresholds: tuple[float, ...]) -> list[Kept]:
+    pool = of_generation(view.store, _selecting(view)).all_confidence[np.unique(view.rows)]
+    return [kept(at, known.confidence, known.right, pool) for at in thresholds]
 
 
 def _selecting(view: View) -> int:
