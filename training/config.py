@@ -2,7 +2,7 @@
 
 A run folder keeps the whole of it (``config.json``), so that "what was this trained with?" has an answer.
 Defaults are the paper's (Xie et al., CVPR 2020) or its official code's where they win in short runs, too; where they
-differ, the field says what the paper has, and ``paper.recipe`` has them all.
+differ, the field says what the paper has, and the recipes named paper-… (training/recipes) have it all.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class TrainConfig:
     generation, so that a student never begins as its teacher began."""
 
     image_size: int | Literal["paper"] | None = None
-    """Side of the square input in pixels, for student and later as teacher. None: the model's own; "paper": what the
-    paper trains this EfficientNet at (training/paper.py), which for B2 to B5 and L2 is not timm's."""
+    """Side of the square input in pixels. None: the model's own; "paper": what the paper trains this EfficientNet at
+    (training/paper.py), which for B2 to B5 and L2 is not timm's."""
 
     crop_pct: float | Literal["paper"] | None = None
     """Share of the resized picture, by its side, that is seen without noise: in validation, as teacher, and by crops
@@ -58,8 +58,8 @@ class TrainConfig:
     """Added to the variance in every batch normalisation. None: the model's own. Official: 1e-3 (timm: 1e-5)."""
 
     bn_momentum: float | None = None
-    """Share of a batch in the running statistics of batch normalisation, PyTorch's way round. None: the model's own.
-    Official: 0.01 (TensorFlow's 0.99; timm: 0.1)."""
+    """Share of a batch in batch normalisation's running statistics. None: the model's own. Official: 0.01 (TensorFlow's
+    0.99; timm: 0.1)."""
 
     batch_size: int = 64
     """Labelled images per step. The paper: 2,048."""
@@ -109,8 +109,8 @@ class TrainConfig:
     """Largest gradient norm; longer gradients are shortened to it. 0: off, as in the official code."""
 
     ema_decay: float | None = None
-    """Averaging of weights and buffers, min(decay, (1 + n) / (10 + n)) at update n. None: over the last tenth of the
-    run. Official: 0.9999 for 1e5 steps. The average is what is validated, saved and used as teacher."""
+    """Averaging of weights and buffers, min(decay, (1 + n) / (10 + n)) at update n; the average is the model. None:
+    over the last tenth of the run. Official: 0.9999 for 1e5 steps."""
 
     label_smoothing: float | None = None
     """Of people's labels, and of pseudo-labels if soft is "hard"; soft labels are never smoothed. None: by the length
@@ -120,10 +120,21 @@ class TrainConfig:
     """Learn a generation's probabilities, or only its pseudo-label. auto: by the length of the run. The paper prefers
     soft: hard labels hurt when the teacher is unsure."""
 
+    alignment: bool = False
+    """Scale soft labels so that their classes are as frequent as people's: ReMixMatch's distribution alignment."""
+
+    weighting: Literal["none", "softmatch"] = "none"
+    """softmatch: soft-labelled images of less than the mean confidence count less (SoftMatch)."""
+
+    mixup: float = 0.0
+    """Alpha of mixing soft-labelled images with each other; the larger share is an image's own (MixMatch). 0: none."""
+
+    consistency: float = 0.0
+    """Weight of learning of a strong view what the student says of a weak one, where it is sure (FixMatch). 0: none."""
+
     loss: Literal["concat_mean", "sum_of_means", "labelled_normalised"] = "concat_mean"
-    """How labelled and unlabelled losses add up; the paper states three (training/losses.py): the mean over
-    the whole batch (section 3.1), the sum of two means (algorithm 1), or that sum divided by the
-    labelled images only (official code: concat_mean times 1 + ratio)."""
+    """How labelled and unlabelled losses add up; the paper states three (training/losses.py): the mean over the whole
+    batch (section 3.1), the sum of two means (algorithm 1), or concat_mean times 1 + ratio (official code)."""
 
     noise: bool = True
     """Master switch. False: clean images, no dropout, no stochastic depth, whatever the fields below say: the
@@ -135,8 +146,7 @@ class TrainConfig:
     has both in a table."""
 
     unlabelled_noise: bool = True
-    """False: none of it for the soft-labelled images of a batch, while the labelled ones keep theirs: the last row of
-    the paper's ablation (table 6)."""
+    """False: none of it for soft-labelled images, while labelled ones keep theirs: table 6 of the paper."""
 
     unlabelled_augmentation: bool = True
     """False: soft-labelled images are clean, as the teacher saw them; dropout and stochastic depth stay (table 6). The
@@ -158,8 +168,8 @@ class TrainConfig:
     40 px at the paper's size of the model, an eighth of the side for small images."""
 
     crop: Literal["resized", "pad", "none", "auto"] = "auto"
-    """resized: random area and aspect, for photographs; pad: shift by up to an eighth of the side, reflected at the
-    border, for small images; none: as the teacher sees it. auto: pad up to 64 pixels, else resized."""
+    """resized: random area and aspect, for photographs; pad: shift by up to an eighth of the side, reflected, for
+    small images; none: as the teacher sees it. auto: pad up to 64 pixels, else resized."""
 
     crop_scale: tuple[float, float] = (0.08, 1.0)
     """Smallest and largest share of the image's area that crop 'resized' keeps."""
@@ -190,8 +200,8 @@ class TrainConfig:
     """Steps between validations. None: 20 times in a run."""
 
     checkpoint_seconds: float = 60.0
-    """Seconds between two writes of resume.pt, with which a killed run is resumed where it stopped; it is also written
-    at each validation and on Ctrl-C. About four times the model's size; no effect on what is learnt."""
+    """Seconds between two writes of resume.pt, with which a killed run goes on; it is also written at each validation
+    and on Ctrl-C. About four times the model's size; no effect on what is learnt."""
 
     amp: bool = True
     """bfloat16 arithmetic on a GPU; no effect elsewhere."""
@@ -200,12 +210,10 @@ class TrainConfig:
     """Channels-last memory on a GPU, faster with amp; no effect elsewhere."""
 
     cpu_bf16: bool = False
-    """bfloat16 arithmetic and channels-last memory in training on a CPU: about half the time a step where the processor
-    has AVX-512 BF16 or AMX; others emulate it slowly."""
+    """bfloat16 and channels-last memory on a CPU: half the time a step with AVX-512 BF16 or AMX; slow without them."""
 
     seed: int = 0
-    """Of initial weights (with the generation), order, crops and noise. Same seed, same machine: the same losses on a
-    CPU."""
+    """Of initial weights (with the generation), order, crops, noise. Same seed and machine: same losses on a CPU."""
 
     threads: int = 0
     """CPU threads of torch while training. 0: leave torch's own choice."""
@@ -229,6 +237,8 @@ class TrainConfig:
             raise bad_value("init", "teacher", "scratch, as pretrained says with which weights to begin")
         if isinstance(self.pretrained, str) and not self.pretrained.strip():
             raise bad_value("pretrained", self.pretrained, "true, false, or the path of a file of weights")
+        if self.mixup and self.consistency:
+            raise bad_value("consistency", self.consistency, "0 with mixup: a mixed image has no weak view")
         if not self.model.strip():
             raise bad_value("model", self.model, "the name of a model")
         if not is_device(self.device):

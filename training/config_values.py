@@ -40,6 +40,8 @@ RANGES: dict[str, tuple[float, float, str]] = {
     "clip_norm": (0, 1e12, "0 or more"),
     "ema_decay": (0, 0.9999999, "0 to below 1"),
     "label_smoothing": (0, 0.999, "0 to below 1"),
+    "mixup": (0, 100, "0 to 100"),
+    "consistency": (0, 1e6, "0 or more"),
     "randaugment_ops": (0, 16, "0 to 16"),
     "randaugment_magnitude": (0, 30, "0 to 30"),
     "translate_const": (0, 4096, "0 to 4096 pixels"),

@@ -132,3 +132,8 @@ class MixedNoise:
             return self.noise(torch.cat([labelled, unlabelled]), generator)
         plain = self.preprocess.normalise(unlabelled.permute(0, 3, 1, 2))
         return torch.cat([self.noise(labelled, generator), plain]) if len(labelled) else plain
+
+    def weak(self, unlabelled: Tensor, generator: torch.Generator) -> Tensor:
+        """The same of soft-labelled images with shift and mirror alone, as FixMatch's weak view."""
+        images = unlabelled.permute(0, 3, 1, 2)
+        return self.preprocess.normalise(self.noise.shift_and_mirror(images, generator))

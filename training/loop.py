@@ -9,10 +9,10 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from nsdata import View
 from nsdata.arguments import file_path, flag
@@ -22,9 +22,9 @@ from nsdata.storage.durable import sync_path
 from training import arguments, data, files, judging, losses, models, noise, resume, run_folder, run_identity, trial
 from training.config import TrainConfig
 from training.config_values import settled
-from training.device import as_tensor, pick_device, to_device
-from training.gating import Gate, MixedNoise
+from training.device import pick_device, to_device
 from training.models import LoadedModel, Preprocess
+from training.objective import Objective, arithmetic
 from training.optimiser import learning_rate, make_optimiser, moving_average
 from training.planned import Finished, Plan
 from training.planned import plan as planned
@@ -97,7 +97,6 @@ def train(
         return _already(people, pseudo, plan, plan.finished, publish)
     config, gen, split, steps, per_epoch = plan.config, plan.gen, plan.split, plan.steps, plan.per_epoch
     device = pick_device(config.device, "--set device=auto")
-    on_gpu = device.type == "cuda"
     classes = people.store.classes
     warnings: list[str] = []
 
@@ -115,20 +114,14 @@ def train(
         unjudged = [judging.UNJUDGED] if split.unlabelled is not None and split.val is None else []
         for text in (*split.warnings, *size, *models.untaken(model, config), *unjudged):
             warn(text)  # before the hours of work, not after them
-        # NHWC is what tensor cores read without transposing first
-        half = config.amp if on_gpu else config.cpu_bf16 and device.type == "cpu"
-        layout = torch.channels_last if (config.channels_last if on_gpu else half) else torch.contiguous_format
-        model = model.to(device).to(memory_format=layout)
+        model = model.to(device).to(memory_format=arithmetic(config, device)[1])
         images_a_step = config.batch_size * (config.labelled + (0 if split.unlabelled is None else config.ratio))
         trial.check(model, config, preprocess.image_size, images_a_step, len(classes))
         # the EMA is the model: it is what is validated, saved, and labels the next generation. It costs one more copy
         # of the weights and one pass over them a step
         ema = moving_average(model, settled(config.ema_decay))
         optimiser = make_optimiser(model, config)
-        add_noise, gate = MixedNoise(config, preprocess), Gate(model, on=not config.unlabelled_noise)
-
-        smoothing: float = settled(config.label_smoothing)
-        kind: Literal["soft", "hard"] = "hard" if config.soft == "hard" else "soft"
+        objective = Objective(model, config, preprocess, split)
         every = config.eval_every or max(1, steps // 20)  # each pass over val costs its images once, without gradients
 
         same = run_identity.identity(config, steps, gen, classes, preprocess, split, device.type)
@@ -155,9 +148,9 @@ def train(
         # on the device, for the whole batch at once
         labelled = unlabelled = val = None
         if config.labelled:
-            labelled = data.Source(split.labelled, add_noise.labelled_crop)
+            labelled = data.Source(split.labelled, objective.noise.labelled_crop)
         if split.unlabelled is not None:
-            unlabelled = data.Source(split.unlabelled, add_noise.unlabelled_crop)
+            unlabelled = data.Source(split.unlabelled, objective.noise.unlabelled_crop)
         if split.val is not None:
             val = data.Source(split.val, noise.clean(preprocess))
 
@@ -181,16 +174,7 @@ def train(
                 for group in optimiser.param_groups:
                     group["lr"] = lr
 
-                # labelled and unlabelled images share one forward pass and so one set of batch norm statistics
-                n, draws = len(batch.labels), generator(config.seed, step)
-                images = add_noise(_to(batch.labelled, device), _to(batch.unlabelled, device), draws)
-                images = images.contiguous(memory_format=layout)
-                # bf16 has float32's range: no loss scaling, as float16 would need; the losses are taken in float32
-                with torch.autocast(device.type, torch.bfloat16, enabled=half), gate.first(n, len(images)):
-                    logits = model(images).float()
-                labelled_N = losses.labelled_losses(logits[:n], _to(batch.labels, device), smoothing)
-                soft = _to(batch.soft, device)
-                unlabelled_M = losses.unlabelled_losses(logits[n:], soft, kind, smoothing)
+                labelled_N, unlabelled_M = objective(batch, generator(config.seed, step))
                 loss = losses.combine(labelled_N, unlabelled_M, config.loss)
 
                 # one wait for the device a step: a loss that is not finite must not reach the weights
@@ -220,7 +204,7 @@ def train(
                     speed = run.counted * len(batch) / max(run.seconds - run.lap, 1e-9)
                     hits = None if val is None else judging.right(ema.module, val, preprocess, config)
                     accuracy = None if hits is None else float(hits.mean())
-                    seen = (len(batch), n, len(batch.soft))
+                    seen = (len(batch), len(batch.labels), len(batch.soft))
                     mean = [s / run.counted if count else None for s, count in zip(run.sums, seen, strict=True)]
                     run.rows.append(run_folder.row(done, done / per_epoch, lr, mean, accuracy, speed))
                     state = ema.module.state_dict()
@@ -283,7 +267,3 @@ def _already(people: View, pseudo: View | None, plan: Plan, finished: Finished, 
     if publish and not finished.published:
         publish_model(people, pseudo, trained)
     return trained
-
-
-def _to(values: Any, device: torch.device) -> Tensor:
-    return as_tensor(values).to(device, non_blocking=True)
