@@ -1,4 +1,4 @@
-"""What ``show`` prints of one image, and of one generation; and ``eval`` of scores."""
+"""What ``show`` prints of one image and of one generation, ``eval`` of scores, ``train`` of several seeds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cli import render
 
 if TYPE_CHECKING:
     from nsdata import Store
-    from training import Scores
+    from training import Repeats, Scores
 
 
 def image(card: Any) -> None:
@@ -74,3 +74,21 @@ def scores(found: Scores) -> None:
             for name, count, right, share, interval in zip(*columns, strict=True)
         ],
     )
+
+
+def repeats(found: Repeats) -> None:
+    """What each seed's model has right, and the mean."""
+    from nsdata.arithmetic.intervals import accuracy_text, gain_text, signed
+
+    against = ["gain over the teacher"] if found.gains else []
+    rows = []
+    for at, (seed, right) in enumerate(zip(found.seeds, found.right, strict=True)):
+        gain = [gain_text(found.fixed[at], found.broken[at], found.common)] if found.gains else []
+        rows.append([str(seed), accuracy_text(right, found.images), *gain])
+    render.table(["seed", f"right of {found.images:,} {found.what} images", *against], rows)
+    n, mean, sd, interval = found.accuracy
+    render.out(f"mean       {100 * mean:.1f} % of {n} seeds (sd {100 * sd:.1f}; 95 %: {interval})")
+    if found.gain is not None and found.teacher is not None:
+        _, mean, sd, interval = found.gain
+        render.out(f"gain       {signed(100 * mean)} points (sd {100 * sd:.1f}; 95 %: {interval}) over the teacher")
+        render.out(f"teacher    {accuracy_text(found.teacher, found.common)}, one and the same for all seeds")

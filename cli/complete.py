@@ -161,6 +161,13 @@ devices = _of("auto", "cpu", "cuda")
 shells = _of(*SHELLS)
 
 
+def recipes() -> list[Offer]:
+    """Recipes of training."""
+    from training.recipe_files import recipes as every
+
+    return _given((one.name, one.about) for one in every())
+
+
 def fields(incomplete: str) -> list[Offer]:
     """The fields of a training configuration, ``lr=``; behind the ``=`` the values of those that have few."""
     from training.config import TrainConfig

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from training.loader import Loader
     from training.loop import Trained, train
     from training.models import LoadedModel, load
+    from training.recipe_files import Recipe, recipe, recipes
+    from training.repeating import Repeats, repeat
     from training.scores import Scores, score
     from training.teacher import label
     from training.view_dataset import ViewDataset
@@ -27,6 +29,8 @@ __all__ = [
     "Calibrated",
     "LoadedModel",
     "Loader",
+    "Recipe",
+    "Repeats",
     "Scores",
     "TrainConfig",
     "Trained",
@@ -35,6 +39,9 @@ __all__ = [
     "evaluate",
     "label",
     "load",
+    "recipe",
+    "recipes",
+    "repeat",
     "score",
     "to_device",
     "train",
@@ -45,6 +52,8 @@ _HOME = {
     "calibrate": "calibrated",
     "LoadedModel": "models",
     "Loader": "loader",
+    "Recipe": "recipe_files",
+    "Repeats": "repeating",
     "Scores": "scores",
     "TrainConfig": "config",
     "Trained": "loop",
@@ -52,6 +61,9 @@ _HOME = {
     "evaluate": "evaluation",
     "label": "teacher",
     "load": "models",
+    "recipe": "recipe_files",
+    "recipes": "recipe_files",
+    "repeat": "repeating",
     "score": "scores",
     "to_device": "device",
     "train": "loop",

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from nsdata import View
+from training import paper
 from training.config import TrainConfig
 
 VAL_IMAGES = 200
@@ -73,7 +74,7 @@ def settle(config: TrainConfig, facts: Facts) -> TrainConfig:
         "dropout": 0.2 if long else 0.0,
         "drop_path": 0.2 if long else 0.0,
         "soft": "soft" if long else "hard",
-        "randaugment_magnitude": 15.0 if long else 5.0,
+        "randaugment_magnitude": _magnitude(config, long),
     }
     return config.replace(**{name: value for name, value in rules.items() if is_open(getattr(config, name))})
 
@@ -99,6 +100,12 @@ def crop(config: TrainConfig, side: int | None) -> str:
         return config.crop
     small = config.model.startswith("wrn_") if side is None else side <= SMALL
     return "pad" if small else "resized"
+
+
+def _magnitude(config: TrainConfig, long: bool) -> float:
+    """Of official operations the official magnitude, where the paper has this model; else by the length of the run."""
+    official = paper.magnitude(config.model) if config.augmentation == "official" else None
+    return (15.0 if long else 5.0) if official is None else official
 
 
 def _held_out(config: TrainConfig, facts: Facts) -> dict[str, Any]:

@@ -199,8 +199,6 @@ def test_each_way_trains_and_is_the_same_run_twice(
     views: tuple[View, View], tmp_path: Path, changes: dict[str, Any], kind: str
 ) -> None:
     config = TINY.replace(soft=kind, **changes)
-    first, second = (
-        train(*views, config=config, out=tmp_path / name, gen=1, publish=False) for name in ("one", "two")
-    )
+    first, second = (train(*views, config=config, out=tmp_path / name, gen=1, publish=False) for name in ("one", "two"))
     plain = train(*views, config=TINY.replace(soft=kind), out=tmp_path / "plain", gen=1, publish=False)
     assert first.sha256 == second.sha256 != plain.sha256
