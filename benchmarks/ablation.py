@@ -35,15 +35,17 @@ from training import TrainConfig, evaluate, label, train
 from training.loop import Trained
 from training.selection import default_view
 
+LARGER = "larger"  # the preset's larger network
+
 
 @dataclass(frozen=True)
 class Row:
     """teacher, student: settings otherwise than the preset's. view: how unlabelled images are chosen; nothing: as
     ``train`` does by itself, else threshold (least confidence, 0: all), share (drawn by id), per_class ("mean": the
-    mean class size) and max_repeats. kind: teacher, supervised or student of ours, or "plain …": a way of plain.py,
-    whose Budget takes ``student``, and FixMatch ``view``.
+    mean class size) and max_repeats. kind: teacher, supervised, student or pretrained of ours, or "plain …": a way of
+    plain.py, whose Budget takes ``student``, and FixMatch ``view``. noised: the teacher labels with noise.
 
-    against: the row whose accuracy is taken from this one's. paper: what the paper found, in points.
+    paper: by how many points the paper's student is better than the paper's like of this row.
     """
 
     name: str
@@ -52,17 +54,51 @@ class Row:
     view: Mapping[str, Any] = field(default_factory=dict)
     kind: str = "student"
     generations: int = 1
-    against: str = "student"
+    noised: bool = False
     paper: str = ""
 
 
+BALANCED = {"threshold": 0.3, "per_class": "mean"}
+
 ROWS = (
-    Row("teacher", kind="teacher"),
-    Row("supervised", kind="supervised"),
     Row("student"),
+    # what it is held against
+    Row("teacher", kind="teacher", paper="+1.1 (B5, table 6)"),
+    Row("supervised", kind="supervised", paper="+1.1 (B5, table 6)"),
     Row("plain supervised", kind="plain supervised"),
     Row("plain self-training", kind="plain self-training"),
     Row("fixmatch", kind="plain fixmatch"),
+    # noise, table 6
+    Row("no augmentation of unlabelled images", {"unlabelled_augmentation": False}, paper="+0.5"),
+    Row("no noise on unlabelled images", {"unlabelled_noise": False}, paper="+0.8"),
+    Row("no noise at all", {"noise": False}),
+    Row("noised teacher", noised=True, paper="+0.7"),
+    # labels, findings 3 and 5
+    Row("hard labels", {"soft": "hard"}, paper="0 to +1.8, least where sure"),
+    Row("soft labels", {"soft": "soft"}),
+    Row("not balanced", view={"threshold": 0.3}, paper="0 to +0.3"),
+    Row("threshold 0", view={"threshold": 0, "per_class": "mean"}),
+    Row("threshold 0.3", view=BALANCED),
+    Row("threshold 0.8", view={"threshold": 0.8, "per_class": "mean"}),
+    # amounts, findings 2 and 7
+    Row("1/16 of the images", view={**BALANCED, "share": 1 / 16}, paper="+0.1 (B4)"),
+    Row("1/4 of the images", view={**BALANCED, "share": 1 / 4}, paper="+0.2 (B4)"),
+    Row("ratio 1", {"ratio": 1}, paper="0.0 (B4), +0.7 (L2)"),
+    Row("ratio 7", {"ratio": 7}, paper="−0.5 (L2, 6)"),
+    # how it is trained, findings 6 and 8
+    Row("pre-trained, then fine-tuned", kind="pretrained", paper="+0.4 (B0), 0.0 (B3)"),
+    Row("warm start", {"init": "teacher"}, paper="+0.1 to +0.5 (B0)"),
+    # sizes, findings 1 and 4
+    Row("larger student", {"model": LARGER}, paper="−1.6 (B0, B1)"),
+    Row("larger teacher", teacher={"model": LARGER}, paper="−0.7 (B0 by itself, by L2)"),
+    # iterations, table 7
+    Row("2 generations", generations=2, paper="−0.5 (L2)"),
+    Row("3 generations", generations=3, paper="−0.8 (L2, ratio 28)"),
+    # ways of others, off by default
+    Row("distribution alignment", {"alignment": True}),
+    Row("SoftMatch weights", {"weighting": "softmatch"}),
+    Row("mixing", {"mixup": 0.5}),
+    Row("consistency", {"consistency": 1.0}),
 )
 
 
@@ -108,7 +144,7 @@ def _seeds(text: str) -> range:
 def _typed(text: str) -> Row:
     """A row as it is typed for --row."""
     name, _, words = text.partition(":")
-    parts: dict[str, Any] = {"student": {}, "teacher": {}, "view": {}}
+    parts: dict[str, dict[str, Any]] = {"student": {}, "teacher": {}, "view": {}}
     more: dict[str, Any] = {}
     for word in words.split():
         key, _, value = word.partition("=")
@@ -142,15 +178,14 @@ class Seed:
         self.drawn: Drawn = presets.drawn(preset, options.data, folder / "lake", seed, options.dev)
         self.base = TrainConfig(**{**preset.settings, "seed": seed}).with_settings(options.set)
         self.teachers: dict[str, Trained] = {}
-        self.labelled_by: str | None = None
+        self.labelled_by: tuple[str, bool] | None = None
         self.runs = 0
 
     def teacher(self, settings: Mapping[str, Any]) -> Trained:
         """The network trained on the labels alone, with these settings otherwise."""
         key = json.dumps(settings, sort_keys=True)
         if key not in self.teachers:
-            config = self.base.replace(**{"model": self.preset.teacher, **settings})
-            self.teachers[key] = self.fit(config, 0)
+            self.teachers[key] = self.fit(self.config(self.preset.teacher, settings), 0)
         return self.teachers[key]
 
     def fit(self, config: TrainConfig, gen: int, pseudo: View | None = None) -> Trained:
@@ -175,15 +210,27 @@ class Seed:
 
     def student(self, row: Row) -> Trained:
         """The last of a row's generations."""
-        model = self.teacher(row.teacher)
-        key = json.dumps(row.teacher, sort_keys=True)
+        model, own = self.teacher(row.teacher), (json.dumps(row.teacher, sort_keys=True), row.noised)
         for gen in range(1, row.generations + 1):
-            if gen > 1 or self.labelled_by != key:
-                label(self.drawn.store, model, gen=gen, replace=gen in self.drawn.store.generations)
-                self.labelled_by = key if gen == 1 else None
-            config = self.base.replace(**{"model": self.preset.student, **row.student})
-            model = self.fit(config, gen, self.view(gen, row.view))
+            if gen > 1 or self.labelled_by != own:
+                noise = self.seed if row.noised else None
+                again = gen in self.drawn.store.generations
+                label(self.drawn.store, model, gen=gen, replace=again, noised_teacher=noise)
+                self.labelled_by = own if gen == 1 else None
+            config, pseudo = self.config(self.preset.student, row.student), self.view(gen, row.view)
+            if row.kind == "pretrained":
+                before = self.fit(config.replace(labelled=False), gen, pseudo)
+                model = self.fit(config.replace(pretrained=str(before.path)), gen)
+            else:
+                model = self.fit(config, gen, pseudo)
         return model
+
+    def config(self, model: str, settings: Mapping[str, Any]) -> TrainConfig:
+        """The settings of a row, for this network where they name none."""
+        wanted = {"model": model, **settings}
+        return self.base.replace(
+            **{**wanted, "model": self.preset.larger if wanted["model"] == LARGER else wanted["model"]}
+        )
 
 
 def _seed(
@@ -191,7 +238,7 @@ def _seed(
 ) -> Iterator[dict[str, Any]]:
     """The outcomes of the rows, those of one teacher behind each other."""
     draw = Seed(preset, options, folder, seed)
-    for row in sorted(rows, key=lambda row: (row.kind not in ("teacher", "student"), json.dumps(row.teacher))):
+    for row in sorted(rows, key=lambda row: (row.kind.startswith("plain"), json.dumps(row.teacher), row.noised)):
         began, wall = time.process_time(), time.monotonic()
         shown = _plain(draw, row) if row.kind.startswith("plain") else _ours(draw, row)
         yield {
@@ -205,7 +252,7 @@ def _ours(draw: Seed, row: Row) -> dict[str, Any]:
     if row.kind == "teacher":
         model = draw.teacher(row.teacher)
     elif row.kind == "supervised":
-        model = draw.fit(draw.base.replace(**{"model": draw.preset.student, **row.student}), 0)
+        model = draw.fit(draw.config(draw.preset.student, row.student), 0)
     else:
         model = draw.student(row)
     n = len(draw.drawn.judges)
@@ -248,8 +295,8 @@ def _plain(draw: Seed, row: Row) -> dict[str, Any]:
 
 
 def _print(rows: list[Row], done: Mapping[tuple[int, str], dict[str, Any]], seeds: range) -> None:
-    """Accuracy of every row, and what it is better by than the row that it is held against, within each seed."""
-    print(f"\n| row | accuracy % | last weights % | minus | by, points | 95 % | seeds | paper |\n{'|---' * 8}|")
+    """Accuracy of every row, and by how much the student is better, within each seed."""
+    print(f"\n| row | accuracy % | last weights % | student − row | 95 % | seeds | paper |\n{'|---' * 7}|")
     for row in rows:
         found = {seed: done[seed, row.name] for seed in seeds if (seed, row.name) in done}
         if not found:
@@ -258,17 +305,16 @@ def _print(rows: list[Row], done: Mapping[tuple[int, str], dict[str, Any]], seed
             intervals.repeated([100 * entry[key] / entry["n"] for entry in found.values()]).mean
             for key in ("right", "last")
         )
-        both = [seed for seed in found if (seed, row.against) in done]
+        both = [seed for seed in found if (seed, "student") in done]
         by, low_high = "", ""
-        if both and row.against != row.name:
+        if len(both) > 1 and row.name != "student":
             gains = [
-                100 * (done[seed, row.name]["right"] - done[seed, row.against]["right"]) / found[seed]["n"]
+                100 * (done[seed, "student"]["right"] - done[seed, row.name]["right"]) / found[seed]["n"]
                 for seed in both
             ]
             gain = intervals.repeated(gains)
             by, low_high = f"{gain.mean:+.2f}", f"{gain.interval.low:+.2f} … {gain.interval.high:+.2f}"
-        print(f"| {row.name} | {scores:.2f} | {last:.2f} | {row.against if by else ''} | {by} | {low_high} | "
-              f"{len(found)} | {row.paper} |")  # fmt: skip
+        print(f"| {row.name} | {scores:.2f} | {last:.2f} | {by} | {low_high} | {len(found)} | {row.paper} |")
 
 
 if __name__ == "__main__":

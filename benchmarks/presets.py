@@ -23,7 +23,8 @@ Picture = tuple[str, bytes, str]  # its name, its bytes, its class
 @dataclass(frozen=True)
 class Preset:
     """labelled: images of each class with a label. unlabelled: at most so many of the others. judges: of the others, so
-    many judge with --dev. settings: of every training, otherwise than the default."""
+    many judge with --dev. larger: a network for the rows that ask for one. settings: of every training, otherwise than
+    the default."""
 
     read: Callable[[Path], tuple[list[Picture], list[Picture]]]  # the pool, and the test images
     labelled: int
@@ -31,6 +32,7 @@ class Preset:
     judges: int
     teacher: str
     student: str
+    larger: str
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -66,19 +68,22 @@ def _digits(data: Path) -> tuple[list[Picture], list[Picture]]:
 
 PRESETS = {
     "digits": Preset(
-        _digits, labelled=3, unlabelled=967, judges=300, teacher="wrn_10_1", student="wrn_10_1",
+        _digits, labelled=3, unlabelled=967, judges=300, teacher="wrn_10_1", student="wrn_10_1", larger="wrn_10_2",
         settings={"image_size": 8, "steps": 300, "flip": False, "threads": 1},
     ),
     "cifar": Preset(
-        _cifar, labelled=100, unlabelled=38_000, judges=5_000, teacher="wrn_10_2", student="wrn_10_2",
+        _cifar, labelled=100, unlabelled=38_000, judges=5_000,
+        teacher="wrn_10_2", student="wrn_10_2", larger="wrn_16_2",
         settings={"image_size": 16, "steps": 1_000, "cpu_bf16": True, "threads": 1},
     ),
     "flowers": Preset(
-        _flowers, labelled=10, unlabelled=1_150, judges=500, teacher="wrn_10_2", student="wrn_10_2",
+        _flowers, labelled=10, unlabelled=1_150, judges=500,
+        teacher="wrn_10_2", student="wrn_10_2", larger="wrn_16_2",
         settings={"image_size": 32, "steps": 600, "cpu_bf16": True, "threads": 1},
     ),
     "imagenette": Preset(
-        _imagenette, labelled=10, unlabelled=1_100, judges=400, teacher="wrn_10_2", student="wrn_10_2",
+        _imagenette, labelled=10, unlabelled=1_100, judges=400,
+        teacher="wrn_10_2", student="wrn_10_2", larger="wrn_16_2",
         settings={"image_size": 32, "steps": 600, "cpu_bf16": True, "threads": 1},
     ),
 }  # fmt: skip

@@ -178,7 +178,8 @@ def fields(incomplete: str) -> list[Offer]:
         default = TrainConfig()
         usual = {field: getattr(default, field) for field in known}
         return _given(
-            (f"{field}=", "default by rule" if v in (None, "auto") else f"default {v}") for field, v in usual.items()
+            (f"{field}=", "left open by default" if v in (None, "auto") else f"default {v}")
+            for field, v in usual.items()
         )
     kind = typing.get_type_hints(TrainConfig)[name] if name in known else None
     choices = ("true", "false") if kind in (bool, bool | str) else typing.get_args(kind)

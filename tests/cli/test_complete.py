@@ -124,7 +124,7 @@ def test_what_is_offered_is_explained(here: Path) -> None:
     assert offered("view ")["student-1"] == "60 rows, generation 1"
     assert offered("label --teacher ")["runs/gen-0"] == "model 0, resnet10t"
     assert offered("label --gen ")["2"] == "by model 1, resnet11t"
-    assert offered("train --set lr")["lr="] == "default by rule"
+    assert offered("train --set lr")["lr="] == "left open by default"
 
 
 def test_the_store_is_the_one_that_the_command_would_open(
