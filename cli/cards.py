@@ -40,6 +40,7 @@ def generation(opened: Store, gen: int, json: bool) -> None:
     from nsdata.labels.lineage import lineage, lines
     from nsdata.labels.sentences import generation_rows
     from nsdata.views import moved
+    from nsdata.views.changed import words
 
     ancestors = lineage(opened, gen)
     moves = moved.of_generation(opened, opened.generations[gen])
@@ -51,7 +52,7 @@ def generation(opened: Store, gen: int, json: bool) -> None:
     for line in lines(ancestors):
         render.out(render.name(line))
     render.out()
-    more = [("stale", f"taught by images of which {moved.words(moves)}")] if moves else []
+    more = [("stale", f"taught by images of which {words(moves)}")] if moves else []
     if few := fewer(opened, opened.generations[gen].version).removeprefix(" · "):
         more.append(("classes", f"{few}: the others were added later"))
     render.pairs(generation_rows(opened.generations[gen], opened.url) + more)

@@ -94,15 +94,15 @@ def views(ctx: typer.Context, json: JsonOption = False, store: StoreOption = Non
 
     opened = open_store(ctx, store)
     saved = list(opened.views.values())
-    moves = [moved.of_view(opened, v) for v in saved]
+    changed = [moved.of_view(opened, v) for v in saved]
     if json:
         known = [{"name": v.name, "rows": v.rows, "at": v.at, "recipe": v.recipe} for v in saved]
-        render.emit([{**view, "moved": stale} for view, stale in zip(known, moves, strict=True)])
+        render.emit([{**view, **stale.to_dict()} for view, stale in zip(known, changed, strict=True)])
         return
     rows = [[v.name, v.rows, v.recipe["gen"], v.recipe["version"], v.at[:19].replace("T", " ")] for v in saved]
     heads = ["view", "rows", "generation", "pinned to", "saved"]
-    if any(moves):
-        heads, rows = [*heads, "stale"], [[*row, moved.words(stale)] for row, stale in zip(rows, moves, strict=True)]
+    if any(changed):
+        heads, rows = [*heads, "stale"], [[*row, str(stale)] for row, stale in zip(rows, changed, strict=True)]
     render.table(heads, rows)
 
 
@@ -138,7 +138,7 @@ def _amounts(
 def _print_view(view: View, json: bool) -> None:
     if json:
         counts = [{"step": c.text, "rows": c.rows, "change": c.change, "remark": c.remark} for c in view.counts]
-        render.emit({**view.recipe, "counts": counts, "moved": view.moved})
+        render.emit({**view.recipe, "counts": counts, **view.changed.to_dict()})
     else:
         render.out(str(view))
 

@@ -26,6 +26,7 @@ from nsdata.streaming import stream
 from nsdata.streaming.blocks import blocks_of
 from nsdata.streaming.cache import DecodedCache
 from nsdata.streaming.order import Order
+from nsdata.views.changed import tell
 from training import arguments, workers
 from training.batch import Batch, as_tensors
 from training.device import check_name, pinned, to_device
@@ -53,7 +54,8 @@ class Loader(IterableDataset[Batch]):
 
     Works as it is, as ``DataLoader(loader, batch_size=None)``, in accelerate, and in Lightning, which saves and loads
     its state. See docs/loaders.md.
-    Raises EmptyView, BadInput; while it is iterated also StoreDamaged.
+    Raises EmptyView; BadInput, also where images moved to val or test since the view's version; while it is iterated
+    also StoreDamaged.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Loader(IterableDataset[Batch]):
         device: str | torch.device = "cpu",
     ) -> None:
         self.view, self.device = arguments.view("view", view).need_rows(), device
+        tell(view)
         self.batch_size, self.seed = whole_number("batch_size", batch_size), whole_number("seed", seed)
         self.shuffle, self.drop_last = flag("shuffle", shuffle), flag("drop_last", drop_last)
         if (rank is None) != (world is None):

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from nsdata import View
 from nsdata.errors import BadInput, EmptyView
+from nsdata.views.changed import changes
 from nsdata.views.command import again
 from nsdata.views.held_out import first_eight, held_out_of
 
@@ -68,6 +69,9 @@ def prepare(people: View, pseudo: View | None, fraction: float, *, gen: int | No
             raise BadInput("The ratio is 0, so the soft labels would not be used.", "--set ratio=3, or no view")
         _same_classes(people, pseudo)
         _refuse_evaluation_images(pseudo, "pseudo-labelled")
+    for what, view in (("labelled", people), ("pseudo-labelled", pseudo)):
+        if view is not None and (changed := changes(view.store, view.store.head(), view.rows)):
+            warnings.append(f"The {what} view is of version {view.store.version}: {changed}.")
     labelled, val = held_out(people, fraction)
     if val is not None and pseudo is not None:
         leaked = np.isin(first_eight(pseudo.ids), first_eight(val.ids))
@@ -112,7 +116,7 @@ def _refuse_evaluation_images(view: View, what: str) -> None:
         count = int((splits_now(view) == code).sum())
         if count:
             text = f"The {what} view holds {count:,} {name} images, of {len(view):,}; they must not train a model."
-            stale = view.name and not (view.splits == code).any()
+            stale = not (view.splits == code).any()  # it has that filter; its version is what is wrong
             raise BadInput(text, again(view.recipe) if stale else "view.split('train')")
 
 

@@ -25,6 +25,7 @@ from nsdata.storage.buckets import is_bucket
 from nsdata.streaming.assembly import undecodable
 from nsdata.versions.readers import Readers
 from nsdata.versions.table import Table
+from nsdata.views.changed import tell
 from training import arguments
 from training.device import as_tensor
 
@@ -41,7 +42,8 @@ class ViewDataset(Dataset[tuple[Tensor, Tensor | int, int]]):
     processes; each opens the store for itself. Forked ones (PyTorch's default on Linux) can read stores on a
     local disk; a bucket needs ``multiprocessing_context="spawn"``, and a mem:// store is read in its own process alone.
 
-    Raises EmptyView, BadInput; IndexError beyond the view; StoreDamaged for a picture that cannot be decoded.
+    Raises EmptyView; BadInput, also where images moved to val or test since the view's version; IndexError beyond the
+    view; StoreDamaged for a picture that cannot be decoded.
     """
 
     def __init__(
@@ -56,7 +58,7 @@ class ViewDataset(Dataset[tuple[Tensor, Tensor | int, int]]):
     ) -> None:
         self._crop = {"crop": crop, "size": size, "scale": scale, "flip": flip, "resample": resample}
         named(**self._crop)  # type: ignore[arg-type]  # refuses what cannot be
-        arguments.view("view", view).need_rows()
+        tell(arguments.view("view", view).need_rows())
         table = view.store.table
         self.rows, self.gen = view.rows, view.gen
         self._url, self._state, self._newest = table.readers.url, table.state, table.readers.newest

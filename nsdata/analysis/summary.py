@@ -12,6 +12,7 @@ from nsdata.schema import SPLITS
 from nsdata.storage.address import checkpoint, near
 from nsdata.text import Rows
 from nsdata.views import moved
+from nsdata.views.changed import words
 
 if TYPE_CHECKING:
     from nsdata.versions.handle import Handle
@@ -48,7 +49,9 @@ def summary(store: Handle) -> Rows:
     for view in store.state.views.values():
         gen = view.recipe["gen"]
         of = "people's labels" if gen is None else f"generation {gen}"
-        rows.append((f"view {view.name}", f"{view.rows:,} rows of {of}" + _stale(moved.of_view(store, view))))
+        changed = moved.of_view(store, view)
+        stale = f" · stale: {changed}" if changed else ""
+        rows.append((f"view {view.name}", f"{view.rows:,} rows of {of}{stale}"))
     return rows
 
 
@@ -86,7 +89,7 @@ def facts(store: Handle) -> dict[str, Any]:
             for gen, g in store.generations.items()
         },
         "views": {
-            name: {"rows": view.rows, "recipe": view.recipe, "moved": moved.of_view(store, view)}
+            name: {"rows": view.rows, "recipe": view.recipe, **moved.of_view(store, view).to_dict()}
             for name, view in store.views.items()
         },
         "tags": store.tags,
@@ -95,7 +98,7 @@ def facts(store: Handle) -> dict[str, Any]:
 
 def _stale(moves: moved.Moves) -> str:
     """Behind the line of what used images that changed split since."""
-    return f" · stale: {moved.words(moves)}" if moves else ""
+    return f" · stale: {words(moves)}" if moves else ""
 
 
 def _hidden(store: Handle) -> dict[str, int]:

@@ -27,6 +27,7 @@ from nsdata.schema import SPLITS
 from nsdata.storage import space
 from nsdata.versions.handle import Handle
 from nsdata.versions.table import Table
+from nsdata.views.changed import changes, check
 from nsdata.views.saved import load
 
 _BLOCK = 512  # rows read at a time
@@ -54,7 +55,7 @@ def export_store(
     pseudo: train images that nobody labelled have the class of the first of these generations as their label.
     images: of a table (csv, jsonl, txt) the pictures too, in a folder of its name; else paths lead to where they were.
 
-    Raises BadInput, Conflict, GenerationError.
+    Raises Conflict, GenerationError; BadInput, also where images of the view moved to val or test since its version.
     """
     if not isinstance(store, Handle):
         raise wrong("store", store, "an open store", "Store.open('lake')")
@@ -65,7 +66,7 @@ def export_store(
     kind = check_place(out, None if format is None else text("format", format), overwrite)  # before anything is read
     if images:
         check_beside(out, kind, overwrite)
-    chosen = _chosen(store, view, gens, gen == "all")
+    chosen = _chosen(store, view, gens, gen == "all", on_note)
     if pseudo and not chosen.labels:
         raise BadInput("Pseudo-labels are those of a generation, and none is given.", "--pseudo --gen 1")
     with_images = images or (format or format_of(out)) not in TABLES
@@ -118,9 +119,11 @@ def _generations(store: Handle, gen: Any) -> list[int]:
     return list(dict.fromkeys(whole_number("gen", one) for one in many))
 
 
-def _chosen(store: Handle, view: str | None, gens: list[int], everything: bool) -> _Chosen:
+def _chosen(store: Handle, view: str | None, gens: list[int], everything: bool, on_note: Note) -> _Chosen:
     if view is not None:
         loaded = load(store.refresh(), view).need_rows()
+        check(loaded, loaded.changed)
+        _say(f"the view '{view}'", loaded.store, store, loaded.rows, on_note)
         rows, copies = np.unique(loaded.rows, return_counts=True)
         own = {} if loaded.soft_labels is None or loaded.gen is None else {loaded.gen: loaded.soft_labels}
         wanted = {gen: own[gen] if gen in own else of_generation(store, gen) for gen in gens}
@@ -129,7 +132,14 @@ def _chosen(store: Handle, view: str | None, gens: list[int], everything: bool) 
     rows = np.flatnonzero(table.visible)
     if labels and not everything:
         rows = np.unique(np.concatenate([found.rows for found in labels.values()]))
+    _say("the store", store, store, rows, on_note)
     return _Chosen(table, rows, np.ones(len(rows), np.int64), labels)
+
+
+def _say(what: str, then: Handle, store: Handle, rows: NDArray[np.int64], on_note: Note) -> None:
+    """What became of images since the version that is exported."""
+    if changed := changes(then, store.head(), rows):
+        on_note(f"{what} is exported as it was at version {then.version}: {changed}")
 
 
 def _codec(labels: Labels) -> str:

@@ -17,7 +17,7 @@ def again(recipe: Mapping[str, Any], **changed: Any) -> str:
     """The words that save a recipe's view over one of its name. changed: what of the recipe shall be otherwise.
 
     A mask's step is left out, as no recipe can repeat it; of a recipe that a store has and nsdata did not write, the
-    list of the views is all that can be named.
+    list of the views is all that can be named. A view without a name is made anew of the store as it is now, in Python.
     """
     recipe = {**recipe, **changed}
     if "gen" in changed:
@@ -26,7 +26,8 @@ def again(recipe: Mapping[str, Any], **changed: Any) -> str:
         steps = [from_recipe(step).recipe() for step in recipe["steps"] if step["kind"] != Only.kind]
     except NsdataError:
         return "nsdata views"
-    return _typed(recipe, steps) or _called(recipe, steps)
+    typed = None if recipe["name"] is None else _typed(recipe, steps)
+    return typed or _called(recipe, steps)
 
 
 def _typed(recipe: Mapping[str, Any], steps: list[Any]) -> str | None:
@@ -81,4 +82,7 @@ def _called(recipe: Mapping[str, Any], steps: list[Any]) -> str:
             named = ("seed", "max_repeats")
             words = ", ".join(f"{key}={value!r}" if key in named else repr(value) for key, value in values.items())
         calls.append(f".{step['kind']}({words})")
-    return f"store.view({', '.join(given)}){''.join(calls)}.save({recipe['name']!r}, replace=True)"
+    store, save = "store", f".save({recipe['name']!r}, replace=True)"
+    if recipe["name"] is None:
+        store, save = "store.refresh()", ""
+    return f"{store}.view({', '.join(given)}){''.join(calls)}{save}"

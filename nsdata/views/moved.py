@@ -1,4 +1,4 @@
-"""Images that changed split since a view was made, or a model was trained on views: what used them is stale.
+"""What changed since a view was made, or a model was trained on views: what used such images is stale.
 
 The rows of a saved view are known; what a model was trained on is found again from its recipes, and only where images
 that were there then are in another split now.
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from nsdata import schema
 from nsdata.errors import NsdataError
 from nsdata.schema import SPLITS
+from nsdata.views.changed import UNCHANGED, Changed, Moves, changes, counted, happened
 from nsdata.views.recipe import of_recipe
 
 if TYPE_CHECKING:
@@ -23,22 +24,21 @@ if TYPE_CHECKING:
     from nsdata.versions.handle import Handle
 
 Array = NDArray[Any]
-Moves = dict[str, int]  # "train → test" -> images
 
 _NONE = np.empty(0, np.int64)
 _DEEPEST = 100  # generations: one that descends from more is stale by one of these already
 
 
-def of_view(store: Handle, saved: SavedView) -> Moves:
-    """Images of a saved view that are in another split at this version of the store than at the view's."""
+def of_view(store: Handle, saved: SavedView) -> Changed:
+    """What became of a saved view's images between its version and this version of the store."""
     version = saved.recipe["version"]
-    if not len(moved := since(store, version)):
-        return {}
+    if not 1 <= version <= store.version or not happened(then := store.at(version), store):
+        return UNCHANGED
     try:
         rows = store.table.readers.open(saved.dataset, schema.VIEW).read("row", 0, saved.rows)
     except NsdataError:  # whoever loads it is told
-        return {}
-    return _counted(store, version, np.intersect1d(rows, moved))
+        return UNCHANGED
+    return changes(then, store, rows)
 
 
 def of_model(store: Handle, model: Model) -> Moves:
@@ -51,14 +51,6 @@ def of_generation(store: Handle, generation: Generation) -> Moves:
     return _total(store, _lineage(store, generation, _DEEPEST))
 
 
-def words(moved: Mapping[str, int]) -> str:
-    """In a sentence: "12 images changed split since (train → test 12)"; empty where none did."""
-    if not moved:
-        return ""
-    where = ", ".join(f"{where} {count:,}" for where, count in moved.items())
-    return f"{sum(moved.values()):,} images changed split since ({where})"
-
-
 def since(store: Handle, version: int) -> Array:
     """The rows of a version that are in another split now, ascending."""
     if not 1 <= version <= store.version:  # of another store
@@ -67,12 +59,6 @@ def since(store: Handle, version: int) -> Array:
     if then.state.splits == store.state.splits:
         return _NONE
     return np.flatnonzero(then.table.split != store.table.split[: len(then.table)])
-
-
-def _counted(store: Handle, version: int, rows: Array) -> Moves:
-    pairs = zip(store.at(version).table.split[rows].tolist(), store.table.split[rows].tolist(), strict=True)
-    counted = sorted(Counter(pairs).items())
-    return {f"{SPLITS[old]} → {SPLITS[new]}": count for (old, new), count in counted if old != new}
 
 
 def _taught(store: Handle, recipes: Iterable[Any], before: int) -> dict[int, Array]:
@@ -113,6 +99,6 @@ def _total(store: Handle, used: Mapping[int, Array]) -> Moves:
     total: Counter[str] = Counter()
     seen = _NONE
     for version in sorted(used):
-        total.update(_counted(store, version, np.setdiff1d(used[version], seen)))
+        total.update(counted(store.at(version), store, np.setdiff1d(used[version], seen)))
         seen = np.union1d(seen, used[version])
     return dict(total)

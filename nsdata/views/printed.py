@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from nsdata.errors import NsdataError
 from nsdata.text import to_html, visible
-from nsdata.views.moved import words
 from nsdata.views.rows import Count
 from nsdata.views.step import one_line
 
@@ -24,8 +23,8 @@ def view_text(view: View) -> str:
         change = f"   {count.change:+,}".replace("-", "−") if count.change and not count.remark else ""
         remark = f"   {count.remark}" if count.remark else ""
         lines.append(f"  {number}  {count.text:<26}  {count.rows:>10,}{change}{remark}")
-    if view.moved:
-        lines.append(f"  stale: {words(view.moved)}")
+    if view.changed:
+        lines.append(f"  stale: {view.changed}")
     return "\n".join(lines)
 
 
@@ -50,7 +49,7 @@ def _step(count: Count) -> str:
 def view_html(view: View) -> str:
     """The steps as a table, for notebooks."""
     rows = [(f"{i}", f"{c.text}: {c.rows:,} {c.remark}") for i, c in enumerate(merged_counts(view), 1)]
-    return to_html(rows + ([("stale", words(view.moved))] if view.moved else []))
+    return to_html(rows + ([("stale", str(view.changed))] if view.changed else []))
 
 
 def why_empty(view: View) -> str:

@@ -13,7 +13,7 @@ from nsdata.log.state import SavedView, State
 from nsdata.storage import inventory, space, writing
 from nsdata.text import listed
 from nsdata.untrusted import NAME
-from nsdata.views import moved
+from nsdata.views.changed import changes
 from nsdata.views.command import again
 from nsdata.views.rows import Count
 from nsdata.views.step import from_recipe, one_line
@@ -122,5 +122,5 @@ def load(store: Handle, name: str) -> View:
     counts = [Count(one_line(words), rows, change, one_line(remark)) for words, rows, change, remark in saved.counts]
     rows.setflags(write=False)
     view = View(pinned, saved.recipe["gen"], saved.recipe["select_gen"], steps, name=name, found=(rows, counts))
-    view.moved = moved.of_view(store, saved)
+    view.changed = changes(pinned, store, rows)
     return view

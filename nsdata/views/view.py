@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from nsdata.arguments import flag, text, whole_number, wrong
 from nsdata.errors import BadInput, EmptyView
 from nsdata.labels.labels import Labels, of_generation
-from nsdata.views import steps
+from nsdata.views import changed, steps
 from nsdata.views.rows import Chosen, Context, Count
 from nsdata.views.step import Step
 
@@ -50,7 +50,7 @@ class View:
         self.store = cast("Store", store)
         self.gen, self.select_gen, self.steps, self.name = gen, select_gen, steps, name
         self._before = before  # the view without the last step
-        self.moved: dict[str, int] = {}  # images of a saved view that changed split since: {"train → test": 12}
+        self.changed = changed.UNCHANGED  # of a saved view: what became of its images since
         if found is not None:
             self.__dict__["_evaluated"] = found
 
@@ -245,11 +245,12 @@ class View:
         options:     shuffle, seed, epochs, drop_last, start, rank, world, order, threads, check
                      (nsdata.streaming.stream.stream).
 
-        Raises EmptyView, BadInput, StoreDamaged.
+        Raises EmptyView, StoreDamaged; BadInput, also where images moved to val or test since the view's version.
         """
         from nsdata.images.crops import named
         from nsdata.streaming.cache import DecodedCache
 
+        changed.tell(self)
         chosen = named(crop, size, scale=scale, flip=flip, resample=resample)
         cache = DecodedCache(cache_bytes) if whole_number("cache_bytes", cache_bytes) else None
         for batch in self.stream(batch_size, decode=chosen, cache=cache, **options):
@@ -258,8 +259,7 @@ class View:
     def save(self, name: str, *, replace: bool = False) -> View:
         """Keep this view by name: its recipe and its exact rows, as one event. Returns the named view, or without an
         event the very same one that was saved before (``replace``: saves it again). Raises Conflict where another view
-        has the name, BadInput for a bad name or a view made by ``only``, EmptyView.
-        """
+        has the name, BadInput for a bad name or a view made by ``only``, EmptyView."""
         from nsdata.views.saved import save
 
         return save(self, name, replace=replace)

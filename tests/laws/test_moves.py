@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from commands import TINY, ok, refused, run
 from conftest import CLASSES, digits
 
-from nsdata import Store
+from nsdata import Store, View
 from nsdata.arithmetic.ids import hexes
 from nsdata.errors import BadInput, Conflict, NotFound, ReadOnly
 from nsdata.images.identity import array_id, encode_array
@@ -128,20 +129,128 @@ def test_a_saved_view_that_holds_a_moved_image_says_so(store: Store, seal: Seal)
     seal(store, 1)
     chosen = store.view(gen=1).split("train").unlabelled().save("student-1")
     other = store.view().split("test").save("judged")
-    assert store.refresh().load_view("student-1").moved == {}
+    assert store.refresh().load_view("student-1").changed.moved == {}
     was = chosen.rows[:2].tolist()
     store.move_split(ids(store, *was), "test")
     loaded = store.load_view("student-1")
-    assert loaded.moved == {"train → test": 2}
+    assert loaded.changed.moved == {"train → test": 2}
     assert str(loaded).splitlines()[-1] == "  stale: 2 images changed split since (train → test 2)"
     assert "stale" in loaded._repr_html_()
     np.testing.assert_array_equal(loaded.rows, chosen.rows)  # it is what it was
-    assert store.load_view("judged").moved == {} and len(other) == 50
+    assert store.load_view("judged").changed.moved == {} and len(other) == 50
     store.undo()
-    assert store.load_view("student-1").moved == {}
+    assert store.load_view("student-1").changed.moved == {}
     with pytest.raises(Conflict, match="since then images changed split"):
         store.move_split(ids(store, *was), "val")
         store.view(gen=1).split("train").unlabelled().save("student-1")
+
+
+def _export(view: View, path: Path) -> list[str]:
+    from nsdata.exporters.rows import export_store
+
+    notes: list[str] = []
+    export_store(view.store.head(), path / "out.csv", view=view.name, pseudo=view.gen is not None, on_note=notes.append)
+    return [note for note in notes if "lead to no file" not in note]
+
+
+def _train(view: View, path: Path) -> list[str]:
+    from training.split import prepare
+
+    people = view.store.head().view().split("train").labelled()
+    split = prepare(people, view, 0.0) if view.gen is not None else prepare(view, None, 0.0)
+    return [text for text in split.warnings if "is of version" in text]
+
+
+def _streamed(open_: Callable[[View], object]) -> Callable[[View, Path], list[str]]:
+    def told(view: View, path: Path) -> list[str]:
+        with warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter("always")
+            open_(view)
+        return [str(warning.message) for warning in heard]
+
+    return told
+
+
+def _loader(view: View) -> object:
+    from training import Loader
+
+    return Loader(view, 8, size=8)
+
+
+def _dataset(view: View) -> object:
+    from training import ViewDataset
+
+    return ViewDataset(view, size=8)
+
+
+@pytest.mark.parametrize("gen", [None, 1])
+@pytest.mark.parametrize(
+    "use",
+    [
+        _export,
+        _train,
+        _streamed(lambda view: next(view.batches(8, size=8))),
+        _streamed(_loader),
+        _streamed(_dataset),
+    ],
+    ids=["export", "train", "batches", "Loader", "ViewDataset"],
+)
+def test_a_view_is_not_used_as_train_where_it_holds_what_is_test_now(
+    store: Store, seal: Seal, tmp_path: Path, use: Callable[[View, Path], list[str]], gen: int | None
+) -> None:
+    seal(store, 1)
+    who = store.view(gen=gen).split("train")
+    view = (who.labelled() if gen is None else who.unlabelled()).save("chosen")
+    first, second, third, fourth = ids(store, *view.rows[:4].tolist())
+    store.refresh()
+    assert use(view, tmp_path) == [] and store.load_view("chosen").changed.to_dict()["removed"] == 0
+    (tmp_path / "out.csv").unlink(missing_ok=True)
+    store.remove([first])
+    store.relabel({second: 9, third: 9} if gen is not None else {second: (int(view.labels[1]) + 1) % 10, third: None})
+    words = "1 images were removed since; 2 images got another label by people since"
+    for used in (view, store.load_view("chosen")):
+        (told,) = use(used, tmp_path)
+        assert f"version {view.store.version}" in told and words in told
+        (tmp_path / "out.csv").unlink(missing_ok=True)
+    assert f"stale: {words}" in str(store.load_view("chosen"))
+    for split in ("val", "test"):
+        store.move_split([fourth], split)
+        for used in (view, store.load_view("chosen")):
+            with pytest.raises(BadInput, match=r"1 (images that were moved to val or test since|val|test)") as error:
+                use(used, tmp_path)
+            assert error.value.hint.startswith("nsdata view chosen ") and error.value.hint.endswith("--replace")
+        assert list(tmp_path.iterdir()) == []
+    store.move_split([fourth], "train")  # no harm is done by what teaches now
+    assert use(view, tmp_path)
+
+
+def test_of_a_view_without_a_name_the_hint_is_the_call_that_makes_it_anew(store: Store, seal: Seal) -> None:
+    from training.split import prepare
+
+    seal(store, 1)
+    people, pseudo = store.view().split("train").labelled(), store.view(gen=1).split("train").unlabelled().top(3)
+    store.move_split(ids(store, int(people.rows[0]), int(pseudo.rows[0])), "test")
+    hints = []
+    for use in (lambda: prepare(people, None, 0.0), lambda: next(pseudo.batches(8, size=8))):
+        with pytest.raises(BadInput) as error:
+            use()
+        hints.append(error.value.hint)
+    assert hints == [
+        "store.refresh().view().split('train').labelled()",
+        "store.refresh().view(gen=1).split('train').unlabelled().top(3)",
+    ]
+    anew = [eval(hint, {"store": store}) for hint in hints]
+    assert len(prepare(*anew, 0.0).labelled) == len(people) - 1
+
+
+def test_an_export_of_an_earlier_version_says_what_it_is_of(store: Store, tmp_path: Path) -> None:
+    from nsdata.exporters.rows import export_store
+
+    view, before, notes = store.view().split("train").labelled().save("people"), store.version, list[str]()
+    store.refresh().move_split(ids(store, int(view.rows[0])), "test")
+    for name, chosen in (("a", None), ("b", "people")):
+        export_store(store.at(before + 1), tmp_path / name, format="folder", view=chosen, on_note=notes.append)
+    assert [note.partition(":")[2] for note in notes] == [" 1 images changed split since (train → test 1)"] * 2
 
 
 def test_no_model_is_trained_on_what_is_a_test_image_now(store: Store, seal: Seal) -> None:
