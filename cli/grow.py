@@ -56,7 +56,8 @@ def evaluate(
     """Evaluate a model, or stored soft labels, against people's labels.
 
     Accuracy (top-1, top-5) and accuracy of each class with 95 % intervals, calibration error and its direction, log
-    loss. A stored soft label keeps nothing below 3e-8: what of top-5 and log loss it cannot tell is said.
+    loss. A stored soft label keeps nothing below 3e-8: what of top-5 and log loss it cannot tell is said. Images that
+    taught the model before they were moved to val or test are left out, and counted.
 
     Example: nsdata eval --gen 2
 
@@ -84,7 +85,7 @@ def evaluate(
         view = evaluation.held_out_view(opened, run, gen=gen)
         of = f"labelled train images that {taught} training held out to choose the weights"
     if gen is None:
-        scores = evaluation.evaluate(run, view, device=device)
+        scores = evaluation.evaluate(run, view, device=device, on_note=render.note)
     else:
         scores = evaluation.score_stored(view, on_note=render.note)
     if json:

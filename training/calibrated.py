@@ -27,17 +27,19 @@ class Calibrated:
     """temperature: above 1 where the teacher is too sure, below 1 where it is not sure enough; of ``images`` images.
 
     before, after: the calibration error at temperature 1 and at this one, 0 to 1, on the same images.
+    taught: val images that were left out, as they taught the teacher before they were moved there.
     """
 
     temperature: float
     images: int
     before: float
     after: float
+    taught: int = 0
 
     def __str__(self) -> str:
         return (
-            f"temperature {self.temperature:g}, fitted on {self.images:,} validation images: calibration error "
-            f"{100 * self.before:.1f} % → {100 * self.after:.1f} %"
+            f"temperature {self.temperature:g}, fitted on {self.images:,} validation images{_taught(self.taught)}: "
+            f"calibration error {100 * self.before:.1f} % → {100 * self.after:.1f} %"
         )
 
 
@@ -58,8 +60,8 @@ def calibrate(store: Store, teacher: Teacher | Any, *, device: str = "auto", **s
     rows = judges.rows if judges.fair else _val(store)
     if len(rows) < LEAST:
         raise ModelError(
-            f"{len(rows):,} images are held out of the teacher's training; {LEAST} or more are needed to fit a "
-            "temperature.",
+            f"{len(rows):,} images are held out of the teacher's training{_taught(judges.taught)}; {LEAST} or more are "
+            "needed to fit a temperature.",
             "nsdata import FOLDER --split val, or a temperature of your own: --temperature 1.5",
         )
     teacher.to(provenance.device_of(teacher, device))
@@ -69,7 +71,11 @@ def calibrate(store: Store, teacher: Teacher | Any, *, device: str = "auto", **s
     logits = calibration.HOTTEST * np.log(np.maximum(soft.astype(np.float64), 1e-300))
     fitted = float(f"{calibration.temperature(logits, people):.3g}")
     before, after = (_error(logits / t, people) for t in (1.0, fitted))
-    return Calibrated(fitted, len(rows), before, after)
+    return Calibrated(fitted, len(rows), before, after, judges.taught)
+
+
+def _taught(images: int) -> str:
+    return f" (without {images:,} that taught it before they were moved to val)" if images else ""
 
 
 def _val(store: Store) -> np.ndarray:

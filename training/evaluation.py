@@ -14,6 +14,8 @@ from nsdata.arguments import path
 from nsdata.errors import BadInput, EmptyView
 from nsdata.labels.labels import of_generation, widened
 from nsdata.progress import Note, Progress, unheard, watched
+from nsdata.schema import SPLITS
+from nsdata.views import moved
 from nsdata.views.held_out import rows as held_out_rows
 from training.scores import Scores, score
 from training.validation import none_held_out
@@ -29,12 +31,14 @@ def evaluate(
     batch_size: int = 256,
     device: str = "auto",
     on_progress: Progress | None = None,
+    on_note: Note = unheard,
 ) -> Scores:
     """Scores of a model (or of a checkpoint's path) on the images of a view that a person has labelled.
 
     Images are seen as the teacher sees them: clean, eval mode, the model's own resolution. To classes that were added
-    after it was trained the model gives no probability. Raises ModelError for other classes than the store's, EmptyView
-    if no image of the view has a label.
+    after it was trained the model gives no probability. Val and test images that taught it before they were moved there
+    are left out; on_note is told how many. Raises ModelError for other classes than the store's, EmptyView if no image
+    of the view has a label, or all have taught it.
     """
     from training import arguments
     from training.early import check_device, model_file  # which score() does without
@@ -47,8 +51,6 @@ def evaluate(
     ignored = int((~labelled).sum())
     if not labelled.any():
         raise EmptyView(f"None of the view's {len(view):,} images has a person's label to compare with.")
-    if ignored:
-        view = view.only(labelled, "with a person's label")
     from training import models, noise  # torch: after what can be wrong without it
     from training.device import pick_device
 
@@ -56,6 +58,9 @@ def evaluate(
     classes = tuple(view.store.classes)
     if tuple(loaded.classes) != classes[: len(loaded.classes)]:
         loaded.check_classes(classes)
+    judges = labelled & _judges(view, moved.taught_model(view.store, loaded.sha256), labelled, "the model", on_note)
+    if not judges.all():
+        view = view.only(judges, "with a label, and none that taught the model")
     loaded.to(pick_device(device))
     parts: list[NDArray[np.float32]] = []
     labels: list[NDArray[np.int32]] = []
@@ -73,8 +78,8 @@ def held_out_view(store: Store, model: LoadedModel | None = None, *, gen: int | 
     """The labelled train images that a model's training held out to choose its weights by, as people label them now.
 
     What is val to a model where the store has no val images. With ``gen`` those of the teacher of this generation, and
-    the view has its soft labels. An image that was moved to another split since is still one of them. Raises EmptyView
-    where nothing was held out, or it is not known what.
+    the view has its soft labels. An image that was moved to another split since is none of them. Raises EmptyView where
+    nothing was held out, or it is not known what.
     """
     if model is not None:
         recorded, who = model.validation.held_out, f"the training of {model.path}"
@@ -83,23 +88,23 @@ def held_out_view(store: Store, model: LoadedModel | None = None, *, gen: int | 
         who = f"the training of generation {gen}'s teacher"
     else:
         raise BadInput("Neither a model nor a generation is given.", "held_out_view(store, gen=1)")
-    every = store.view(gen=gen).labelled()
+    every = store.view(gen=gen).split("train").labelled()
     rows = held_out_rows(store, recorded)
     mask = np.isin(every.rows, [] if rows is None else rows)
     if mask.any():
         return every.only(mask, "held out of training")
     if recorded is None:
         raise none_held_out(who)
-    raise none_held_out(
-        who, f"train images that {'cannot be found again here' if rows is None else 'have no label now'}"
-    )
+    lost = "cannot be found again here" if rows is None else "have no label now, or are test images"
+    raise none_held_out(who, f"train images that {lost}")
 
 
 def score_stored(view: View, *, on_note: Note = unheard) -> Scores:
     """Scores of a generation's stored soft labels on the images of a view that a person has labelled.
 
     What the generation's teacher would score, without running it again. on_note is told how many labelled images have
-    no soft label and so are not scored. Raises BadInput for a view without a generation, EmptyView if no image of the
+    no soft label and so are not scored, and how many val and test images taught the teacher before they were moved
+    there, and so are left out. Raises BadInput for a view without a generation, EmptyView if no image of the
     view has a label, or a soft label.
     """
     soft = view.need_rows().soft_labels
@@ -118,6 +123,7 @@ def score_stored(view: View, *, on_note: Note = unheard) -> Scores:
     if lacking:
         every = int(labelled.sum())
         on_note(f"generation {soft.gen} has no soft label of {lacking:,} of {every:,} labelled images: not scored")
+    known &= _judges(view, moved.taught_teacher(view.store, soft.gen), known, "its teacher", on_note)
     rows, labels = view.rows[known], view.labels[known]
     probabilities = soft.take(rows)
     return score(
@@ -129,3 +135,22 @@ def score_stored(view: View, *, on_note: Note = unheard) -> Scores:
         at_most=soft.codec.at_most(probabilities[:, : soft.known], labels),
         known=soft.known,
     )
+
+
+def _judges(
+    view: View, taught: NDArray[np.int64], known: NDArray[np.bool_], who: str, on_note: Note
+) -> NDArray[np.bool_]:
+    """(n,) which rows of a view judge: not those that taught in another split and are val or test now.
+
+    known: (n,) those that would be scored. Raises EmptyView where none of them is left.
+    """
+    judges = ~np.isin(view.rows, taught) | (view.splits == SPLITS.index("train"))
+    lost, every = int((known & ~judges).sum()), int(known.sum())
+    if lost == every:
+        raise EmptyView(
+            f"All {every:,} labelled images of the view taught {who} before they were moved there: none judges it.",
+            "nsdata import FOLDER --split test",
+        )
+    if lost:
+        on_note(f"{lost:,} of {every:,} labelled images taught {who} before they were moved there: not scored")
+    return judges

@@ -13,6 +13,7 @@ from torch import nn
 
 from nsdata import View
 from nsdata.arithmetic.intervals import accuracy_text, gain_text
+from nsdata.views.moved import taught_teacher
 from training import data
 from training.config import TrainConfig
 from training.device import as_tensor
@@ -56,13 +57,14 @@ def behind(val: View, right_N: NDArray[np.bool_], pseudo: View) -> str | None:
     """A sentence where a student has fewer validation images right than the teacher whose soft labels it learnt.
 
     right_N: of the student, in the order of ``val``. The teacher is judged by its stored soft labels of the same
-    images; those that it did not label judge neither. None where the student is as good, or nothing can be compared.
+    images; those that it did not label, or that taught it before they were moved to val, judge neither. None where the
+    student is as good, or nothing can be compared.
     """
     soft = pseudo.soft_labels
     if soft is None:
         return None
     said = soft.all_pseudo[val.rows]
-    known = said >= 0
+    known = (said >= 0) & ~np.isin(val.rows, taught_teacher(val.store, soft.gen))
     n, student, teacher = int(known.sum()), right_N[known], (said == val.labels)[known]
     if int(student.sum()) >= int(teacher.sum()):
         return None

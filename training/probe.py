@@ -19,6 +19,7 @@ from nsdata.arithmetic.seeded import seeded_order
 from nsdata.errors import ModelError
 from nsdata.labels.class_order import other
 from nsdata.streaming.stream import stream
+from nsdata.views import moved
 from training import noise
 from training.foreign.teacher import Foreign
 from training.models import LoadedModel
@@ -82,10 +83,12 @@ def _too_sure(soft: np.ndarray, right: np.ndarray) -> str | None:
 
 
 class Judges(NamedTuple):
-    """rows: (n,) int64 of labelled images, ascending. fair: the teacher was not trained on them."""
+    """rows: (n,) int64 of labelled images, ascending. fair: the teacher was not trained on them. taught: how many more
+    would be, but taught it before they were moved to val."""
 
     rows: np.ndarray
     fair: bool
+    taught: int = 0
 
     @property
     def what(self) -> str:
@@ -96,15 +99,18 @@ class Judges(NamedTuple):
 def judging(store: Store, model: Teacher, most: int) -> Judges:
     """At most ``most`` labelled images that show what a teacher knows, drawn by their ids; never test images.
 
-    The labelled val images, or those held out of the labelled train images (``split.held_out``), which no model of ours
-    was trained on; where nothing is held out the labelled train images, which it was. For a teacher from elsewhere all
+    The labelled val images, but for those that taught this model before they were moved there, or those held out of the
+    labelled train images (``split.held_out``), which no model of ours was trained on; where nothing is held out the
+    labelled train images, which it was. For a teacher from elsewhere all
     labelled val and train images: whether it has seen them nobody can know.
     """
     train, val = (store.view().split(split).labelled() for split in ("train", "val"))
     if not isinstance(model, LoadedModel):
         return Judges(_some(np.unique(np.concatenate([train.rows, val.rows])), most), False)
     _, held = held_out(train, model.config.val_fraction or 0.0)
-    return Judges(_some(np.unique((train if held is None else held).rows), most), held is not None)
+    every = np.unique((train if held is None else held).rows)
+    rows = np.setdiff1d(every, moved.taught_model(store, model.sha256))
+    return Judges(_some(rows, most), held is not None, len(every) - len(rows))
 
 
 def answers_to(

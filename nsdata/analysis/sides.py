@@ -115,10 +115,9 @@ def _held(store: Handle, gen: int) -> NDArray[np.bool_] | None:
 
 
 def _judges(store: Handle, gen: int) -> NDArray[np.int8]:
-    """(N,) the split of each row, -1 where the generation's teacher learnt when it was in another."""
+    """(N,) the split of each row, -1 of one that taught the generation's teacher when it was in another."""
     split = store.table.split
-    for recipe in store.state.generations[gen].provenance.get("teacher_views") or []:
-        if len(rows := moved.since(store, int(recipe["version"]))):
-            split = split.copy()
-            split[rows] = -1
+    if len(rows := moved.taught_teacher(store, gen)):
+        split = split.copy()
+        split[rows] = -1
     return split

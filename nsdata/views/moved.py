@@ -51,6 +51,19 @@ def of_generation(store: Handle, generation: Generation) -> Moves:
     return _total(store, _lineage(store, generation, _DEEPEST))
 
 
+def taught_model(store: Handle, sha256: str) -> Array:
+    """(m,) int64, ascending: rows that this checkpoint learnt from, or was chosen by, when they were in another split
+    than now: they do not judge it. None of a checkpoint that the store was never told of."""
+    known = [_taught(store, model.views, model.event) for model in store.state.trained if model.sha256 == sha256]
+    return _union(rows for used in known for rows in used.values())
+
+
+def taught_teacher(store: Handle, gen: int) -> Array:
+    """The same of the teacher that wrote generation ``gen``."""
+    generation = store.state.generations[gen]
+    return _union(_taught(store, generation.provenance.get("teacher_views") or [], generation.event).values())
+
+
 def since(store: Handle, version: int) -> Array:
     """The rows of a version that are in another split now, ascending."""
     if not 1 <= version <= store.version:  # of another store
@@ -92,6 +105,10 @@ def _lineage(store: Handle, generation: Generation, depth: int) -> dict[int, Arr
             for then, rows in _lineage(store, older, depth - 1).items():
                 found[then] = np.union1d(found.get(then, _NONE), rows)
     return found
+
+
+def _union(several: Iterable[Array]) -> Array:
+    return np.unique(np.concatenate([_NONE, *several]))
 
 
 def _total(store: Handle, used: Mapping[int, Array]) -> Moves:

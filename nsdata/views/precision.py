@@ -1,8 +1,9 @@
 """How often pseudo-labels above a threshold of confidence are right, on images that their teacher was not trained on.
 
-Those are the labelled val images; where a store has none, the train images that the teacher's training held out (they
-chose its weights, which flatters it a little). Test images choose nothing. That what holds for them holds for the
-unlabelled images is a promise of whoever drew them: pictures of classes that the store does not have are in neither.
+Those are the labelled val images, but for those that taught it before they were moved there; where a store has none,
+the train images that the teacher's training held out (they chose its weights, which flatters it a little). Test images
+choose nothing. That what holds for them holds for the unlabelled images is a promise of whoever drew them: pictures of
+classes that the store does not have are in neither.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from nsdata.arithmetic.calibration import LEAST, Kept, kept, threshold_for
 from nsdata.arithmetic.intervals import accuracy_text
 from nsdata.errors import BadInput
 from nsdata.labels.labels import of_generation
-from nsdata.views import held_out
+from nsdata.schema import SPLITS
+from nsdata.views import held_out, moved
 
 if TYPE_CHECKING:
     from nsdata.versions.handle import Handle
@@ -31,11 +33,15 @@ MUCH, LITTLE = 0.2, 0.01
 
 
 class Judges(NamedTuple):
-    """Held-out images of a generation: what they are, their confidences (N,), and whether the pseudo-label is right."""
+    """Held-out images of a generation: what they are, their confidences (N,), and whether the pseudo-label is right.
+
+    taught: how many more would be, but taught the generation's teacher before they were moved.
+    """
 
     what: str
     confidence: NDArray[np.float32]
     right: NDArray[np.bool_]
+    taught: int = 0
 
 
 def judges(store: Handle, gen: int) -> Judges:
@@ -48,9 +54,11 @@ def judges(store: Handle, gen: int) -> Judges:
     if not len(rows):
         found = held_out.rows_of_teacher(store, gen)
         rows, what = np.empty(0, np.int64) if found is None else found, "held-out"
-    rows = np.unique(rows)
-    rows = rows[(store.table.label[rows] >= 0) & (labels.all_pseudo[rows] >= 0)]
-    return Judges(what, labels.all_confidence[rows], labels.all_pseudo[rows] == store.table.label[rows])
+        rows = rows[store.table.split[rows] == SPLITS.index("train")]  # some may be test images by now
+    every = np.unique(rows[(store.table.label[rows] >= 0) & (labels.all_pseudo[rows] >= 0)])
+    rows = np.setdiff1d(every, moved.taught_teacher(store, gen))
+    right = labels.all_pseudo[rows] == store.table.label[rows]
+    return Judges(what, labels.all_confidence[rows], right, len(every) - len(rows))
 
 
 def threshold(view: View, wanted: float) -> float:
@@ -67,8 +75,9 @@ def threshold(view: View, wanted: float) -> float:
     known = judges(view.store, _selecting(view))
     if len(known.right) < LEAST:
         raise BadInput(
-            f"{len(known.right):,} images are held out of the training of generation {view.select_gen}'s teacher; "
-            f"{LEAST} or more are needed to know a precision.",
+            f"{len(known.right):,} images are held out of the training of generation {view.select_gen}'s teacher"
+            f"{f' ({known.taught:,} more taught it before they were moved)' if known.taught else ''}; {LEAST} or more "
+            "are needed to know a precision.",
             "nsdata import FOLDER --split val, or a threshold of your own: --min-confidence 0.3",
         )
     found = threshold_for(share, known.confidence, known.right)
@@ -99,6 +108,11 @@ def said(view: View, least: float) -> list[str]:
     known = judges(view.store, _selecting(view))
     found, everything = _table(view, known, (least, 0.0))
     sentences = []
+    if known.taught:
+        sentences.append(
+            f"{known.taught:,} val images taught generation {view.select_gen}'s teacher before they were moved there: "
+            "they judge no threshold"
+        )
     if found.judged >= LEAST:
         sentences.append(
             f"confidence ≥ {least:g} is right for {accuracy_text(found.right, found.judged)} of the {known.what} "

@@ -163,3 +163,15 @@ def test_images_that_may_have_taught_before_they_were_moved_do_not_judge(store: 
     _sealed(store, 4, {"teacher_views": [later.recipe]})
     judged = store.diff("gen-3", "gen-4").judged
     assert judged is not None and judged.images == 60
+
+
+def test_what_lay_in_a_pile_that_taught_nobody_judges_once_it_is_test(store: Store) -> None:
+    people = store.view().split("train").labelled()
+    _, labels = digits(200)
+    store.relabel({bytes(store.table.ids[row]).hex(): int(labels[row]) for row in range(30, 40)})
+    store.move_split([bytes(i).hex() for i in store.table.ids[30:40]], "test")
+    store.refresh()
+    for gen in (1, 2):
+        _sealed(store, gen, {"teacher_views": [people.recipe]})
+    judged = store.diff("gen-1", "gen-2").judged
+    assert judged is not None and (judged.what, judged.images) == ("test", 60)

@@ -407,7 +407,9 @@ def test_the_commands_say_what_moved_and_train_refuses(typed: Path) -> None:
     scored = json.loads(ok("eval", "--gen", "1", "--json"))["n"]
     assert "moved  2 images to test, version 6" in ok("split", of_view[:14], of_people, "--to", "test")
     assert "nothing new: 2 images are in test already" in ok("split", of_view, of_people, "--to", "test")
-    assert json.loads(ok("eval", "--gen", "1", "--json"))["n"] == scored + 1  # the other one has no label
+    assert json.loads(ok("eval", "--gen", "1", "--json"))["n"] == scored  # one has no label, and one taught the teacher
+    assert f"1 of {scored + 1} labelled images taught its teacher" in run("eval", "--gen", "1").stderr
+    assert f"1 of {scored + 1} labelled images taught the model" in run("eval", "--model", "runs/gen-0").stderr
     assert "stale" in ok("views")
     assert json.loads(ok("views", "--json"))[0]["moved"] == {"train → test": 1}
     assert "stale: 1 images changed split since (train → test 1)" in ok("view", "student-1")

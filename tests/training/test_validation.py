@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,12 @@ from conftest import CLASSES, digits
 
 from nsdata import Store, View
 from nsdata.analysis.summary import summary
-from nsdata.errors import EmptyView, ModelError
+from nsdata.errors import EmptyView, ModelError, NsdataError
 from nsdata.labels.lineage import lineage, lines
 from nsdata.labels.sentences import generation_rows
 from nsdata.log.records import sentence
-from nsdata.views import held_out
-from training import TrainConfig, evaluate, label, load, train
+from nsdata.views import held_out, precision
+from training import TrainConfig, calibrate, evaluate, label, load, train
 from training.evaluation import held_out_view, score_stored
 from training.split import held_out as split_people
 from training.validation import Validation
@@ -163,3 +164,56 @@ def test_held_out_images_are_judged_by_todays_labels(bare: Store, tmp_path: Path
     with pytest.raises(EmptyView, match="have no label now") as caught:
         held_out_view(bare.refresh(), model)
     assert caught.value.hint == "--split test"
+
+
+@pytest.fixture(scope="module")
+def late(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str], list[str]]:
+    """A store whose model 0 learnt 60 labelled digits and wrote generation 1; then 10 of those and 60 of the pile, with
+    their labels, were moved to val. (its folder, ids of those that taught, of those that did not)"""
+    folder = tmp_path_factory.mktemp("late")
+    store = Store.create(folder / "lake", CLASSES)
+    images, labels = digits(130)
+    store.add_arrays(images, np.where(np.arange(130) < 60, labels, -1))
+    model = train(people(store), config=TINY.replace(val_fraction=0), out=folder / "gen-0")
+    label(store.refresh(), model, gen=1, device="cpu", force=True)
+    ids = [bytes(i).hex() for i in store.table.ids]
+    store.relabel(dict(zip(ids[60:120], labels[60:120].tolist(), strict=True)))
+    store.move_split(ids[:10] + ids[60:120], "val")
+    return folder, ids[:10], ids[60:120]
+
+
+def _evaluated(store: Store, folder: Path) -> tuple[int, str]:
+    notes: list[str] = []
+    found = evaluate(folder / "gen-0", store.view().split("val"), device="cpu", on_note=notes.append)
+    return found.n, notes[0]
+
+
+def _scored(store: Store, folder: Path) -> tuple[int, str]:
+    notes: list[str] = []
+    return score_stored(store.view(gen=1).split("val").labelled(), on_note=notes.append).n, notes[0]
+
+
+def _calibrated(store: Store, folder: Path) -> tuple[int, str]:
+    found = calibrate(store, load(folder / "gen-0"), device="cpu")
+    return found.images, str(found)
+
+
+def _chosen(store: Store, folder: Path) -> tuple[int, str]:
+    view = store.view(gen=1).split("train")
+    view.precise(0.01)
+    return len(precision.judges(store, 1).right), precision.said(view, 0.01)[0]
+
+
+@pytest.mark.parametrize("judge", [_evaluated, _scored, _calibrated, _chosen])
+def test_what_taught_a_model_before_it_was_moved_to_val_does_not_judge_it(
+    late: tuple[Path, list[str], list[str]], judge: Callable[[Store, Path], tuple[int, str]]
+) -> None:
+    folder, _, others = late
+    store = Store.open(folder / "lake")
+    n, told = judge(store, folder)
+    assert n == 60  # of the pile nobody learnt anything
+    assert re.search(r"(^|without )10 (of 70|val images|that taught)", told)
+    store.move_split(others, "train")
+    with pytest.raises(NsdataError, match=r"All 10 labelled images|\b10 (that|more) taught it"):
+        judge(store, folder)
+    store.move_split(others, "val")
