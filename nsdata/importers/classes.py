@@ -41,9 +41,9 @@ def classes_from(
 
     path: whatever can be imported: class folders (also below train/), an archive, a table, samples, sorted by name, by
     value if all are numbers; ClassLabel names, and the classes that an export of nsdata names, in their own order;
-    MNIST's idx files or "digits": "0" to "9"; or a text file of names, one a line, as they stand. split, format,
-    levels, member: as of open_source. on_note: called with what was taken as one class though written in two ways.
-    Raises BadInput where there are none, or where it is not sure what they are.
+    "digits", and idx files of no other labels: "0" to "9"; or a text file of names, one a line, as they stand. split,
+    format, levels, member: as of open_source. on_note: called with what was taken as one class though written in two
+    ways. Raises BadInput where there are none, or where it is not sure what they are.
     """
     path = arguments.path("classes_from", path)
     check_format(format)
@@ -61,9 +61,13 @@ def classes_from(
         rule = Rule(None, split=split, levels=levels)
         with ExitStack() as kept:
             found = sources(files, format, member, kept)
-            if found and all(source.kind == "idx" for source in found):
-                return list(digits.CLASSES)
             said = dict.fromkeys(each for source in found for each in _names(source, rule, found))
+            if (
+                found
+                and all(source.kind == "idx" for source in found)
+                and {str(n) for n, _ in said} <= {*digits.CLASSES}
+            ):
+                return list(digits.CLASSES)
         ordered = list(dict.fromkeys(str(name) for name, where in said if where == ORDERED))
         others = [(name, where) for name, where in said if where != ORDERED and clean(str(name)) not in ordered]
         more, notes = as_names(others, str(path))

@@ -265,7 +265,7 @@ def _looks_like_an_image(path: Path) -> bool:
 def _detect_folder(path: Path) -> str:
     try:
         entries = sorted(p for p in path.iterdir() if not p.name.startswith("."))
-        if any(idx.IMAGES.match(p.name) for p in entries):
+        if idx.image_files(path):
             return "idx"
         if any(p.name == "labels.csv" for p in entries) and (path / ".nsdata-export").is_file():
             return "manifest"  # what nsdata export writes

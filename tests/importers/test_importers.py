@@ -498,6 +498,35 @@ def test_idx(tmp_path: Path) -> None:
     assert [f.damage for f in open_source(tmp_path / "t10k-images.idx3-ubyte", classes=CLASSES)] == [True]  # type: ignore[union-attr]
 
 
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        ("train", "train"), ("t10k", "test"), ("test", "test"), ("val", "val"), ("emnist-letters-train", "train"),
+        ("emnist-letters-test", None), ("qmnist-test", None), ("fashion-t10k", None), ("usps_T10K", None),
+        ("contest", "train"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("folder", ["", "{}-images-idx3-ubyte/"])
+def test_what_stands_before_images_in_an_idx_file_s_name_is_its_split_or_refused(
+    tmp_path: Path, name: str, split: str | None, folder: str
+) -> None:
+    images = np.arange(3 * 3 * 2).reshape(3, 3, 2).astype(np.uint8)
+    for what, array in (("images-idx3", images), ("labels-idx1", np.array([1, 2, 26]))):
+        path = tmp_path / folder.format(name).replace("images-idx3", what) / f"{name}-{what}-ubyte"
+        path.parent.mkdir(exist_ok=True)
+        write_idx(path, array)
+    classes = classes_from(tmp_path)
+    assert classes == ["1", "2", "26"]
+    file = tmp_path / folder.format(name) / f"{name}-images-idx3-ubyte"
+    for source in (tmp_path, file):
+        if split is None:
+            with pytest.raises(BadInput, match="may be a part of a set") as error:
+                read(source, classes=classes)
+            assert error.value.hint.startswith(f"nsdata import {file} --split test")
+        found = read(source, classes=classes, split=None if split else "test")
+        assert [f[1:] for f in found] == [(i, split or "test") for i in range(3)]
+
+
 @real
 def test_fashion_mnist() -> None:
     source = SHARED / "fashion-mnist"

@@ -1,4 +1,7 @@
-"""MNIST's files: ``train-images-idx3-ubyte[.gz]`` with ``train-labels-idx1-ubyte[.gz]``, t10k for test."""
+"""MNIST's files: ``train-images-idx3-ubyte[.gz]`` with ``train-labels-idx1-ubyte[.gz]``, t10k for test.
+
+A file may lie in a folder of its own name, as Kaggle unpacks it.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ from nsdata.errors import BadInput
 from nsdata.images.identity import array_id, encode_array
 from nsdata.importers.found import Found
 from nsdata.importers.item import Skipped
-from nsdata.importers.words import split_word
+from nsdata.importers.split_columns import Unsure
+from nsdata.importers.words import split_of_name
 
 _MOST = 1 << 28  # labels of one file
 IMAGES = re.compile(r"(.*?)images([-.])idx3-ubyte(\.gz)?$")
@@ -25,18 +29,26 @@ IMAGES = re.compile(r"(.*?)images([-.])idx3-ubyte(\.gz)?$")
 def found(path: Path, *, read: bool = True) -> Iterator[Found | Skipped]:
     """The images of one images file, or of every one in a folder, as PNG; the id is of the pixels.
 
-    labels: from the labels file beside it, where there is one, as numbers. split: what the file's name begins with.
+    labels: from the labels file beside it, where there is one, as numbers. split: what stands before "images" in the
+    file's name; Unsure where that may be a part (``emnist-letters-test``).
     Raises BadInput for files that are not idx, and for numbers of images and labels that differ.
     """
     files = image_files(path) if path.is_dir() else [path]
-    for file in sorted(files, key=lambda f: (_word(f) == "test", f.name)):
+    for file in sorted(files, key=lambda f: (_split(f) == "test", f.name)):
         yield from _pair(file, _labels_file(file), read)
 
 
 def image_files(folder: Path) -> list[Path]:
     """The idx files of images in a folder, sorted; of x and x.gz only x."""
-    found = sorted(f for f in folder.iterdir() if IMAGES.match(f.name) and f.is_file())
-    return [f for f in found if f.suffix != ".gz" or f.with_suffix("") not in found]
+    named = sorted(f for f in folder.iterdir() if IMAGES.match(f.name))
+    found = [file for each in named if (file := _file(each)) is not None]
+    names = {f.name for f in found}
+    return [f for f in found if f.suffix != ".gz" or f.stem not in names]
+
+
+def _file(path: Path) -> Path | None:
+    """A file, also in a folder of its own name; None where there is none."""
+    return next((file for file in (path, path / path.name) if file.is_file()), None)
 
 
 def number(file: Path) -> int:
@@ -45,22 +57,35 @@ def number(file: Path) -> int:
         return _header(opened, file, 3)[0]
 
 
-def _word(file: Path) -> str | None:
+def _split(file: Path) -> str | Unsure | None:
     """The split that the part of its name before ``images`` says: "t10k" is MNIST's test split."""
     found = IMAGES.match(file.name)
-    word = (found[1] if found else "").strip("-_. ")
-    return "test" if word == "t10k" else split_word(word) if word else None
+    before = (found[1] if found else "").strip("-_. ")
+    try:
+        return (
+            split_of_name(re.sub(r"(?<![a-z\d])t10k(?![a-z\d])", "test", before, flags=re.IGNORECASE))
+            if before
+            else None
+        )
+    except BadInput:
+        return Unsure(
+            f"'{before}' may be a part of a set by its name, and only a whole word names a split",
+            f"nsdata import {file} --split test, val or train, each file by itself",
+        )
 
 
 def _labels_file(images: Path) -> Path | None:
     found = IMAGES.match(images.name)
-    stem = f"{found[1]}labels{found[2]}idx1-ubyte" if found else ""
-    return next((p for p in (images.with_name(stem), images.with_name(stem + ".gz")) if stem and p.is_file()), None)
+    if not found:
+        return None
+    stem = f"{found[1]}labels{found[2]}idx1-ubyte"
+    folder = images.parent.parent if images.parent.name == images.name else images.parent
+    return next((p for name in (stem, stem + ".gz") if (p := _file(folder / name)) is not None), None)
 
 
 def _pair(images: Path, labels: Path | None, read: bool) -> Iterator[Found | Skipped]:
     known = _labels(labels) if labels else None
-    split = _word(images)
+    split = _split(images)
     seen = (images.name,) if known is None else ()
     with _open(images) as file:
         number, height, width = _header(file, images, 3)
