@@ -151,7 +151,7 @@ def import_(
     options: dict[str, Any] = {"split": split, "labelled": not unlabelled, "strict": strict, "threads": threads}
     options |= {"move_splits": move_splits, "on_note": render.note}
     reading: dict[str, Any] = {"format": format, "levels": levels, "first_label": first_label, "member": member}
-    _check_together([] if unlabelled else sources, opened.classes, reading)
+    _check_together(sources, opened.classes, split, not unlabelled, reading)
     soft = SoftLabels(opened, sources) if with_soft_labels else None  # before any image comes in
     answers, nothing = [], False
     for source in sources:
@@ -173,13 +173,18 @@ def import_(
         raise typer.Exit(1)
 
 
-def _check_together(sources: Sequence[str], classes: Sequence[str], reading: dict[str, Any]) -> None:
-    """Raise BadInput where the labels of several sources look as if they counted from 1, before the first comes in."""
-    if len(sources) > 1 and reading["first_label"] is None:
-        from nsdata.importers.together import check_numbers
+def _check_together(
+    sources: Sequence[str], classes: Sequence[str], split: str | None, labelled: bool, reading: dict[str, Any]
+) -> None:
+    """Raise BadInput where several sources are called after parts of one set, or their labels look as if they counted
+    from 1, before the first comes in."""
+    if len(sources) > 1:
+        from nsdata.importers.together import check_names, check_numbers
 
         here = [source for source in sources if not source.startswith("torchvision:")]
-        check_numbers(here, classes, **{name: reading[name] for name in ("format", "levels", "member")})
+        check_names(here, split)
+        if labelled and reading["first_label"] is None:
+            check_numbers(here, classes, **{name: reading[name] for name in ("format", "levels", "member")})
 
 
 def demo(

@@ -20,7 +20,7 @@ from nsdata.importers.formats.tables import PARQUET, TABLES
 from nsdata.importers.formats.zip_directory import DamagedZip
 from nsdata.importers.found import Found
 from nsdata.importers.item import Item, Skipped
-from nsdata.importers.name import own_name
+from nsdata.importers.name import own_name, parts_among
 from nsdata.importers.neighbours import refuse_names
 from nsdata.importers.options import Rule
 from nsdata.importers.rule import Part
@@ -188,6 +188,7 @@ def is_digits(source: str | Path, format: str | None = None) -> bool:
 def _items(files: Sequence[Path], rule: Rule, format: str | None, member: str | None) -> Iterator[Item | Skipped]:
     with ExitStack() as kept:
         found = sources(files, format, member, kept)
+        rule.parts = parts_among(source.path for source in found)
         for source in found:
             try:
                 once = Once(source)

@@ -179,7 +179,8 @@ class Levels:
             parts = parts or (list(top) if all(map(qualified, top)) else [])
         else:
             doubtful = [name for name in top if split_word(name) in HELD_OUT and not self._all_classes(top)]
-            parts = [name for name in top if nearly(name) and not self._is_class(name)]
+            others = [name for name in top if not self._is_class(name)]
+            parts = parted(others) or list(filter(nearly, others))
         if doubtful:
             raise self._unclear.mixed(top)
         if parts:

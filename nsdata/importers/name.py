@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +12,8 @@ from nsdata.errors import BadInput
 from nsdata.importers.class_names import clean
 from nsdata.importers.formats.layout import quoted
 from nsdata.importers.options import Rule
-from nsdata.importers.words import HELD_OUT, PLAIN, doubt_of_name, split_of_name, split_word
+from nsdata.importers.words import HELD_OUT, PLAIN, doubt_of_name, parted, split_of_name, split_word
+from nsdata.text import listed
 
 
 def own_name(path: Path) -> str:
@@ -73,8 +76,11 @@ class Name:
             return True
 
     def default(self, rule: Rule) -> Default:
-        """What the name of the file, or of its folder, says; train where it says nothing."""
+        """What the name of the file, or of its folder, says; train where it says nothing. Raises BadInput as split, and
+        where the name is one of ``rule.parts``."""
         if self._default is None:
+            if self.own in rule.parts:
+                raise parts_of_a_set(rule.parts)
             found, name = self.split()
             if found is None and (word := doubt_of_name(self.own)):
                 rule.note(f"'{word}' in the name {quoted(self.own)} names no split: its pictures are in train")
@@ -83,6 +89,30 @@ class Name:
             split = "train" if found in (None, "unlabelled") else found
             self._default = Default(split, found == "unlabelled", found is not None)
         return self._default
+
+
+def parts_among(files: Iterable[Path]) -> dict[str, Path]:
+    """Of the files and folders that come in together those that are called after parts of a set, as for folders of one
+    source: their names differ in the word of a split only, and say none by themselves."""
+    paths = {path.name: path for path in files if not _says_split(path)}
+    return {name: paths[name] for name in parted(paths)}
+
+
+def parts_of_a_set(parts: dict[str, Path]) -> BadInput:
+    """The error for these."""
+    held = next(filter(doubt_of_name, parts), min(parts))
+    return BadInput(
+        f"{listed(list(map(quoted, parts)), 5)}: parts of a set, by their names, but only a whole word names a split.",
+        f"nsdata import {shlex.quote(str(parts[held]))} --split test or val, each part by itself; --split train if "
+        "nothing is held out",
+    )
+
+
+def _says_split(path: Path) -> bool:
+    try:
+        return split_of_name(path.name) is not None
+    except BadInput:
+        return False
 
 
 def _speaking(folder: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 from nsdata.errors import BadInput
 from nsdata.importers.class_names import ClassNames
@@ -36,6 +37,7 @@ class Rule:
         self.passed: Counter[str] = Counter()  # members of samples that are not its picture, by ending
         self.masks: Counter[str] = Counter()  # pictures that are masks: by folder, masks/, or ending, mask.png
         self.columns = SplitColumns()  # of all parts of the source
+        self.parts: dict[str, Path] = {}  # its files that are called after parts of a set, by their names
         self._notices: dict[str, None] = {}
 
     def note(self, text: str) -> None:

@@ -9,9 +9,20 @@ from nsdata.errors import BadInput
 from nsdata.importers.detect import formats, is_digits, sources
 from nsdata.importers.files import files_of
 from nsdata.importers.found import Found
+from nsdata.importers.name import parts_among, parts_of_a_set
 from nsdata.importers.options import Rule
 
 _PACKED = (".gz", ".bz2", ".xz", ".zst", ".tgz", ".tbz2", ".txz", ".tzst")  # unpacked once more only to look
+
+
+def check_names(given: Sequence[str], split: str | None) -> None:
+    """Raise BadInput where these sources are called after parts of one set; split: given by hand, for all."""
+    files = []
+    for source in given if split is None else ():
+        with suppress(BadInput, OSError):
+            files += [] if is_digits(source) else files_of(source)
+    if parts := parts_among(files):
+        raise parts_of_a_set(parts)
 
 
 def check_numbers(

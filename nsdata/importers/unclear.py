@@ -9,7 +9,7 @@ from nsdata.errors import BadInput
 from nsdata.importers.formats.layout import readable
 from nsdata.importers.options import Rule
 from nsdata.importers.tree import Place
-from nsdata.importers.words import nearly, numbered, split_word
+from nsdata.importers.words import doubt_of_name, nearly, numbered, split_word
 from nsdata.text import listed
 
 
@@ -45,7 +45,7 @@ class Unclear:
 
     def parts(self, names: Sequence[str]) -> BadInput:
         """Folders that are called after parts of a set."""
-        part = next((name for name in names if nearly(name)), names[0])
+        part = next((name for name in names if nearly(name) or doubt_of_name(name)), names[0])
         return BadInput(
             f"{self._what} has {folders(names)}: parts of a set, by their names, but only a whole word names a split.",
             f"nsdata import {self._what}/{readable(part)} --split test, each part by itself; --levels class if all are "

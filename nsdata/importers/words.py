@@ -28,14 +28,23 @@ _BESIDE = frozenset(
 """What says nothing beside a split word: ``test set``, ``train_images``, ``TestImages``, ``testdata``."""
 
 _YEAR = re.compile(r"(train|val|test)(19|20)\d\d$")  # COCO's train2017
-_SHARD = re.compile(  # train-00000-of-00012, val-003, test0, val_shard_7
-    r"([-_.]\d+[-_]?of[-_]?\d+(-[0-9a-f]{16})?|([-_. ]?(shard|part|chunk)?[-_. ]?\d+)+)$", re.IGNORECASE
+_SHARD = re.compile(  # train-00000-of-00012, val-003, test0, val_shard_7, test-shard-000000-of-000001
+    r"(([-_.](shard|part|chunk))?[-_.]\d+[-_]?of[-_]?\d+(-[0-9a-f]{8,64})?"
+    r"|([-_. ]?(shard|part|chunk)?[-_. ]?\d+)+)$",
+    re.IGNORECASE,
 )
-_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")  # TrainImages, trainA, TESTData
+_COUNTED = re.compile(r"(train|val|test)\d+$")  # test1_img
+_WITHIN = re.compile(  # a split's word anywhere in a name: VOCtrainval_06, testb
+    r"(training|trainval|train)|validation|valid|val|testing|test|development|dev|evaluation|eval|h[eo]ld_?out"
+)
+_CAMEL = re.compile(  # TrainImages, trainA; TESTData; VOCtest, VOCtrainval
+    r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z](?!train|test)[a-z])|(?<=[A-Z][A-Z])(?=train|test)"
+)
 _COPY = re.compile(r"(copy|copie|kopie|copia|of|v\d*|\d+|\d{8}t\d{6}z?)$")  # what a browser, Drive or a person adds
 _ENDINGS = frozenset(
     {
         *("tar", "tgz", "tbz2", "txz", "tzst", "gz", "bz2", "xz", "zst", "zip", "npz", "npy", "parquet", "pq", "arrow"),
+        *("snappy", "gzip", "zstd", "lz4", "brotli"),  # test.snappy.parquet
         *("csv", "tsv", "txt", "json", "jsonl", "ndjson", "jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff"),
     }
 )
@@ -148,8 +157,10 @@ def _qualified(words: Sequence[str]) -> str:
 
 
 def doubt_of_name(name: str) -> str:
-    """The split word within a name that is not taken as its split (``test`` of ``test_tubes.tar``); "" for none."""
-    return next((word for word in _words(PurePath(name).name) if SPLIT_WORDS.get(word) not in (None, "train")), "")
+    """The split word within a name that is not taken as its split (``test`` of ``test_tubes.tar``, ``testb.zip``); ""
+    for none."""
+    words = (re.sub(r"^test[a-z]$", "test", word) for word in _words(PurePath(name).name))
+    return next((word for word in words if SPLIT_WORDS.get(word) not in (None, "train")), "")
 
 
 def nearly(name: str) -> str:
@@ -163,15 +174,14 @@ def nearly(name: str) -> str:
 
 
 def parted(names: Iterable[str]) -> list[str]:
-    """Those of these names that differ in a split word only, train and one held out: ``seg_train``, ``seg_test``;
-    ``trainA``, ``testA``."""
-    found: dict[tuple[str, ...], dict[str, str]] = {}
+    """Those of these names that differ in a split word only, train and one held out, wherever in the name it stands:
+    ``seg_train``, ``seg_test``; ``trainA``, ``testA``; ``VOCtrainval.tar``, ``VOCtest.tar``."""
+    found: dict[tuple[str, str], dict[str, bool]] = {}  # what is left of the names -> whether they say train
     for name in names:
-        words = _words(name)
-        at = next((i for i, word in enumerate(words) if word in SPLIT_WORDS), None)
-        if at is not None:
-            found.setdefault((*words[:at], *words[at + 1 :]), {})[name] = SPLIT_WORDS[words[at]]
-    return sorted(n for parts in found.values() if {"train"} < {*parts.values()} - {"unlabelled"} for n in parts)
+        whole = "_".join(_words(name))
+        for word in _WITHIN.finditer(whole):
+            found.setdefault((whole[: word.start()], whole[word.end() :]), {})[name] = bool(word[1])
+    return sorted({name for parts in found.values() if len({*parts.values()}) == 2 for name in parts})
 
 
 def numbered(names: Iterable[str]) -> bool:
@@ -194,7 +204,7 @@ def _words(name: str) -> list[str]:
     name = name.strip()
     while (parts := name.rpartition("."))[0] and parts[2].casefold() in _ENDINGS:
         name = parts[0]
-    return _cut(_SHARD.sub("", name) or name)
+    return [_COUNTED.sub(r"\1", word) for word in _cut(_SHARD.sub("", name) or name)]
 
 
 def _cut(name: str) -> list[str]:

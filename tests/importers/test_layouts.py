@@ -302,10 +302,43 @@ def test_pictures_by_themselves_lose_neither_class_nor_split_without_a_word(tmp_
 @pytest.mark.parametrize(
     ("name", "split"),
     [("test0.tar", "test"), ("val000.tar", "val"), ("val_shard_0.tar", "val"), ("test-part1.zip", "test"),
-     ("train2.tar", "train"), ("latest2.tar", None), ("photos-shard-1.tar", None), ("shard-0.tar", None)],
+     ("train2.tar", "train"), ("latest2.tar", None), ("photos-shard-1.tar", None), ("shard-0.tar", None),
+     ("test-shard-000000-of-000001.tar", "test"), ("val-00000-of-00001-abcdef01.parquet", "val"),
+     ("test.snappy.parquet", "test"), ("train.zstd.parquet", "train"), ("test1_img.zip", "test")],
 )  # fmt: skip
 def test_the_number_of_a_shard_is_known_in_other_forms(name: str, split: str | None) -> None:
     assert split_of_name(name) == split
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("train_blurred", "val_blurred"), ("VOCtrainval_06-Nov-2007", "VOCtest_06-Nov-2007"), ("trainb", "testb"),
+        ("train_hq-000", "train_hq-001", "test_hq-000"), ("imagenet_train_x", "imagenet_validation_x"),
+    ],
+)  # fmt: skip
+def test_files_that_come_in_together_are_compared_as_folders_are(tmp_path: Path, names: tuple[str, ...]) -> None:
+    for number, name in enumerate(names):
+        write(tmp_path / "folders" / name, "cat/1.png", "dog/2.png")
+        members = {f"{cls}/{number}.png": picture(9 * number + i) for i, cls in enumerate(PETS)}
+        write(tmp_path, tars___README__md="", inner___README__md="")
+        pack(tmp_path / "tars" / f"{name}.tar", members)
+        pack(tmp_path / "inner" / f"{name}.tar", {f"test/{path}": data for path, data in members.items()})
+    for source in (tmp_path / "tars", str(tmp_path / "tars" / "*.tar"), tmp_path / "folders"):
+        for ask in ({}, {"labelled": False}):
+            hint = refused(lambda s=source, a=ask: taken(s, PETS, **a), "parts of a set|splits and others")  # type: ignore[misc]
+            assert names[-1] in hint and "--split test" in hint
+        levels = "-/class" if source == tmp_path / "folders" else None
+        assert {split for split, _ in taken(source, PETS, split="train", levels=levels)[0].values()} == {"train"}
+    assert {split for split, _ in taken(tmp_path / "inner", PETS)[0].values()} == {"test"}  # its folders say
+
+
+def test_files_whose_names_differ_otherwise_are_no_parts(tmp_path: Path) -> None:
+    for name in ("train_stations", "test_tubes", "trains", "contest", "a_val"):
+        pack(tmp_path / f"{name}.tar", {f"{cls}/{name}.png": picture(i) for i, cls in enumerate(PETS)})
+    assert len(taken(str(tmp_path / "[tc]*.tar"), PETS)[0]) == 8
+    found, _, rule = taken(pack(tmp_path / "testb.tar", {"cat/1.png": picture(1)}), PETS)
+    assert found == {"cat/1.png": ("train", "cat")} and "'test' in the name testb.tar" in rule.notices()[0]
 
 
 # ------------------------------------------------------------------ tables

@@ -50,6 +50,16 @@ def test_what_counts_from_1_is_refused_before_the_first_comes_in(
     }
 
 
+def test_what_is_called_after_parts_of_a_set_is_refused_before_the_first_comes_in(lake: Store) -> None:
+    paths = [_source(Path(name), "folder", [i]) for i, name in enumerate(("train_hq", "test_hq"))]
+    message, hint = refused("import", *paths, "--unlabelled")
+    assert "train_hq" in message and "parts of a set" in message
+    assert hint.startswith("nsdata import test_hq --split test")
+    assert lake.refresh().version == 1
+    ok("import", *paths, "--split", "train")
+    assert len(lake.refresh().table.sources()) == 2
+
+
 def test_sources_that_count_from_0_together_come_in_and_others_say_what_is_wrong_with_them(lake: Store) -> None:
     paths = [_source(Path(name), "table", each) for name, each in (("x", [1, 2]), ("y", [3, 4]), ("z", [0]))]
     ok("import", *paths)
