@@ -59,7 +59,6 @@ class LabelFiles:
         self._tables: dict[str, LabelTable] = {}  # a folder of pictures -> its table
         self.names: dict[str, None] = {}  # of the tables that are used
         self.by_teachers = False  # whether some of them say which labels are a generation's
-        self.splits = False  # whether some of them say splits: in a column, or by their names
         candidates = _candidates(papers := list(papers))
         if needed:
             self._odd += [self._elsewhere(paper) for paper in papers if paper.endswith("metadata.parquet")]
@@ -206,7 +205,6 @@ class LabelFiles:
                     "write paths into it, relative to its folder; or --unlabelled",
                 )
             table.used.clear()
-            self.splits = self.splits or bool(table.meaning.split or table.meaning.rest or table.split)
 
     def has(self, paper: str) -> bool:
         """Whether this file is one of those that are used."""
@@ -227,6 +225,23 @@ class LabelFiles:
     def governs(self, folder: str) -> bool:
         """Whether pictures in this folder are those of a table."""
         return folder in self._tables
+
+
+def of_splits(
+    what: str,
+    papers: Iterable[str],
+    pictures: Callable[[], Iterable[str]],
+    read: Callable[[set[str]], dict[str, bytes]],
+) -> LabelFiles | None:
+    """The files that may say splits, where labels are not asked for; as of LabelFiles. None where there are none, or
+    where it is not sure which are meant: then they are lists as others are (split_lists.py)."""
+    try:
+        found = LabelFiles(what, papers, pictures, read, strict=False)
+        for picture in pictures() if found.names else ():
+            found.of(picture)  # whether it is sure for each which row is meant
+    except BadInput:
+        return None
+    return found if found.names else None
 
 
 def _candidates(papers: Iterable[str]) -> list[str]:

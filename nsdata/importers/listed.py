@@ -76,6 +76,15 @@ def _above(folders: Collection[str], written: Collection[str]) -> str:
     return (above if said else os.path.commonpath([above, *written])).rstrip("/")
 
 
+def held_out_in(folder: str, base: str, names: ClassNames | None) -> str | None:
+    """The held-out split that a folder of a path names, test before val; None for none. Of what lies in no folder below
+    ``base``, the table's, the last two count; the names of classes do not."""
+    inside = os.path.relpath(os.path.join(base, folder), base) if _leads_out(folder) else folder
+    parts = parts_of(inside)[-2:] if _leads_out(inside) else parts_of(inside)
+    words = {split_word(part) for part in parts if names is None or names.named(part) is None}
+    return next((word for word in ("test", "val") if word in words), None)
+
+
 def check_place(folder: str, label: int, names: ClassNames, where: str) -> None:
     """Raise BadInput where what is written, a number as a place in the list of classes say, is another class than the
     one that a folder names."""

@@ -82,13 +82,18 @@ class Name:
             if self.own in rule.parts:
                 raise parts_of_a_set(rule.parts)
             found, name = self.split()
-            if found is None and (word := doubt_of_name(self.own)):
-                rule.note(f"'{word}' in the name {quoted(self.own)} names no split: its pictures are in train")
+            if found is None and doubt_of_name(self.own):
+                rule.note(no_split(self.own))
             origin = "none named, all train" if found is None else f"the name {quoted(name)}"
             rule.splits_from[origin] = None
             split = "train" if found in (None, "unlabelled") else found
             self._default = Default(split, found == "unlabelled", found is not None)
         return self._default
+
+
+def no_split(name: str) -> str:
+    """What the report says of a name with the word of a split that is not taken as one."""
+    return f"'{doubt_of_name(name)}' in the name {quoted(name)} names no split: its pictures are in train"
 
 
 def parts_among(files: Iterable[Path]) -> dict[str, Path]:

@@ -1,7 +1,7 @@
-"""Files of labels and of splits that other tools write beside pictures, and that are not read: refused, never lost.
+"""Files of labels that other tools write beside pictures, and that are not read: refused, never lost.
 
 COCO's and VOC's annotations, YOLO's and LabelMe's files of single pictures, lists of another form, .mat files and
-spreadsheets; ``meta/test.txt``, ``train_test_split.txt``. Names are looked at first, then the first bytes of a few.
+spreadsheets. Names are looked at first, then the first bytes of a few.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ from nsdata.errors import BadInput
 from nsdata.importers.against import Papers
 from nsdata.importers.class_names import clean
 from nsdata.importers.formats.layout import quoted
-from nsdata.importers.formats.tables import LABELS, TABLES, columns, of_bytes
+from nsdata.importers.formats.tables import LABELS
 from nsdata.importers.masks import stem
-from nsdata.importers.split_columns import splits_among
-from nsdata.importers.words import HELD_OUT, SPLIT_WORDS, name_words, split_word
+from nsdata.importers.words import name_words
 
 HEAD = 1 << 16  # bytes of each that are looked at
 _FEW = 20  # files of one ending in one folder that are
@@ -28,10 +27,6 @@ _LABEL_WORDS = re.compile(r"(labels?|annotations?|annos?|targets?|groundtruth|tr
 _KEYS = "|".join((*LABELS, "annotations", "image_id", "category_id", "bbox", "shapes", "objects", "_via_img_metadata"))
 _JSON = re.compile(rf'"({_KEYS})"\s*:')
 _XML = re.compile(r"<(annotation|object|label|box|polygon)\b")
-_LIST = re.compile(r"(splits?|folds?|setid|imagesets|imagesplits|partitions?|indices)$")
-_SPLITS = re.compile(r"(train|val|test|dev|eval)\w*$|h[eo]ldout$")
-_LISTS = (".txt", ".lst", ".json", ".xml", ".yaml", ".yml", *TABLES)
-_PACKED = (".mat", ".pkl", ".pickle", ".npy", ".npz", ".pt", ".pth", ".h5", ".hdf5")  # lists that cannot be looked into
 SIDES = (".cls", ".label", ".labels", ".class", ".target", ".category")
 """Endings of files that hold the label of one picture: a sample of WebDataset that was unpacked."""
 
@@ -39,11 +34,11 @@ SIDES = (".cls", ".label", ".labels", ".class", ".target", ".category")
 class Head:
     """The beginning of one file: its lines, and what in it may be a picture's name."""
 
-    def __init__(self, name: str, data: bytes) -> None:
+    def __init__(self, name: str, data: bytes, most: int = HEAD) -> None:
         self.name, self.ending = name, PurePosixPath(name).suffix.lower()
-        self.text = data[:HEAD].decode("utf-8", "replace")
+        self.text = data[:most].decode("utf-8", "replace")
         lines = self.text.splitlines()
-        lines = lines[:-1] if len(data) >= HEAD and len(lines) > 1 else lines
+        lines = lines[:-1] if len(data) >= most and len(lines) > 1 else lines
         inside = r"[^\s,;|\"'\[\]]+" if self.ending in (".yaml", ".yml") else r"[^\s,;|\"']+"
         self.lines = [tokens for line in lines if (tokens := re.findall(inside, line))]
         quotes = r'"([^"\\]{1,300})"' if self.ending in (".json", ".jsonl") else r"[>\"']([^<>\"']{1,300})[<\"']"
@@ -63,7 +58,7 @@ class Head:
 
     def numbers(self) -> bool:
         """Whether it holds nothing but numbers."""
-        return bool(self.lines) and all(_number(token) for tokens in self.lines for token in tokens)
+        return bool(self.lines) and all(is_number(token) for tokens in self.lines for token in tokens)
 
 
 def refuse_labels(
@@ -85,10 +80,10 @@ def refuse_labels(
         ending, called = PurePosixPath(name).suffix.lower(), any(map(_LABEL_WORDS.search, name_words(name)))
         if ending in _SHEETS or (called and ending in _BINARY):
             raise _labels(path, name)
-    heads = _heads(
+    heads = heads_of(
         few(name for name in files if name.lower().endswith((".json", ".xml", ".txt", ".lst", *SIDES))), read
     )
-    hits = _hits(heads, pictures)
+    hits = hits_of(heads, pictures)
     of_one: Counter[tuple[str, str]] = Counter()  # files of single pictures that have labels, less those that have none
     example: dict[tuple[str, str], str] = {}
     for head in heads:
@@ -108,28 +103,10 @@ def refuse_labels(
             raise _labels(path, name)
 
 
-def refuse_splits(
-    path: Path, files: Sequence[str], pictures: Callable[[], Iterable[str]], read: Papers, used: Iterable[str] = ()
-) -> None:
-    """Raise BadInput where a file lists which pictures are held out, and no folder says so. used: files that are
-    read already."""
-    files = sorted(set(files) - set(used))
-    tables = [name for name in files if name.lower().endswith(TABLES)]
-    listed = [name for name in files if name.lower().endswith(_LISTS) and _of_split(name)]
-    if packed := next((name for name in files if name.lower().endswith(_PACKED) and _packed_list(name)), ""):
-        raise _splits(path, packed)
-    heads = _heads(dict.fromkeys([*few(listed), *few(tables)]), read)
-    hits = _hits(heads, pictures)
-    for head in heads:
-        named = head.names(hits)
-        if (named and head.name in listed) or (_alone(head.name) and _numbered(head)) or (named and _column(head)):
-            raise _splits(path, head.name)
-
-
 def says_labels(names: Iterable[str], pictures: Callable[[], Iterable[str]], read: Papers) -> str | None:
     """The first of these files that says something of many of the pictures."""
-    heads = _heads(names, read)
-    hits = _hits(heads, pictures)
+    heads = heads_of(names, read)
+    hits = hits_of(heads, pictures)
     return next((head.name for head in heads if head.lines and _says(head, hits)), None)
 
 
@@ -145,23 +122,27 @@ def few(names: Iterable[str]) -> list[str]:
     return chosen
 
 
-def _heads(names: Iterable[str], read: Papers) -> list[Head]:
+def heads_of(names: Iterable[str], read: Papers) -> list[Head]:
+    """The beginnings of these files."""
     wanted = set(names)
     return [Head(name, data) for name, data in sorted(read(wanted, HEAD).items())] if wanted else []
 
 
-def _hits(heads: Iterable[Head], pictures: Callable[[], Iterable[str]]) -> set[str]:
-    """Of all that these files name what a picture is called: its path, name or stem, or these with its class."""
+def hits_of(heads: Iterable[Head], pictures: Callable[[], Iterable[str]]) -> set[str]:
+    """Of all that these files name what a picture is called."""
     words = {word for head in heads for word in head.words()}
     for head in heads:
         words |= {one := stem(head.name.rpartition("/")[2]), stem(one)}
     found: set[str] = set()
     for picture in pictures() if words else ():
-        last = "/".join(picture.split("/")[-2:])
-        base = last.rpartition("/")[2]
-        for form in (picture, last, base):
-            found.update({form, stem(form), "./" + form} & words)
+        found.update(called(picture) & words)
     return found
+
+
+def called(picture: str) -> set[str]:
+    """What a picture may be called: its path, name or stem, or these with its class."""
+    last = "/".join(picture.split("/")[-2:])
+    return {name for form in (picture, last, last.rpartition("/")[2]) for name in (form, stem(form), "./" + form)}
 
 
 def _says(head: Head, hits: set[str]) -> bool:
@@ -186,51 +167,8 @@ def _one_says(head: Head, is_class: Callable[[str], bool]) -> bool:
     return head.numbers() or (len(head.lines) == 1 and (head.ending in SIDES or is_class(clean(head.text))))
 
 
-def _of_split(name: str) -> bool:
-    """Whether a file's name, or its folder's, has a word of splits in it: testing_list.txt, splits/1.json."""
-    return _of_lists(name) or any(map(_SPLITS.match, name_words(name)))
-
-
-def _packed_list(name: str) -> bool:
-    """The same of arrays and the like, which have such words for other reasons: a word for lists, or for what is held
-    out alone; of MATLAB's files any."""
-    return _of_lists(name) or (name.lower().endswith(".mat") and _of_split(name))
-
-
-def _of_lists(name: str) -> bool:
-    above = name.rpartition("/")[0].rpartition("/")[2].casefold()
-    alone = split_word(PurePosixPath(name).stem) in HELD_OUT
-    return alone or above in ("splits", "imagesets", "imagesplits") or any(map(_LIST.match, name_words(name)))
-
-
-def _alone(name: str) -> bool:
-    """Whether a text's name is a split and nothing else, or has train and a held-out word: train_test_split.txt."""
-    base = PurePosixPath(name)
-    words = {SPLIT_WORDS.get(word) for word in name_words(name)}
-    called = split_word(base.stem) not in (None, "unlabelled") or bool(words & HELD_OUT and "train" in words)
-    return called and base.suffix.lower() in (".txt", ".lst")
-
-
-def _numbered(head: Head) -> bool:
-    """Whether a list is one of numbers or paths: of pictures by their number, or of others than those that are here."""
-    like = [all(map(_number, tokens)) or "/" in tokens[0] for tokens in head.lines if len(tokens) < 4]
-    return 2 * sum(like) >= len(head.lines) > 0
-
-
-def _column(head: Head) -> bool:
-    """Whether a table has a column of splits, some of whose rows are held out."""
-    whole = head.text if head.text.endswith("\n") else head.text.rpartition("\n")[0] or head.text
-    try:
-        rows = of_bytes(whole.encode(), head.name, head.name)
-        meaning = columns(next(rows, []))
-        if meaning.split is None:
-            return splits_among(meaning.rest, rows).held_out()
-        return not HELD_OUT.isdisjoint(split_word(str(row.get(meaning.split))) for row in rows)
-    except BadInput:
-        return False
-
-
-def _number(token: str) -> bool:
+def is_number(token: str) -> bool:
+    """Whether a word is a number."""
     try:
         float(token)
     except ValueError:
@@ -242,12 +180,4 @@ def _labels(path: Path, name: str) -> BadInput:
     return BadInput(
         f"{quoted(name)} in {path} looks like labels of its pictures, which have no others, and cannot be read.",
         "write a table metadata.csv beside the pictures, with the columns file_name,label (and split); or --unlabelled",
-    )
-
-
-def _splits(path: Path, name: str) -> BadInput:
-    return BadInput(
-        f"{quoted(name)} in {path} looks like a list of what is held out, or of what is not; it is not read, and no "
-        "folder is of a split.",
-        "--split train if all of it is train; else import a table with the columns path,label,split",
     )

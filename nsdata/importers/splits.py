@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from nsdata.errors import BadInput
 from nsdata.importers.formats.layout import quoted
 from nsdata.importers.found import Found
 from nsdata.importers.levels import Levels
 from nsdata.importers.name import Name
 from nsdata.importers.options import Rule
 from nsdata.importers.split_columns import SplitColumns
-from nsdata.importers.words import split_of_name
-from nsdata.importers.written import SPLIT_IN, STATE, split_of_cell
+from nsdata.importers.words import HELD_OUT, split_of_name
+from nsdata.importers.written import SPLIT_IN, STATE, no_split_in, split_of_cell
 from nsdata.text import listed
 
 
@@ -36,17 +37,28 @@ class Splits:
             self._rule.columns.add(self.columns)
 
     def said(self, found: Found) -> object:
-        """What was written of its split beside it."""
-        return self.columns.of(found.cells) if found.split is None and found.cells else found.split
+        """What was written of its split beside it; None for nothing."""
+        said = self.columns.of(found.cells) if found.split is None and found.cells else found.split
+        return None if no_split_in(said) else said
 
     def of(
-        self, said: object, folder: str | None, unlabelled: bool, where: str, kind: str, levels: Levels | None
+        self,
+        said: object,
+        folder: str | None,
+        unlabelled: bool,
+        where: str,
+        kind: str,
+        levels: Levels | None,
+        held: str | None = None,
     ) -> Chosen:
-        """said: as written beside the image, at ``where``, in a ``kind`` of place; folder: what ``levels`` say."""
+        """said: as written beside the image, at ``where``, in a ``kind`` of place; folder: what ``levels`` say; held:
+        the held-out split of a folder that is no matter unless what counts says train."""
         rule = self._rule
         if rule.split is not None:
             return Chosen(rule.split, unlabelled)
         if (cell := split_of_cell(said, where)) is not None:
+            if kind != STATE:
+                _check(cell, folder or held, where)
             rule.splits_from[SPLIT_IN.get(kind, kind)] = None
             if cell == "unlabelled" or (kind == STATE and cell == "train"):  # which datasets writes of whatever it read
                 return Chosen("train", unlabelled or cell == "unlabelled", False)
@@ -62,4 +74,16 @@ class Splits:
             rule.splits_from[f"the name {quoted(levels.doubt)}"] = None  # it says as much as the name of the source
             return Chosen(outer, unlabelled)
         default = self._name.default(rule)
+        if default.named:
+            _check(default.split, held, where)
         return Chosen(default.split, unlabelled or default.unlabelled, default.named and not default.unlabelled)
+
+
+def _check(split: str, folder: str | None, where: str) -> None:
+    """Raise BadInput where a picture of a folder that is held out would come into train. What lies in ``train/`` may be
+    held out."""
+    if folder in HELD_OUT and split not in HELD_OUT:
+        raise BadInput(
+            f"{where} is of '{split}', and its picture lies in a folder of '{folder}'.",
+            "write the same split in both; --levels - if the folders say nothing; --split says it for all",
+        )

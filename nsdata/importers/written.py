@@ -166,11 +166,16 @@ def for_init(written: Written, where: str) -> list[object]:
     return list(texts) or numbers[:1]
 
 
+def no_split_in(value: object) -> bool:
+    """Whether a cell or key says nothing of a split: None, NaN, blanks."""
+    return value is None or value != value or (isinstance(value, str) and not value.strip())
+
+
 def split_of_cell(value: object, where: str) -> str | None:
     """The split that a cell or key names; None for an empty one. Raises BadInput for an unknown name and Unsure."""
     if isinstance(value, Unsure):
         raise BadInput(f"The split of {where} is not sure: {value.message}.", value.hint)
-    if value is None or value != value or (isinstance(value, str) and not value.strip()):
+    if no_split_in(value):
         return None
     found = split_word(str(value))
     if found is None:

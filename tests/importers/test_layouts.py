@@ -432,7 +432,10 @@ def test_lists_of_what_is_held_out_are_no_train(tmp_path: Path) -> None:
     write(tmp_path / "cub", "images/1.Auk/1.png", "images/2.Tit/2.png", train_test_split__txt="1 0\n2 1\n")
     for name in ("food", "cub"):
         refused(lambda n=name: classes_from(tmp_path / n), "list of what is held out")  # type: ignore[misc]
-        assert {split for split, _ in taken(tmp_path / name, labelled=False, classes=PETS)[0].values()} == {"train"}
+        refused(lambda n=name: taken(tmp_path / n, PETS, labelled=False), "list of what is held out")  # type: ignore[misc]
+        assert {split for split, _ in taken(tmp_path / name, PETS, labelled=False, split="train")[0].values()} == {
+            "train"
+        }
 
 
 def test_keys_that_the_first_json_line_lacks_count(tmp_path: Path) -> None:
@@ -583,7 +586,7 @@ def test_files_of_labels_that_are_not_taken_are_named(tmp_path: Path, papers: di
     root = write(tmp_path, "images/1.png", "images/2.png", **papers)
     refused(lambda: taken(root, PETS), match)
     refused(lambda: classes_from(root), match)
-    assert len(taken(root, PETS, labelled=False)[0]) == 2
+    assert len(taken(root, PETS, labelled=False, split="train" if "split" in match else None)[0]) == 2
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-16"])

@@ -54,7 +54,9 @@ def test_labels_that_cannot_be_read_are_no_pile_without_labels(tmp_path: Path, n
         assert "--unlabelled" in hint and "metadata.csv" in hint
     with pytest.raises(BadInput, match=name.partition("/")[2] or name):
         taken(root, PETS)
-    assert len(taken(root, PETS, labelled=False)[0]) == 4
+    if name == "annotations/trainval.txt":  # and two are not in it
+        refused(lambda: taken(root, PETS, labelled=False), HELD_OUT)
+    assert len(taken(root, PETS, labelled=False, split="train" if "trainval" in name else None)[0]) == 4
     write(root, metadata__csv="file_name,label\n1.png,cat\n2.png,dog\n")  # the way on that the hint names
     assert taken(root, PETS, split="train")[0]["2.png"] == ("train", "dog")
 
@@ -110,9 +112,14 @@ def test_other_papers_beside_a_pile_are_none(tmp_path: Path, papers: dict[str, s
         ("split.pkl", "pickled"),
         ("test_indices.npy", "NUMPY"),
         ("test.npz", "PK"),
+        ("test_idx.npy", "NUMPY"),
+        ("test.parquet", "PAR1"),
+        ("official_split.xlsx", "PK"),
+        ("query.txt", "dog/2.png\n"),
+        ("unseen_ids.json", '["dog/2.png"]'),
     ],
 )
-def test_a_list_of_splits_beside_class_folders_is_not_passed_over(tmp_path: Path, name: str, text: str) -> None:
+def test_a_list_of_splits_is_not_passed_over(tmp_path: Path, name: str, text: str) -> None:
     root = write(tmp_path / "a", "images/cat/1.png", "images/dog/2.png")
     paper = {name.replace("/", "___").replace(".", "__"): text}
     members = {f"images/{cls}/{i}.png": picture(i) for i, cls in enumerate(PETS, 1)} | {name: text.encode()}
@@ -120,9 +127,16 @@ def test_a_list_of_splits_beside_class_folders_is_not_passed_over(tmp_path: Path
     for source in (root, pack(tmp_path / "a.tar", members)):
         if name.endswith(".json") and source != root:
             continue  # of an archive it is a sample without a picture
-        assert "--split train" in refused(lambda s=source: taken(s, PETS), HELD_OUT)  # type: ignore[misc]
+        for more in ({}, {"labelled": False}) if name != "all.csv" else ({},):  # which says the splits, without labels
+            assert "--split train" in refused(lambda s=source, m=more: taken(s, PETS, **m), HELD_OUT)  # type: ignore[misc]
         refused(lambda s=source: classes_from(s), HELD_OUT)  # type: ignore[misc]
         assert {split for split, _ in taken(source, PETS, split="train")[0].values()} == {"train"}
+    write(root, metadata__csv="file_name,label\nimages/cat/1.png,cat\nimages/dog/2.png,dog\n")
+    for more in ({}, {"labelled": False}):  # nor where a file of labels speaks for the pictures
+        refused(lambda m=more: taken(root, PETS, **m), HELD_OUT)  # type: ignore[misc]
+    write(root, metadata__csv="file_name,label,split\nimages/cat/1.png,cat,train\nimages/dog/2.png,dog,test\n")
+    for more in ({}, {"labelled": False}):  # unless it says the splits
+        assert sorted(split for split, _ in taken(root, PETS, **more)[0].values()) == ["test", "train"]
 
 
 @pytest.mark.parametrize(
@@ -138,6 +152,77 @@ def test_a_list_of_splits_beside_class_folders_is_not_passed_over(tmp_path: Path
 def test_other_papers_beside_class_folders_are_no_lists(tmp_path: Path, name: str, text: str) -> None:
     root = write(tmp_path, "cat/1.png", "dog/2.png", **{name.replace(".", "__"): text})
     assert taken(root)[0] == {"cat/1.png": ("train", "cat"), "dog/2.png": ("train", "dog")}
+
+
+@pytest.mark.parametrize(
+    ("pictures", "papers", "splits"),
+    [
+        ("", {"metadata.csv": "file_name,label,split\n1.png,cat,test\n2.png,dog,train\n"}, "test train"),
+        ("", {"labels.csv": "id,label,is_test\n1,cat,yes\n2,dog,no\n"}, "test train"),
+        ("", {"l.txt": "1.png,cat,test\n2.png,dog,train\n"}, "test train"),
+        ("images/", {"test_labels.csv": "file,label\n1.png,cat\n2.png,dog\n"}, "test test"),
+        ("images/", {"test_labels.csv": "file,label\n1.png,cat\n"}, "test train"),
+        ("images/", {"my_test.csv": "file,label\n1.png,cat\n2.png,dog\n"}, "may be a part called"),
+        ("", {"test.txt": "2.png\n"}, HELD_OUT),
+        ("JPEGImages/", {"ImageSets/Main/test.txt": "2\n"}, HELD_OUT),
+        ("img/", {"list_eval_partition.csv": "image_id,partition\n1.png,0\n2.png,2\n"}, HELD_OUT),
+        ("", {"train.csv": "id,diagnosis\n1,4\n"}, HELD_OUT),
+        ("", {"train.csv": "id,diagnosis\n1,4\n2,0\n"}, "train train"),
+        ("", {"train.csv": "id,label\n1,cat\n", "test.csv": "id\n2\n"}, HELD_OUT),
+        ("", {"train_labels.csv": "id,label\n1,cat\n", "test_ids.csv": "id\n2\n"}, HELD_OUT),
+        ("", {"train.csv": "id,label\n1,cat\n2,dog\n", "test.csv": "id\n3\n4\n"}, "train train"),
+        ("", {"test.csv": "id,label\n1,cat\n", "train.csv": "id,label\n2,dog\n"}, HELD_OUT),
+        ("", {"labels.csv": "id,label\n1,cat\n2,dog\n"}, "train train"),
+        ("", {"test_df.csv": "id,label\n1,cat\n2,dog\n"}, "train train"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("packed", [False, True])
+def test_files_say_the_splits_also_where_labels_are_not_asked_for(
+    tmp_path: Path, pictures: str, papers: dict[str, str], splits: str, packed: bool
+) -> None:
+    members = {f"{pictures}{i}.png": picture(i) for i in (1, 2)} | {
+        name: text.encode() for name, text in papers.items()
+    }
+    root = tmp_path / "set.zip" if packed else tmp_path / "set"
+    if packed:
+        with zipfile.ZipFile(root, "w") as file:
+            for name, data in members.items():
+                file.writestr(name, data)
+    for name, data in members.items() if not packed else ():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(data)
+    ask = lambda **more: taken(root, PETS, labelled=False, **more)  # noqa: E731
+    assert {split for split, _ in ask(split="train")[0].values()} == {"train"}
+    if not set(splits.split()) <= {"train", "test"}:
+        assert "--split" in refused(ask, splits)
+        return
+    found, _, rule = ask()
+    assert [found[f"{pictures}{i}.png"] for i in (1, 2)] == [(split, None) for split in splits.split()]
+    assert any("test_df.csv names no split" in note for note in rule.notices()) == ("test_df.csv" in papers)
+    if "test_df.csv" in papers:
+        assert taken(root, PETS)[2].notices() == rule.notices()
+
+
+@pytest.mark.parametrize(
+    ("row", "split"),
+    [("train", ""), ("unlabelled", ""), ("val", "val"), ("test", "test"), ("", "test")],
+)
+def test_what_lies_in_a_folder_of_test_is_not_of_train(tmp_path: Path, row: str, split: str) -> None:
+    rows = ["train/1.png,cat,train", "train/2.png,dog,val", f"test/3.png,cat,{row}"]
+    root = write(tmp_path / "set", "train/1.png", "train/2.png", "test/3.png")
+    inside = write(tmp_path / "set", all__csv="\n".join(["path,label,split", *rows])) / "all.csv"
+    outside = "\n".join(["path,label,split", *(f"{root}/{line}" for line in rows)])
+    outside_ = write(tmp_path / "lists", all__csv=outside) / "all.csv"
+    metadata = write(tmp_path / "hub", "train/1.png", "train/2.png", "test/3.png")
+    write(metadata, metadata__csv="\n".join(["file_name,label,split", *rows]))
+    for source in (metadata, inside, outside_):
+        for more in ({}, {"labelled": False}):
+            ask = lambda s=source, m=more, **given: taken(s, PETS, **m, **given)[0]  # type: ignore[misc]  # noqa: E731
+            if split:
+                assert [found[0] for name, found in ask().items() if name.endswith("3.png")] == [split]
+                continue
+            assert "--levels -" in refused(ask, "lies in a folder of 'test'")
+            assert [found[0] for name, found in ask(levels="-").items() if name.endswith("3.png")] == ["train"]
 
 
 def test_where_folders_say_the_splits_lists_are_no_matter(tmp_path: Path) -> None:
