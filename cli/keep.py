@@ -63,15 +63,20 @@ def relabel(
 
     if (from_ is None) == (image is None) or (image is None) != (label is None):
         raise typer.BadParameter("give an image and its label, or --from CSV")
-    given = typed.read_labels(from_) if from_ is not None else None
-    opened, labels = open_store(ctx, store), {str(image): label}
-    if given is not None:
-        labels = dict(zip(given[0].ids(opened), given[1], strict=True))
+    opened = open_store(ctx, store)
+    labels: dict[str, str | int | None] = {str(image): label}
+    if from_ is not None:
+        said = typed.read_labels(from_, opened.classes)
+        labels = dict(zip(said.lines.ids(opened), said.classes, strict=True))
+        for note in said.notes:
+            render.note(note)
     done = edits.relabel(opened, labels, by=by)
     if not done.images:
         render.out(f"nothing new: {len(labels):,} images are labelled so already")
     else:
-        render.out(f"relabelled  {done.images:,} images, version {done.version}")
+        also = f"; {done.images - done.differ:,} were labelled so already" if done.differ < done.images else ""
+        also = f"; {done.cleared:,} of them have no label now{also}" if done.cleared else also
+        render.out(f"relabelled  {done.images:,} images, version {done.version}{also}")
 
 
 def remove(

@@ -6,6 +6,7 @@ They are read as an import reads tables: the same kinds of files, names of colum
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from nsdata.arithmetic.ids import hexes
 from nsdata.errors import BadInput
-from nsdata.importers.class_names import plain
-from nsdata.importers.formats import tables
-from nsdata.importers.formats.parquet import split_columns
+from nsdata.importers.class_names import ClassNames, plain
+from nsdata.importers.class_names import named as by_name
+from nsdata.importers.formats import parquet, tables
 from nsdata.importers.split_columns import splits_among
 from nsdata.importers.words import split_word
+from nsdata.importers.written import label_of
 from nsdata.schema import SPLITS
 from nsdata.text import listed, visible
 from nsdata.versions.named_rows import check_alike, rows_meant, whole_id
@@ -27,6 +29,18 @@ if TYPE_CHECKING:
 
 _KEYS = ("id", "path", "source", *tables.PATHS)  # columns that name images, an id first
 _EVERY = "train, val or test in every row"
+_NAMES = "one class in each row, by its name: nsdata classes lists them, nsdata classes add NAME adds one"
+
+
+@dataclass(frozen=True)
+class _Table:
+    """own: for columns of a parquet file the names that it has for their numbers."""
+
+    path: Path
+    names: list[str]
+    rows: list[dict[str, Any]]
+    meaning: tables.Columns
+    own: dict[str, list[str]]
 
 
 @dataclass(frozen=True)
@@ -56,28 +70,69 @@ class Lines:
         return found
 
 
-def read_labels(path: Path) -> tuple[Lines, list[str | None]]:
-    """A table of images and their labels; an empty one, None here, takes a label away. Raises BadInput."""
-    names, rows = _rows(path)
-    labels = tables.columns(names).labels
-    chosen = [name for name in labels if tables.normal(name) == "label"] or list(labels)
-    if len(chosen) != 1:
-        several = f"several columns of labels, {listed(list(map(visible, chosen)))}"
-        raise BadInput(f"{path} has {several if chosen else 'no column of labels'}.", "columns id (or path) and label")
-    lines = _lines(path, names, rows)
-    return lines, [_text(rows[n - 1], chosen[0], n, path) or None for n in lines.numbers]
+@dataclass(frozen=True)
+class Said:
+    """Labels of a table. classes: of each line, by number; None takes the label away. notes: what was left out, and
+    what was taken as a class though written otherwise."""
+
+    lines: Lines
+    classes: list[int | None]
+    notes: list[str]
+
+
+def read_labels(path: Path, classes: Sequence[str]) -> Said:
+    """A table of images and their labels, by the rule of an import: names before numbers, numbers of a parquet file by
+    its own names, and of an export the labels that people gave. An empty one takes a label away; a row that lacks the
+    columns of labels, which lines of JSON and lists may, says nothing.
+
+    classes: the store's. Raises BadInput, also for a row with two labels.
+    """
+    table = _read(path)
+    columns = table.meaning.labels
+    if not columns:
+        have = listed(list(map(visible, table.names)), 10) or "none"
+        raise BadInput(f"{path} has no column of labels; its columns are {have}.", "columns id (or path) and label")
+    theirs = {number for number, row in enumerate(table.rows, 1) if not tables.people_s(row)}
+    silent = {number for number, row in enumerate(table.rows, 1) if _says_nothing(row, columns, path)} - theirs
+    notes = []
+    if theirs:
+        notes.append(f"{len(theirs):,} rows left out: {tables.LABELLED_BY} says that a generation gave their label")
+    if silent:
+        notes.append(f"{len(silent):,} rows left out, which say nothing of a label")
+    if len(theirs) + len(silent) == len(table.rows) > 0:
+        raise BadInput(f"{path} has no label that a person gave: {'; '.join(notes)}.", f"head {path}")
+    lines = _lines(table, lambda number: number not in theirs and number not in silent)
+    names, found = ClassNames(classes), list[int | None]()
+    for number in lines.numbers:
+        for column in columns:
+            _text(table.rows[number - 1], column, number, path)  # rows of a CSV are whole
+    try:
+        for number in lines.numbers:
+            written, _ = parquet.named_cells(table.rows[number - 1], table.meaning, table.own)
+            found.append(label_of(written, names, f"row {number:,} of {path}")[0])
+        names.check()
+    except BadInput as error:
+        raise BadInput(error.message, _NAMES) from None
+    return Said(lines, found, [*notes, *(f"'{visible(name)}' is the class '{c}'" for name, c in names.notices.items())])
+
+
+def _says_nothing(row: dict[str, Any], columns: Sequence[str], path: Path) -> bool:
+    name = path.name.lower()
+    if name.endswith(".txt"):
+        return row["label"] is None  # a path alone
+    return name.endswith((".jsonl", ".ndjson")) and not any(column in row for column in columns)
 
 
 def read_splits(path: Path, to: str | None) -> tuple[Lines, list[str]]:
     """A table of images, and the split of each, ``to`` or what its columns say. Raises BadInput, also where they say
     others than ``to``, or where it is not sure what they say."""
-    names, rows = _rows(path)
-    meaning = tables.columns(names)
+    table = _read(path)
+    names, rows, meaning = table.names, table.rows, table.meaning
     named = [name for name in names if tables.normal(name) in tables.SPLITS]
     if len(named) > 1:
         several = listed(list(map(visible, named)))
         raise BadInput(f"{path} has the columns {several}; one of them is needed.", "leave out the others")
-    lines = _lines(path, names, rows)
+    lines = _lines(table)
     may = splits_among(meaning.rest, rows)
     if (unsure := may.unsure()) is not None:
         hint = f"call the column of splits split, with {_EVERY}; if none is, leave this one out"
@@ -93,7 +148,7 @@ def read_splits(path: Path, to: str | None) -> tuple[Lines, list[str]]:
     for number in lines.numbers:
         row = rows[number - 1]
         cells = tables.cells_of(row, columns)
-        word = _text(row, named[0], number, path) if named else str(may.of(cells) or "")
+        word = _text(row, named[0], number, path, table.own) if named else str(may.of(cells) or "")
         split = split_word(word)
         if word and split not in SPLITS:
             what = f"the split '{visible(word[:100])}', which is none of {', '.join(SPLITS)}"
@@ -112,25 +167,33 @@ def read_splits(path: Path, to: str | None) -> tuple[Lines, list[str]]:
     return lines, splits
 
 
-def _rows(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
-    names, found = tables.rows(path)
-    if path.name.lower().endswith(tables.PARQUET):
+def _read(path: Path) -> _Table:
+    if not path.name.lower().endswith(tables.PARQUET):
+        names, found = tables.rows(path)
+        own: dict[str, list[str]] = {}
+    else:
+        with parquet.opened(path) as file:
+            schema = file.schema_arrow
+            pictures = parquet.image_column(schema)
+            names = [name for name in schema.names if name != pictures or tables.normal(name) not in tables.PATHS]
+            own = parquet.own_names(schema, tables.columns(names))
         keys = [name for name in names if tables.normal(name) in _KEYS]
-        names, found = tables.rows(path, [*keys, *split_columns(path).speaking()])
+        _, found = tables.rows(path, [*keys, *parquet.split_columns(path).speaking()])
     with closing(found):
-        return names, list(found)
+        return _Table(path, names, list(found), tables.columns(names), own)
 
 
-def _lines(path: Path, names: list[str], rows: list[dict[str, Any]]) -> Lines:
-    """Which images the rows mean; rows without anything in them are passed over."""
+def _lines(table: _Table, counts: Callable[[int], bool] = lambda number: True) -> Lines:
+    """Which images the rows mean; rows without anything in them are passed over. counts: whether a row does."""
+    path, names = table.path, table.names
     known = {tables.normal(name): name for name in reversed(names)}
     keys = list(dict.fromkeys(known[alias] for alias in _KEYS if alias in known))
     if not keys:
         have = listed(list(map(visible, names))) or "none"
         raise BadInput(f"{path} has the columns {have}; 'id' or 'path' is needed.", "call one of them id, or path")
     lines = Lines(path, [], [] if len(keys) > 1 else None, [])
-    for number, row in enumerate(rows, 1):
-        if not any(value not in (None, "") and str(value).strip() for value in row.values()):
+    for number, row in enumerate(table.rows, 1):
+        if not counts(number) or not any(value not in (None, "") and str(value).strip() for value in row.values()):
             continue
         cells = [text for key in keys if (text := str(plain(row.get(key)) or "").strip())]
         if not cells:
@@ -144,9 +207,9 @@ def _lines(path: Path, names: list[str], rows: list[dict[str, Any]]) -> Lines:
     return lines
 
 
-def _text(row: dict[str, Any], column: str, number: int, path: Path) -> str:
-    """A cell as a text. Raises BadInput where the row ends before it."""
+def _text(row: dict[str, Any], column: str, number: int, path: Path, own: dict[str, list[str]] | None = None) -> str:
+    """A cell as a text; a number by its column's own names. Raises BadInput where the row ends before it."""
     if column not in row and not path.name.lower().endswith((".jsonl", ".ndjson", ".txt")):
         raise BadInput(f"{path} ends row {number:,} before its {visible(column)}.", f"head -{number + 1} {path}")
-    value = plain(row.get(column))
+    value = by_name(row.get(column), (own or {}).get(column, ()), column)
     return "" if value is None or value != value else str(value).strip()

@@ -11,7 +11,7 @@ import re
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,12 +43,17 @@ def relabel(store: Handle, labels: Mapping[str, str | int | None], *, by: str = 
     store.refresh()  # classes may have been added
     codes = [_code(store, image, label) for image, label in given]
     images = [image for image, _ in given]
+    was = np.empty(0, np.int32)
 
     def decide() -> tuple[np.ndarray[Any, Any], list[int]]:
+        nonlocal was
         ids = _whole_ids(store, images)
+        was = store.table.label[store.table.rows_of(ids)]
         return (ids[:0], []) if _labelled_so(store, ids, codes, by) else (ids, codes)
 
-    return _edited(store, "relabelled", decide, lambda batch: {**batch, **({"by": by} if by else {})})
+    done = _edited(store, "relabelled", decide, lambda batch: {**batch, **({"by": by} if by else {})})
+    differ, now = was != codes, np.asarray(codes)
+    return replace(done, differ=int(differ.sum()), cleared=int((differ & (now == NO_LABEL)).sum()))
 
 
 def remove(store: Handle, images: Sequence[str]) -> Edited:
@@ -150,11 +155,14 @@ def tag(store: Handle, name: str, version: int | str | None = None) -> int:
 @dataclass(frozen=True)
 class Edited:
     """version: that was published, or the store's where nothing was to be done. images: how many were changed; moved:
-    how many of them to which split."""
+    how many of them to which split. differ: of labels that were given those that differ from what was there before;
+    cleared: of these those that take a label away."""
 
     version: int
     images: int
     moved: dict[str, int] = field(default_factory=dict)
+    differ: int = 0
+    cleared: int = 0
 
 
 class _Meanwhile(Exception):

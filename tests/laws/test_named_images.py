@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from pathlib import Path
 
@@ -167,8 +168,75 @@ def test_what_a_table_says_of_splits_is_never_passed_over(
 def test_labels_of_a_table_are_called_as_in_an_import(lake: Store, column: str) -> None:
     Path("x.csv").write_text(f"path,{column}\ncat/0.png,dog\n")
     assert "relabelled  1 images" in ok("relabel", "--from", "x.csv")
-    Path("x.csv").write_text("path,class,target\ncat/0.png,dog,0\n")
-    assert "has several columns of labels, class, target" in refused("relabel", "--from", "x.csv")[0]
+
+
+BOTH = {"cat/0.png": "dog", "dog/7.png": "cat"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "now", "words"),
+    [
+        ("x.csv", "path,label,class\ncat/0.png,0,dog\n", {"cat/0.png": "dog"}, ""),
+        ("x.csv", "path,target,category\ncat/0.png,dog,0\ndog/7.png,cat,1\n", BOTH, ""),
+        ("x.csv", "path,label,labels\ncat/0.png,dog,dog\n", {"cat/0.png": "dog"}, ""),
+        ("x.csv", "path,label\ncat/0.png,1.0\ndog/7.png,0.0\n", BOTH, ""),
+        ("x.csv", "path,label\ncat/0.png,Dog\n", {"cat/0.png": "dog"}, "'Dog' is the class 'dog'"),
+        ("x.csv", "path,label\ncat/0.png,-1\ncat/1.png,cat\n", {"cat/0.png": None}, "1 of them have no label now"),
+        ("x.csv", "path,label\ncat/0.png,dog\ncat/1.png,cat\n", {"cat/0.png": "dog"}, "1 were labelled so already"),
+        ("x.jsonl", '{"path": "cat/0.png", "label": "dog"}\n{"path": "cat/1.png"}\n', {"cat/0.png": "dog"}, "1 rows"),
+        ("x.jsonl", '{"path": "cat/0.png", "label": "dog"}\n{"path": "dog/7.png", "label": null}\n',
+         {"cat/0.png": "dog", "dog/7.png": None}, "1 of them have no label now"),
+        ("x.txt", "cat/0.png\tdog\ncat/1.png\n", {"cat/0.png": "dog"}, "1 rows left out, which say nothing of a label"),
+        ("x.csv", "path,label,labelled_by\ncat/0.png,dog,generation 1\ndog/7.png,cat,people\n", {"dog/7.png": "cat"},
+         "1 rows left out: labelled_by says that a generation gave their label"),
+        ("x.csv", "path,label,class\ncat/0.png,dog,cat\n", {}, "row 1 of x.csv has two labels: 'dog' (label)"),
+        ("x.csv", "path,label,class\ncat/0.png,0,dog\ncat/1.png,1,\n", {}, "no place in the list of classes"),
+        ("x.csv", "path,label\ncat/0.png,1\ncat/1.png,2\n", {}, "they look as if they counted from 1"),
+        ("x.csv", "path,label\ncat/0.png,wolf\n", {}, "Label 'wolf' in row 1 of x.csv is no class"),
+        ("x.csv", "path,label,labelled_by\ncat/0.png,dog,generation 1\n", {}, "has no label that a person gave"),
+        ("x.csv", "path,word\ncat/0.png,dog\n", {}, "has no column of labels; its columns are path, word"),
+    ],
+)  # fmt: skip
+def test_a_table_of_labels_means_what_it_means_to_an_import(
+    lake: Store, name: str, text: str, now: dict[str, str | None], words: str
+) -> None:
+    Path(name).write_text(text)
+    before = {source: lake.image(source).label for source in _splits(lake)}
+    done = run("relabel", "--from", name)
+    assert words in done.stdout + done.stderr
+    assert (done.exit_code, lake.refresh().version > 2) == ((0, True) if now else (1, False))
+    assert {source: lake.image(source).label for source in before} == before | now
+
+
+@pytest.mark.parametrize("made", ["export", "ClassLabel"])
+def test_numbers_of_a_parquet_file_are_classes_and_splits_by_its_own_names(lake: Store, made: str) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    before = {source: lake.image(source).label for source in _splits(lake)}
+    if made == "export":
+        ok("--store", "other", "init", "--classes", "dog,cat")
+        ok("--store", "other", "import", "photos")
+        ok("--store", "other", "export", "x.parquet")
+    else:
+        features = {"label": {"names": ["dog", "cat"]}, "split": {"names": ["test", "val", "train"]}}
+        table = pa.table({"path": list(before), "label": [int(cls == "cat") for cls in before.values()],
+                          "split": [2] * len(before)})  # fmt: skip
+        meta = {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
+        pq.write_table(table.replace_schema_metadata(meta), "x.parquet")
+    assert "nothing new: 6 images are labelled so already" in ok("relabel", "--from", "x.parquet")
+    assert "nothing new: 6 images are in their splits already" in ok("split", "--from", "x.parquet")
+
+
+@pytest.mark.parametrize("out", ["x.parquet", "x.csv", "x.jsonl", "x"])
+def test_classes_of_a_generation_in_an_export_are_never_made_peoples_labels(lake: Store, out: str) -> None:
+    ok("relabel", "cat/0.png", "")
+    lake.refresh().add_soft_labels(1, list(_splits(lake)), np.tile([0.1, 0.9], (6, 1)), teacher={"name": "guess"})
+    ok("export", out, "--gen", "1", "--pseudo")
+    done = run("relabel", "--from", out if "." in out else f"{out}/labels.csv")
+    assert "nothing new: 5 images are labelled so already" in done.stdout
+    assert "1 rows left out: labelled_by says that a generation gave their label" in done.stderr
+    assert lake.refresh().image("cat/0.png").label is None
 
 
 def test_where_a_class_is_named_by_a_number_no_number_is_a_place(lake: Store) -> None:

@@ -174,11 +174,11 @@ def lines(file: IO[str]) -> Iterator[str]:
 
 
 def _parquet(path: Path, also: Sequence[str]) -> tuple[list[str], Generator[dict[str, Any], None, None]]:
-    from nsdata.importers.formats.parquet import opened
+    from nsdata.importers.formats.parquet import image_column, opened
 
     with opened(path) as file:
-        names = list(file.schema_arrow.names)
-    return names, _parquet_rows(path, names, also)
+        names, pictures = list(file.schema_arrow.names), image_column(file.schema_arrow)
+    return names, _parquet_rows(path, [name for name in names if name != pictures or name in also], also)
 
 
 def _parquet_rows(path: Path, names: Sequence[str], also: Sequence[str]) -> Generator[dict[str, Any], None, None]:
