@@ -12,7 +12,7 @@ from nsdata.schema import SPLITS
 from nsdata.storage.address import checkpoint, near
 from nsdata.text import Rows
 from nsdata.views import moved
-from nsdata.views.changed import words
+from nsdata.views.changed import Moves, words
 
 if TYPE_CHECKING:
     from nsdata.versions.handle import Handle
@@ -96,7 +96,7 @@ def facts(store: Handle) -> dict[str, Any]:
     }
 
 
-def _stale(moves: moved.Moves) -> str:
+def _stale(moves: Moves) -> str:
     """Behind the line of what used images that changed split since."""
     return f" · stale: {words(moves)}" if moves else ""
 

@@ -51,9 +51,10 @@ def check(teacher: Any, said: Given, ours: Sequence[str]) -> Kind | None:
         )
     if kind.name in ("onnx", "transformers"):
         need({"onnx": "onnxruntime"}.get(kind.name, kind.name), place)
-    names = said.classes if said.classes is not None else kind.names
+    who = f"The teacher {place}"
+    names = said.classes if said.classes is not None else kind.names(ours, who)
     if names is not None:
-        match(ours, names, len(names), said.class_map, f"The teacher {place}")
+        match(ours, names, len(names), said.class_map, who)
     return kind
 
 

@@ -13,7 +13,8 @@ from training import models
 from training.config import TrainConfig
 from training.foreign import huggingface, weights
 from training.foreign.given import Given, as_ours
-from training.foreign.kinds import Kind, sha256
+from training.foreign.kinds import Kind, label_names, sha256
+from training.foreign.names import carried, of_object
 from training.foreign.python import described
 from training.foreign.seen import DEFAULT, seen
 from training.foreign.teacher import Foreign, Network, matched_with
@@ -36,9 +37,12 @@ def _timm(ours: Sequence[str], place: Path, kind: Kind, given: Given) -> Foreign
     read = weights.read(kind)
     name = str(given.model or kind.facts.get("architecture") or read.facts.get("arch") or "")
     folder = kind.facts if kind.name == "timm" else {}
-    names = kind.names
+    known = [*kind.said, *read.said] if kind.name != "safetensors" else kind.said
+    names = label_names(kind.facts) if kind.name == "timm" else None
     told = _told(folder, read)
     size = given.preprocess.get("image_size") if isinstance(given.preprocess, dict) else None
+    if given.classes is None and names is None:
+        names = carried(known, ours, f"The teacher {place}", _outputs(name, read))
     outputs = len(given.classes or names or ()) or _outputs(name, read) or len(ours)
     config = TrainConfig(
         model=name, model_args=dict(folder.get("model_args") or {}), image_size=size or told.get("image_size"),
@@ -54,7 +58,7 @@ def _timm(ours: Sequence[str], place: Path, kind: Kind, given: Given) -> Foreign
     own = Preprocess.from_dict({**Preprocess.of(model).to_dict(), **told})
     notes = [f"weights of '{read.taken}' in {place.name}"] if read.taken else []
     return matched_with(
-        ours, given, runner=Network(model.eval().requires_grad_(False)), name=name, names=names,
+        ours, given, runner=Network(model.eval().requires_grad_(False)), name=name, names=names, said=known,
         preprocess=seen(given, own), sha256=sha256(kind), sha256_of="file", path=place,
         parameters=models.parameters(model), notes=[*notes, *fitted.notes, *described(given, own)],
     )  # fmt: skip
@@ -94,7 +98,8 @@ def _torchscript(ours: Sequence[str], place: Path, kind: Kind, given: Given) -> 
             text = str(error).splitlines()[0]
             raise ModelError(f"The TorchScript file {place} cannot be loaded: {text}.") from error
     return matched_with(
-        ours, given, runner=Network(module.eval()), name=given.model or "TorchScript", names=None,
+        ours, given, runner=Network(module.eval()), name=given.model or "TorchScript",
+        said=[*kind.said, *of_object(module)],
         preprocess=seen(given, DEFAULT), sha256=sha256(kind), sha256_of="file", path=place,
         parameters=models.parameters(module), notes=described(given, DEFAULT),
     )  # fmt: skip
@@ -106,6 +111,6 @@ def _onnx(ours: Sequence[str], place: Path, kind: Kind, given: Given) -> Foreign
     session = Session(kind.file)
     own = DEFAULT if session.side is None else Preprocess.from_dict({**DEFAULT.to_dict(), "image_size": session.side})
     return matched_with(
-        ours, given, runner=session, name=given.model or "ONNX", names=None, preprocess=seen(given, own),
+        ours, given, runner=session, name=given.model or "ONNX", said=session.said, preprocess=seen(given, own),
         sha256=sha256(kind), sha256_of="file", path=place, notes=described(given, own),
     )  # fmt: skip

@@ -50,22 +50,25 @@ def load(ours: Sequence[str], place: Path, kind: Kind, given: Given) -> Foreign:
         pictures, more = _pictures(place, given)
     return matched_with(
         ours, given, runner=Network(model.eval().requires_grad_(False)), name=given.model or type(model).__name__,
-        names=kind.names, preprocess=pictures, sha256=sha256(kind), sha256_of="file", path=place,
+        said=kind.said, preprocess=pictures, sha256=sha256(kind), sha256_of="file", path=place,
         parameters=models.parameters(model), notes=[*notes, *more],
     )  # fmt: skip
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without what transformers writes to a log: what matters of it is said here."""
+    """Without what transformers writes to a log, and its bars: what matters of it is said here."""
     from transformers.utils import logging
 
-    before = logging.get_verbosity()
+    before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
+    logging.disable_progress_bar()
     try:
         yield
     finally:
         logging.set_verbosity(before)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def check_whole(loaded: Mapping[str, Any], model: nn.Module, place: Path) -> list[str]:

@@ -8,11 +8,13 @@ import importlib.util
 import json
 import pickletools
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from nsdata.errors import ModelError
+from training.foreign.names import Said, carried, said
 from training.run_folder import file_sha256
 
 PICKLE_MAGIC = b"\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"  # torch's, in its files of before 2020
@@ -22,6 +24,7 @@ WEIGHTS = (SAFE, "pytorch_model.bin")  # of a Hugging Face folder; the first tha
 TAKEN = "a timm state dict (.pth), .safetensors, a Hugging Face folder, ONNX or TorchScript"
 _MOST_PICKLE = 1 << 26  # bytes of a checkpoint's structure; the tensors lie beside it
 _MOST_JSON = 100_000_000  # as safetensors itself
+_MOST_EXTRA = 1 << 22
 _SAFE_GLOBALS = ("torch", "collections", "argparse", "numpy", "_codecs", "builtins", "__builtin__")
 
 _BEGINNINGS = [
@@ -42,18 +45,18 @@ class Kind:
     """name: one of ours, torch, safetensors, torchscript, onnx, timm, transformers.
 
     file:  the weights. facts: of the header (safetensors: its tensors' shapes; folders: config.json).
-    words: texts in a checkpoint's structure, such as its keys.
+    words: texts in a checkpoint's structure, such as its keys. said: what may name its outputs (names.py).
     """
 
     name: str
     file: Path
     facts: dict[str, Any] = field(default_factory=dict, repr=False)
     words: frozenset[str] = field(default_factory=frozenset, repr=False)
+    said: Said = field(default_factory=list, repr=False)
 
-    @property
-    def names(self) -> tuple[str, ...] | None:
-        """Of its outputs, in order, where a folder's config.json has them."""
-        return label_names(self.facts) if self.name == "timm" else id2label(self.facts)
+    def names(self, ours: Sequence[str], who: str) -> tuple[str, ...] | None:
+        """Of its outputs, in order, as far as they are known before it is loaded. Raises ModelError."""
+        return label_names(self.facts) if self.name == "timm" else carried(self.said, ours, who)
 
 
 def kind_of(place: Path) -> Kind:
@@ -71,7 +74,7 @@ def kind_of(place: Path) -> Kind:
     if head.startswith(b"PK\x03\x04"):
         return _archive(place)
     if len(head) > 9 and 2 <= (length := int.from_bytes(head[:8], "little")) <= _MOST_JSON and head[8:9] == b"{":
-        return Kind("safetensors", place, _header(place, length, size))
+        return Kind("safetensors", place, *_header(place, length, size))
     if place.suffix.lower() == ".onnx" or (head[0] == 8 and b"pytorch" in head):
         return Kind("onnx", place)
     if head[0] == 0x80:
@@ -124,7 +127,18 @@ def _folder(place: Path) -> Kind:
     if not kind.endswith(("ForImageClassification", "ForImageClassificationWithTeacher")):
         what = f"a folder of '{kind}'" if kind else "a folder whose config.json names no architecture"
         raise refused(place, what)
-    return Kind("transformers", weights, facts)
+    _check_numbered(facts, config)
+    return Kind("transformers", weights, facts, said=said({key: facts.get(key) for key in ("id2label", "label2id")}))
+
+
+def _check_numbered(facts: dict[str, Any], config: Path) -> None:
+    """Raise ModelError for an id2label that transformers itself cannot read."""
+    found = facts.get("id2label")
+    if found is not None and not (isinstance(found, dict) and all(str(key).isdecimal() for key in found)):
+        raise ModelError(
+            f"The id2label in {config} has no number for each name: {{'0': 'cat', …}} was expected.",
+            f"cat {config}",
+        )
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -141,8 +155,9 @@ def read_json(file: Path) -> dict[str, Any]:
     return found
 
 
-def _header(place: Path, length: int, size: int) -> dict[str, Any]:
-    """The shape of each tensor of a safetensors file. Raises ModelError for a damaged one."""
+def _header(place: Path, length: int, size: int) -> tuple[dict[str, Any], frozenset[str], Said]:
+    """The shape of each tensor of a safetensors file, no words, and what its metadata says. Raises ModelError for a
+    damaged one."""
     try:
         with place.open("rb") as file:
             file.seek(8)
@@ -154,7 +169,7 @@ def _header(place: Path, length: int, size: int) -> dict[str, Any]:
         raise ModelError(f"{place} begins as a safetensors file, and its header is damaged.") from error
     if 8 + length + ends != size:
         raise ModelError(f"The safetensors file {place} is {size:,} bytes long; {8 + length + ends:,} were expected.")
-    return shapes
+    return shapes, frozenset(), said(found.get("__metadata__"))
 
 
 def _archive(place: Path) -> Kind:
@@ -170,12 +185,18 @@ def _archive(place: Path) -> Kind:
                 raise refused(place, what)
             root = top.removesuffix("data.pkl")
             if f"{root}constants.pkl" in names:
-                return Kind("torchscript", place)
+                return Kind("torchscript", place, said=_extras(archive, f"{root}extra/"))
             with archive.open(top) as file:
                 words = _structure(place, file)
     except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError) as error:
         raise ModelError(f"{place} is a damaged checkpoint: its end is missing, or it was cut.") from error
     return Kind("ours" if words >= OURS else "torch", place, words=words)
+
+
+def _extras(archive: zipfile.ZipFile, folder: str) -> Said:
+    """What the small files say that were saved with a TorchScript program."""
+    small = [one for one in archive.infolist() if one.filename.startswith(folder) and one.file_size < _MOST_EXTRA]
+    return said({Path(one.filename).stem: archive.read(one) for one in small})
 
 
 def _structure(place: Path, file: IO[bytes]) -> frozenset[str]:
@@ -207,7 +228,7 @@ def _of_hub(config: dict[str, Any], file: Path) -> dict[str, Any]:
         inner = {key: value for key, value in config.items() if key not in ("architecture", "model_args")}
     names = next((of[key] for key in ("label_names", "labels") for of in (config, inner) if of.get(key)), None)
     if isinstance(names, dict):
-        names = list(id2label({"id2label": names}) or ()) or names
+        names = list(carried([("id2label", names)], (), f"The teacher {file.parent}") or ()) or names
     plain = isinstance(names, list) and all(isinstance(name, str | int) for name in names)
     if names is not None and not plain:
         raise ModelError(f"The label_names in {file} are no list of names, in the order of the outputs.", f"cat {file}")
@@ -218,17 +239,6 @@ def label_names(config: dict[str, Any]) -> tuple[str, ...] | None:
     """Of a folder of timm's hub, as ``_of_hub`` gives it."""
     found = config.get("label_names")
     return tuple(map(str, found)) if found else None
-
-
-def id2label(config: dict[str, Any]) -> tuple[str, ...] | None:
-    """Of a Hugging Face folder; None where there are only its placeholders, LABEL_0 and so on."""
-    found = config.get("id2label")
-    try:
-        numbered = {int(key): str(value) for key, value in dict(found or {}).items()}
-    except (TypeError, ValueError):
-        return None
-    names = tuple(numbered.get(i, "") for i in range(len(numbered)))
-    return None if not names or not all(names) or names == tuple(f"LABEL_{i}" for i in range(len(names))) else names
 
 
 def need(package: str, place: Path) -> None:

@@ -90,6 +90,17 @@ def look_like_probabilities(answers: NDArray[np.float32]) -> bool:
     return bool(inside and len(answers) and np.abs(answers.sum(1, dtype=np.float64) - 1).max() < 1e-3)
 
 
+def no_logits(answers: NDArray[np.float32]) -> str:
+    """What answers are that can hardly be logits, in words: percent, or of each class alone; "" where they may be."""
+    if not len(answers) or float(answers.min()) < 0:
+        return ""
+    if np.abs(answers.sum(1, dtype=np.float64) - 100).max() < 0.5:
+        return "percent: no number is below 0, and rows add up to 100"
+    if float(answers.max()) <= 1:
+        return "numbers from 0 to 1 that do not add up to 1, as a sigmoid gives them for each class alone"
+    return ""
+
+
 def plain_name(name: object) -> str:
     """As names are compared: NFC, without blanks at the ends."""
     return unicodedata.normalize("NFC", str(name)).strip()

@@ -10,10 +10,12 @@ import torch
 from torch import Tensor
 
 from nsdata.errors import ModelError
+from training.foreign.names import Said, said
 
 
 class Session:
-    """side: of the square pictures that it takes, None where it takes any. auto: not moved to a GPU unasked."""
+    """side: of the square pictures that it takes, None where it takes any. auto: not moved to a GPU unasked. said: what
+    of its metadata may name its outputs (names.py)."""
 
     auto = False
 
@@ -31,6 +33,7 @@ class Session:
         self.batch = shape[0] if isinstance(shape[0], int) and shape[0] > 0 else None
         self.side = shape[2] if isinstance(shape[2], int) and shape[2] == shape[3] and shape[2] > 0 else None
         self.names = takes[0].name, gives[0].name
+        self.said: Said = said(dict(self.session.get_modelmeta().custom_metadata_map))
 
     def _open(self, provider: str) -> None:
         import onnxruntime

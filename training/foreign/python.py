@@ -14,6 +14,7 @@ from torch import nn
 from training.foreign import altered
 from training.foreign.early import check
 from training.foreign.given import Given
+from training.foreign.names import of_object
 from training.foreign.seen import DEFAULT, seen
 from training.foreign.teacher import Foreign, Function, Network, Runner, matched_with
 from training.models import LoadedModel, Preprocess, parameters
@@ -49,7 +50,7 @@ def of(ours: Sequence[str], teacher: Any, given: Given) -> Foreign:
         name = given.model or getattr(teacher, "__qualname__", type(teacher).__qualname__)
         runner = Function(teacher)
     return matched_with(
-        ours, given, runner=runner, name=name, names=None, preprocess=seen(given, own), sha256=digest,
+        ours, given, runner=runner, name=name, said=of_object(teacher), preprocess=seen(given, own), sha256=digest,
         sha256_of=kind, salt=salt, parameters=count, notes=described(given, own),
     )  # fmt: skip
 

@@ -19,8 +19,14 @@ from nsdata.errors import BadLabels, ModelError
 from training import arguments
 from training.device import pick_device
 from training.foreign.given import Given
-from training.foreign.matching import Matched, look_like_probabilities, match
+from training.foreign.matching import Matched, look_like_probabilities, match, no_logits
+from training.foreign.names import Said, carried
 from training.foreign.seen import OwnTransform, Seen, trial_images
+
+_STEADY = 0.01  # of probability: float32 in batches of other sizes differs by a millionth
+_IN_TRAINING = (
+    "net.eval() before, where it is a network in training mode; or the network itself: label(store, net, gen=1)"
+)
 
 
 class Runner(Protocol):
@@ -146,7 +152,8 @@ def matched_with(
     *,
     runner: Runner,
     name: str,
-    names: Sequence[str] | None,
+    names: Sequence[str] | None = None,
+    said: Said = (),
     preprocess: Seen,
     sha256: str | None,
     sha256_of: str,
@@ -157,13 +164,17 @@ def matched_with(
 ) -> Foreign:
     """The teacher for a store of these classes, once it has answered eight fixed images.
 
-    names: of its outputs, where it knows them itself. sha256: None: of those answers, rounded, its name and ``salt``.
+    names: of its outputs, where it knows them itself; said: else what may name them (names.py).
+    sha256: None: of those answers, rounded, its name and ``salt``.
     Raises ModelError, BadInput.
     """
     who = f"The teacher {path if path is not None else name}"
-    answers = answered(runner, trial_images(preprocess), who)
+    images = trial_images(preprocess)
+    answers = answered(runner, images, who)
     outputs, notes = answers.shape[1], list(notes)
     own = given.classes if given.classes is not None else names
+    if own is None:
+        own = carried(said, ours, who, outputs)
     matched = match(ours, own, outputs, given.class_map, who)
     notes += matched.notices
     if own is None and given.class_map is None:
@@ -174,7 +185,12 @@ def matched_with(
             f"{who} answers with probabilities: between 0 and 1, with rows that add up to 1.",
             "--outputs probabilities, or label(…, outputs='probabilities')",
         )
-    matched.probabilities(answers, 1.0, logits)
+    if given.outputs is None and (what := no_logits(answers)):
+        raise ModelError(
+            f"{who} answers with {what}; logits were expected, or probabilities that add up to 1.",
+            "--outputs logits, or label(…, outputs='logits'), takes the softmax over them all the same",
+        )
+    _check_steady(runner, images, matched.probabilities(answers, 1.0, logits), matched, logits, who)
     if sha256 is None:
         told = f"{name}\n{answers.shape}\n{salt}".encode() + np.round(answers, 3).astype(np.float32).tobytes()
         sha256 = hashlib.sha256(told).hexdigest()
@@ -182,6 +198,21 @@ def matched_with(
         runner=runner, name=name, matched=matched, preprocess=preprocess, logits=logits, sha256=sha256,
         sha256_of=sha256_of, given=given, path=path, parameters=parameters, notes=notes,
     )  # fmt: skip
+
+
+def _check_steady(runner: Runner, images: Tensor, first: np.ndarray, matched: Matched, logits: bool, who: str) -> None:
+    """Raise ModelError for one that answers the same images otherwise the second time, or one of them by itself: with
+    dropout, or by the statistics of a batch, so that labels would be chance. first: (8, K), its soft labels before."""
+    try:
+        again, alone = (answered(runner, part, who) for part in (images, images[:1]))
+    except ModelError as error:
+        raise ModelError(
+            f"{who} answers {len(images)} images, and not one of them alone: {error.message}", _IN_TRAINING
+        ) from error
+    for answers, when in ((again, "when it is asked again"), (alone, "when it is asked alone")):
+        found = matched.probabilities(answers, 1.0, logits)
+        if (other := float(np.abs(found - first[: len(found)]).max())) > _STEADY:
+            raise ModelError(f"{who} answers an image otherwise {when}: by {other:.2g} of probability.", _IN_TRAINING)
 
 
 class Network:

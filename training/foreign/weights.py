@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from nsdata.errors import ModelError
 from nsdata.text import listed
 from training.foreign.kinds import Kind, kind_of, refused
+from training.foreign.names import Said, said
 
 AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "ema")
 """Keys of a checkpoint's averaged weights, which are taken before the others: timm's first."""
@@ -32,12 +33,14 @@ _HARMLESS: list[Any] = [
 
 @dataclass(frozen=True)
 class Weights:
-    """tensors by name. taken: the key of the checkpoint that they were under, "" for none. facts: what else it says."""
+    """tensors by name. taken: the key of the checkpoint that they were under, "" for none. facts: what else it says.
+    said: what of it may name the outputs (names.py)."""
 
     file: Path
     tensors: dict[str, Tensor] = field(repr=False)
     taken: str
     facts: dict[str, Any] = field(repr=False)
+    said: Said = field(default_factory=list, repr=False)
 
 
 def read(kind: Kind) -> Weights:
@@ -46,24 +49,25 @@ def read(kind: Kind) -> Weights:
         from safetensors.torch import load_file
 
         try:
-            return Weights(kind.file, dict(load_file(kind.file)), "", {})
+            return Weights(kind.file, dict(load_file(kind.file)), "", {}, kind.said)
         except Exception as error:
             raise ModelError(f"The safetensors file {kind.file} cannot be read: {error}.") from error
     content = _loaded(kind.file)
     if not isinstance(content, Mapping):
         raise refused(kind.file, f"a saved {type(content).__name__}, not a state dict")
     facts = {name: value for name, value in content.items() if not isinstance(value, Tensor | Mapping)}
+    names = said(content)
     other = [key for key in content if isinstance(key, str) and key not in AVERAGED and _AVERAGE.search(key)]
     for key in (*AVERAGED, *other):
         if averaged := _averaged(kind.file, content, key):
-            return Weights(kind.file, averaged, key, {**facts, **_arguments(content)})
+            return Weights(kind.file, averaged, key, {**facts, **_arguments(content)}, names)
     for key in PLAIN:
         found = content.get(key)
         if isinstance(found, Mapping) and _tensors(found):
-            return Weights(kind.file, _tensors(found), key, {**facts, **_arguments(content)})
+            return Weights(kind.file, _tensors(found), key, {**facts, **_arguments(content)}, names)
     if not (tensors := _tensors(content)):
         raise refused(kind.file, "a checkpoint without weights" + _keys(content))
-    return Weights(kind.file, tensors, "", {})
+    return Weights(kind.file, tensors, "", {}, names)
 
 
 def _averaged(file: Path, content: Mapping[Any, Any], key: str) -> dict[str, Tensor]:
