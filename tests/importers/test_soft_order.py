@@ -70,6 +70,60 @@ def test_names_beside_vectors_are_their_classes(store: Store, tmp_path: Path, na
     assert np.array_equal(store.labels(1).soft, soft.astype(np.float16))
 
 
+BY_NUMBER = {str(number): name for number, name in enumerate(THEIRS)}
+BY_NAME = {name: number for number, name in enumerate(THEIRS)}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [
+        ("id2label", BY_NUMBER),
+        ("idx_to_class", json.dumps(BY_NUMBER)),
+        ("label2id", BY_NAME),
+        ("class_to_idx", str(BY_NAME)),
+    ],
+)
+def test_a_mapping_of_numbers_beside_vectors_names_their_classes(
+    store: Store, tmp_path: Path, name: str, column: str, value: Any
+) -> None:
+    soft = soft_labels(12, 3, 0)
+    file = WRITERS[name](tmp_path / name, [row | {column: value} for row in _rows(store, soft)])
+    assert not store.add_soft_label_file(1, file).assumed
+    assert np.array_equal(store.labels(1).soft, soft.astype(np.float16))
+    odd = {"1": "elk", "2": "cat", "3": "dog"} if column != "label2id" else {"elk": 0.5, "cat": 1.5}
+    file = WRITERS[name](tmp_path / f"odd-{name}", [row | {column: odd} for row in _rows(store, soft)])
+    with pytest.raises(BadLabels, match="which class has which number is not understood"):
+        store.add_soft_label_file(1, file, replace=True)
+
+
+@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("empty", [None, [], ""])
+@pytest.mark.parametrize("column", ["classes", "Class Names", "labels", "id2label"])
+@pytest.mark.parametrize("answers", [1, 2])
+def test_the_first_row_need_not_name_what_others_do(
+    store: Store, tmp_path: Path, name: str, empty: Any, column: str, answers: int
+) -> None:
+    """answers: from which row on there are names; where it is the third, the second has a vector without."""
+    if (name, column, empty) == ("p.parquet", "id2label", []):
+        pytest.skip("no column holds lists and mappings")
+    soft = soft_labels(12, 3, 0)
+    named: Any = BY_NUMBER if column == "id2label" else THEIRS
+    if name == "p.parquet" and empty == "":
+        named = json.dumps(named)
+    rows = [row | {column: named} for row in _rows(store, soft)]
+    rows[0] |= {"probs": None, column: empty}
+    if answers == 2:
+        rows[1] |= {column: empty}
+    file = WRITERS[name](tmp_path / name, rows)
+    if answers == 2:
+        with pytest.raises(BadLabels, match="has no names of its classes"):
+            store.add_soft_label_file(1, file)
+        return
+    assert not store.add_soft_label_file(1, file).assumed
+    assert np.array_equal(store.labels(1).soft, soft[1:].astype(np.float16))
+
+
 @pytest.mark.parametrize("name", WRITERS)
 def test_each_row_may_have_an_order_of_its_own(store: Store, tmp_path: Path, name: str) -> None:
     """As zero-shot pipelines write them: the most probable first."""
@@ -286,6 +340,28 @@ def test_numbers_of_columns_are_places_or_names_and_nobody_knows_which(tmp_path:
         store.add_soft_labels(1, ids, frame)
     store.add_soft_labels(1, ids, frame, classes=list(frame.columns))
     assert np.array_equal(store.labels(1).soft, frame.to_numpy()[:, [2, 0, 1]].astype(np.float16))
+
+
+def test_an_index_of_pandas_is_heeded_or_refused_and_never_dropped(store: Store) -> None:
+    soft, ids = soft_labels(12, 3, 0), [bytes(id_).hex() for id_ in store.table.ids]
+    columns = [pd.Series(row, index=THEIRS) for row in soft]
+    frame = pd.DataFrame(soft, columns=CLASSES, index=ids)
+    shuffled, numbered = frame.iloc[::-1], pd.Series(ids)[::-1]
+    for names, wrong, words in (
+        (ids, columns, "each with names of its own"),
+        (ids, shuffled, "in another order than ids_or_sources"),
+        (numbered, pd.DataFrame(soft, columns=CLASSES), "in another order than ids_or_sources"),
+    ):
+        with pytest.raises(BadInput, match=words):
+            store.add_soft_labels(1, names, wrong)
+    half = soft.astype(np.float16)
+    store.add_soft_labels(1, ids, [pd.Series(row) for row in soft])  # numbered, as a list of rows is
+    assert np.array_equal(store.labels(1).soft, half)
+    for gen, (names, right) in enumerate(
+        ((shuffled.index, shuffled), (ids, shuffled.loc[ids]), (ids, frame.reset_index(drop=True)), (ids, frame)), 2
+    ):
+        store.add_soft_labels(gen, names, right)
+        assert np.array_equal(store.labels(gen).soft, half)
 
 
 def test_masked_soft_labels_are_refused(store: Store) -> None:

@@ -42,6 +42,7 @@ def arrays(
     store: Handle, gen: int, ids_or_sources: Any, soft: Any, *, classes: Sequence[str] | None = None, **options: Any
 ) -> Given:
     """Generation ``gen`` from arrays; see Store.add_soft_labels."""
+    _check_index(ids_or_sources, soft)
     named = _columns(soft)
     soft = arguments.array("soft", soft)
     if isinstance(ids_or_sources, np.ndarray) and ids_or_sources.ndim == 2:
@@ -55,6 +56,32 @@ def arrays(
     table = tables.of_arrays(names, soft, own, "the soft labels", "")
     table.sha256 = _hashed(table.names, soft, own)
     return given.add(store, gen, table, **options)
+
+
+def _check_index(ids_or_sources: Any, soft: Any) -> None:
+    """Raise BadInput where pandas names what an array would lose: in a list of columns with an index; in a
+    table whose index has the ids, or the index of the ids, in another order."""
+    each = [_index(row) for row in soft] if isinstance(soft, list | tuple) else []
+    if any(index is not None and index != list(range(len(index))) for index in each):
+        raise BadInput(
+            "soft is a list of columns of pandas, each with names of its own, which an array does not keep.",
+            "pandas.DataFrame(soft), whose columns are the classes of their names",
+        )
+    rows = _index(soft)
+    if rows is None:
+        return
+    for names in (_index(ids_or_sources), list(ids_or_sources) if np.ndim(ids_or_sources) == 1 else None):
+        if names is not None and rows != names and {*map(str, rows)} & {*map(str, names)} == {*map(str, rows)}:
+            raise BadInput(
+                "The index of soft has the rows in another order than ids_or_sources, which goes by position.",
+                "soft.loc[ids_or_sources], or soft.reset_index(drop=True) where positions are right",
+            )
+
+
+def _index(values: Any) -> list[Any] | None:
+    """The index of a column or table of pandas; None of anything else."""
+    found = getattr(values, "index", None)
+    return None if found is None or callable(found) else list(found)
 
 
 def _columns(soft: Any) -> list[Any] | None:

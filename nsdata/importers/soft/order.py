@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from nsdata.errors import BadLabels
 from nsdata.importers.class_names import ClassNames, clean, empty, plain, whole
 from nsdata.importers.formats.tables import normal
+from nsdata.labels.naming import names_by_number, numbered, parsed
 from nsdata.labels.soft_table import columns_of
 from nsdata.text import listed, visible
 
@@ -58,6 +59,52 @@ def _literal(text: str) -> object:
     return None
 
 
+def names_in(column: str, value: object, *, numbers: bool = True) -> list[str] | None:
+    """The names that a cell holds, as ``texts`` gives them; of a column such as id2label by the numbers of its mapping.
+    Raises BadLabels where that is not understood."""
+    if not names_by_number(column) or nothing(value):
+        return texts(value, numbers=numbers)
+    found = numbered(column, parsed(value if not isinstance(value, Mapping) else _there(value))) or {}
+    names = [found.get(i, "") for i in range(len(found))]
+    if len(names) < 2 or not all(names):
+        raise BadLabels(
+            f"'{visible(column)}' is {visible(str(value)[:100])}: which class has which number is not understood.",
+            'numbers from 0 and a name for each: {"0": "cat", "1": "dog"}',
+        )
+    return names
+
+
+def _there(value: Mapping[Any, Any]) -> dict[Any, Any]:
+    """A mapping without what Arrow fills in for keys that other rows have."""
+    return {key: one for key, one in value.items() if one is not None}
+
+
+def nothing(cell: object) -> bool:
+    """Whether a cell says nothing: null, NaN, an empty text, list or mapping."""
+    if isinstance(cell, str):
+        return cell.strip() in ("", "[]", "{}", "()")
+    return cell is None or cell != cell or (isinstance(cell, list | tuple | dict) and not cell)
+
+
+def may_name(column: str) -> bool:
+    """Whether a column is called as those that name classes, surely or perhaps."""
+    return naming_key(column) or normal(column) in _PERHAPS
+
+
+def filled(sample: Mapping[str, Any], later: Callable[[list[str]], Iterable[Mapping[str, Any]]]) -> dict[str, Any]:
+    """A row's cells, and of columns that may name classes and are empty in it the first cell that is not.
+
+    later: gives rows with these columns. It is asked only where there are such.
+    """
+    found, empty_ = dict(sample), [name for name, cell in sample.items() if may_name(name) and nothing(cell)]
+    for row in later(empty_) if empty_ else ():
+        found |= {name: row[name] for name in empty_ if not nothing(row.get(name))}
+        empty_ = [name for name in empty_ if nothing(found[name])]
+        if not empty_:
+            break
+    return found
+
+
 def naming(sample: Mapping[str, Any], classes: Sequence[str], what: str) -> tuple[str | None, list[str] | None]:
     """(the column that names the classes of a table's vectors, their order), from the cells of one row.
 
@@ -67,12 +114,12 @@ def naming(sample: Mapping[str, Any], classes: Sequence[str], what: str) -> tupl
     found: dict[str, list[str]] = {}
     for column, value in sample.items():
         called = normal(column)
-        if (names := texts(value, numbers=called in NAMES)) is None:  # of other lists [0, 1, 0] is a label
+        if (names := names_in(column, value, numbers=called in NAMES)) is None:  # of other lists [0, 1, 0] is a label
             continue
         full = len(names) == len(classes)
         bare = isinstance(value, str) and value.strip()[:1] not in ("[", "(")  # "hot dog" may be one label
         marked = not bare or any(mark in str(value) for mark in "|;,")
-        sure = (called in NAMES and marked) or (called in _PERHAPS and full and not bare)
+        sure = (called in NAMES and marked) or names_by_number(column) or (called in _PERHAPS and full and not bare)
         if sure or (full and {clean(name).casefold() for name in names} == known):
             found[column] = names
     if len(found) > 1:
@@ -93,7 +140,7 @@ class Order:
         """(n, K) in the order of ``classes``. Raises BadLabels for a vector without names, or with other classes."""
         groups: dict[tuple[str, ...], list[int]] = {}
         for place, cell in enumerate(cells):
-            names = texts(cell)
+            names = names_in(self.column, cell)
             if names is not None:
                 groups.setdefault(tuple(names), []).append(place)
             elif not np.isnan(soft[place]).all():
@@ -151,7 +198,7 @@ def lost(what: str) -> BadLabels:
 
 def naming_key(name: str) -> bool:
     """Whether a column or key is called as those that name classes."""
-    return normal(name) in NAMES
+    return normal(name) in NAMES or names_by_number(name)
 
 
 def is_export(names: Iterable[str]) -> bool:

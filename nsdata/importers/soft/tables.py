@@ -15,7 +15,8 @@ from nsdata.errors import BadInput, BadLabels
 from nsdata.importers.formats.tables import normal
 from nsdata.importers.soft.blocks import NUMBERS, Block, block_of, names_of
 from nsdata.importers.soft.columns import KEYS, LOGITS, META, VECTORS, Columns, hashed, parsed, table_of
-from nsdata.importers.soft.order import NAMES, PREDICTED, check_predicted, naming, texts
+from nsdata.importers.soft.order import NAMES, PREDICTED, check_predicted, filled, naming, texts
+from nsdata.labels.naming import names_by_number
 from nsdata.labels.soft_table import SoftTable
 from nsdata.text import listed
 
@@ -50,7 +51,8 @@ def _named(facts: dict[bytes, bytes]) -> list[str] | None:
 
 
 def _sample(path: Path, file: Any) -> dict[str, Any]:
-    """The first row's cells of the columns that may name classes: texts, and lists of texts."""
+    """The first row's cells of the columns that may name classes: texts, lists of texts, mappings such as id2label. Of
+    one that is empty there the first cell that is not."""
     import pyarrow as pa
     import pyarrow.types as t
 
@@ -60,12 +62,21 @@ def _sample(path: Path, file: Any) -> dict[str, Any]:
     kinds = {field.name: field.type for field in file.schema_arrow}
     many = (t.is_list, t.is_large_list, t.is_fixed_size_list)
     lists = [n for n, kind in kinds.items() if any(is_(kind) for is_ in many) and text(kind.value_type)]
-    wanted = [*lists, *(name for name, kind in kinds.items() if text(kind))]
+    maps = [n for n, kind in kinds.items() if names_by_number(n) and t.is_struct(kind)]
+    wanted = [*lists, *maps, *(name for name, kind in kinds.items() if text(kind))]
+
+    def rows(columns: list[str]) -> Iterator[dict[str, Any]]:
+        for batch in file.iter_batches(columns=columns):
+            yield from batch.to_pylist()
+
     try:
         batch = next(file.iter_batches(batch_size=1, columns=wanted), None) if wanted else None
+        first = {} if batch is None or not len(batch) else batch.to_pylist()[0]
+        return filled(first, rows)
     except (OSError, ValueError, pa.ArrowException) as error:
+        if isinstance(error, BadInput):
+            raise
         raise BadInput(f"{path} is damaged: {str(error).splitlines()[0]}", f"file {path}") from error
-    return {} if batch is None or not len(batch) else batch.to_pylist()[0]
 
 
 def opened(path: Path) -> Any:

@@ -22,7 +22,7 @@ from nsdata.importers.soft.columns import (
     parsed,
     table_of,
 )
-from nsdata.importers.soft.order import is_export, naming_key
+from nsdata.importers.soft.order import filled, is_export, naming_key, nothing
 from nsdata.labels.soft_table import SoftTable
 from nsdata.text import visible
 
@@ -35,7 +35,12 @@ def csv(path: Path, classes: Sequence[str], gen: int | None) -> SoftTable:
 
     names, delimiter, first = csv_head(path)
     meta = csv_meta(path)
-    columns = Columns(names, classes, path.name, meta, gen, first)
+
+    def rows(wanted: list[str]) -> Iterator[dict[str, Any]]:
+        for batch in _batches(path, delimiter, dict.fromkeys(wanted, pa.string())):
+            yield from batch.to_pylist()
+
+    columns = Columns(names, classes, path.name, meta, gen, first if meta else filled(first, rows))
     numbers = {*([] if columns.vector is not None else columns.classes or ()), *columns.beside[1:]}
     wanted = [*columns.wanted, *([META] if META in names else [])]
     types = {name: pa.float32() if name in numbers else pa.string() for name in wanted}
@@ -136,7 +141,8 @@ def jsonl(path: Path, classes: Sequence[str], gen: int | None) -> SoftTable:
     """The soft labels in JSON lines. Raises BadInput, BadLabels."""
     first, meta = next(objects(path), {}), jsonl_meta(path)
     names = BESIDE.union(first)
-    columns = Columns(list(first), classes, path.name, meta, gen, first)
+    sample = first if meta else filled(first, lambda _: objects(path))
+    columns = Columns(list(first), classes, path.name, meta, gen, sample)
 
     def blocks() -> Iterator[Block]:
         step, some = max(64, NUMBERS // max(1, len(classes))), []
@@ -174,6 +180,8 @@ def _block(some: list[dict[str, Any]], columns: Columns, classes: int, what: str
         values = [each[name] for each in some]
         if name == columns.key:
             values = names_of(values)
+        elif columns.order is not None and name == columns.order.column:
+            values = [None if nothing(value) else value for value in values]  # "" among lists
         try:
             found[name] = pa.array(values)
         except (pa.ArrowException, OverflowError) as error:
