@@ -42,8 +42,8 @@ def import_source(
     """Import a source by its path (see importers.open_source, and rule.Rule for levels, first_label and member)."""
     from nsdata.importers.count import count
     from nsdata.importers.detect import is_digits, open_source
-    from nsdata.importers.levels import parsed
     from nsdata.importers.options import Rule
+    from nsdata.importers.tree import parsed
     from nsdata.importers.weight import weight
 
     format_ = options.pop("format", None)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from nsdata.errors import BadInput
 from nsdata.importers.class_names import clean
 from nsdata.importers.formats.layout import readable
-from nsdata.importers.tree import Place, Tree, parts_of
+from nsdata.importers.tree import Place, Tree, parsed, parts_of
 from nsdata.importers.unclear import Unclear, folders
 from nsdata.importers.words import (
     HELD_OUT,
@@ -26,10 +26,6 @@ from nsdata.importers.words import (
     split_word,
 )
 from nsdata.text import listed
-
-LEVELS = ("split", "class", "-")
-"""The words of ``--levels``, "/" between them: ``split/class``, ``class``, ``-/split/class``; "-" says nothing."""
-
 
 _BESIDE_CLASSES = frozenset({"unlabelled", "unlabeled"})  # beside class folders, as documented: no labels
 
@@ -96,12 +92,15 @@ class Levels:
                     raise self._unclear.strange([name], "no split")
                 self.splits[name] = word
                 if word == "unlabelled":
-                    return Place("train", None, unlabelled=True)
+                    return Place(_held(parts) or "train", None, unlabelled=True)
                 split = word
-            elif level == "class" and self._labelled:
+            elif level == "class" and not self._labelled:
+                if word == "unlabelled" and (held := _held(parts)):
+                    self.splits[name] = split = held
+            elif level == "class":
                 if not self._is_class(name) and word == "unlabelled" and not (self._known is None and split):
                     self.splits[name] = word
-                    return Place(split or "train", None, unlabelled=True)
+                    return Place(_held(parts) or split or "train", None, unlabelled=True)
                 if self._known is not None and not self._is_class(name):
                     raise self._unclear.strange([name])
                 cls = name
@@ -280,21 +279,14 @@ class Levels:
         return sorted(name for name in names if not self._is_class(name) and split_word(name) != "unlabelled")
 
 
+def _held(below: Iterable[str]) -> str | None:
+    """The held-out split that a folder below ``unlabelled/`` names; None for none."""
+    return next((word for name in below if (word := split_word(name)) in HELD_OUT), None)
+
+
 def _last(folder: str) -> str | None:
     return split_word(folder.rpartition("/")[2])
 
 
 def _may_be_class(name: str) -> bool:
     return split_word(name) is None and clean(name).casefold() not in PLAIN | MASKS
-
-
-def parsed(levels: str) -> list[str]:
-    """The words of ``--levels``. Raises BadInput."""
-    found = [part.strip().casefold() for part in levels.strip("/").split("/")]
-    named = [part for part in found if part != "-"]
-    if any(part not in LEVELS for part in found) or len(set(named)) < len(named):
-        raise BadInput(
-            f"Levels '{levels}' are none: they are split, class and - (says nothing), the first two once at most.",
-            "--levels split/class, --levels class, --levels -/split/class",
-        )
-    return found

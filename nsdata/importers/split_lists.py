@@ -24,7 +24,7 @@ _IDS = frozenset(("ids", "id", "idx", "idxs", "index", "indexes", "inds", "list"
 _LISTS = (".txt", ".lst", ".json", ".xml", ".yaml", ".yml", *TABLES)
 _PACKED = (  # lists that cannot be looked into
     *(".mat", ".pkl", ".pickle", ".npy", ".npz", ".pt", ".pth", ".h5", ".hdf5", ".parquet", ".pq", ".feather"),
-    *(".arrow", ".xlsx", ".xls", ".ods"),
+    *(".arrow", ".xlsx", ".xls", ".ods", ".split"),  # .split: of one picture, a sample of WebDataset
 )
 
 
@@ -60,8 +60,8 @@ def _of_split(name: str) -> bool:
 def _packed_list(name: str) -> bool:
     """The same of arrays and the like, which have such words for other reasons: a word for lists, or for what is held
     out alone or with one for what pictures are called (``test_idx``); of MATLAB's files any."""
-    ids = not _IDS.isdisjoint(name_words(name))
-    return _of_lists(name) or ((ids or name.lower().endswith(".mat")) and _of_split(name))
+    ending, ids = PurePosixPath(name).suffix.lower(), not _IDS.isdisjoint(name_words(name))
+    return ending == ".split" or _of_lists(name) or ((ids or ending == ".mat") and _of_split(name))
 
 
 def _of_lists(name: str) -> bool:

@@ -69,7 +69,7 @@ class Splits:
                 rule.splits_from.pop(self._folders_line, None)
                 self._folders_line = f"folders {names}"
                 rule.splits_from[self._folders_line] = None
-            return Chosen(folder, unlabelled, not unlabelled)
+            return Chosen(folder, unlabelled, not unlabelled or folder in HELD_OUT)
         if levels is not None and levels.doubt and (outer := split_of_name(levels.doubt)):
             rule.splits_from[f"the name {quoted(levels.doubt)}"] = None  # it says as much as the name of the source
             return Chosen(outer, unlabelled)

@@ -1,9 +1,14 @@
-"""The folders of a source, as levels.py looks at them, and what they say of a picture."""
+"""The folders of a source, as levels.py looks at them, what they say of a picture, and the words of ``--levels``."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import NamedTuple
+
+from nsdata.errors import BadInput
+
+LEVELS = ("split", "class", "-")
+"""The words of ``--levels``, "/" between them: ``split/class``, ``class``, ``-/split/class``; "-" says nothing."""
 
 
 class Tree:
@@ -50,3 +55,15 @@ class Place(NamedTuple):
 def parts_of(folder: str) -> list[str]:
     """The names in a path, without empty ones and "."."""
     return [part for part in folder.split("/") if part and part != "."]
+
+
+def parsed(levels: str) -> list[str]:
+    """The words of ``--levels``. Raises BadInput."""
+    found = [part.strip().casefold() for part in levels.strip("/").split("/")]
+    named = [part for part in found if part != "-"]
+    if any(part not in LEVELS for part in found) or len(set(named)) < len(named):
+        raise BadInput(
+            f"Levels '{levels}' are none: they are split, class and - (says nothing), the first two once at most.",
+            "--levels split/class, --levels class, --levels -/split/class",
+        )
+    return found

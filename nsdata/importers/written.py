@@ -73,7 +73,7 @@ NO_PICTURES = frozenset(
             ".sqlite",
             ".db",
         ),
-        *(".cls", ".label", ".labels", ".class", ".target", ".category"),  # of a sample that lies in a folder
+        *(".cls", ".label", ".labels", ".class", ".target", ".category", ".split"),  # of a sample that lies in a folder
         *(".zip", ".gz", ".tar", ".parquet", ".h5", ".hdf5", ".tfrecord", ".pt", ".pth", ".safetensors"),
     }
 )

@@ -261,6 +261,21 @@ def test_test_folders_deep_below_are_refused(tmp_path: Path) -> None:
     assert classes_from(tmp_path, levels="class") == ["2019", "2020"]
 
 
+@pytest.mark.parametrize("beside", [("train/cat/1.png", "test/dog/2.png"), ("cat/1.png", "dog/2.png"), ()])
+@pytest.mark.parametrize("above", ["unlabelled", "extra/images"])
+def test_folders_of_splits_below_one_without_labels_count(tmp_path: Path, beside: tuple[str, ...], above: str) -> None:
+    if above == "extra/images" and not any(name.startswith("train") for name in beside):
+        pytest.skip("beside class folders only unlabelled/ is known to be none")
+    write(tmp_path, *beside, f"{above}/train/5.png", f"{above}/test_images/6.png", f"{above}/7.png")
+    for labelled in (True, False):
+        found = taken(tmp_path, PETS, labelled=labelled)[0]
+        assert [found[f"{above}/{name}"] for name in ("train/5.png", "test_images/6.png", "7.png")] == [
+            ("train", None),
+            ("test", None),
+            ("train", None),
+        ]
+
+
 def test_masks_beside_photographs_are_none(tmp_path: Path) -> None:
     folders = [f"{cls}/{kind}/{cls}-1.png" for cls in ("COVID", "Normal") for kind in ("images", "masks")]
     write(tmp_path / "covid", *folders)

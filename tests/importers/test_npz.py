@@ -141,6 +141,9 @@ def test_names_of_classes_are_called_so_in_several_ways(path: Path, name: str) -
         ("phase", [b"test", *6 * [b"train"]], ["test", *6 * ["train"]]),
         ("widths", [*range(7)], 7 * [None]),
         ("filenames", ["test", *"abcdef"], 7 * [None]),
+        ("ids", [0, 1], 7 * [None]),
+        ("train_loss", [0.5, 0.1], 7 * [None]),
+        ("test_size", [7], 7 * [None]),
     ],
 )
 def test_arrays_of_splits_are_read_as_columns(
@@ -149,8 +152,14 @@ def test_arrays_of_splits_are_read_as_columns(
     found = list(npz.found(saved(path, images=GREY, labels=Y, **{name: values})))
     expected = [values[i] if split == 0 else split for i, split in enumerate(splits)]
     assert [one.split for one in found] == expected
-    odd = saved(path, images=GREY, labels=Y, usage=["Training", "PublicTest", *5 * ["Training"]])
-    assert isinstance(next(npz.found(odd)).split, Unsure)
+    for odd in (
+        {"usage": ["Training", "PublicTest", *5 * ["Training"]]},
+        {"test_idx": [1]},
+        {"trainIndices": [0, 2, 3]},
+    ):
+        assert isinstance(next(npz.found(saved(path, images=GREY, labels=Y, **odd))).split, Unsure)
+    known = saved(path, images=GREY, labels=Y, test_idx=[0], split=["test", *6 * ["train"]])
+    assert next(npz.found(known)).split == "test"
 
 
 def test_one_hot_is_understood_only_where_its_columns_are_named(path: Path) -> None:

@@ -115,6 +115,7 @@ def test_other_papers_beside_a_pile_are_none(tmp_path: Path, papers: dict[str, s
         ("test_idx.npy", "NUMPY"),
         ("test.parquet", "PAR1"),
         ("official_split.xlsx", "PK"),
+        ("images/dog/2.split", "test"),
         ("query.txt", "dog/2.png\n"),
         ("unseen_ids.json", '["dog/2.png"]'),
     ],
@@ -125,8 +126,8 @@ def test_a_list_of_splits_is_not_passed_over(tmp_path: Path, name: str, text: st
     members = {f"images/{cls}/{i}.png": picture(i) for i, cls in enumerate(PETS, 1)} | {name: text.encode()}
     write(root, **paper)
     for source in (root, pack(tmp_path / "a.tar", members)):
-        if name.endswith(".json") and source != root:
-            continue  # of an archive it is a sample without a picture
+        if name.endswith((".json", ".split")) and source != root:
+            continue  # of an archive it is a sample without a picture, or of one
         for more in ({}, {"labelled": False}) if name != "all.csv" else ({},):  # which says the splits, without labels
             assert "--split train" in refused(lambda s=source, m=more: taken(s, PETS, **m), HELD_OUT)  # type: ignore[misc]
         refused(lambda s=source: classes_from(s), HELD_OUT)  # type: ignore[misc]

@@ -194,3 +194,24 @@ def test_a_column_is_judged_by_all_cells_however_they_are_divided() -> None:
             two.add(part)
         assert isinstance(one.of((("phase", cells[0]),)), Unsure) == isinstance(two.of((("phase", cells[0]),)), Unsure)
         assert one.speaking() == two.speaking()
+
+
+@pytest.mark.parametrize("ending", ["split", "split.txt", "split.json", "subset"])
+@pytest.mark.parametrize("label", [{"cls": "dog"}, {"json": '{"label": "dog"}'}, {}])
+def test_a_member_of_a_sample_may_say_its_split(tmp_path: Path, ending: str, label: dict[str, str]) -> None:
+    quote = '"' if ending.endswith("json") else ""
+    said = {"1": "test", "2": "train", "3": ""}
+    members = {
+        f"{key}.{end}": text.encode() if isinstance(text, str) else text
+        for key, split in said.items()
+        for end, text in sorted({"png": picture(int(key)), **label, ending: f"{quote}{split}{quote}\n"}.items())
+    }
+    path = pack(tmp_path / "a.tar", members)
+    for labelled in (True, False):
+        found, left, rule = taken(path, PETS, labelled=labelled)
+        cls = "dog" if label and labelled else None
+        assert (found, left) == ({"1.png": ("test", cls), "2.png": ("train", cls), "3.png": ("train", cls)}, [])
+        assert "the members ." in rule.describe() and not rule.notices()
+    if "json" in label and ending != "split.json":
+        members["2.json"] = b'{"label": "dog", "split": "test"}'
+        refused(lambda: taken(pack(tmp_path / "b.tar", members), PETS), "'test' in one member, 'train' in")

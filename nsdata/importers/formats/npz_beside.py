@@ -19,7 +19,8 @@ from nsdata.importers.class_names import whole as whole_number
 from nsdata.importers.formats.layout import quoted
 from nsdata.importers.formats.npz_arrays import Array, whole
 from nsdata.importers.formats.tables import SPLITS, cells_of, normal
-from nsdata.importers.split_columns import SplitColumns
+from nsdata.importers.split_columns import SplitColumns, Unsure
+from nsdata.importers.words import SPLIT_WORDS, name_words
 
 _MOST = 1 << 26  # bytes of one array
 _CALLED = re.compile(r"class|label|target|categor|split|subset|partition", re.IGNORECASE)
@@ -65,7 +66,19 @@ class Beside:
             columns.look(name, np.unique(values).tolist())
         speaking = {name: held[name].tolist() for name in columns.speaking()}
         rows = ({name: values[i] for name, values in speaking.items()} for i in range(number))
-        return [columns.of(cells_of(row, speaking)) for row in rows] if speaking else []
+        if speaking:
+            return [columns.of(cells_of(row, speaking)) for row in rows]
+        lists = (name for name, values in self._arrays.items() if name not in held and _may_list(name, values, number))
+        if (name := next(lists, None)) is None:
+            return []
+        way = "an array split or is_test of one value an image; --split train if nothing is held out"
+        return [Unsure(f"'{quoted(name)}' may list which images are held out, and is not read", way)] * number
+
+
+def _may_list(name: str, values: NDArray[Any], number: int) -> bool:
+    """Whether an array may have the numbers of the images of one split: ``test_idx``."""
+    within = values.dtype.kind in "iu" and len(values) > 0 and values.min() >= 0 and values.max() < number
+    return within and any(word in SPLIT_WORDS for word in name_words(name))
 
 
 def _numbers(values: NDArray[Any]) -> NDArray[Any]:

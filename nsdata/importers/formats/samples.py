@@ -15,11 +15,11 @@ from typing import Any
 from nsdata.errors import BadInput
 from nsdata.importers.class_names import clean, whole
 from nsdata.importers.formats.layout import IMAGE_ENDINGS, MAX_BYTES, quoted, readable
-from nsdata.importers.formats.tables import LABELS, normal, people_s, splits
+from nsdata.importers.formats.tables import LABELS, SPLITS, normal, people_s, splits
 from nsdata.importers.found import Found
 from nsdata.importers.item import Skipped
 from nsdata.importers.split_columns import Unsure, may_say
-from nsdata.importers.words import MASKS
+from nsdata.importers.words import MASKS, split_word
 from nsdata.text import listed
 
 Member = tuple[str, bytes]
@@ -29,9 +29,11 @@ ALONE = "no image beside it"  # of a label without a picture among its neighbour
 PICTURES = tuple(ending.removeprefix(".") for ending in IMAGE_ENDINGS)
 _TEXTS = frozenset({"cls", "y", *LABELS})  # side files that hold a label, as text or as JSON
 _WITH_LABELS = _TEXTS | {"json"}
+_WITH_SPLITS = frozenset(SPLITS)  # side files that hold a split, as text
 _PACKED = frozenset({"pyd", "pickle", "pkl", "cbor", "msgpack", "mp", "ten", "tenbin"})  # may hold one; not read
 _CALLED = re.compile(r"label|class|target|categor|annot")  # endings of others that may
 _SIDES = _WITH_LABELS | {
+    *_WITH_SPLITS,
     *("txt", "caption", "xml", "csv", "id", "index", "inx"),
     *("npy", "npz", "pth", "pt"),
     *_PACKED,
@@ -80,6 +82,13 @@ def _sample(archive: str, key: str, group: list[Member], member: str | None) -> 
             f"--member {quoted(endings[0])}  (or another of them)",
         )
     said = _facts(sides)
+    for kind, data in ((_side(name), data) for name, data in group):
+        if kind in _WITH_SPLITS and (text := data.decode("utf-8", "replace").strip(' \n\r\t"')):
+            split: object = text
+            if said["split"] is not None and split_word(text) != split_word(str(said["split"])):
+                differ = f"'{quoted(str(said['split'])[:100])}' in one member, '{quoted(text[:100])}' in .{kind}"
+                split = Unsure(differ, "write the same into both; --split train, val or test says it for all")
+            said |= {"split": split, "split_in": f"the members .{kind}"}
     if not sides:
         said["seen"] = tuple(f".{_ending(name)}" for name, _ in group if _unread(name))
     for name, data in chosen:
@@ -181,7 +190,7 @@ def _with_labels(group: list[Member]) -> dict[str, bytes]:
 
     A key.what.json says nothing, unless the image is key.what.jpg: it need not be about labels.
     """
-    found = {kind: data for kind, data in ((_side(n), d) for n, d in group) if kind}
+    found = {kind: data for kind, data in ((_side(n), d) for n, d in group) if kind in _WITH_LABELS}
     if not found:
         stems = {_stem(name) for name, _ in group if _last(name) not in _WITH_LABELS}
         found = {_last(n): d for n, d in group if _last(n) in _WITH_LABELS and _stem(n) in stems}
@@ -193,11 +202,11 @@ def _with_labels(group: list[Member]) -> dict[str, bytes]:
 
 
 def _side(name: str) -> str:
-    """What a side file that may hold a label is: "cls" of k.cls, k.cls.txt and k.cls.json, "json" of k.json; "" for
-    others."""
+    """What a side file that may hold a label or split is: "cls" of k.cls, k.cls.txt and k.cls.json, "json" of k.json;
+    "" for others."""
     ending = _ending(name)
     kind = ending.removesuffix(".txt").removesuffix(".json")
-    return kind if kind in _TEXTS or ending == "json" else ""
+    return kind if kind in _TEXTS | _WITH_SPLITS or ending == "json" else ""
 
 
 def _stem(name: str) -> str:
