@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 from nsdata.errors import BadInput
 from nsdata.importers.beside import LabelFiles
 from nsdata.importers.class_names import clean, empty, whole
+from nsdata.importers.files import to_import
 from nsdata.importers.formats.layout import quoted
 from nsdata.importers.formats.tables import LABELLED_BY, TABLES, columns, people_s, rows
 from nsdata.importers.tree import Tree
@@ -96,7 +97,7 @@ def check(path: Path, files: list[str], pictures: Callable[[], Iterable[tuple[st
         raise BadInput(
             f"{quoted(found.picture)} lies in the folder '{quoted(found.folder)}' and is '{quoted(found.named)}' in "
             f"{found.where}: either may be its class.",
-            f"nsdata import {path}/{found.table}, if that has the labels; --levels class (or split/class) if folders "
+            f"{to_import(str(path), found.table)}, if that has the labels; --levels class (or split/class) if folders "
             "do",
         )
 

@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from nsdata.errors import BadInput
+from nsdata.importers.files import to_import
 from nsdata.importers.formats.layout import IMAGE_ENDINGS, quoted
 from nsdata.importers.formats.tables import (
     LABELLED_BY,
@@ -81,7 +82,7 @@ class LabelFiles:
     def _elsewhere(self, name: str) -> BadInput:
         """The error for a file with labels that does not count where it lies, or as it is."""
         ending = name[name.rfind(".") :]
-        way = f"nsdata import {self._what}/{name}" if ending == ".parquet" else f"move it to {self._what}"
+        way = to_import(self._what, name) if ending == ".parquet" else f"move it to the pictures in {self._what}"
         what = "is not read" if ending == ".parquet" else "lies in a folder of its own"
         return BadInput(
             f"{quoted(name)} in {self._what} may have labels of the pictures, but {what}.", f"{way}, or --unlabelled"
@@ -183,7 +184,7 @@ class LabelFiles:
                 names = [quoted(table.name) for table in here]
                 raise BadInput(
                     f"{self._what} has {len(here)} files of labels: {listed(names, 5)}; one was expected.",
-                    f"nsdata import {self._what}/{names[0]}  (or another of them), or --unlabelled",
+                    f"{to_import(self._what, here[0].name)}  (or another of them), or --unlabelled",
                 )
             if here:
                 return here[0]

@@ -54,6 +54,15 @@ def plain(value: object) -> object:
     return value.item() if getattr(value, "ndim", None) == 0 and hasattr(value, "item") else value
 
 
+def spelled(value: object) -> str:
+    """A label as an error shows it; of bytes, a picture's say, how many there are."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {spelled(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(spelled, value)) + "]"
+    return f"{len(value):,} bytes" if isinstance(value, bytes | bytearray) else str(value)
+
+
 def whole(value: object) -> int | None:
     """The whole number that a value is or spells (``9``, ``9.0``, "9", "9.0"); None for anything else."""
     if isinstance(value, bool):
@@ -162,7 +171,7 @@ class ClassNames:
     def unknown(self, value: object, where: str) -> BadInput:
         """The error for a label that is no class."""
         return BadInput(
-            f"Label '{visible(str(value)[:200])}' in {where} is no class; this store has {listed(self.classes)}.",
+            f"Label '{visible(spelled(value)[:200])}' in {where} is no class; this store has {listed(self.classes)}.",
             "name the classes when the store is made: nsdata init --classes a,b,c",
         )
 

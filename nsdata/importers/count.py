@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nsdata.errors import NsdataError
 from nsdata.importers.detect import detect
-from nsdata.importers.files import files_of, inside
+from nsdata.importers.files import SHARDS, files_of, inside
 from nsdata.importers.formats import digits, idx, npz, saved, tar, zip
 from nsdata.importers.formats.layout import IMAGE_ENDINGS, ignored
 from nsdata.importers.formats.tables import PARQUET
@@ -31,7 +31,7 @@ def count(source: str | Path, format: str | None = None) -> int | float | None:
             return digits.IMAGES
         files = files_of(source)
         kind = format or detect(files[0])
-        if kind in ("tar", "zip", "parquet"):
+        if kind in SHARDS:
             files = [one for file in files for one in (inside(file, kind) if file.is_dir() else [file])]
         if kind == "tar":
             return _of_tars(files)

@@ -13,7 +13,7 @@ from typing import Any
 from nsdata.arguments import split_name
 from nsdata.errors import BadInput
 from nsdata.images.headers import recognised
-from nsdata.importers.files import files_of, inside, shards, spooled
+from nsdata.importers.files import SHARDS, files_of, inside, shards, spooled
 from nsdata.importers.formats import digits, folder, idx, manifest, npz, parquet, saved, single, tar, zip
 from nsdata.importers.formats.layout import IMAGE_ENDINGS, quoted
 from nsdata.importers.formats.tables import PARQUET, TABLES
@@ -220,7 +220,7 @@ def sources(files: Sequence[Path], format: str | None, member: str | None, kept:
             if len(files) == 1:
                 raise
             kind = "parquet"
-        if path.is_dir() and kind in ("tar", "zip", "parquet"):
+        if path.is_dir() and kind in SHARDS:
             found += [Source(each, kind, member) for each in inside(path, kind)]
         elif path.is_dir() and kind == "manifest":
             found.append(Source(path / "labels.csv", kind))
@@ -272,7 +272,7 @@ def _detect_folder(path: Path) -> str:
             return "manifest"  # what nsdata export writes
         if saved.is_saved(path):
             return "saved"
-        for kind in ("tar", "zip", "parquet"):
+        for kind in SHARDS:
             if shards(path, kind):
                 return kind
     except OSError as e:

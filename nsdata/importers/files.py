@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import glob
 import re
+import shlex
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 
 from nsdata.errors import BadInput
 from nsdata.importers.formats import tar, zip
-from nsdata.importers.formats.layout import ignored
+from nsdata.importers.formats.layout import ignored, quoted
 from nsdata.importers.formats.tables import PARQUET
 from nsdata.importers.words import split_word
 from nsdata.storage.space import refused
@@ -22,7 +23,8 @@ from nsdata.text import listed
 _NUMBERS = re.compile(r"(\d{1,9})\.\.(\d{1,9})(?:\.\.(\d{1,9}))?$")
 _LETTERS = re.compile(r"([a-z])\.\.([a-z])$|([A-Z])\.\.([A-Z])$")
 _MOST = 100_000  # names that a pattern may mean
-_ENDINGS = {"tar": tar.ENDINGS, "zip": zip.ENDINGS, "parquet": PARQUET}
+_ENDINGS = {"tar": tar.ENDINGS, "zip": zip.ENDINGS, "parquet": PARQUET, "npz": (".npz",)}
+SHARDS = tuple(_ENDINGS)  # the kinds of files of which a folder may hold many, and nothing else
 _PAPERS = frozenset(  # may lie beside tars and parquet files
     {
         *(
@@ -48,13 +50,13 @@ _PAPERS = frozenset(  # may lie beside tars and parquet files
 
 
 def inside(path: Path, kind: str) -> list[Path]:
-    """The tars, zips or parquet files of a folder, sorted; else those that ``shards`` finds below it."""
+    """The tars, zips, parquet or npz files of a folder, sorted; else those that ``shards`` finds below it."""
     found = sorted(p for p in path.iterdir() if p.name.lower().endswith(_ENDINGS[kind]) and not ignored(p.name))
     return found or shards(path, kind)
 
 
 def shards(path: Path, kind: str) -> list[Path]:
-    """The tars, zips or parquet files of a folder that holds nothing else but papers, sorted.
+    """The tars, zips, parquet or npz files of a folder that holds nothing else but papers, sorted.
 
     They lie in it, in its folders of splits (``train/000.tar``), or so in its only folder (the hub's ``data``). []
     where there is anything else, or none.
@@ -79,6 +81,42 @@ def _is_paper(path: Path, kind: str) -> bool:
         return True
     table = kind == "tar" and path.suffix == ".parquet" and path.with_suffix(".tar").exists()
     return (table or path.suffix.lower() in _PAPERS) and not path.is_dir()
+
+
+def ending_of(archive: Path) -> str:
+    """The ending of a tar or zip, ``.tar.gz``; "" for what is none."""
+    return next((e for e in (*zip.ENDINGS, *tar.ENDINGS) if archive.name.lower().endswith(e)), "")
+
+
+def stem_of(archive: Path) -> str:
+    """The name of a tar or zip without it."""
+    return archive.name[: len(archive.name) - len(ending_of(archive))] or archive.name
+
+
+def unpacked(archive: Path) -> tuple[str, str]:
+    """(the command that unpacks a tar or zip beside it, the folder that it makes), for a shell."""
+    here, there = shlex.quote(str(archive)), shlex.quote(str(archive.with_name(stem_of(archive))))
+    if ending_of(archive) in zip.ENDINGS:
+        return f"unzip {here} -d {there}", there
+    return f"mkdir {there} && tar -xf {here} -C {there}", there
+
+
+def to_import(source: str, name: str) -> str:
+    """The command that imports a file of a source by itself: out of an archive it has to be unpacked first."""
+    if Path(source).is_file():
+        command, folder = unpacked(Path(source))
+        return f"{command} && nsdata import {folder}/{shlex.quote(name)}"
+    return f"nsdata import {source}/{name}"
+
+
+def refuse_packed(path: Path, files: Iterable[str]) -> None:
+    """Raise BadInput for a source without pictures that has archives or tables of such below: they are not opened."""
+    packed = [name for name in files if name.lower().endswith(sum(_ENDINGS.values(), ()))]
+    if not packed:
+        return
+    kind = next(e for ends in _ENDINGS.values() for e in ends if packed[0].lower().endswith(e))
+    way = f"nsdata import '{path}/**/*{kind}'" if path.is_dir() else to_import(str(path), packed[0])
+    raise BadInput(f"{path} has no pictures but, maybe, in {listed(list(map(quoted, packed)), 3)}.", way)
 
 
 @contextmanager

@@ -64,7 +64,7 @@ class Name:
         if _holds_out(above):
             raise BadInput(
                 f"{self._path} lies below the folder '{quoted(above.name)}', which may say its split or not.",
-                f"nsdata import {above}, or --split test, val or train",
+                ("" if self._path.is_file() else f"nsdata import {above}, or ") + "--split test, val or train",
             )
         return None, self.own
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from nsdata.errors import BadInput
 from nsdata.importers.against import differing
-from nsdata.importers.formats import tar, zip
+from nsdata.importers.files import ending_of, stem_of, unpacked
+from nsdata.importers.formats import zip
 from nsdata.importers.formats.folder import read_file
 from nsdata.importers.formats.layout import ignored, quoted
 from nsdata.importers.formats.tables import TABLES
@@ -70,13 +71,10 @@ def _papers(folder: Path, archive: Path) -> list[str]:
 
 
 def _refused(archive: Path, folder: Path, name: str) -> BadInput:
-    ending, target = _ending(archive), archive.with_name(_stem(archive))
-    here, there = shlex.quote(str(archive)), shlex.quote(str(target))
-    unpack = f"unzip {here} -d {there}" if ending in zip.ENDINGS else f"mkdir {there} && tar -xf {here} -C {there}"
     return BadInput(
         f"{quoted(name)} beside {archive} may have labels of its pictures; it is read where they lie in folders, not "
         "in an archive.",
-        f"{unpack}, then nsdata import {shlex.quote(str(folder))}; or --unlabelled",
+        f"{unpacked(archive)[0]}, then nsdata import {shlex.quote(str(folder))}; or --unlabelled",
     )
 
 
@@ -98,15 +96,15 @@ def refuse_names(archives: Sequence[Path]) -> None:
 
 def called_as_classes(archives: Sequence[Path]) -> bool:
     """Whether each has a name of its own, and none is of a split or numbered as shards are: cat.tar, dog.tar."""
-    stems = [_stem(path) for path in archives]
+    stems = [stem_of(path) for path in archives]
     words = {re.sub(r"[\W\d_]+", "", stem).casefold() for stem in stems}
     wnids = all(re.fullmatch(r"n\d{8}", stem) for stem in stems)
     named = len(words) == len(stems) and "" not in words
-    return len(stems) > 1 and all(map(_ending, archives)) and (wnids or named) and not any(map(split_word, stems))
+    return len(stems) > 1 and all(map(ending_of, archives)) and (wnids or named) and not any(map(split_word, stems))
 
 
 def _by_names(folder: Path, archives: Sequence[Path], why: str) -> BadInput:
-    ending = _ending(archives[0])
+    ending = ending_of(archives[0])
     unpack = 'unzip "$a" -d "$d"' if ending in zip.ENDINGS else 'mkdir "$d" && tar -xf "$a" -C "$d"'
     names = listed([quoted(path.name) for path in archives], 3)
     place = shlex.quote(str(folder))
@@ -115,11 +113,3 @@ def _by_names(folder: Path, archives: Sequence[Path], why: str) -> BadInput:
         f"{names} in {folder}: pictures without labels, and {why}; only folders name classes.",
         f"{loop}, then nsdata import {place}; or --unlabelled",
     )
-
-
-def _ending(archive: Path) -> str:
-    return next((e for e in (*zip.ENDINGS, *tar.ENDINGS) if archive.name.lower().endswith(e)), "")
-
-
-def _stem(archive: Path) -> str:
-    return archive.name[: len(archive.name) - len(_ending(archive))] or archive.name

@@ -9,6 +9,7 @@ from pathlib import Path
 from nsdata.errors import BadInput
 from nsdata.importers.against import Papers, check, govern, governing
 from nsdata.importers.beside import LabelFiles, of_splits
+from nsdata.importers.files import refuse_packed
 from nsdata.importers.found import Found
 from nsdata.importers.levels import Levels
 from nsdata.importers.listed import Paths, held_out_in
@@ -75,6 +76,8 @@ class Surveyed:
         rule, known = self.rule, survey(look, self._inside, papers)
         inner, outer, files, self._masks = known.inner, known.outer, known.files, known.masks
         self._splits.columns = known.columns
+        if next(inner.folders(), None) is None and next(outer.folders(), None) is None:
+            refuse_packed(self.path, files)
         if rule.levels is None:
             rule.masks.update(self._masks.settle(look))
         self._silent = known.labelled  # a sample that says nothing of its label has none, whatever its folder is called

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nsdata.errors import BadInput
-from nsdata.importers.class_names import ClassNames, clean, empty, minus_one, plain, whole
+from nsdata.importers.class_names import ClassNames, clean, empty, minus_one, plain, spelled, whole
 from nsdata.importers.formats.layout import quoted
 from nsdata.importers.formats.tables import LABELLED_BY
 from nsdata.importers.found import Found
@@ -114,7 +114,7 @@ def label_of(written: Written, names: ClassNames, where: str) -> tuple[int | Non
 
 
 def _two(where: str, labels: Sequence[tuple[str, object]]) -> BadInput:
-    said = " and ".join(f"'{quoted(str(value))}' ({quoted(key)})" for key, value in labels[:2])
+    said = " and ".join(f"'{quoted(spelled(value)[:100])}' ({quoted(key)})" for key, value in labels[:2])
     return BadInput(f"{where} has two labels: {said}.", "leave out one of the two columns or keys")
 
 
@@ -152,8 +152,9 @@ def for_init(written: Written, where: str) -> list[object]:
     values = [(key, plain(value)) for key, value in written if not empty(value)]
     if several := [(key, value) for key, value in values if isinstance(value, list | tuple | dict | set)]:
         ((key, value), *_) = several
+        held = quoted(spelled(value)[:100])
         raise BadInput(
-            f"{where} has several values for a label, {quoted(str(value)[:100])} ({quoted(key)}); one was expected.",
+            f"{where} has several values for a label, {held} ({quoted(key)}); one was expected.",
             "one label an image; or nsdata init --classes a,b,c, and --unlabelled for the import",
         )
     texts = {clean(value): key for key, value in values if isinstance(value, str) and whole(clean(value)) is None}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from conftest import pack
 
@@ -25,8 +27,6 @@ Found = dict[str, tuple[str, str | None]]
 
 
 def picture(number: int) -> bytes:
-    import numpy as np
-
     return encode_array(np.full((4, 5, 3), number % 251, np.uint8))
 
 
@@ -276,6 +276,31 @@ def test_folders_of_splits_below_one_without_labels_count(tmp_path: Path, beside
         ]
 
 
+@pytest.mark.parametrize("name", ["hive/split=test/label=dog/0.parquet", "a/b/0.tar", "a/x.zip", "a/x.npz"])
+def test_a_folder_without_pictures_whose_archives_are_not_opened_is_refused(tmp_path: Path, name: str) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = tmp_path / "set" / name
+    path.parent.mkdir(parents=True)
+    write(tmp_path / "set" / "c" / "d", **{"9__txt": ""})
+    if path.suffix == ".parquet":
+        pq.write_table(pa.table({"image": [{"bytes": picture(1), "path": "1.png"}]}), path)
+    elif path.suffix == ".npz":
+        np.savez(path, images=np.zeros((3, 4, 5), np.uint8))
+    else:
+        subprocess.run(["cp", pack(tmp_path / "1.tar", {"1.png": picture(1)}), path], check=True)
+    for ask in (lambda: taken(tmp_path / "set", PETS, labelled=False), lambda: classes_from(tmp_path / "set")):
+        hint = refused(ask, "has no pictures but, maybe, in ")
+        assert hint == f"nsdata import '{tmp_path / 'set'}/**/*{path.suffix}'"
+    pattern = hint.partition("'")[2].rstrip("'")
+    if path.suffix == ".parquet":
+        assert refused(lambda: taken(pattern, PETS, labelled=False), "split=test").startswith("--split")
+        assert list(taken(pattern, PETS, labelled=False, split="test")[0].values()) == [("test", None)]
+    elif path.suffix != ".zip":  # which is a tar here
+        assert {split for split, _ in taken(pattern, PETS, labelled=False)[0].values()} == {"train"}
+
+
 def test_masks_beside_photographs_are_none(tmp_path: Path) -> None:
     folders = [f"{cls}/{kind}/{cls}-1.png" for cls in ("COVID", "Normal") for kind in ("images", "masks")]
     write(tmp_path / "covid", *folders)
@@ -451,6 +476,24 @@ def test_lists_of_what_is_held_out_are_no_train(tmp_path: Path) -> None:
         assert {split for split, _ in taken(tmp_path / name, PETS, labelled=False, split="train")[0].values()} == {
             "train"
         }
+
+
+@pytest.mark.parametrize(("ending", "names"), [("zip", "a b"), ("tar", "a b"), ("tar", "metadata metadata")])
+def test_of_two_tables_in_an_archive_one_is_imported_by_the_command_of_the_hint(
+    tmp_path: Path, ending: str, names: str
+) -> None:
+    root = write(
+        tmp_path / "set", "1.png", **{f"{name}__csv": "file_name,label\n1.png,cat\n" for name in names.split()}
+    )
+    files = ["1.png", *(f"{name}.csv" for name in names.split())]
+    if ending == "zip":
+        shutil.make_archive(str(tmp_path / "a"), "zip", root)
+    else:
+        subprocess.run(["tar", "-cf", "../a.tar", *files], check=True, cwd=root)
+    hint = refused(lambda: taken(tmp_path / f"a.{ending}", PETS), "has 2 files of labels")
+    command, _, source = hint.partition(" && nsdata import ")
+    subprocess.run(["bash", "-c", command], check=True, stdout=subprocess.DEVNULL)
+    assert taken(source.partition("  (")[0], PETS)[0] == {"1.png": ("train", "cat")}
 
 
 def test_keys_that_the_first_json_line_lacks_count(tmp_path: Path) -> None:

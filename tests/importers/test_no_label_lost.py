@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import test_saved as arrow
 from conftest import CLASSES
 from test_importers import write_idx
-from test_layouts import PETS, refused, taken
+from test_layouts import PETS, picture, refused, taken
 
 from nsdata.importers.classes import classes_from
 from nsdata.importers.detect import open_source
@@ -79,3 +80,10 @@ def test_images_of_mnist_without_their_labels_file(tmp_path: Path) -> None:
     write_idx(tmp_path / "train-images-idx3-ubyte", GREY)
     refused(lambda: taken(tmp_path, CLASSES), "no file of labels lies beside train-images-idx3-ubyte")
     assert len(arrays(tmp_path)) == 3
+
+
+def test_a_column_of_labels_that_holds_pictures_is_refused_without_their_bytes(tmp_path: Path) -> None:
+    pictures = [{"bytes": picture(1), "path": "1.png"}]
+    pq.write_table(pa.table({"image": pictures, "label": pictures}), tmp_path / "a.parquet")
+    for ask in (lambda: taken(tmp_path / "a.parquet", CLASSES), lambda: classes_from(tmp_path / "a.parquet")):
+        refused(ask, r"\{bytes: \d+ bytes, path: 1.png\}")

@@ -6,6 +6,7 @@ import io
 import random
 import tracemalloc
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,10 @@ from conftest import digits
 from nsdata import Store
 from nsdata.errors import BadInput
 from nsdata.images.pillow import pixels
+from nsdata.importers.classes import classes_from
+from nsdata.importers.detect import open_source
 from nsdata.importers.formats import arrays, npz
+from nsdata.importers.item import Item
 from nsdata.importers.split_columns import Unsure
 
 GREY = np.random.default_rng(0).integers(0, 256, (7, 9, 10), np.uint8)
@@ -160,6 +164,15 @@ def test_arrays_of_splits_are_read_as_columns(
         assert isinstance(next(npz.found(saved(path, images=GREY, labels=Y, **odd))).split, Unsure)
     known = saved(path, images=GREY, labels=Y, test_idx=[0], split=["test", *6 * ["train"]])
     assert next(npz.found(known)).split == "test"
+
+
+def test_a_folder_of_archives_has_the_splits_of_their_names(tmp_path: Path) -> None:
+    for number, split in enumerate(("train", "test")):
+        saved(tmp_path / f"{split}.npz", images=GREY + number, labels=Y)
+    (tmp_path / "README.md").write_text("#")
+    assert classes_from(tmp_path) == [*"012345"]
+    found = [item for item in open_source(tmp_path, classes=[*"012345"]) if isinstance(item, Item)]
+    assert Counter((item.split, item.label) for item in found) == Counter((s, y) for s in ("train", "test") for y in Y)
 
 
 def test_one_hot_is_understood_only_where_its_columns_are_named(path: Path) -> None:
