@@ -115,7 +115,7 @@ def refuse_packed(path: Path, files: Iterable[str]) -> None:
     if not packed:
         return
     kind = next(e for ends in _ENDINGS.values() for e in ends if packed[0].lower().endswith(e))
-    way = f"nsdata import '{path}/**/*{kind}'" if path.is_dir() else to_import(str(path), packed[0])
+    way = f"nsdata import '{path}/**/*{kind}'" if path.is_dir() else " && nsdata import ".join(unpacked(path))
     raise BadInput(f"{path} has no pictures but, maybe, in {listed(list(map(quoted, packed)), 3)}.", way)
 
 
