@@ -116,9 +116,8 @@ class TrainConfig:
     """Of people's labels, and of pseudo-labels if soft is "hard"; soft labels are never smoothed. None: by the length
     of the run. Official: 0.1."""
 
-    soft: Literal["soft", "hard", "auto"] = "auto"
-    """Learn a generation's probabilities, or only its pseudo-label. auto: by the length of the run. The paper prefers
-    soft: hard labels hurt when the teacher is unsure."""
+    soft: Literal["soft", "hard"] = "soft"
+    """Learn a generation's probabilities, or only its pseudo-label: hard labels hurt when the teacher is unsure."""
 
     alignment: bool = False
     """Scale soft labels so that their classes are as frequent as people's: ReMixMatch's distribution alignment."""
@@ -156,8 +155,8 @@ class TrainConfig:
     """Operations per image, drawn with replacement. The paper: 2. 0: no RandAugment."""
 
     randaugment_magnitude: float | None = None
-    """Level, 10 being RandAugment's own scale, not clipped. None: by the length of the run. Official: B0-B1 none, B2 6,
-    B3 12, B4 15, B5 18, B6 24, B7 and L2 27."""
+    """Level, 10 being RandAugment's own scale, not clipped. None: by steps and passes. Official: B0-B1 none, B2 6, B3
+    12, B4 15, B5 18, B6 24, B7 and L2 27."""
 
     translate_const: float | None = None
     """Pixels of the input that a translation moves per 10 levels of magnitude. None: sane a sixth of the side;

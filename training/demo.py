@@ -18,7 +18,6 @@ _SHARED = TrainConfig(
     ema_decay=0.99,
     weight_decay=1e-4,
     label_smoothing=0.0,
-    soft="soft",
     randaugment_magnitude=9,
     crop="pad",
     flip=False,  # a mirrored 2 is no 2

@@ -5,7 +5,7 @@ Legend: n labelled and M soft-labelled images of a batch, K classes, S pixels a 
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +39,6 @@ class Objective:
         self.half, self.layout = arithmetic(config, self.device)
         self.noise, self.gate = MixedNoise(config, preprocess), Gate(model, on=not config.unlabelled_noise)
         self.smoothing: float = settled(config.label_smoothing)
-        self.kind: Literal["soft", "hard"] = "hard" if config.soft == "hard" else "soft"
         self.ratio: Tensor | None = None
         self.trusted: tuple[float, float] | None = None
         if split.unlabelled is not None and config.alignment:
@@ -72,7 +71,7 @@ class Objective:
             soft = pseudo_labels.aligned(soft, self.ratio)
 
         def learnt(order: Tensor | slice) -> Tensor:
-            each = losses.unlabelled_losses(logits, soft[order], self.kind, self.smoothing)
+            each = losses.unlabelled_losses(logits, soft[order], self.config.soft, self.smoothing)
             return each if weights is None else each * weights[order]
 
         found = learnt(slice(None))

@@ -102,7 +102,7 @@ VERSIONS = {"gen-1", "cleaned", "1", "2", "3", "4", "5", "6", "7"}
         ("relabel abc ", set(CLASSES) - {"red fox", "$(touch ran)"}),
         ("train --set lo", {"loss="}),
         ("train --set flip=", {"flip=true", "flip=false"}),
-        ("train --set soft=", {"soft=soft", "soft=hard", "soft=auto"}),
+        ("train --set soft=", {"soft=soft", "soft=hard"}),
         ("train --set lr=", set()),
         ("train --set nonsense=", set()),
         ("view x --split ", set(SPLITS)),

@@ -20,7 +20,7 @@ facts = st.builds(
 )
 OPEN = {
     "steps": 77, "lr": 0.3, "weight_decay": 0.0, "ema_decay": 0.5, "label_smoothing": 0.2, "dropout": 0.3,
-    "drop_path": 0.4, "soft": "soft", "randaugment_magnitude": 3.0, "val_fraction": 0.25, "keep": "best",
+    "drop_path": 0.4, "randaugment_magnitude": 3.0, "val_fraction": 0.25, "keep": "best",
     "crop": "none",
 }  # fmt: skip
 
@@ -76,10 +76,27 @@ def test_steps_come_from_the_images(labelled: int, pool: int | None, steps: int)
 
 def test_the_papers_noise_is_for_runs_of_the_papers_length() -> None:
     short, long = (settle(TrainConfig(steps=steps), Facts(10**6, 0, None)) for steps in (LONG - 1, LONG))
-    assert (short.dropout, short.drop_path, short.label_smoothing, short.soft) == (0.0, 0.0, 0.0, "hard")
-    assert (long.dropout, long.drop_path, long.label_smoothing, long.soft) == (0.2, 0.2, 0.1, "soft")
+    assert (short.dropout, short.drop_path, short.label_smoothing) == (0.0, 0.0, 0.0)
+    assert (long.dropout, long.drop_path, long.label_smoothing) == (0.2, 0.2, 0.1)
     assert short.randaugment_magnitude is not None and long.randaugment_magnitude is not None
     assert short.randaugment_magnitude < long.randaugment_magnitude
+
+
+@pytest.mark.parametrize(
+    ("steps", "pool", "magnitude"),
+    [
+        (1_000, 34_000, 5),  # 6 passes of 192 images a step
+        (1_000, 9_601, 5),
+        (1_000, 9_600, 15),  # 20 passes
+        (600, 2_000, 15),
+        (1_000, None, 5),  # a teacher sees its few labels often enough in any case
+        (LONG, 10**9, 15),
+    ],
+)
+def test_what_is_seen_often_is_distorted_more(steps: int, pool: int | None, magnitude: float) -> None:
+    config = TrainConfig(steps=steps)
+    assert settle(config, Facts(1_000, 0, pool)).randaugment_magnitude == magnitude
+    assert settle(config.replace(randaugment_magnitude=9), Facts(1_000, 0, pool)).randaugment_magnitude == 9
 
 
 @pytest.mark.parametrize(
