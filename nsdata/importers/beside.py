@@ -228,6 +228,11 @@ class LabelFiles:
         """Whether pictures in this folder are those of a table."""
         return folder in self._tables
 
+    def table_of(self, picture: str) -> str:
+        """The name of the table that is nearest to a picture, whether it has a row or not; "" for none."""
+        table = self._tables.get(picture.rpartition("/")[0])
+        return "" if table is None else table.name
+
 
 def _candidates(papers: Iterable[str]) -> list[str]:
     """Of these files those that may hold labels, sorted."""

@@ -28,7 +28,7 @@ from nsdata.importers.others import refuse_labels, refuse_splits
 from nsdata.importers.sides import check_sides
 from nsdata.importers.split_columns import SplitColumns, Unsure
 from nsdata.importers.splits import Chosen, Splits
-from nsdata.importers.survey import Look, Survey, check_neighbours, survey
+from nsdata.importers.survey import Look, Survey, check_neighbours, plain_pictures, survey
 from nsdata.importers.tree import Place, Tree
 from nsdata.importers.unclear import check_depth, refuse_numbered
 from nsdata.importers.written import (
@@ -92,9 +92,8 @@ class Part:
             rule.masks.update(self._masks.settle(look))
         self._silent = known.labelled  # a sample that says nothing of its label has none, whatever its folder is called
         if rule.labelled and papers is not None and rule.levels is None and (tables := governing(files, papers)):
-            pictures_ = (each.source for each in look() if isinstance(each, Found) and not (each.labels or each.seen))
-            shown = [self._inside(source) for source in pictures_ if not is_paper(source)]
-            self._beside, inner = govern(self.path, tables, shown, (inner, outer), papers)
+            shown = plain_pictures(look, self._inside, self._masks)
+            self._beside, inner = govern(self.path, tables, shown, (inner, outer), papers, rule.names)
         self._levels, self._outer = self._read(inner, rule.labelled), self._read(outer, False)
         self._known = frozenset(inner.folders())
         if not rule.labelled:

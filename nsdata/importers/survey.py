@@ -83,6 +83,12 @@ def survey(look: Look, inside: Callable[[str], str], papers: Papers | None) -> S
     return found
 
 
+def plain_pictures(look: Look, inside: Callable[[str], str], masks: Masks) -> list[str]:
+    """The pictures with nothing written beside them, without masks."""
+    found = (each.source for each in look() if isinstance(each, Found) and not (each.labels or each.seen))
+    return [inside(source) for source in found if not (is_paper(source) or source in masks.found)]
+
+
 def _pictures(files: Sequence[str], papers: Papers) -> bool:
     """Whether some of these files begin as pictures do: README and LICENSE do not."""
     return any(recognised(data) for data in papers(set(files), 4096).values())

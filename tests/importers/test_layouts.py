@@ -516,8 +516,36 @@ def test_the_hubs_metadata_labels_whatever_the_folders_are_called(tmp_path: Path
     assert classes_from(root) == PETS
     assert taken(root)[0] == taken(root, ["dog", "cat"])[0] == expected
     refused(lambda: taken(root, ["dog", "cat", "part1"]), "folder 'part1', .* class 'dog'")
-    write(root, "train/cat/3.png")  # which the file does not name: no label, as on the hub
-    assert taken(root, PETS)[0]["train/cat/3.png"] == ("train", None)
+    write(root, "train/part3/3.png")  # which the file does not name: no label, as on the hub
+    assert taken(root, PETS)[0]["train/part3/3.png"] == ("train", None)
+
+
+@pytest.mark.parametrize(
+    ("pictures", "rows", "init"),
+    [
+        ("cat/1 cat/2 dog/3", "cat/1.png,cat", True), ("cat/1 dog/3", "cat/1.png,cat", True),
+        ("train/cat/1 test/cat/2", "train/cat/1.png,cat", True), ("train/1 test/dog/2", "train/1.png,cat", False),
+        ("train/1 test/cat/2", "train/1.png,cat", True), ("1 cat/images/2", "1.png,cat", True),
+        ("0/1 0/2", "0/1.png,0", True),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_picture_without_a_row_does_not_lose_the_class_of_its_folder(
+    tmp_path: Path, pictures: str, rows: str, init: bool, packed: bool
+) -> None:
+    root = write(tmp_path / "a", *(f"{one}.png" for one in pictures.split()))
+    write(root, metadata__csv=f"file_name,label\n{rows}\n")
+    names = sorted(path for path in root.rglob("*") if path.is_file())
+    packed_ = {str(path.relative_to(root)): path.read_bytes() for path in names}
+    source = pack(tmp_path / "a.tar", packed_) if packed else root
+    if init:
+        refused(lambda: classes_from(source), "metadata.csv in .* has no row for .*, which lies in the folder")
+    classes = ["0", "1"] if rows.endswith("0") else PETS
+    assert "--levels" in refused(lambda: taken(source, classes), "has no row for .*, which lies in the folder")
+    every = "".join(f"{one}.png,{classes['dog' in one] if n else ''}\n" for n, one in enumerate(pictures.split()))
+    write(root, f"{pictures.split()[0]}_mask.png", metadata__csv=f"file_name,label\n{every}")
+    found = taken(root, classes)[0]  # a row for each, if an empty one; masks need none
+    assert sorted(found) == sorted(f"{one}.png" for one in pictures.split())
 
 
 def test_a_metadata_file_of_other_pictures_leaves_the_folders_their_say(tmp_path: Path) -> None:
