@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from nsdata.errors import BadInput
+from nsdata.importers.called import texts_beside
 from nsdata.importers.formats.layout import IMAGE_ENDINGS, quoted
 from nsdata.importers.formats.tables import (
     LABELLED_BY,
@@ -27,7 +28,7 @@ from nsdata.importers.formats.tables import (
     of_line,
 )
 from nsdata.importers.label_table import LabelTable, same
-from nsdata.importers.split_columns import splits_among
+from nsdata.importers.split_columns import Cells, splits_among
 from nsdata.text import listed
 
 _SUBMISSION = re.compile("submission", re.IGNORECASE)  # a competition's form for answers: its labels are none
@@ -223,6 +224,12 @@ class LabelFiles:
         if split in (None, ""):
             split = table.split_in(picture.rpartition("/")[0])
         return table.labels_of(row[1]), split, where
+
+    def texts_of(self, picture: str) -> Cells:
+        """The texts beside a picture's label, where that is a number."""
+        table = self._tables.get(picture.rpartition("/")[0])
+        row = table.of(picture) if table is not None else None
+        return () if table is None or row is None else texts_beside(table.labels_of(row[1]), row[1], table.meaning)
 
     def governs(self, folder: str) -> bool:
         """Whether pictures in this folder are those of a table."""

@@ -137,6 +137,10 @@ class ClassNames:
             self.notices[value] = self.classes[found]
         return found
 
+    def like(self, text: str) -> int | None:
+        """The class that a text looks like, in whatever case; None where there is none. Nothing is told of it."""
+        return self._cased.get(clean(text).casefold())
+
     def beside(self, value: object, index: int, where: str, column: str) -> None:
         """A value that names no class, beside a name that does: what numbers mean in this column."""
         number = whole(clean(value) if isinstance(value, str) else value)

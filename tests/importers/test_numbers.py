@@ -1,0 +1,77 @@
+"""Labels that are numbers: where something else says which classes they mean, it counts, or they are refused."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import test_saved as arrow
+from conftest import pack
+from test_layouts import PETS, refused, taken, write
+
+from nsdata.errors import BadInput
+from nsdata.importers.together import check_numbers
+
+Rows = list[tuple[str, int, str]]
+
+
+def source(at: Path, form: str, column: str, said: list[str]) -> Path:
+    """Pictures 0.png, …, of which ``said`` has "0 dog": the label, and what a column beside it says."""
+    root = write(at / "a", *(f"{n}.png" for n in range(len(said))))
+    rows = [(f"{n}.png", int(row[0]), row[2:]) for n, row in enumerate(said)]
+    if form in ("csv", "beside"):
+        with (root / "t.csv").open("w") as file:
+            csv.writer(file).writerows([("path", "label", column), *rows])
+        return root if form == "beside" else root / "t.csv"
+    objects = [{"path": p, "label": n, column: {"class-name": t} if "-" in column else t} for p, n, t in rows]
+    if form == "jsonl":
+        (root / "t.jsonl").write_text("".join(json.dumps(each) + "\n" for each in objects))
+        return root / "t.jsonl"
+    if form in ("json", "txt"):
+        return pack(at / "a.tar", samples(root, rows, objects if form == "json" else []))
+    names, texts = [n for _, n, _ in rows], [t for *_, t in rows]
+    if form == "paths":
+        pq.write_table(pa.table({"path": [p for p, *_ in rows], "label": names, column: texts}), root / "t.parquet")
+        return root / "t.parquet"
+    images = pa.array([{"bytes": (root / p).read_bytes(), "path": None} for p, *_ in rows])
+    table = pa.table({"image": images, "label": names, column: texts})
+    if form == "saved":
+        return arrow.write(at / "s", table, features=None)
+    pq.write_table(table, at / "t.parquet")
+    return at / "t.parquet"
+
+
+def samples(root: Path, rows: Rows, objects: list[dict[str, Any]]) -> dict[str, bytes]:
+    members = {}
+    for i, (path, number, text) in enumerate(rows):
+        more = {"json": json.dumps(objects[i]).encode()} if objects else {"txt": text.encode()}
+        members |= {path: (root / path).read_bytes(), f"{i}.cls": str(number).encode()}
+        members |= {f"{i}.{ending}": data for ending, data in more.items()}
+    return members
+
+
+@pytest.mark.parametrize("column", ["label_text", "breed", "categoryName", "label-metadata"])
+@pytest.mark.parametrize("form", ["csv", "jsonl", "beside", "json", "txt", "paths", "images", "saved"])
+def test_texts_beside_numbers_that_say_other_classes_are_refused(tmp_path: Path, form: str, column: str) -> None:
+    said = source(tmp_path / "a", form, column, ["0 dog", "1 cat", "0 dog"])
+    assert "class_name" in refused(lambda: taken(said, PETS), "is a number, the place of 'cat' .* says 'dog'")
+    assert set(taken(said, PETS[::-1])[0].values()) == {("train", "dog"), ("train", "cat")}  # both say the same
+    for n, others in enumerate((["0 dog", "1 cat", "0 cat"], ["0 dog", "1 dog"], ["0 dog", "1 cat", "1 a cat"])):
+        said = source(tmp_path / f"{n}", form, column, others)  # these are no names of the numbers
+        assert len(taken(said, PETS)[0]) == len(others)
+
+
+def test_what_one_source_shows_of_its_numbers_holds_for_those_beside_it(tmp_path: Path) -> None:
+    write(tmp_path, "1.png", "2.png", "3.png", "4.png", b__csv="path,label\n3.png,0\n4.png,1\n")
+    b = str(tmp_path / "b.csv")
+    for header in ("path,label,class_name", "path,label,breed"):
+        a = str(write(tmp_path, a__csv=f"{header}\n1.png,0,dog\n2.png,1,cat\n") / "a.csv")
+        for sources in ([a, b], [b, a], [str(tmp_path / "*.csv")]):
+            with pytest.raises(BadInput, match=r"is a number, the place of|is no place in the list"):
+                check_numbers(sources, PETS)
+            check_numbers(sources, PETS[::-1])
