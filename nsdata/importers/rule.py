@@ -76,7 +76,7 @@ class Part:
         self._silent = False
         self.bare = False  # whether nothing says a label of any picture, though folders and files were looked at
         self._paths: Paths | None = None
-        self._labels = Labels(rule)
+        self._labels = Labels(rule, path)
         self._splits = Splits(rule, self._name, columns or SplitColumns())
         if look is not None:
             self._survey(look, papers)
@@ -109,6 +109,8 @@ class Part:
 
         check_neighbours(self.path, known.alone, look, self._inside)
         self._look_beside(known, places, pictures, papers)
+        self._labels.papers = papers
+        self._labels.files = [file for file in known.files if self._beside is None or not self._beside.has(file)]
         says = self._levels.splits or self._outer.splits or (self._beside and self._beside.splits)
         if rule.split is None and papers is not None and not says and self._name.says_nothing():
             used = self._beside.names if self._beside else ()
@@ -252,7 +254,7 @@ class Part:
         """(name, where it stands) for ``init``, of what the format finds, without pictures; ORDERED for names that the
         source has in an order of its own."""
         seen: set[str] = set()
-        numbers = Numbers()
+        numbers, values = Numbers(), dict[object, None]()
         for each in look():
             if isinstance(each, Skipped):
                 continue
@@ -280,5 +282,8 @@ class Part:
                     continue
                 written, _, where = self._beside.of(self._inside(each.source))
             numbers.look(written, where)
-            yield from ((value, str(self.path)) for value in for_init(written, where))
+            found = for_init(written, where)
+            values.update(dict.fromkeys(found))
+            yield from ((value, str(self.path)) for value in found)
         numbers.check(str(self.path))
+        self._labels.check_init(list(values))

@@ -15,6 +15,7 @@ from conftest import pack
 from test_layouts import PETS, refused, taken, write
 
 from nsdata.errors import BadInput
+from nsdata.importers.classes import classes_from
 from nsdata.importers.together import check_numbers
 
 Rows = list[tuple[str, int, str]]
@@ -75,3 +76,55 @@ def test_what_one_source_shows_of_its_numbers_holds_for_those_beside_it(tmp_path
             with pytest.raises(BadInput, match=r"is a number, the place of|is no place in the list"):
                 check_numbers(sources, PETS)
             check_numbers(sources, PETS[::-1])
+
+
+def numbered(at: Path, form: str) -> Path:
+    """Two pictures with the labels 0 and 1, in a form whose classes nothing names."""
+    root = write(at / "set", "1.png", "2.png")
+    if form == "parquet":
+        images = pa.array([{"bytes": (root / f"{n}.png").read_bytes(), "path": None} for n in (1, 2)])
+        (root / "data").mkdir()
+        pq.write_table(pa.table({"image": images, "label": [0, 1]}), root / "data" / "train-00000-of-00001.parquet")
+        for n in (1, 2):
+            (root / f"{n}.png").unlink()
+        return root
+    if form in ("tar", "shards"):
+        members = {
+            f"{n}.{e}": d
+            for n in (1, 2)
+            for e, d in (("png", (root / f"{n}.png").read_bytes()), ("cls", b"%d" % (n - 1)))
+        }
+        for n in (1, 2):
+            (root / f"{n}.png").unlink()
+        pack(root / "0.tar", members)
+        return root if form == "shards" else root / "0.tar"
+    write(root, **{f"{form}__csv": "file_name,label\n1.png,0\n2.png,1\n"})
+    return root / "t.csv" if form == "t" else root
+
+
+HUB = "---\ndataset_info:\n  features:\n  - name: label\n    dtype:\n      class_label:\n        names:\n"
+
+
+@pytest.mark.parametrize("form", ["t", "labels", "metadata", "tar", "shards", "parquet"])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("synsets.txt", "{}\n{}\n"), ("classes.txt", "0 {}\n1 {}\n"), ("labels.names", "{}\n{}\n"),
+        ("classnames.txt", "{}\n{}\n"), ("class_names.csv", "id,name\n0,{}\n1,{}\n"), ("map.txt", "{} 0\n{} 1\n"),
+        ("label_num_to_disease_map.json", '{{"0": "{}", "1": "{}"}}'), ("class_to_idx.json", '{{"{}": 0, "{}": 1}}'),
+        ("_info.json", '{{"classes": ["{}", "{}"]}}'),
+        ("README.md", HUB + "          '0': {}\n          '1': {}\n---\n"),
+        ("data.yaml", "names: ['{}', '{}']\n"), ("dataset.yaml", "names:\n- {}\n- {}\n"),
+    ],
+)  # fmt: skip
+def test_a_list_of_classes_in_another_order_is_heeded(tmp_path: Path, form: str, name: str, text: str) -> None:
+    said = numbered(tmp_path, form)
+    (tmp_path / "set" / name).write_text(text.format("dog", "cat"))
+    refused(lambda: taken(said, PETS), f"is a number, and {name} says that number 0 is 'dog'")
+    assert "--classes dog,cat" in refused(
+        lambda: classes_from(said), f"are numbers, and {name} has names: 0 dog, 1 cat"
+    )
+    assert sorted(label or "" for _, label in taken(said, PETS[::-1])[0].values()) == PETS  # the store's order
+    assert len(taken(said, ["0", "1"])[0]) == 2  # numbers are names here
+    (tmp_path / "set" / name).write_text(text.format("a note", "another"))
+    assert len(taken(said, PETS)[0]) == 2
