@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import unicodedata
 import zipfile
 from collections import Counter
@@ -435,6 +436,38 @@ def test_names_that_look_alike_are_one_class_with_a_notice_or_refused(tmp_path: 
     full(tmp_path / "letters", "a", "A", "b")
     refused(lambda: classes_from(tmp_path / "letters"), "differ in case only")
     assert read(tmp_path / "letters", ["a", "A", "b"])[0] == squares(["train"], ["a", "A", "b"])
+
+
+@pytest.mark.parametrize("form", ["folder", "tar", "zip", "cls"])
+def test_names_that_are_no_utf8_are_no_classes(tmp_path: Path, form: str) -> None:
+    names = ["b\xe4r", "b\xf6r", "cat"]  # in Latin-1, and with no more than a mark for what cannot be read the same
+    raw = [name.encode("latin-1") for name in names]
+    if form == "folder":
+        source = tmp_path / "a"
+        source.mkdir()
+        for n, name in enumerate(raw):
+            os.mkdir(os.fsencode(source) + b"/" + name)
+            (source / os.fsdecode(name) / "1.png").write_bytes(picture(n))
+    elif form == "cls":
+        members = {f"{n}.{e}": d for n, name in enumerate(raw) for e, d in (("png", picture(n)), ("cls", name))}
+        source = pack(tmp_path / "a.tar", members)
+    else:
+        members = {f"{os.fsdecode(name)}/1.png": picture(n) for n, name in enumerate(raw)}
+        source = tmp_path / f"a.{form}"
+        if form == "tar":
+            pack(source, members)
+        else:
+            with zipfile.ZipFile(source, "w") as file:
+                for n in range(3):
+                    file.writestr(f"#{n}#/1.png", picture(n))
+            data = source.read_bytes()
+            for n, name in enumerate(raw):
+                data = data.replace(f"#{n}#".encode(), name)
+            source.write_bytes(data)
+    assert "utf-8" in refused(lambda: classes_from(source), "is no UTF-8").hint
+    for classes in (["b\ufffdr", "cat"], ["bär", "bör", "cat"]):
+        refused(lambda c=classes: read(source, c), "no class")  # type: ignore[misc]
+    assert read(source, PETS, labelled=False)[0] == {("train", None): 3}
 
 
 def test_a_path_in_another_form_of_unicode_is_found(tmp_path: Path) -> None:
