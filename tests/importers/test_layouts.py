@@ -160,7 +160,8 @@ def test_a_link_that_says_nothing_does_not_hide_what_it_leads_to(
         ("pets/cat pets/dog wild/fox wild/cat", "-/class"), ("berlin/cat berlin/dog rome/cat", "-/class"),
         ("germany/berlin/cat germany/berlin/dog france/paris/cat france/paris/dog", "-/-/class"),
         ("train/berlin/cat train/berlin/dog train/rome/cat train/rome/dog test/berlin/cat", "split/-/class"),
-        ("2019/cat 2019/dog 2020/cat", "-/class"),
+        ("2019/cat 2019/dog 2020/cat", "-/class"), ("a/abbey a/airport b/bar", "-/class"),
+        ("train/c/cat train/d/dog test/c/cat test/d/den", "split/-/class"),
         ("cat/2019 cat/2020 dog/2019", ""), ("cat/crops dog/crops", ""),
         ("cat/siamese cat/other dog/poodle dog/other", ""),
         ("cat/a cat/b dog/c dog/d", ""), ("cat cat/day dog dog/day dog/night", ""), ("cat/images dog/images", ""),
@@ -171,7 +172,7 @@ def test_folders_above_those_of_classes_are_not_taken_for_classes(tmp_path: Path
     if not levels:
         assert classes_from(tmp_path) == PETS
         return
-    assert f"--levels {levels} for" in refused(lambda: classes_from(tmp_path), "same folders below")
+    assert f"--levels {levels} for" in refused(lambda: classes_from(tmp_path), "same folders below|begin so")
     found = taken(tmp_path, levels=levels)[0]
     assert {label for _, label in found.values()} == {folder.rpartition("/")[2] for folder in folders.split()}
 
@@ -187,6 +188,13 @@ def test_a_file_that_is_no_picture_makes_no_folder_of_pictures(tmp_path: Path, p
     assert classes_from(source) == PETS
     for classes in (PETS, PETS[::-1]):
         assert sorted(label or "" for _, label in taken(source, classes)[0].values()) == PETS
+
+
+@pytest.mark.parametrize("name", ["unlabelled", "Unlabeled", "no_label", "No_Labels"])
+def test_a_folder_that_says_that_there_is_no_label_is_no_class(tmp_path: Path, name: str) -> None:
+    write(tmp_path, "cat/1.png", "dog/2.png", f"{name}/3.png")
+    assert classes_from(tmp_path) == PETS
+    assert taken(tmp_path)[0][f"{name}/3.png"] == ("train", None)
 
 
 @pytest.mark.parametrize("name", ["labelled", "Labeled", "labelled_images"])
