@@ -53,7 +53,7 @@ def govern(
     moves from the first tree to the second, of folders that name splits alone. Raises BadInput as LabelFiles does, and
     where pictures that have no row lie in folders of classes."""
     inner, outer = trees
-    said = LabelFiles(str(path), tables, lambda: pictures, read, strict=False)
+    said = LabelFiles(str(path), tables, lambda: pictures, read, strict=False, rows=True)
     if not said.names:
         return None, inner
     _check_rows(path, said, pictures, classes)

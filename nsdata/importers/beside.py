@@ -48,18 +48,21 @@ class LabelFiles:
         *,
         needed: bool = False,
         strict: bool = True,
+        rows: bool = False,
     ) -> None:
         """papers: paths of the files that are no pictures; pictures: those of the pictures that need labels.
 
         read: gives the bytes of some of the papers. needed: nothing else has a label. strict=False: a file that names
-        none of the pictures does not count. Raises BadInput where several files could be meant, where one has labels
-        and names none of the pictures, and, if needed, where one that names pictures is not understood.
+        none of the pictures does not count. rows: look for rows that name no picture, too. Raises BadInput where
+        several files could be meant, where one has labels and names none of the pictures, or a row nearly names one,
+        and, if needed, where one that names pictures is not understood.
         """
-        self._what = what
+        self._what, self._asked = what, rows
         self._odd: list[BadInput] = []  # files that may have been meant, and why they are not taken
         self._tables: dict[str, LabelTable] = {}  # a folder of pictures -> its table
         self.names: dict[str, None] = {}  # of the tables that are used
         self.by_teachers = False  # whether some of them say which labels are a generation's
+        self.notes: list[str] = []  # of rows that name no picture
         self.splits = False  # whether some of them say splits: in a column, or by their names
         candidates = _candidates(papers := list(papers))
         if needed:
@@ -207,6 +210,9 @@ class LabelFiles:
                     "write paths into it, relative to its folder; or --unlabelled",
                 )
             table.used.clear()
+            mine = [p for p in pictures if self._tables.get(p.rpartition("/")[0]) is table] if self._asked else []
+            if self._asked and (note := table.check_rows(mine, self._what)):
+                self.notes.append(note)
             self.splits = self.splits or bool(table.meaning.split or table.meaning.rest or table.split)
 
     def has(self, paper: str) -> bool:

@@ -109,6 +109,8 @@ class Part:
 
         check_neighbours(self.path, known.alone, look, self._inside)
         self._look_beside(known, places, pictures, papers)
+        for note in self._beside.notes if self._beside else ():
+            rule.note(note)
         self._labels.papers = papers
         self._labels.files = [file for file in known.files if self._beside is None or not self._beside.has(file)]
         says = self._levels.splits or self._outer.splits or (self._beside and self._beside.splits)
@@ -130,7 +132,7 @@ class Part:
         plain = lambda: (picture for picture, _ in pictures(bare))  # noqa: E731
         if bare and files and papers is not None and self._beside is None:
             needed = not labelled and not any(place.cls for place in places.values())
-            self._beside = LabelFiles(str(self.path), files, plain, papers, needed=needed)
+            self._beside = LabelFiles(str(self.path), files, plain, papers, needed=needed, rows=True)
         by_class = {folder for folder, place in places.items() if place.cls}
         if by_class and papers is not None and rule.levels is None:
             check(self.path, files, lambda: pictures(by_class), papers)

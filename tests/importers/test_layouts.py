@@ -556,6 +556,26 @@ def test_a_picture_without_a_row_does_not_lose_the_class_of_its_folder(
     assert sorted(found) == sorted(f"{one}.png" for one in pictures.split())
 
 
+@pytest.mark.parametrize("table", ["metadata.csv", "labels.csv"])
+@pytest.mark.parametrize(
+    ("there", "row"),
+    [
+        ("1.PNG", "1.png"), ("1.png", "1.jpg"), ("1.jpeg", "1.jpg"), ("a b.png", "a%20b.png"), ("1.png", "old/1.png"),
+        ("Cat 1.png", "cat  1.png"),
+    ],
+)  # fmt: skip
+def test_a_row_that_names_a_picture_nearly_is_not_dropped(tmp_path: Path, table: str, there: str, row: str) -> None:
+    write(tmp_path, there, "2.png", **{table.replace(".", "__"): f"file_name,label\n{row},cat\n2.png,dog\n"})
+    for ask in (lambda: classes_from(tmp_path), lambda: taken(tmp_path, PETS)):
+        refused(ask, f"'{row}' in {table} in .* names no picture; there is '{there}'")
+    write(tmp_path, there, **{table.replace(".", "__"): f"file_name,label\n{there},cat\nother.png,dog\n"})
+    found, _, rule = taken(tmp_path, PETS)
+    assert found == {there: ("train", "cat"), "2.png": ("train", None)}
+    assert f"{table} has a row that names no picture here: other.png" in rule.notices()
+    write(tmp_path, there, **{table.replace(".", "__"): f"file_name,label\n./x/../{there},cat\n"})
+    assert taken(tmp_path, PETS)[0][there] == ("train", "cat")
+
+
 def test_a_metadata_file_of_other_pictures_leaves_the_folders_their_say(tmp_path: Path) -> None:
     write(tmp_path, "cat/1.png", "dog/2.png", metadata__csv="file_name,label\nother.png,fox\n")
     assert taken(tmp_path)[0] == {"cat/1.png": ("train", "cat"), "dog/2.png": ("train", "dog")}
