@@ -95,7 +95,7 @@ class Levels:
                     raise self._unclear.strange([name], "no split")
                 self.splits[name] = word
                 if word == "unlabelled":
-                    return Place("train", None, unlabelled=True)
+                    return Place("train", cls, unlabelled=True)  # dog/extra/: a class, though not of this picture
                 split = word
             elif level == "class" and self._labelled:
                 if not self._is_class(name) and word == "unlabelled" and not (self._known is None and split):
@@ -161,7 +161,7 @@ class Levels:
         if any(split_word(name) not in (None, "unlabelled") for name in strange):
             raise self._unclear.mixed(top)
         if parts := parted(strange) or sorted(filter(nearly, strange)):
-            raise self._unclear.parts(parts)
+            raise self._unclear.parts(parts, top)
         raise self._unclear.strange(sorted(strange))
 
     def _by_structure(self, top: dict[str, Tree]) -> list[str]:
@@ -182,7 +182,7 @@ class Levels:
         if doubtful:
             raise self._unclear.mixed(top)
         if parts:
-            raise self._unclear.parts(sorted(parts))
+            raise self._unclear.parts(sorted(parts), top)
         if self._labelled:
             check_below(self._what, {name: [tree] for name, tree in top.items()}, self._inner)
         return self._class_or_class_split([name for name in top if split_word(name) is None])

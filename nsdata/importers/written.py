@@ -167,6 +167,12 @@ def for_init(written: Written, where: str) -> list[object]:
             f"Labels of {where} stand in {listed([quoted(key) for key in texts.values()])}, and differ.",
             "leave out all but one of them, or nsdata init --classes a,b,c",
         )
+    spelt = {whole(clean(value) if isinstance(value, str) else value) for _, value in values}
+    if not texts and len(spelt) > 1:
+        raise BadInput(
+            f"Labels of {where} stand in {listed([quoted(key) for key, _ in values])}, and are several numbers.",
+            "leave out all but one of them, or nsdata init --classes a,b,c",
+        )
     numbers = [value for _, value in values] or [value for _, value in written if minus_one(value)]
     return list(texts) or numbers[:1]
 

@@ -67,6 +67,21 @@ def refused(ask: Callable[[], object], match: str) -> str:
 # ------------------------------------------------------------------ folders
 
 
+@pytest.mark.parametrize("names", ["train_cat test_cat train_dog test_dog", "cat_train cat_test dog_train"])
+def test_the_way_on_from_parts_of_a_class_keeps_their_labels(tmp_path: Path, names: str) -> None:
+    root = write(tmp_path / "a", *(f"{name}/{n}.png" for n, name in enumerate(names.split())))
+    for ask in (lambda: classes_from(root), lambda: taken(root, PETS)):
+        command, found, _ = refused(ask, "parts of a set").partition(", each part")
+        assert found and command.endswith("/test/cat")
+    subprocess.run(command, shell=True, check=True)
+    for name in names.split():
+        split, cls = sorted(name.split("_"), key=PETS.__contains__)
+        if (root / name).exists():
+            (root / split).mkdir(exist_ok=True)
+            (root / name).rename(root / split / cls)
+    assert set(taken(root)[0].values()) >= {("train", "cat"), ("train", "dog"), ("test", "cat")}
+
+
 def test_parts_that_are_called_after_their_set_are_never_classes(tmp_path: Path) -> None:
     intel = [f"seg_{s}/seg_{s}/{cls}/1.png" for s in ("train", "test") for cls in ("forest", "sea")]
     write(tmp_path / "intel", *intel, "seg_pred/seg_pred/1.png")
@@ -286,6 +301,15 @@ def test_masks_beside_photographs_are_none(tmp_path: Path) -> None:
         found, _, rule = taken(source)
         assert sorted(found) == ["cat/b (1).png", "cat/b (2).png", "cat/gas_mask.png"]
         assert len(rule.notices()) == 3
+    names = ["2.png", "2_pred.png", "2 (mask).png", "mask_2.png", "Overlay-2.png", "depth_3.png", "my pred.png"]
+    found, _, rule = taken(write(tmp_path / "c", *(f"cat/{name}" for name in names)))
+    assert sorted(found) == ["cat/2.png", "cat/depth_3.png", "cat/my pred.png"]
+    assert sorted(note.rpartition(": ")[2] for note in rule.notices()) == [
+        "(mask).png",
+        "Overlay_",
+        "mask_",
+        "pred.png",
+    ]
 
 
 def test_a_source_written_with_dots_has_its_own_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

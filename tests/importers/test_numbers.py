@@ -67,6 +67,14 @@ def test_texts_beside_numbers_that_say_other_classes_are_refused(tmp_path: Path,
         assert len(taken(said, PETS)[0]) == len(others)
 
 
+def test_two_columns_of_numbers_that_differ_are_refused_by_init_as_by_an_import(tmp_path: Path) -> None:
+    write(tmp_path, "1.png", "2.png", t__csv="path,label,target\n1.png,0,1\n2.png,1,0\n")
+    refused(lambda: classes_from(tmp_path / "t.csv"), "label, target, and are several numbers")
+    refused(lambda: taken(tmp_path / "t.csv", PETS), "has two labels")
+    write(tmp_path, t__csv="path,label,target\n1.png,0,0.0\n2.png,1,1\n")
+    assert classes_from(tmp_path / "t.csv") == ["0", "1"]
+
+
 def test_what_one_source_shows_of_its_numbers_holds_for_those_beside_it(tmp_path: Path) -> None:
     write(tmp_path, "1.png", "2.png", "3.png", "4.png", b__csv="path,label\n3.png,0\n4.png,1\n")
     b = str(tmp_path / "b.csv")

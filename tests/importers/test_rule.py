@@ -189,6 +189,12 @@ def test_split_folders_in_class_folders_are_splits(tmp_path: Path) -> None:
     assert grown(tmp_path) == squares(["train", "test"], PETS)
 
 
+def test_a_class_of_which_nothing_is_labelled_is_one(tmp_path: Path) -> None:
+    full(tmp_path, "cat/Test", "cat/extra", "dog/extra", "fox/extra", "fox/Test")
+    assert grown(tmp_path) == {("test", "cat"): 2, ("test", "fox"): 2, ("train", None): 6}
+    assert classes_from(tmp_path) == ["cat", "dog", "fox"]
+
+
 def test_levels_say_how_folders_are_meant(tmp_path: Path) -> None:
     full(tmp_path / "a", "bus", "car", "train")
     refused(lambda: classes_from(tmp_path / "a"), "train/ beside bus/, car/")
@@ -606,7 +612,11 @@ def test_what_a_nas_a_bin_and_an_editor_leave_is_no_photograph(tmp_path: Path) -
     full(tmp_path / "photos", "cat", "dog")
     litter = ["cat/@eaDir/0.png/SYNOPHOTO_THUMB_XL.jpg", "@eaDir/index.jpg", "cat/#recycle/old.jpg",
               "dog/.thumbnails/x.png", "dog/$RECYCLE.BIN/x.jpg", "__MACOSX/cat/0.png", "cat/THUMBS.DB",
-              "cat/Desktop.ini", "cat/ehthumbs.db",
+              "cat/Desktop.ini", "cat/ehthumbs.db", "_thumbs/x.png",
+              "cat/Network Trash Folder/x.png", "FOUND.000/x.png",
+              "TemporaryItems/x.png", "cat/LOST.DIR/x.png", "Recycled/x.png", "~snapshot/cat/x.png", "_gsdata_/x.png",
+              "Lightroom Previews.lrdata/x/x.jpg", "cat/@__thumb/x.png", "cat/@Recently-Snapshot/x.png",
+              "cat/@SynoResource/x.png",
               "dog/Icon\r", "dog/._0.png", "System Volume Information/x.png"]  # fmt: skip
     tree(tmp_path / "photos", *litter)
     for source in (tmp_path / "photos", packed(tmp_path / "photos", tmp_path / "a.tar")):
