@@ -200,7 +200,10 @@ def _columns(table: _Table, file: Path, schema: Any) -> _Columns:
     for name in (said := [name for name in (*meaning.labels, meaning.split) if name is not None]):
         if not parquet.scalar(schema.field(name).type):
             kind = schema.field(name).type
-            raise BadInput(f"The column {name} of {file} is of type {kind}; one number or text a row was expected.")
+            raise BadInput(
+                f"The column {name} of {file} is of type {kind}; one number or text a row was expected.",
+                f'dataset.map(lambda row: {{"{name}": row["{name}"][0]}}).save_to_disk(…)  (of lists of one)',
+            )
     return _Columns(image, meaning, {name: own for name in said if (own := _own(features, name))})
 
 
