@@ -9,11 +9,12 @@ from typing import NamedTuple, Protocol
 
 from nsdata.errors import BadInput
 from nsdata.importers.beside import LabelFiles
-from nsdata.importers.class_names import clean, empty, whole
+from nsdata.importers.class_names import ClassNames, clean, empty, plain, whole
 from nsdata.importers.files import to_import
 from nsdata.importers.formats.layout import quoted
 from nsdata.importers.formats.tables import LABELLED_BY, TABLES, columns, people_s, rows
-from nsdata.importers.tree import Tree
+from nsdata.importers.tree import Tree, parts_of
+from nsdata.importers.words import MASKS, PLAIN, split_word
 
 _FEW, _HEAD = 20, 1 << 16  # tables that are looked at, and bytes of each
 _ABOVE = 3  # folders above a source that may hold the table of its export
@@ -42,18 +43,67 @@ def governing(files: list[str], read: Papers) -> list[str]:
 
 
 def govern(
-    path: Path, tables: list[str], pictures: list[str], trees: tuple[Tree, Tree], read: Papers
+    path: Path,
+    tables: list[str],
+    pictures: list[str],
+    trees: tuple[Tree, Tree],
+    read: Papers,
+    classes: ClassNames | None,
 ) -> tuple[LabelFiles | None, Tree]:
     """(the tables, of ``governing``, that name some of the pictures; the tree of the other folders): what they govern
-    moves from the first tree to the second, of folders that name splits alone. Raises BadInput as LabelFiles does."""
+    moves from the first tree to the second, of folders that name splits alone. Raises BadInput as LabelFiles does, and
+    where pictures that have no row lie in folders of classes."""
     inner, outer = trees
-    said = LabelFiles(str(path), tables, lambda: pictures, read, strict=False)
+    said = LabelFiles(str(path), tables, lambda: pictures, read, strict=False, rows=True)
     if not said.names:
         return None, inner
+    _check_rows(path, said, pictures, classes)
     rest = Tree()
     for folder in inner.folders():
         (outer if said.governs(folder) else rest).add(folder)
     return said, rest
+
+
+def _check_rows(path: Path, said: LabelFiles, pictures: list[str], classes: ClassNames | None) -> None:
+    """Raise BadInput for a picture without a row in a folder that names a class: one of the store, a label of the
+    table, or any where rows say the same as their folders do."""
+    labels: set[str] = set()
+    unnamed: list[str] = []
+    agree = False
+    for picture in pictures:
+        if not _may_have_label(picture):
+            continue
+        written, _, where = said.of(picture)
+        if where:
+            names = {_cased(str(plain(value))) for _, value in written if not empty(value)}
+            agree = agree or not names.isdisjoint(map(_cased, _folders(picture)))
+            labels |= names
+        elif said.table_of(picture):
+            unnamed.append(picture)
+    for picture in unnamed:
+        for name in reversed(_folders(picture)):
+            of_store = classes is not None and classes.named(name) is not None
+            if of_store or _cased(name) in labels or (agree and split_word(name) is None):
+                raise BadInput(
+                    f"{quoted(said.table_of(picture))} in {path} has no row for {quoted(picture)}, which lies in the "
+                    f"folder '{quoted(name)}': that may be its class, or it has none.",
+                    "a row for every picture; --levels class (or split/class) if the folders have the labels",
+                )
+
+
+def _may_have_label(picture: str) -> bool:
+    """Whether it lies neither among masks nor in a folder that says that there are no labels."""
+    names = parts_of(picture.rpartition("/")[0])
+    return not any(_cased(name) in MASKS or split_word(name) == "unlabelled" for name in names)
+
+
+def _folders(picture: str) -> list[str]:
+    """The folders of a picture, without those that say nothing."""
+    return [name for name in parts_of(picture.rpartition("/")[0]) if _cased(name) not in PLAIN]
+
+
+def _cased(name: str) -> str:
+    return clean(name).casefold()
 
 
 class Differs(NamedTuple):

@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from nsdata.errors import BadInput
+from nsdata.importers.called import texts_beside
 from nsdata.importers.files import to_import
 from nsdata.importers.formats.layout import IMAGE_ENDINGS, quoted
 from nsdata.importers.formats.tables import (
@@ -28,7 +29,7 @@ from nsdata.importers.formats.tables import (
     of_line,
 )
 from nsdata.importers.label_table import LabelTable, same
-from nsdata.importers.split_columns import splits_among
+from nsdata.importers.split_columns import Cells, splits_among
 from nsdata.text import listed
 
 _SUBMISSION = re.compile("submission", re.IGNORECASE)  # a competition's form for answers: its labels are none
@@ -48,18 +49,21 @@ class LabelFiles:
         *,
         needed: bool = False,
         strict: bool = True,
+        rows: bool = False,
     ) -> None:
         """papers: paths of the files that are no pictures; pictures: those of the pictures that need labels.
 
         read: gives the bytes of some of the papers. needed: nothing else has a label. strict=False: a file that names
-        none of the pictures does not count. Raises BadInput where several files could be meant, where one has labels
-        and names none of the pictures, and, if needed, where one that names pictures is not understood.
+        none of the pictures does not count. rows: look for rows that name no picture, too. Raises BadInput where
+        several files could be meant, where one has labels and names none of the pictures, or a row nearly names one,
+        and, if needed, where one that names pictures is not understood.
         """
-        self._what = what
+        self._what, self._asked = what, rows
         self._odd: list[BadInput] = []  # files that may have been meant, and why they are not taken
         self._tables: dict[str, LabelTable] = {}  # a folder of pictures -> its table
         self.names: dict[str, None] = {}  # of the tables that are used
         self.by_teachers = False  # whether some of them say which labels are a generation's
+        self.notes: list[str] = []  # of rows that name no picture
         candidates = _candidates(papers := list(papers))
         if needed:
             self._odd += [self._elsewhere(paper) for paper in papers if paper.endswith("metadata.parquet")]
@@ -206,6 +210,9 @@ class LabelFiles:
                     "write paths into it, relative to its folder; or --unlabelled",
                 )
             table.used.clear()
+            mine = [p for p in pictures if self._tables.get(p.rpartition("/")[0]) is table] if self._asked else []
+            if self._asked and (note := table.check_rows(mine, self._what)):
+                self.notes.append(note)
 
     def has(self, paper: str) -> bool:
         """Whether this file is one of those that are used."""
@@ -223,9 +230,20 @@ class LabelFiles:
             split = table.split_in(picture.rpartition("/")[0])
         return table.labels_of(row[1]), split, where
 
+    def texts_of(self, picture: str) -> Cells:
+        """The texts beside a picture's label, where that is a number."""
+        table = self._tables.get(picture.rpartition("/")[0])
+        row = table.of(picture) if table is not None else None
+        return () if table is None or row is None else texts_beside(table.labels_of(row[1]), row[1], table.meaning)
+
     def governs(self, folder: str) -> bool:
         """Whether pictures in this folder are those of a table."""
         return folder in self._tables
+
+    def table_of(self, picture: str) -> str:
+        """The name of the table that is nearest to a picture, whether it has a row or not; "" for none."""
+        table = self._tables.get(picture.rpartition("/")[0])
+        return "" if table is None else table.name
 
 
 def of_splits(
@@ -236,9 +254,15 @@ def of_splits(
 ) -> LabelFiles | None:
     """The files that may say splits, where labels are not asked for; as of LabelFiles. None where there are none, or
     where it is not sure which are meant: then they are lists as others are (split_lists.py)."""
+    shown: list[str] = []
+
+    def once() -> list[str]:
+        shown.extend(pictures())
+        return shown
+
     try:
-        found = LabelFiles(what, papers, pictures, read, strict=False)
-        for picture in pictures() if found.names else ():
+        found = LabelFiles(what, papers, once, read, strict=False)
+        for picture in shown if found.names else ():
             found.of(picture)  # whether it is sure for each which row is meant
     except BadInput:
         return None

@@ -26,6 +26,10 @@ _Key = TypeVar("_Key", int, str)
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}(\.0*)?$")
 
 
+UNREAD = "\ufffd"
+"""In place of what is no UTF-8: two names that are none may be equal with it, and are no class."""
+
+
 class Folder(str):
     """A folder's name: also "-1" is one, and no empty cell."""
 
@@ -130,6 +134,8 @@ class ClassNames:
         if isinstance(value, bool):
             value = str(value)
         if isinstance(value, str):
+            if UNREAD in value:
+                return None
             found = self._exact.get(value)
             if found is not None:
                 return found
@@ -145,6 +151,10 @@ class ClassNames:
         if found is not None:
             self.notices[value] = self.classes[found]
         return found
+
+    def like(self, text: str) -> int | None:
+        """The class that a text looks like, in whatever case; None where there is none. Nothing is told of it."""
+        return self._cased.get(clean(text).casefold())
 
     def beside(self, value: object, index: int, where: str, column: str) -> None:
         """A value that names no class, beside a name that does: what numbers mean in this column."""
@@ -236,10 +246,18 @@ def as_names(values: Iterable[tuple[object, str]], what: str) -> tuple[list[str]
             continue
         value = plain(value)
         text = str(value)
+        if UNREAD in text:
+            raise BadInput(
+                f"The name '{visible(text)}' in {what} is no UTF-8, and {UNREAD} stands for what cannot be read of it.",
+                "name it in UTF-8: convmv -f latin1 -t utf-8 -r --notest FOLDER, of an archive once it is unpacked "
+                "(unzip -O CP1252 ARCHIVE); or nsdata init --classes a,b,c",
+            )
         number = whole(value if not isinstance(value, str) else clean(text))
         name = clean(text)
         if number is not None and (not isinstance(value, str) or "." in name or "+" in name):
             name = str(number)
+            if isinstance(value, Folder):
+                notices[f"the folder '{visible(text)}' is the class '{name}': they are one number"] = None
         if name != text and isinstance(value, str) and number is None:
             how = "blanks" if unicodedata.normalize("NFC", text) == text else "Unicode forms (NFC, NFD)"
             how = how if text.translate(INVISIBLE) == text else "characters that nobody sees"

@@ -13,6 +13,7 @@ from nsdata.importers.class_names import as_names, clean
 from nsdata.importers.detect import Once, Source, check_format, is_digits, sources
 from nsdata.importers.files import files_of
 from nsdata.importers.formats import digits
+from nsdata.importers.formats.layout import IMAGE_ENDINGS
 from nsdata.importers.formats.manifest import is_list
 from nsdata.importers.neighbours import refuse_names
 from nsdata.importers.options import Rule
@@ -117,8 +118,25 @@ def _names(source: Source, rule: Rule, found: Sequence[Source]) -> Iterator[tupl
 
 
 def _lines(path: Path) -> list[str]:
+    """The names of a list, one a line, in their order; lines that begin with # are none. Raises BadInput for a list of
+    anything else, and for two names that look alike."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as e:
         raise BadInput(f"{path} is no text in UTF-8: {e}.", f"file {path}") from e
-    return list(dict.fromkeys(clean(line) for line in lines if line.strip()))
+    lines = [line for line in lines if line.strip() and not line.startswith("#")]
+    for line in lines:
+        if re.split(r"[\s,;]", line.strip())[0].lower().endswith(IMAGE_ENDINGS):
+            raise _no_names(path, f"'{visible(line.strip()[:100])}' begins with a picture")
+    if len(lines) > 1 and all(re.match(r"\S+([\s,;]+[-+.\d]+){2,}$", line.strip()) for line in lines):
+        raise _no_names(path, f"'{visible(lines[0].strip()[:100])}' has several numbers")
+    numbers = [int(found[1]) for line in lines if (found := re.match(r"\s*(\d{1,9})\s*[\s:,;=]\s*\S", line))]
+    if len(numbers) == len(lines) > 1 and numbers in (list(range(len(lines))), list(range(1, len(lines) + 1))):
+        raise _no_names(path, f"'{visible(lines[0].strip()[:100])}' begins with its number")
+    names = list(dict.fromkeys(map(clean, lines)))
+    as_names([(name, str(path)) for name in names], str(path))
+    return names
+
+
+def _no_names(path: Path, what: str) -> BadInput:
+    return BadInput(f"{path} is no list of class names, one a line: {what}.", "nsdata init --classes cat,dog,fox")

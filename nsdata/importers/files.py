@@ -44,7 +44,7 @@ _PAPERS = frozenset(  # may lie beside tars and parquet files
             ".html",
             ".rst",
         ),
-        *(".cff", ".bib", ".idx", ".index"),
+        *(".cff", ".bib", ".idx", ".index", ".names"),
     }
 )
 

@@ -25,6 +25,7 @@ class Found:
     seen:   the columns or keys that there are, where a label could have been among them.
     beside: endings of its sample's members that are not its picture: ``seg.png``.
     split_in: what says its split, where that is no column, key or array: "state.json".
+    texts:  where its labels are numbers, the short texts beside them, of which one may name its class (called.py).
     cells:  where no column or key is one of splits by its name, what those have that may be (split_columns.py).
     """
 
@@ -41,3 +42,4 @@ class Found:
     beside: tuple[str, ...] = ()
     split_in: str = ""
     cells: Cells = ()
+    texts: Cells = ()

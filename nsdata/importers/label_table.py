@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import posixpath
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import unquote
 
 from nsdata.errors import BadInput
 from nsdata.importers.formats.layout import quoted
 from nsdata.importers.formats.tables import Columns, cells_of, label_cells
 from nsdata.importers.split_columns import SplitColumns, Unsure
 from nsdata.importers.words import HELD_OUT, split_of_name, split_word
+from nsdata.text import listed
 
 
 @dataclass(slots=True)
@@ -77,9 +81,35 @@ class LabelTable:
                 return row
         return None
 
+    def check_rows(self, pictures: Iterable[str], what: str) -> str:
+        """What there is to note of rows that name none of these pictures, all that the table is nearest to; "" for
+        nothing. Raises BadInput where such a row and a picture that no row names differ in little: case, ending,
+        folder."""
+        unnamed = [picture for picture in pictures if self.of(picture) is None]
+        lost = [key for key in self.rows if key not in self.used]
+        self.used.clear()
+        like = {_loosely(picture): picture for picture in unnamed} if lost else {}
+        for key in lost:
+            if (picture := like.get(_loosely(key))) is not None:
+                raise BadInput(
+                    f"'{quoted(key)}' in {quoted(self.name)} in {what} names no picture; there is '{quoted(picture)}', "
+                    "which no row names.",
+                    "write paths into it as they are, relative to its folder; or leave that row out",
+                )
+        if not lost:
+            return ""
+        count = "a row that names" if len(lost) == 1 else f"{len(lost):,} rows that name"
+        return f"{quoted(self.name)} has {count} no picture here: {listed([quoted(key) for key in lost], 3)}"
+
+
+def _loosely(path: str) -> str:
+    """A picture's bare name as people may mistake it: in any case, with another ending, as an address has it."""
+    return " ".join(PurePosixPath(unquote(path)).stem.casefold().split())
+
 
 def same(path: str) -> str:
-    """A path as it is compared: NFC, with forward slashes, without ./ in front."""
+    """A path as it is compared: NFC, with forward slashes, without ./ in front, or .. within."""
     path = path.strip().replace("\\", "/")
     path = path if path.isascii() else unicodedata.normalize("NFC", path)
+    path = posixpath.normpath(path) if "/." in path or "//" in path else path
     return path.removeprefix("./")

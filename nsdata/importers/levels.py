@@ -6,19 +6,18 @@ for all of them. What can be read in two ways, or in none, is refused; ``--level
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from nsdata.errors import BadInput
 from nsdata.importers.class_names import clean
 from nsdata.importers.formats.layout import readable
+from nsdata.importers.nested import check_below
 from nsdata.importers.tree import Place, Tree, parsed, parts_of
-from nsdata.importers.unclear import Unclear, folders
+from nsdata.importers.unclear import Unclear
 from nsdata.importers.words import (
     HELD_OUT,
     MASKS,
     PLAIN,
-    SUNDRY,
     nearly,
     parted,
     qualified,
@@ -27,7 +26,7 @@ from nsdata.importers.words import (
 )
 from nsdata.text import listed
 
-_BESIDE_CLASSES = frozenset({"unlabelled", "unlabeled"})  # beside class folders, as documented: no labels
+_BESIDE_CLASSES = frozenset({"unlabelled", "unlabeled", "no_label", "no_labels"})  # beside class folders: no labels
 
 
 class Levels:
@@ -92,7 +91,9 @@ class Levels:
                     raise self._unclear.strange([name], "no split")
                 self.splits[name] = word
                 if word == "unlabelled":
-                    return Place(_held(parts) or "train", None, unlabelled=True)
+                    return Place(
+                        _held(parts) or "train", cls, unlabelled=True
+                    )  # dog/extra/: a class, though not of this picture
                 split = word
             elif level == "class" and not self._labelled:
                 if word == "unlabelled" and (held := _held(parts)):
@@ -161,7 +162,7 @@ class Levels:
         if any(split_word(name) not in (None, "unlabelled") for name in strange):
             raise self._unclear.mixed(top)
         if parts := parted(strange) or sorted(filter(nearly, strange)):
-            raise self._unclear.parts(parts)
+            raise self._unclear.parts(parts, top)
         raise self._unclear.strange(sorted(strange))
 
     def _by_structure(self, top: dict[str, Tree]) -> list[str]:
@@ -183,34 +184,10 @@ class Levels:
         if doubtful:
             raise self._unclear.mixed(top)
         if parts:
-            raise self._unclear.parts(sorted(parts))
+            raise self._unclear.parts(sorted(parts), top)
         if self._labelled:
-            self._check_below({name: [tree] for name, tree in top.items()})
+            check_below(self._what, {name: [tree] for name, tree in top.items()}, self._inner)
         return self._class_or_class_split([name for name in top if split_word(name) is None])
-
-    def _check_below(self, tops: Mapping[str, Sequence[Tree]], above: str = "") -> None:
-        """Raise BadInput where folders that would be classes have folders of the same names below, at any depth: these
-        may be the classes, of places or days above. above: what levels there are before, as in ``--levels``."""
-        level = {name: [self._inner(tree, name) for tree in trees] for name, trees in tops.items()}
-        levels = "-"
-        while len(level) > 1 and any(level.values()):
-            below = {
-                name: {n for tree in trees for n in tree.children if _may_be_class(n)} for name, trees in level.items()
-            }
-            every = set().union(*below.values())
-            bare = [below[name] for name, trees in level.items() if not any(tree.pictures for tree in trees)]
-            shared = [n for n in every if sum(n in names for names in bare) > 1]
-            telling = [n for n in shared if re.search(r"[^\W\d_]", n) and n.casefold() not in SUNDRY]
-            same = set.intersection(*below.values())
-            if len(every) > 1 and (telling or 2 * len(same) >= max(4, len(every))):
-                what = (
-                    f"{self._what} has {folders(sorted(tops))}, with the same folders below, as "
-                    f"{readable(min(telling or same))}/: either could be classes."
-                )
-                hint = f"--levels {above}{levels}/class for those below, --levels {above}class for these"
-                raise BadInput(what, hint)
-            level = {name: [c for tree in trees for c in tree.children.values()] for name, trees in level.items()}
-            levels += "/-"
 
     def _check_inner(self, top: dict[str, Tree]) -> None:
         """Raise BadInput unless the folders below those of splits can be classes."""
@@ -228,7 +205,7 @@ class Levels:
         for split, child in top.items():
             for name, tree in self._inner(child, split).children.items() if split_word(split) != "unlabelled" else ():
                 each.setdefault(name, []).append(tree)
-        self._check_below(each, "split/")
+        check_below(self._what, each, self._inner, "split/")
 
     def _class_or_class_split(self, classes: list[str]) -> list[str]:
         """Class folders: with split folders in all of them, or in none."""

@@ -11,23 +11,30 @@ from nsdata.importers.found import Found
 from nsdata.importers.item import Skipped
 from nsdata.importers.words import MASKS
 
-_MASK = re.compile(rf"(.+)[._-](?:{'|'.join(sorted(MASKS))})(?:[_-]?[0-9]+)?$", re.IGNORECASE)
+_WORDS = "|".join(sorted(MASKS | {"pred", "preds", "prediction", "predictions", "overlay"}))
+_MASK = re.compile(rf"(.+?)(?:[._-]| ?\()(?:{_WORDS})(?:[_-]?[0-9]+)?\)?$", re.IGNORECASE)  # 1_mask, 1 (mask)
+_FIRST = re.compile(rf"(?P<folder>(?:.*/)?)(?P<word>{_WORDS})[._-](?P<base>[^/]+)$", re.IGNORECASE)  # mask_1
 
 
 class Masks:
     """Which pictures of a source are masks of others: by name, and only where the other lies beside."""
 
     def __init__(self) -> None:
-        self._suspects: dict[str, list[str]] = {}  # the picture that one would be the mask of -> such
+        self._suspects: dict[str, list[tuple[str, str]]] = {}  # what one would be the mask of -> it, and its kind
         self.found: set[str] = set()  # sources of masks
 
     def look(self, source: str) -> None:
         """One picture of the source, asked for before any is taken."""
         tail = source[-40:]
-        if not ("_" in tail or "-" in tail or tail.count(".") > 1):  # nearly always
+        if not ("_" in tail or "-" in tail or "(" in tail or tail.count(".") > 1):  # nearly always
             return
-        if (found := _MASK.match(stem(source))) is not None:
-            self._suspects.setdefault(found[1], []).append(source)
+        if (found := _MASK.match(name := stem(source))) is not None:
+            key, shown = found[1], source[len(found[1]) + 1 :]
+        elif (found := _FIRST.match(name)) is not None:
+            key, shown = found["folder"] + found["base"], f"{found['word']}_"
+        else:
+            return
+        self._suspects.setdefault(key, []).append((source, shown))
 
     def settle(self, look: Callable[[], Iterable[Found | Skipped]]) -> Counter[str]:
         """Find out which lie beside their picture; how many of each ending, ``mask.png``."""
@@ -35,9 +42,9 @@ class Masks:
         for each in look() if self._suspects else ():
             if isinstance(each, Found) and each.source.lower().endswith(IMAGE_ENDINGS):
                 key = stem(each.source)
-                for source in self._suspects.pop(key, ()):
+                for source, shown in self._suspects.pop(key, ()):
                     self.found.add(source)
-                    counts[source[len(key) + 1 :]] += 1
+                    counts[shown] += 1
         return counts
 
 

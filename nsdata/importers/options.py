@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nsdata.errors import BadInput
+from nsdata.importers.called import Called
 from nsdata.importers.class_names import ClassNames
 from nsdata.importers.formats.layout import quoted
 from nsdata.importers.split_columns import SplitColumns
@@ -38,6 +39,7 @@ class Rule:
         self.masks: Counter[str] = Counter()  # pictures that are masks: by folder, masks/, or ending, mask.png
         self.columns = SplitColumns()  # of all parts of the source
         self.parts: dict[str, Path] = {}  # its files that are called after parts of a set, by their names
+        self.called = Called()
         self._notices: dict[str, None] = {}
 
     def note(self, text: str) -> None:
@@ -49,8 +51,13 @@ class Rule:
         columns that said a split in one part and are no columns of splits in another."""
         if (unsure := self.columns.unsure()) is not None:
             raise BadInput(f"The splits are not sure: {unsure.message}.", unsure.hint)
+        self.check_numbers()
+
+    def check_numbers(self) -> None:
+        """Of labels that are numbers: raise BadInput where something says that they are no places from 0."""
         if self.names is not None:
             self.names.check()
+            self.called.check(self.names)
 
     def notices(self) -> list[str]:
         """What the report is to say of names that were taken as others, and of what was passed over."""

@@ -17,14 +17,19 @@ from nsdata.importers.class_names import clean
 from nsdata.importers.formats.layout import quoted
 from nsdata.importers.formats.tables import LABELS
 from nsdata.importers.masks import stem
-from nsdata.importers.words import name_words
+from nsdata.importers.words import name_words, split_word
+from nsdata.importers.written import BINARY
 
 HEAD = 1 << 16  # bytes of each that are looked at
 _FEW = 20  # files of one ending in one folder that are
 _SHEETS = (".mat", ".xlsx", ".xls", ".ods")
-_BINARY = (".npy", ".npz", ".pkl", ".pickle", ".h5", ".hdf5", ".db", ".sqlite", ".parquet", ".zip", ".gz", ".tar")
-_LABEL_WORDS = re.compile(r"(labels?|annotations?|annos?|targets?|groundtruth|truth|gt)$")
-_KEYS = "|".join((*LABELS, "annotations", "image_id", "category_id", "bbox", "shapes", "objects", "_via_img_metadata"))
+_TEXTS = (".json", ".manifest", ".xml", ".txt", ".lst", ".list", ".yaml", ".yml", ".toml")
+_PACKED = (".mat", ".pkl", ".pickle", ".npy", ".npz", ".pt", ".pth", ".h5", ".hdf5")  # lists that cannot be looked into
+_BINARY = (*_PACKED, *BINARY, ".db", ".sqlite", ".parquet", ".zip", ".gz", ".tar")
+_LABEL_WORDS = re.compile(r"(labels?|annotations?|annos?|targets?|groundtruth|truth|gt)$|^ys?$")
+_KEYS = "|".join(
+    (*LABELS, "source-ref", "annotations", "image_id", "category_id", "bbox", "shapes", "objects", "_via_img_metadata")
+)
 _JSON = re.compile(rf'"({_KEYS})"\s*:')
 _XML = re.compile(r"<(annotation|object|label|box|polygon)\b")
 SIDES = (".cls", ".label", ".labels", ".class", ".target", ".category")
@@ -39,10 +44,15 @@ class Head:
         self.text = data[:most].decode("utf-8", "replace")
         lines = self.text.splitlines()
         lines = lines[:-1] if len(data) >= most and len(lines) > 1 else lines
-        inside = r"[^\s,;|\"'\[\]]+" if self.ending in (".yaml", ".yml") else r"[^\s,;|\"']+"
+        inside = r"[^\s,;|\"'\[\]]*[^\s,;|\"'\[\]:]" if self.ending in (".yaml", ".yml") else r"[^\s,;|\"']+"
         self.lines = [tokens for line in lines if (tokens := re.findall(inside, line))]
-        quotes = r'"([^"\\]{1,300})"' if self.ending in (".json", ".jsonl") else r"[>\"']([^<>\"']{1,300})[<\"']"
-        self.strings = set(re.findall(quotes, self.text)) if self.ending in (".json", ".jsonl", ".xml") else set()
+        quotes = (
+            r'"([^"\\]{1,300})"'
+            if self.ending in (".json", ".jsonl", ".manifest")
+            else r"[>\"']([^<>\"']{1,300})[<\"']"
+        )
+        quoted_ = self.ending in (".json", ".jsonl", ".manifest", ".xml")
+        self.strings = set(re.findall(quotes, self.text)) if quoted_ else set()
 
     def words(self) -> set[str]:
         """What may be a picture's name."""
@@ -78,10 +88,11 @@ def refuse_labels(
             raise _labels(path, name)
     for name in sorted(files):
         ending, called = PurePosixPath(name).suffix.lower(), any(map(_LABEL_WORDS.search, name_words(name)))
-        if ending in _SHEETS or (called and ending in _BINARY):
+        of_part = ending in _PACKED and split_word(PurePosixPath(name).stem) is not None
+        if ending in _SHEETS or of_part or (called and ending in _BINARY):
             raise _labels(path, name)
     heads = heads_of(
-        few(name for name in files if name.lower().endswith((".json", ".xml", ".txt", ".lst", *SIDES))), read
+        few(name for name in files if name.lower().endswith((*_TEXTS, *SIDES)) or not PurePosixPath(name).suffix), read
     )
     hits = hits_of(heads, pictures)
     of_one: Counter[tuple[str, str]] = Counter()  # files of single pictures that have labels, less those that have none
@@ -147,7 +158,7 @@ def called(picture: str) -> set[str]:
 
 def _says(head: Head, hits: set[str]) -> bool:
     """Whether a file of many pictures may hold labels."""
-    if head.ending == ".json":
+    if head.ending in (".json", ".manifest"):
         return head.names(hits) or _JSON.search(head.text) is not None
     if head.ending == ".xml":
         return head.names(hits) or _XML.search(head.text) is not None

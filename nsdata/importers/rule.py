@@ -11,22 +11,19 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from nsdata.errors import BadInput
-from nsdata.importers.class_names import Folder, clean, minus_one, named
+from nsdata.importers.class_names import Folder, clean, named
 from nsdata.importers.formats.tables import LABELLED_BY
 from nsdata.importers.found import Found
 from nsdata.importers.item import Item, Skipped
-from nsdata.importers.listed import check_place
 from nsdata.importers.split_columns import Unsure
 from nsdata.importers.splits import Chosen
 from nsdata.importers.survey import Look
 from nsdata.importers.surveyed import Surveyed
 from nsdata.importers.written import (
     BY_TEACHERS,
-    PLACES,
     Numbers,
     for_init,
     is_paper,
-    label_of,
     no_labels,
 )
 
@@ -63,7 +60,7 @@ class Part(Surveyed):
                 self._masked(mask, found)
                 return None
             chosen = Chosen("", True) if why else self._splits.of(None, split, unlabelled, "", "", self._levels)
-            label = None if chosen.unlabelled else self._class(cls)
+            label = None if chosen.unlabelled else self._labels.of_folder(cls)
             known = self._by_folder[found.folder] = (chosen.split, chosen.named, label, why)
         split_, is_named, label, why = known
         return Skipped(found.source, why) if why else Item(found.source, found.data, label, split_, found.id, is_named)
@@ -101,42 +98,27 @@ class Part(Surveyed):
             if self._beside.by_teachers and self.rule.labelled:
                 self.rule.note(BY_TEACHERS)
             if written:
-                found = replace(found, labels=written, row=where, kind=kind)
+                texts = self._beside.texts_of(self._inside(found.source))
+                found = replace(found, labels=written, row=where, kind=kind, texts=texts)
         chosen = self._splits.of(
             said, split, unlabelled, where, found.split_in or kind, levels, self._held(found.folder)
         )
         label = None
         if self.rule.labelled and not chosen.unlabelled:
             if written:
-                label = self._label(found, where)
+                governed = self._outer is not None and self._levels_of(found.folder) is self._outer
+                label = self._labels.written(found, where, governed)
             elif found.seen and (levels is None or self._paths is not None):
                 raise no_labels(self.path, found)
             else:
-                label = self._class(cls)
+                label = self._labels.of_folder(cls)
         return Item(found.source, found.data, label, chosen.split, found.id, chosen.named)
-
-    def _class(self, cls: str | None) -> int | None:
-        if cls is None or not self.rule.labelled or self.rule.names is None:
-            return None
-        self.rule.labels_from["folder names"] = None
-        return self.rule.names.named(cls)
-
-    def _label(self, found: Found, where: str) -> int | None:
-        assert self.rule.names is not None
-        label, key = label_of(found.labels, self.rule.names, where)
-        if label is not None:
-            if key.endswith(PLACES) or (self._outer is not None and self._levels_of(found.folder) is self._outer):
-                check_place(found.folder, label, self.rule.names, where)
-            self.rule.labels_from[f"{found.kind} {key}"] = None
-        elif any(minus_one(value) for _, value in found.labels):
-            self.rule.note("-1 means no label, as no class is called so")
-        return label
 
     def class_names(self, look: Look) -> Iterator[tuple[object, str]]:
         """(name, where it stands) for ``init``, of what the format finds, without pictures; ORDERED for names that the
         source has in an order of its own."""
         seen: set[str] = set()
-        numbers = Numbers()
+        numbers, values = Numbers(), dict[object, None]()
         for each in look():
             if isinstance(each, Skipped):
                 continue
@@ -164,5 +146,8 @@ class Part(Surveyed):
                     continue
                 written, _, where = self._beside.of(self._inside(each.source))
             numbers.look(written, where)
-            yield from ((value, str(self.path)) for value in for_init(written, where))
+            found = for_init(written, where)
+            values.update(dict.fromkeys(found))
+            yield from ((value, str(self.path)) for value in found)
         numbers.check(str(self.path))
+        self._labels.check_init(list(values))

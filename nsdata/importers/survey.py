@@ -83,18 +83,30 @@ def survey(look: Look, inside: Callable[[str], str], papers: Papers | None) -> S
     return found
 
 
+def plain_pictures(look: Look, inside: Callable[[str], str], masks: Masks) -> list[str]:
+    """The pictures with nothing written beside them, without masks."""
+    found = (each.source for each in look() if isinstance(each, Found) and not (each.labels or each.seen))
+    return [inside(source) for source in found if not (is_paper(source) or source in masks.found)]
+
+
 def _pictures(files: Sequence[str], papers: Papers) -> bool:
     """Whether some of these files begin as pictures do: README and LICENSE do not."""
     return any(recognised(data) for data in papers(set(files), 4096).values())
 
 
+def _base(name: str) -> str:
+    return key_of(name).rpartition("/")[2]
+
+
 def check_neighbours(path: Path, alone: Iterable[str], look: Look, inside: Callable[[str], str]) -> None:
     """Raise BadInput where a label lies in an archive apart from the picture of its key: nothing joins them."""
     keys = {key_of(name): name for name in alone}
+    bases = {_base(name): name for name in alone if not name.lower().endswith(".json")}  # in folders of their own
     for each in look() if keys else ():
         if isinstance(each, Found) and not is_paper(each.source):
             picture = inside(each.source)
-            if (name := keys.get(key_of(picture))) is not None:
+            name = keys.get(key_of(picture)) or ("" if each.labels else bases.get(_base(picture), ""))
+            if name:
                 raise BadInput(
                     f"'{quoted(name)}' in {path} lies apart from its picture, {quoted(picture)}: the members of a "
                     "sample were expected side by side.",

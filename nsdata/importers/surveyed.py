@@ -11,6 +11,7 @@ from nsdata.importers.against import Papers, check, govern, governing
 from nsdata.importers.beside import LabelFiles, of_splits
 from nsdata.importers.files import refuse_packed
 from nsdata.importers.found import Found
+from nsdata.importers.labels import Labels
 from nsdata.importers.levels import Levels
 from nsdata.importers.listed import Paths, held_out_in
 from nsdata.importers.masks import Masks
@@ -22,7 +23,7 @@ from nsdata.importers.sides import check_sides
 from nsdata.importers.split_columns import SplitColumns
 from nsdata.importers.split_lists import refuse_splits
 from nsdata.importers.splits import Splits
-from nsdata.importers.survey import Look, Survey, check_neighbours, survey
+from nsdata.importers.survey import Look, Survey, check_neighbours, plain_pictures, survey
 from nsdata.importers.tree import Place, Tree
 from nsdata.importers.unclear import check_depth, refuse_numbered
 from nsdata.importers.words import doubt_of_name
@@ -63,6 +64,7 @@ class Surveyed:
         self.bare = False  # whether nothing says a label of any picture, though folders and files were looked at
         self._paths: Paths | None = None
         self._held_in: dict[str, str | None] | None = None  # the folders of a table's paths
+        self._labels = Labels(rule, path)
         self._splits = Splits(rule, self._name, columns or SplitColumns())
         if look is not None:
             self._survey(look, papers)
@@ -82,8 +84,8 @@ class Surveyed:
             rule.masks.update(self._masks.settle(look))
         self._silent = known.labelled  # a sample that says nothing of its label has none, whatever its folder is called
         if rule.labelled and papers is not None and rule.levels is None and (tables := governing(files, papers)):
-            bare = [self._inside(each.source) for each in _pictures(look) if not (each.labels or each.seen)]
-            self._beside, inner = govern(self.path, tables, bare, (inner, outer), papers)
+            bare = plain_pictures(look, self._inside, self._masks)
+            self._beside, inner = govern(self.path, tables, bare, (inner, outer), papers, rule.names)
         self._levels, self._outer = self._read(inner, rule.labelled), self._read(outer, False)
         self._known = frozenset(inner.folders())
         places = {folder: self._levels.of(folder) for folder in inner.folders()}
@@ -126,6 +128,10 @@ class Surveyed:
 
         check_neighbours(self.path, known.alone, look, self._inside)
         self._look_beside(known, places, pictures, papers)
+        for note in self._beside.notes if self._beside else ():
+            self.rule.note(note)
+        self._labels.papers = papers
+        self._labels.files = [file for file in known.files if self._beside is None or not self._beside.has(file)]
 
     def _look_beside(
         self,
@@ -141,7 +147,7 @@ class Surveyed:
         plain = lambda: (picture for picture, _ in pictures(bare))  # noqa: E731
         if bare and files and papers is not None and self._beside is None:
             needed = not labelled and not any(place.cls for place in places.values())
-            self._beside = LabelFiles(str(self.path), files, plain, papers, needed=needed)
+            self._beside = LabelFiles(str(self.path), files, plain, papers, needed=needed, rows=True)
         by_class = {folder for folder, place in places.items() if place.cls}
         if by_class and papers is not None and rule.levels is None:
             check(self.path, files, lambda: pictures(by_class), papers)

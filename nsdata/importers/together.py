@@ -1,4 +1,4 @@
-"""Several sources of one command, before the first comes in: whether their labels, where numbers, count from 0."""
+"""Several sources of one command, before the first comes in: whether their labels, where numbers, are places from 0."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def check_numbers(
     member: str | None = None,
 ) -> None:
     """Look at the labels of all these sources, without pictures. Raises BadInput where numbers look as if they counted
-    from 1: one source alone may have too few to show it. What else is wrong with a source its own import says.
+    from 1, or are no places as another source shows: one alone may have too few to show it. What else is wrong with a
+    source its own import says.
     """
     if format not in (None, *formats()):
         return
     rule = Rule(classes, split="train", levels=levels)
-    assert rule.names is not None
     for source in given:
         with suppress(BadInput, OSError), ExitStack() as kept:
             if not is_digits(source, format):
@@ -50,4 +50,4 @@ def check_numbers(
                         with suppress(BadInput):
                             if isinstance(found, Found):
                                 part.item(found)
-    rule.names.check_first()
+    rule.check_numbers()

@@ -8,8 +8,8 @@ from pathlib import Path
 from nsdata.errors import BadInput
 from nsdata.importers.formats.layout import readable
 from nsdata.importers.options import Rule
-from nsdata.importers.tree import Place
-from nsdata.importers.words import doubt_of_name, nearly, numbered, split_word
+from nsdata.importers.tree import Place, Tree
+from nsdata.importers.words import SPLIT_WORDS, doubt_of_name, name_words, nearly, numbered, split_word
 from nsdata.text import listed
 
 
@@ -43,13 +43,18 @@ class Unclear:
             "classes; --split train if nothing is held out",
         )
 
-    def parts(self, names: Sequence[str]) -> BadInput:
-        """Folders that are called after parts of a set."""
+    def parts(self, names: Sequence[str], top: Mapping[str, Tree]) -> BadInput:
+        """Folders that are called after parts of a set. top: all folders of their level."""
         part = next((name for name in names if nearly(name) or doubt_of_name(name)), names[0])
+        way = f"nsdata import {self._what}/{readable(part)} --split test"
+        words = name_words(readable(part))
+        split = next((SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS), "test")
+        rest = "_".join(word for word in words if word not in SPLIT_WORDS and not word.isdigit())
+        if top[part].pictures and rest:  # test_cat/1.png: imported by itself it would lose its class
+            way = f"mkdir -p {self._what}/{split} && mv {self._what}/{readable(part)} {self._what}/{split}/{rest}"
         return BadInput(
             f"{self._what} has {folders(names)}: parts of a set, by their names, but only a whole word names a split.",
-            f"nsdata import {self._what}/{readable(part)} --split test, each part by itself; --levels class if all are "
-            "classes",
+            f"{way}, each part by itself; --levels class if all are classes",
         )
 
     def two_ways(self, names: Iterable[str]) -> BadInput:

@@ -101,6 +101,8 @@ def _split_word(name: str) -> str | None:
     words = [word for word in _cut(name) if word not in _BESIDE]
     if words == ["held", "out"] or words == ["hold", "out"]:
         return "test"
+    if words in (["no", "label"], ["no", "labels"]):  # CVAT's folder beside those of classes
+        return "unlabelled"
     if len(words) != 1:
         return None
     word = words[0]

@@ -35,8 +35,13 @@ BY_TEACHERS = (
     f"labels that a generation gave were left out: {LABELLED_BY} says which, and they are no person's; "
     "--with-soft-labels brings them in as that generation's"
 )
+BINARY = (".feather", ".arrow", ".msgpack", ".sqlite3", ".rds", ".7z", ".tgz", ".bz2", ".xz", ".zst")
+"""Endings of files that may hold tables and arrays, and are not looked into."""
+
+_UNENDING = frozenset(("label", "labels", "annotation", "annotations", "targets", "groundtruth", "ground_truth"))
 NO_PICTURES = frozenset(
     {
+        *(*BINARY, ".manifest", ".list"),
         *(
             ".csv",
             ".tsv",
@@ -163,6 +168,12 @@ def for_init(written: Written, where: str) -> list[object]:
             f"Labels of {where} stand in {listed([quoted(key) for key in texts.values()])}, and differ.",
             "leave out all but one of them, or nsdata init --classes a,b,c",
         )
+    spelt = {whole(clean(value) if isinstance(value, str) else value) for _, value in values}
+    if not texts and len(spelt) > 1:
+        raise BadInput(
+            f"Labels of {where} stand in {listed([quoted(key) for key, _ in values])}, and are several numbers.",
+            "leave out all but one of them, or nsdata init --classes a,b,c",
+        )
     numbers = [value for _, value in values] or [value for _, value in written if minus_one(value)]
     return list(texts) or numbers[:1]
 
@@ -189,7 +200,8 @@ def split_of_cell(value: object, where: str) -> str | None:
 
 def is_paper(source: str) -> bool:
     """Whether a file's ending says that it is no picture."""
-    return source[source.rfind(".") :].lower() in NO_PICTURES
+    base = source[source.rfind("/") + 1 :].lower()
+    return base[base.rfind(".") :] in NO_PICTURES or base in _UNENDING
 
 
 def no_labels(path: Path, found: Found, *, init: bool = False) -> BadInput:

@@ -12,6 +12,9 @@ from commands import ok, run
 from conftest import pack
 from test_layouts import picture, write
 
+from nsdata.errors import BadInput
+from nsdata.importers.classes import classes_from
+
 
 def labels() -> list[tuple[str, str]]:
     rows = json.loads(ok("query", "select split, class from images order by class", "--json"))
@@ -54,3 +57,25 @@ def test_wrong_options_of_init_are_refused_in_words(tmp_path: Path, monkeypatch:
     assert "unknown" in run("init", "--classes-from", "a", "--format", "floppy").output
     assert run("init", "--classes-from", "a", "--split", "exam").exit_code != 0
     ok("init", "--classes-from", "a", "--format", "folder", "--split", "test")
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("1.png polar bear\n2.png cat\n", "begins with a picture"), ("1.png 0 train\n2.png 1 test\n", "begins with a"),
+        ("photos/1.png\nphotos/2.png\n", "begins with a picture"), ("x_1 1 1 1\nx_2 1 2 1\n", "has several numbers"),
+        ("0 cat\n1 dog\n", "begins with its number"), ("1: cat\n2: dog\n", "begins with its number"),
+        ("cat\nCat\ndog\n", "differ in case only"),
+    ],
+)  # fmt: skip
+def test_a_text_that_is_no_list_of_names_makes_no_classes(tmp_path: Path, text: str, why: str) -> None:
+    (tmp_path / "list.txt").write_text(text)
+    with pytest.raises(BadInput, match=why):
+        classes_from(tmp_path / "list.txt")
+
+
+def test_a_list_of_names_keeps_its_order_and_its_odd_names(tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("# classes\ndog\n\ncat\n5 euro\n10 euro\nn01 tench, Tinca\nnone\ndog\n")
+    assert classes_from(tmp_path / "names.txt") == ["dog", "cat", "5 euro", "10 euro", "n01 tench, Tinca", "none"]
+    (tmp_path / "names.txt").write_text("7\n3\n11\n")
+    assert classes_from(tmp_path / "names.txt") == ["7", "3", "11"]

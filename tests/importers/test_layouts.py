@@ -67,6 +67,21 @@ def refused(ask: Callable[[], object], match: str) -> str:
 # ------------------------------------------------------------------ folders
 
 
+@pytest.mark.parametrize("names", ["train_cat test_cat train_dog test_dog", "cat_train cat_test dog_train"])
+def test_the_way_on_from_parts_of_a_class_keeps_their_labels(tmp_path: Path, names: str) -> None:
+    root = write(tmp_path / "a", *(f"{name}/{n}.png" for n, name in enumerate(names.split())))
+    for ask in (lambda: classes_from(root), lambda: taken(root, PETS)):
+        command, found, _ = refused(ask, "parts of a set").partition(", each part")
+        assert found and command.endswith("/test/cat")
+    subprocess.run(command, shell=True, check=True)
+    for name in names.split():
+        split, cls = sorted(name.split("_"), key=PETS.__contains__)
+        if (root / name).exists():
+            (root / split).mkdir(exist_ok=True)
+            (root / name).rename(root / split / cls)
+    assert set(taken(root)[0].values()) >= {("train", "cat"), ("train", "dog"), ("test", "cat")}
+
+
 def test_parts_that_are_called_after_their_set_are_never_classes(tmp_path: Path) -> None:
     intel = [f"seg_{s}/seg_{s}/{cls}/1.png" for s in ("train", "test") for cls in ("forest", "sea")]
     write(tmp_path / "intel", *intel, "seg_pred/seg_pred/1.png")
@@ -160,7 +175,8 @@ def test_a_link_that_says_nothing_does_not_hide_what_it_leads_to(
         ("pets/cat pets/dog wild/fox wild/cat", "-/class"), ("berlin/cat berlin/dog rome/cat", "-/class"),
         ("germany/berlin/cat germany/berlin/dog france/paris/cat france/paris/dog", "-/-/class"),
         ("train/berlin/cat train/berlin/dog train/rome/cat train/rome/dog test/berlin/cat", "split/-/class"),
-        ("2019/cat 2019/dog 2020/cat", "-/class"),
+        ("2019/cat 2019/dog 2020/cat", "-/class"), ("a/abbey a/airport b/bar", "-/class"),
+        ("train/c/cat train/d/dog test/c/cat test/d/den", "split/-/class"),
         ("cat/2019 cat/2020 dog/2019", ""), ("cat/crops dog/crops", ""),
         ("cat/siamese cat/other dog/poodle dog/other", ""),
         ("cat/a cat/b dog/c dog/d", ""), ("cat cat/day dog dog/day dog/night", ""), ("cat/images dog/images", ""),
@@ -171,7 +187,7 @@ def test_folders_above_those_of_classes_are_not_taken_for_classes(tmp_path: Path
     if not levels:
         assert classes_from(tmp_path) == PETS
         return
-    assert f"--levels {levels} for" in refused(lambda: classes_from(tmp_path), "same folders below")
+    assert f"--levels {levels} for" in refused(lambda: classes_from(tmp_path), "same folders below|begin so")
     found = taken(tmp_path, levels=levels)[0]
     assert {label for _, label in found.values()} == {folder.rpartition("/")[2] for folder in folders.split()}
 
@@ -187,6 +203,13 @@ def test_a_file_that_is_no_picture_makes_no_folder_of_pictures(tmp_path: Path, p
     assert classes_from(source) == PETS
     for classes in (PETS, PETS[::-1]):
         assert sorted(label or "" for _, label in taken(source, classes)[0].values()) == PETS
+
+
+@pytest.mark.parametrize("name", ["unlabelled", "Unlabeled", "no_label", "No_Labels"])
+def test_a_folder_that_says_that_there_is_no_label_is_no_class(tmp_path: Path, name: str) -> None:
+    write(tmp_path, "cat/1.png", "dog/2.png", f"{name}/3.png")
+    assert classes_from(tmp_path) == PETS
+    assert taken(tmp_path)[0][f"{name}/3.png"] == ("train", None)
 
 
 @pytest.mark.parametrize("name", ["labelled", "Labeled", "labelled_images"])
@@ -318,6 +341,15 @@ def test_masks_beside_photographs_are_none(tmp_path: Path) -> None:
         found, _, rule = taken(source)
         assert sorted(found) == ["cat/b (1).png", "cat/b (2).png", "cat/gas_mask.png"]
         assert len(rule.notices()) == 3
+    names = ["2.png", "2_pred.png", "2 (mask).png", "mask_2.png", "Overlay-2.png", "depth_3.png", "my pred.png"]
+    found, _, rule = taken(write(tmp_path / "c", *(f"cat/{name}" for name in names)))
+    assert sorted(found) == ["cat/2.png", "cat/depth_3.png", "cat/my pred.png"]
+    assert sorted(note.rpartition(": ")[2] for note in rule.notices()) == [
+        "(mask).png",
+        "Overlay_",
+        "mask_",
+        "pred.png",
+    ]
 
 
 def test_a_source_written_with_dots_has_its_own_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -482,14 +514,14 @@ def test_lists_of_what_is_held_out_are_no_train(tmp_path: Path) -> None:
 def test_of_two_tables_in_an_archive_one_is_imported_by_the_command_of_the_hint(
     tmp_path: Path, ending: str, names: str
 ) -> None:
-    root = write(
-        tmp_path / "set", "1.png", **{f"{name}__csv": "file_name,label\n1.png,cat\n" for name in names.split()}
-    )
+    table = "file_name,label\n1.png,cat\n"
+    root = write(tmp_path / "set", "1.png", **{f"{name}__csv": table for name in names.split()})
     files = ["1.png", *(f"{name}.csv" for name in names.split())]
     if ending == "zip":
         shutil.make_archive(str(tmp_path / "a"), "zip", root)
     else:
-        subprocess.run(["tar", "-cf", "../a.tar", *files], check=True, cwd=root)
+        for file in files:
+            subprocess.run(["tar", "-rf", "../a.tar", file], check=True, cwd=root)
     hint = refused(lambda: taken(tmp_path / f"a.{ending}", PETS), "has 2 files of labels")
     command, _, source = hint.partition(" && nsdata import ")
     subprocess.run(["bash", "-c", command], check=True, stdout=subprocess.DEVNULL)
@@ -610,8 +642,56 @@ def test_the_hubs_metadata_labels_whatever_the_folders_are_called(tmp_path: Path
     assert classes_from(root) == PETS
     assert taken(root)[0] == taken(root, ["dog", "cat"])[0] == expected
     refused(lambda: taken(root, ["dog", "cat", "part1"]), "folder 'part1', .* class 'dog'")
-    write(root, "train/cat/3.png")  # which the file does not name: no label, as on the hub
-    assert taken(root, PETS)[0]["train/cat/3.png"] == ("train", None)
+    write(root, "train/part3/3.png")  # which the file does not name: no label, as on the hub
+    assert taken(root, PETS)[0]["train/part3/3.png"] == ("train", None)
+
+
+@pytest.mark.parametrize(
+    ("pictures", "rows", "init"),
+    [
+        ("cat/1 cat/2 dog/3", "cat/1.png,cat", True), ("cat/1 dog/3", "cat/1.png,cat", True),
+        ("train/cat/1 test/cat/2", "train/cat/1.png,cat", True), ("train/1 test/dog/2", "train/1.png,cat", False),
+        ("train/1 test/cat/2", "train/1.png,cat", True), ("1 cat/images/2", "1.png,cat", True),
+        ("0/1 0/2", "0/1.png,0", True),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_picture_without_a_row_does_not_lose_the_class_of_its_folder(
+    tmp_path: Path, pictures: str, rows: str, init: bool, packed: bool
+) -> None:
+    root = write(tmp_path / "a", *(f"{one}.png" for one in pictures.split()))
+    write(root, metadata__csv=f"file_name,label\n{rows}\n")
+    names = sorted(path for path in root.rglob("*") if path.is_file())
+    packed_ = {str(path.relative_to(root)): path.read_bytes() for path in names}
+    source = pack(tmp_path / "a.tar", packed_) if packed else root
+    if init:
+        refused(lambda: classes_from(source), "metadata.csv in .* has no row for .*, which lies in the folder")
+    classes = ["0", "1"] if rows.endswith("0") else PETS
+    assert "--levels" in refused(lambda: taken(source, classes), "has no row for .*, which lies in the folder")
+    every = "".join(f"{one}.png,{classes['dog' in one] if n else ''}\n" for n, one in enumerate(pictures.split()))
+    write(root, f"{pictures.split()[0]}_mask.png", metadata__csv=f"file_name,label\n{every}")
+    found = taken(root, classes)[0]  # a row for each, if an empty one; masks need none
+    assert sorted(found) == sorted(f"{one}.png" for one in pictures.split())
+
+
+@pytest.mark.parametrize("table", ["metadata.csv", "labels.csv"])
+@pytest.mark.parametrize(
+    ("there", "row"),
+    [
+        ("1.PNG", "1.png"), ("1.png", "1.jpg"), ("1.jpeg", "1.jpg"), ("a b.png", "a%20b.png"), ("1.png", "old/1.png"),
+        ("Cat 1.png", "cat  1.png"),
+    ],
+)  # fmt: skip
+def test_a_row_that_names_a_picture_nearly_is_not_dropped(tmp_path: Path, table: str, there: str, row: str) -> None:
+    write(tmp_path, there, "2.png", **{table.replace(".", "__"): f"file_name,label\n{row},cat\n2.png,dog\n"})
+    for ask in (lambda: classes_from(tmp_path), lambda: taken(tmp_path, PETS)):
+        refused(ask, f"'{row}' in {table} in .* names no picture; there is '{there}'")
+    write(tmp_path, there, **{table.replace(".", "__"): f"file_name,label\n{there},cat\nother.png,dog\n"})
+    found, _, rule = taken(tmp_path, PETS)
+    assert found == {there: ("train", "cat"), "2.png": ("train", None)}
+    assert f"{table} has a row that names no picture here: other.png" in rule.notices()
+    write(tmp_path, there, **{table.replace(".", "__"): f"file_name,label\n./x/../{there},cat\n"})
+    assert taken(tmp_path, PETS)[0][there] == ("train", "cat")
 
 
 def test_a_metadata_file_of_other_pictures_leaves_the_folders_their_say(tmp_path: Path) -> None:
@@ -778,7 +858,8 @@ def test_shards_in_folders_of_splits_are_of_these(tmp_path: Path, outer: str) ->
     assert taken(tmp_path / "wds", PETS)[0] == {"test1.png": ("test", "cat"), "train1.png": ("train", "cat")}
     (tmp_path / "wds" / outer / "test" / "more").mkdir()
     pack(tmp_path / "wds" / outer / "test" / "more" / "1.tar", {"1.png": picture(3), "1.cls": b"dog"})
-    assert taken(tmp_path / "wds", PETS)[0] == {}  # not understood: nothing comes in, which ends with exit code 1
+    hint = refused(lambda: taken(tmp_path / "wds", PETS), "has no pictures but, maybe, in")
+    assert hint == f"nsdata import '{tmp_path / 'wds'}/**/*.tar'"
 
 
 def test_shards_with_what_their_writers_put_beside(tmp_path: Path) -> None:

@@ -42,6 +42,19 @@ HELD_OUT = "looks like a list of what is held out"
         ("labels/1.txt", "0 0.5 0.5 0.1 0.1\n"),
         ("1.txt", "cat"),
         ("1.json", '{"shapes": [{"label": "cat"}]}'),
+        ("output.manifest", '{"source-ref": "s3://bucket/1.png", "pets": 0}\n'),
+        ("labels.yaml", "1.png: cat\n2.png: dog\n"),
+        ("my.yml", "labels:\n  'pic_1.png': cat\n  'pic_2.png': dog\n"),
+        ("pets.list", "1.png cat\n2.png dog\n"),
+        ("labels", "1.png cat\n2.png dog\n"),
+        ("labels.pt", "PK"),
+        ("labels.feather", "FEA1"),
+        ("annotations.arrow", "ARROW1"),
+        ("my_labels.msgpack", "x"),
+        ("labels.sqlite3", "SQLite"),
+        ("y.npy", "NUMPY"),
+        ("y_train.npy", "NUMPY"),
+        ("train.pkl", "pickled"),
     ],
 )
 def test_labels_that_cannot_be_read_are_no_pile_without_labels(tmp_path: Path, name: str, text: str) -> None:
@@ -71,6 +84,7 @@ def test_labels_that_cannot_be_read_are_no_pile_without_labels(tmp_path: Path, n
         },
         {"classes__txt": "cat\ndog\n", "labels__txt": "cat\ndog\n", "requirements__txt": "torch\nnumpy==2\n"},
         {"digits___labels__txt": "0\n1\n2\n3\n"},
+        {"weights__pt": "PK", "notes__yaml": "taken: 2024", "cache__arrow": "ARROW1", "x__npy": "NUMPY"},
         {"package__json": '{"name": "photos"}', "data__yaml": "names: [cat]", "script__py": "'1.png'"},
         {"1__txt": "a cat on a mat", "2__txt": "a dog in the fog"},
         {
@@ -251,6 +265,10 @@ def test_only_the_heads_of_a_few_files_are_read(tmp_path: Path, monkeypatch: pyt
 
 
 def test_a_label_apart_from_its_picture_is_refused(tmp_path: Path) -> None:
+    apart = {"imgs/a.png": picture(1), "imgs/b.png": picture(2), "labels/a.cls": b"cat", "labels/b.cls": b"dog"}
+    refused(
+        lambda: taken(pack(tmp_path / "a.tar", apart), PETS), "labels/a.cls.*lies apart from its picture, imgs/a.png"
+    )
     for ending, text in (("cls", b"1"), ("json", b'{"label": "dog"}')):
         members = {"a.png": picture(1), "b.png": picture(2), f"a.{ending}": text, f"b.{ending}": text}
         path = pack(tmp_path / f"{ending}.tar", members)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import unicodedata
 import zipfile
 from collections import Counter
@@ -186,6 +187,12 @@ def test_split_folders_in_class_folders_are_splits(tmp_path: Path) -> None:
     full(tmp_path, "cat/train", "cat/test", "dog/train", "dog/test")
     assert classes_from(tmp_path) == PETS
     assert grown(tmp_path) == squares(["train", "test"], PETS)
+
+
+def test_a_class_of_which_nothing_is_labelled_is_one(tmp_path: Path) -> None:
+    full(tmp_path, "cat/Test", "cat/extra", "dog/extra", "fox/extra", "fox/Test")
+    assert grown(tmp_path) == {("test", "cat"): 2, ("test", "fox"): 2, ("train", None): 6}
+    assert classes_from(tmp_path) == ["cat", "dog", "fox"]
 
 
 def test_levels_say_how_folders_are_meant(tmp_path: Path) -> None:
@@ -437,6 +444,38 @@ def test_names_that_look_alike_are_one_class_with_a_notice_or_refused(tmp_path: 
     assert read(tmp_path / "letters", ["a", "A", "b"])[0] == squares(["train"], ["a", "A", "b"])
 
 
+@pytest.mark.parametrize("form", ["folder", "tar", "zip", "cls"])
+def test_names_that_are_no_utf8_are_no_classes(tmp_path: Path, form: str) -> None:
+    names = ["b\xe4r", "b\xf6r", "cat"]  # in Latin-1, and with no more than a mark for what cannot be read the same
+    raw = [name.encode("latin-1") for name in names]
+    if form == "folder":
+        source = tmp_path / "a"
+        source.mkdir()
+        for n, name in enumerate(raw):
+            os.mkdir(os.fsencode(source) + b"/" + name)
+            (source / os.fsdecode(name) / "1.png").write_bytes(picture(n))
+    elif form == "cls":
+        members = {f"{n}.{e}": d for n, name in enumerate(raw) for e, d in (("png", picture(n)), ("cls", name))}
+        source = pack(tmp_path / "a.tar", members)
+    else:
+        members = {f"{os.fsdecode(name)}/1.png": picture(n) for n, name in enumerate(raw)}
+        source = tmp_path / f"a.{form}"
+        if form == "tar":
+            pack(source, members)
+        else:
+            with zipfile.ZipFile(source, "w") as file:
+                for n in range(3):
+                    file.writestr(f"#{n}#/1.png", picture(n))
+            data = source.read_bytes()
+            for n, name in enumerate(raw):
+                data = data.replace(f"#{n}#".encode(), name)
+            source.write_bytes(data)
+    assert "utf-8" in refused(lambda: classes_from(source), "is no UTF-8").hint
+    for classes in (["b\ufffdr", "cat"], ["bär", "bör", "cat"]):
+        refused(lambda c=classes: read(source, c), "no class")  # type: ignore[misc]
+    assert read(source, PETS, labelled=False)[0] == {("train", None): 3}
+
+
 def test_a_path_in_another_form_of_unicode_is_found(tmp_path: Path) -> None:
     nfd = unicodedata.normalize("NFD", "café")
     tree(tmp_path, "café/1.png")
@@ -573,7 +612,11 @@ def test_what_a_nas_a_bin_and_an_editor_leave_is_no_photograph(tmp_path: Path) -
     full(tmp_path / "photos", "cat", "dog")
     litter = ["cat/@eaDir/0.png/SYNOPHOTO_THUMB_XL.jpg", "@eaDir/index.jpg", "cat/#recycle/old.jpg",
               "dog/.thumbnails/x.png", "dog/$RECYCLE.BIN/x.jpg", "__MACOSX/cat/0.png", "cat/THUMBS.DB",
-              "cat/Desktop.ini", "cat/ehthumbs.db",
+              "cat/Desktop.ini", "cat/ehthumbs.db", "_thumbs/x.png",
+              "cat/Network Trash Folder/x.png", "FOUND.000/x.png",
+              "TemporaryItems/x.png", "cat/LOST.DIR/x.png", "Recycled/x.png", "~snapshot/cat/x.png", "_gsdata_/x.png",
+              "Lightroom Previews.lrdata/x/x.jpg", "cat/@__thumb/x.png", "cat/@Recently-Snapshot/x.png",
+              "cat/@SynoResource/x.png",
               "dog/Icon\r", "dog/._0.png", "System Volume Information/x.png"]  # fmt: skip
     tree(tmp_path / "photos", *litter)
     for source in (tmp_path / "photos", packed(tmp_path / "photos", tmp_path / "a.tar")):

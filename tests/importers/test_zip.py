@@ -98,7 +98,14 @@ def test_names_of_every_maker(tmp_path: Path) -> None:
     path.write_bytes(plain)
     assert brief(path)[0] == ("é/1.png", "é")
     path.write_bytes(data.replace(b"x/2.png", b"\x81/2.png").replace(b"y/3.png", b"y\\3.png"))
-    assert brief(path) == [("é/1.png", "é"), ("ü/2.png", "ü"), ("y/3.png", "y")]  # code page 437; Windows
+    found = [("é/1.png", "é"), ("ü/2.png", "ü"), ("y/3.png", "y")]  # code page 437; Windows
+    assert brief(path) == [
+        found[0],
+        ("a.zip", "names that are no UTF-8 are read as code page 437, as in ü/2.png"),
+        *found[1:],
+    ]
+    path.write_bytes(data.replace(b"x/2.png", b"\xe4/2.png"))  # code page 1252
+    assert brief(path)[2] == ("\ufffd/2.png", "\ufffd")
     flagged = field(data.replace(b"x/2.png", b"\x81/2.png"), 8, "<H", 0x800, name=b"\x81/2.png")
     path.write_bytes(flagged)
     assert brief(path)[1] == ("�/2.png", "�")

@@ -14,13 +14,18 @@ _LITTER = frozenset(
         *("thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r", "__macosx"),  # Windows, macOS
         *("$recycle.bin", "recycler", "system volume information", "#recycle", "#snapshot", "lost+found"),
         *("@eadir", "@tmp", "@recycle", ".thumbnails", "nsdata.toml"),  # Synology, QNAP; our own settings
+        *("@__thumb", "@recently-snapshot", "@synoresource", "~snapshot", "_gsdata_", "_thumbs"),
+        *("network trash folder", "temporaryitems", "lost.dir", "recycled"),
     }
 )
 
 
 def ignored(name: str) -> bool:
     """Whether a file or folder of this name (without its path) is an operating system's litter, or hidden."""
-    return name[:1] == "." or (name in _LITTER or name.casefold() in _LITTER)
+    if name[:1] == "." or name in _LITTER:
+        return True
+    folded = name.casefold()
+    return folded in _LITTER or folded.endswith(".lrdata") or (folded[:6] == "found." and folded[6:].isdigit())
 
 
 def readable(name: str) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nsdata.errors import BadInput
+from nsdata.importers.called import texts_beside
 from nsdata.importers.formats import parquet
 from nsdata.importers.formats.folder import read_file
 from nsdata.importers.formats.layout import IMAGE_ENDINGS, ignored, readable
@@ -39,7 +40,7 @@ def found(path: Path, *, read: bool = True) -> Iterator[Found | Skipped]:
     its ending (a competition's ``image_id``); else it is Skipped. Raises BadInput for a table without paths.
     """
     said = split_columns(path).speaking()
-    names, found_rows = rows(path, said)
+    names, found_rows = rows(path, [*said, *_texts(path)])
     with closing(found_rows):
         meaning = columns(names)
         own = _own_names(path, meaning)
@@ -69,7 +70,8 @@ def found(path: Path, *, read: bool = True) -> Iterator[Found | Skipped]:
             labels, split = parquet.named_cells(row, meaning, own)
             where, cells = f"row {number} of {path}", cells_of(row, said) if said else ()
             folder = below.folder(name)
-            yield Found(readable(name), data, folder, labels, split, known, row=where, seen=seen, cells=cells)
+            texts, source = texts_beside(labels, row, meaning), readable(name)
+            yield Found(source, data, folder, labels, split, known, None, where, seen=seen, cells=cells, texts=texts)
 
 
 def split_columns(path: Path) -> SplitColumns:
@@ -79,6 +81,14 @@ def split_columns(path: Path) -> SplitColumns:
     names, found_rows = rows(path)
     with closing(found_rows):
         return splits_among(columns(names).rest, found_rows)
+
+
+def _texts(path: Path) -> list[str]:
+    """The columns of a parquet file that may name what its labels mean."""
+    if not path.name.lower().endswith(PARQUET):
+        return []
+    with parquet.opened(path) as file:
+        return parquet.text_columns(file.schema_arrow, columns(file.schema_arrow.names))
 
 
 def _own_names(path: Path, meaning: Columns) -> dict[str, list[str]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nsdata.errors import BadInput
+from nsdata.importers.called import texts_beside
 from nsdata.importers.class_names import named
 from nsdata.importers.formats.folder import read_file, regular
 from nsdata.importers.formats.layout import MAX_BYTES, readable
@@ -48,7 +49,8 @@ def found(path: Path, *, read: bool = True) -> Iterator[Found | Skipped]:
             )
         meaning = columns([name for name in names if name != image])
         own = own_names(file.schema_arrow, meaning)
-        extra = [*own, *said, *(name for name in names if name == LABELLED_BY)]
+        more = [*said, *text_columns(file.schema_arrow, meaning), *(name for name in names if name == LABELLED_BY)]
+        extra = list(dict.fromkeys([*own, *more]))
         leaves = [*(_leaves(file.schema_arrow.field(image)) if read else []), *extra]
         columns_ = [image, *extra] if read else extra
         known = tuple(next(filter(None, map(own.get, meaning.labels)), ()))
@@ -68,8 +70,8 @@ def found(path: Path, *, read: bool = True) -> Iterator[Found | Skipped]:
                 continue
             where = f"row {number} of {path.name}"
             labels, split = named_cells(row, meaning, own)
-            cells = cells_of(row, said) if said else ()
-            yield Found(source, data, "", labels, split, known, row=where, seen=seen, cells=cells)
+            cells, texts = cells_of(row, said) if said else (), texts_beside(labels, row, meaning)
+            yield Found(source, data, "", labels, split, known, row=where, seen=seen, cells=cells, texts=texts)
 
 
 def split_columns(path: Path) -> SplitColumns:
@@ -81,7 +83,7 @@ def split_columns(path: Path) -> SplitColumns:
         schema = file.schema_arrow
         image = image_column(schema)
         rest = columns([name for name in schema.names if name != image]).rest
-        for name in (name for name in rest if _plain(schema.field(name).type)):
+        for name in (name for name in rest if scalar(schema.field(name).type)):
             try:
                 for batch in file.iter_batches(batch_size=batch_rows(file, path, [name], 8192), columns=[name]):
                     if not found.look(name, batch.column(0).unique().to_pylist()):
@@ -89,6 +91,17 @@ def split_columns(path: Path) -> SplitColumns:
             except (BadInput, OSError, ValueError, pa.ArrowException):
                 continue  # no column of splits is like that; whoever reads the rows says so
     return found
+
+
+def text_columns(schema: Any, meaning: Columns) -> list[str]:
+    """Where the columns of labels hold numbers, those of texts: one of them may name the classes."""
+    import pyarrow.types as t
+
+    kinds = [schema.field(name).type for name in meaning.labels]
+    if not kinds or not all(t.is_integer(kind) or t.is_floating(kind) for kind in kinds):
+        return []
+    others = [name for name in schema.names if name not in (meaning.path, meaning.split, *meaning.labels)]
+    return [name for name in others if is_text(schema.field(name).type)]
 
 
 def own_names(schema: Any, meaning: Columns) -> dict[str, list[str]]:
@@ -106,13 +119,20 @@ def named_cells(
     return labels, named(row.get(split), own.get(split, ()), split)
 
 
-def _plain(kind: Any) -> bool:
-    """Whether a column of this type may say a split: texts, truth values and numbers."""
+def is_text(kind: Any) -> bool:
+    """Whether a column of this type holds texts."""
     import pyarrow.types as t
 
     kind = kind.value_type if t.is_dictionary(kind) else kind
-    texts = t.is_string(kind) or t.is_large_string(kind) or t.is_string_view(kind)
-    return bool(texts or t.is_boolean(kind) or t.is_integer(kind) or t.is_floating(kind))
+    return bool(t.is_string(kind) or t.is_large_string(kind) or t.is_string_view(kind))
+
+
+def scalar(kind: Any) -> bool:
+    """Whether a column of this type may say a label or a split: texts, truth values and numbers."""
+    import pyarrow.types as t
+
+    kind = kind.value_type if t.is_dictionary(kind) else kind
+    return bool(is_text(kind) or t.is_null(kind) or t.is_boolean(kind) or t.is_integer(kind) or t.is_floating(kind))
 
 
 def _leaves(image: Any) -> list[str]:

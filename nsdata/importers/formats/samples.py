@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from nsdata.errors import BadInput
+from nsdata.importers.called import texts_beside
 from nsdata.importers.class_names import clean, whole
 from nsdata.importers.formats.layout import IMAGE_ENDINGS, MAX_BYTES, quoted, readable
 from nsdata.importers.formats.tables import LABELS, SPLITS, normal, people_s, splits
@@ -81,7 +82,7 @@ def _sample(archive: str, key: str, group: list[Member], member: str | None) -> 
             f"Sample {quoted(key)} of {archive} has several pictures: {listed([quoted(e) for e in endings], 5)}.",
             f"--member {quoted(endings[0])}  (or another of them)",
         )
-    said = _facts(sides)
+    said = _facts(sides, [(".txt", data) for name, data in group if _ending(name) == "txt"])
     for kind, data in ((_side(name), data) for name, data in group):
         if kind in _WITH_SPLITS and (text := data.decode("utf-8", "replace").strip(' \n\r\t"')):
             split: object = text
@@ -142,8 +143,8 @@ def _parts(group: list[Member]) -> list[list[Member]]:
     return [group]
 
 
-def _facts(sides: dict[str, bytes]) -> dict[str, Any]:
-    """What the files beside an image say: of Found labels, split, cells and seen."""
+def _facts(sides: dict[str, bytes], more: list[tuple[str, bytes]]) -> dict[str, Any]:
+    """What the files beside an image say: of Found labels, split, cells, texts and seen. more: texts beside them."""
     facts: Any = {}
     odd: list[tuple[str, object]] = []
     if "json" in sides:
@@ -165,7 +166,9 @@ def _facts(sides: dict[str, bytes]) -> dict[str, Any]:
     meaning = splits(facts)
     cells = tuple((name, facts[name]) for name in meaning.rest if may_say(facts[name]))
     split = None if meaning.split is None else facts[meaning.split]
-    return {"labels": tuple(labels), "split": split, "seen": tuple(facts), "cells": cells}
+    beside = {**facts, **{name: data.decode("utf-8", "replace") for name, data in more}}
+    texts = texts_beside(tuple(labels), beside, meaning._replace(labels=tuple(n for n in facts if normal(n) in LABELS)))
+    return {"labels": tuple(labels), "split": split, "seen": tuple(facts), "cells": cells, "texts": texts}
 
 
 def _json(data: bytes) -> Any:

@@ -13,6 +13,7 @@ from pathlib import Path, PurePath
 from typing import Any, NamedTuple
 
 from nsdata.errors import BadInput
+from nsdata.importers.called import texts_beside
 from nsdata.importers.formats import parquet
 from nsdata.importers.formats.arrow_stream import Stream
 from nsdata.importers.formats.folder import read_file
@@ -80,7 +81,7 @@ def split_columns(path: Path) -> SplitColumns:
         for file in table.files:
             with suppress(OSError, ValueError), Stream(file) as stream:
                 rest = _columns(table, file, stream.schema).meaning.rest
-                left = [name for name in rest if _scalar(stream.schema.field(name).type)]
+                left = [name for name in rest if parquet.scalar(stream.schema.field(name).type)]
                 for batch in stream.batches(left) if left else ():
                     if isinstance(batch, Skipped) or not left:
                         break
@@ -197,9 +198,12 @@ def _columns(table: _Table, file: Path, schema: Any) -> _Columns:
         raise BadInput(f"{file} has {what}; its columns are {have}.", _HINT)
     meaning = columns([name for name in schema.names if name != image])
     for name in (said := [name for name in (*meaning.labels, meaning.split) if name is not None]):
-        if not _scalar(schema.field(name).type):
+        if not parquet.scalar(schema.field(name).type):
             kind = schema.field(name).type
-            raise BadInput(f"The column {name} of {file} is of type {kind}; one number or text a row was expected.")
+            raise BadInput(
+                f"The column {name} of {file} is of type {kind}; one number or text a row was expected.",
+                f'dataset.map(lambda row: {{"{name}": row["{name}"][0]}}).save_to_disk(…)  (of lists of one)',
+            )
     return _Columns(image, meaning, {name: own for name in said if (own := _own(features, name))})
 
 
@@ -223,14 +227,6 @@ def _encoded(kind: Any) -> bool:
     return bool(t.is_binary(held) or t.is_large_binary(held) or (t.is_null(held) and texts))
 
 
-def _scalar(kind: Any) -> bool:
-    import pyarrow.types as t
-
-    kind = kind.value_type if t.is_dictionary(kind) else kind
-    texts = t.is_string(kind) or t.is_large_string(kind) or t.is_string_view(kind)
-    return bool(texts or t.is_integer(kind) or t.is_floating(kind) or t.is_boolean(kind) or t.is_null(kind))
-
-
 def _rows(
     table: _Table, file: Path, stream: Stream, chosen: _Columns, columns_: SplitColumns, read: bool
 ) -> Iterator[Found | Skipped]:
@@ -240,7 +236,8 @@ def _rows(
     only = len(labels) == 1
     names = tuple(chosen.names.get(labels[0], ())) if only else ()
     may = [name for name in columns_.speaking() if name in chosen.meaning.rest]
-    beside = [one for one in stream.schema.names if one in (*labels, split_, *may, LABELLED_BY)]
+    texts = () if names else parquet.text_columns(stream.schema, chosen.meaning)
+    beside = [one for one in stream.schema.names if one in (*labels, split_, *may, *texts, LABELLED_BY)]
     name, seen = f"{table.prefix}{file.name}", tuple(map(readable, stream.schema.names))
     row = 0
     for batch in stream.batches([chosen.image, *beside]):
@@ -268,7 +265,8 @@ def _rows(
                 yield Skipped(source, data)
                 continue
             split, split_in = (table.split, table.split_in) if where is None or where == "" else (where, "")
-            yield Found(source, data, "", own, split, names, row=here, seen=seen, split_in=split_in)
+            more = texts_beside(own, said, chosen.meaning) if texts else ()
+            yield Found(source, data, "", own, split, names, row=here, seen=seen, split_in=split_in, texts=more)
 
 
 def _named(value: object, names: list[str] | None, here: str) -> object:

@@ -55,10 +55,14 @@ def members(path: Path, skip: Callable[[str], bool] | None = None) -> Iterator[M
         if starts and starts[0] and file.read(4) == b"PK\3\4":
             reason = f"{starts[0]:,} bytes before its first member: two archives in one, or damage"
             yield Skipped(path.name, reason, True)
+        dos = ""
         for number, entry in enumerate(entries()):
             parts = entry.name.split("/")
             if entry.kind == "folder" or (".." not in parts and any(map(ignored, parts))):
                 continue
+            if entry.dos and not dos:
+                dos = f"names that are no UTF-8 are read as code page 437, as in {quoted(entry.name)}"
+                yield Skipped(path.name, dos, passed=True)
             reason = _unusable(entry) or _overlap(entry, starts)
             if not reason and last.get(entry.raw, number) != number:
                 reason = "a later member has its name"

@@ -21,6 +21,7 @@ _END = struct.Struct("<4sHHHHLLH")
 _FAR = struct.Struct("<4sLQL")  # in front of it, in a zip64: where its wider end record is
 _UNIX = (3, 19)  # systems, by their number in an entry, whose file modes are Unix's
 _KINDS = {0: "file", stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFLNK: "link"}  # by the upper bits of a mode
+_LETTERS = bytes(range(0x80, 0x9B)) + bytes(range(0xA0, 0xA6))  # of the code pages 437 and 850 alike
 _FULL = 0xFFFFFFFF  # in a field of 32 bits: the number is in the zip64 extra
 
 
@@ -29,7 +30,8 @@ class DamagedZip(BadInput):
 
 
 class Entry(NamedTuple):
-    """A member as the directory has it. name: cleaned, "/" between folders; raw: as written; kind: see _KINDS."""
+    """A member as the directory has it. name: cleaned, "/" between folders; raw: as written; kind: see _KINDS; dos:
+    whether the name is no UTF-8, and read as code page 437."""
 
     name: str
     raw: bytes
@@ -40,6 +42,7 @@ class Entry(NamedTuple):
     size: int
     offset: int
     kind: str
+    dos: bool
 
 
 def number(path: Path) -> int:
@@ -150,22 +153,31 @@ def _entry(fields: tuple[Any, ...], raw: bytes, extra: bytes, shift: int) -> Ent
             size, packed, offset = (wide.pop(0) if n == _FULL and wide else n for n in (size, packed, offset))
         elif tag == 0x7075 and body[1:5] == struct.pack("<L", zlib.crc32(raw)):  # Info-ZIP's name in UTF-8
             better = body[5:]
-    name = _name(better or raw, bool(better) or bool(flags & 0x800))
+    name, dos = _name(better or raw, bool(better) or bool(flags & 0x800))
     kind = _KINDS.get(attributes >> 16 & 0xF000 if system in _UNIX else 0, "pipe or device")
     if name.endswith("/") or (attributes & 0x10 and not size) or kind == "folder":
         kind = "folder" if not size else "folder with bytes of its own"
-    return Entry(_clean(name), raw, flags, method, crc, packed, size, offset + shift, kind)
+    return Entry(_clean(name), raw, flags, method, crc, packed, size, offset + shift, kind, dos)
 
 
-def _name(raw: bytes, flagged: bool) -> str:
-    """A member's name, with "/" between its folders. macOS writes UTF-8 and does not say so."""
+def _name(raw: bytes, flagged: bool) -> tuple[str, bool]:
+    """(a member's name, with "/" between its folders; whether it is read as code page 437). macOS writes UTF-8 and does
+    not say so."""
     if b"\0" in raw:
         raw = raw.partition(b"\0")[0]
     try:
-        name = raw.decode("utf-8", "replace" if flagged else "strict")
+        name, dos = raw.decode("utf-8", "replace" if flagged else "strict"), False
     except UnicodeDecodeError:
-        name = raw.decode("cp437")
-    return name.replace("\\", "/") if "\\" in name else name
+        name, dos = _dos(raw.replace(b"\\", b"/")), True
+    return name.replace("\\", "/") if "\\" in name else name, dos
+
+
+def _dos(raw: bytes) -> str:
+    """A name in code page 437, as the format has it where nothing else is said. Folders whose bytes are no letters of
+    it were written in another, nobody knows which."""
+    folder, slash, base = raw.rpartition(b"/")
+    known = folder.translate(None, _LETTERS).isascii()
+    return (folder.decode("cp437") if known else folder.decode("utf-8", "replace")) + (slash + base).decode("cp437")
 
 
 def _clean(name: str) -> str:
