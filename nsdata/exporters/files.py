@@ -13,8 +13,10 @@ from typing import IO, Any
 from nsdata.errors import BadInput
 from nsdata.exporters.archives import SoftLabels
 from nsdata.exporters.names import UNLABELLED, Folders
-from nsdata.exporters.place import LABELS, MARK, SOFT_LABELS
 from nsdata.exporters.row import META, About, ExportRow, image
+from nsdata.importers.exported import LABELS
+from nsdata.importers.formats.layout import MARK
+from nsdata.importers.soft.columns import SOFT_LABELS
 from nsdata.text import visible
 
 Rows = Iterable[ExportRow]
@@ -36,7 +38,8 @@ class Pictures:
         self._out, self._folders = out, Folders(about.classes)
         self._made: set[str] = set()
         out.mkdir(exist_ok=True)
-        (out / MARK).write_text(_WORDS, encoding="utf-8")
+        said = json.dumps({**about.meta(), "pseudo": about.pseudo}, ensure_ascii=False)
+        (out / MARK).write_text(_WORDS + said + "\n", encoding="utf-8")
 
     def add(self, row: ExportRow) -> str:
         """Write one. Returns its path below the folder."""

@@ -8,14 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nsdata.errors import BadInput, Conflict
+from nsdata.importers.formats.layout import MARK
 from nsdata.storage import writable
 from nsdata.storage.address import near
 
 FORMATS = ("csv", "folder", "jsonl", "parquet", "txt", "wds")
 TABLES = ("csv", "jsonl", "txt")  # of paths, without the pictures unless they are asked for
-MARK = ".nsdata-export"  # in a folder that an export wrote, and that a later one may replace
-LABELS, SOFT_LABELS = "labels.csv", "soft_labels.parquet"  # beside the pictures in it
-
 
 _ENDINGS = {"": "folder", ".csv": "csv", ".jsonl": "jsonl", ".txt": "txt", ".parquet": "parquet", ".pq": "parquet",
             ".tar": "wds"}  # fmt: skip

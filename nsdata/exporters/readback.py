@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from nsdata.errors import StorageFailed
-from nsdata.exporters.place import LABELS
+from nsdata.importers.exported import LABELS
 
 
 def check(kind: str, out: Path, meant: Path, rows: int, size: int, pictures: Path | None = None) -> None:

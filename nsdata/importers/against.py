@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import closing
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, Protocol
 
@@ -12,12 +11,11 @@ from nsdata.importers.beside import LabelFiles
 from nsdata.importers.class_names import ClassNames, clean, empty, plain, whole
 from nsdata.importers.files import to_import
 from nsdata.importers.formats.layout import quoted
-from nsdata.importers.formats.tables import LABELLED_BY, TABLES, columns, people_s, rows
+from nsdata.importers.formats.tables import LABELLED_BY, TABLES
 from nsdata.importers.tree import Tree, parts_of
 from nsdata.importers.words import MASKS, PLAIN, split_word
 
 _FEW, _HEAD = 20, 1 << 16  # tables that are looked at, and bytes of each
-_ABOVE = 3  # folders above a source that may hold the table of its export
 
 
 class Papers(Protocol):
@@ -139,10 +137,7 @@ def differing(
 
 
 def check(path: Path, files: list[str], pictures: Callable[[], Iterable[tuple[str, str]]], read: Papers) -> None:
-    """Raise BadInput where a table has names for pictures that lie in folders of other names: either may be the class;
-    and where a table above says that some of the classes here are no person's.
-    """
-    _check_above(path)
+    """Raise BadInput where a table has names for pictures that lie in folders of other names: either may be right."""
     if (found := differing(str(path), files, pictures, read)) is not None:
         raise BadInput(
             f"{quoted(found.picture)} lies in the folder '{quoted(found.folder)}' and is '{quoted(found.named)}' in "
@@ -150,31 +145,3 @@ def check(path: Path, files: list[str], pictures: Callable[[], Iterable[tuple[st
             f"{to_import(str(path), found.table)}, if that has the labels; --levels class (or split/class) if folders "
             "do",
         )
-
-
-def _check_above(path: Path) -> None:
-    """Raise BadInput for a part of an export of nsdata with labels that a generation gave, of which the table in a
-    folder above knows."""
-    path = path.absolute()
-    inside = path.name if path.is_dir() else path.name.partition(".")[0]
-    for above in list(path.parents)[:_ABOVE]:
-        child = inside.partition("/")[0]
-        for table in (above / "labels.csv", *(above / f"{child}{ending}" for ending in TABLES)):
-            if table.is_file() and _by_generations(table, f"{inside}/"):
-                raise BadInput(
-                    f"{path} is a part of what nsdata exported with the classes of a generation: {table.name} in "
-                    f"{above} says which labels are people's, and the folders do not.",
-                    f"nsdata import {above if table.stem == 'labels' else table}; or --unlabelled",
-                )
-        inside = f"{above.name}/{inside}"
-
-
-def _by_generations(table: Path, inside: str) -> bool:
-    """Whether a table says of some picture in this folder below it that a generation gave its label."""
-    try:
-        names, found = rows(table)
-        with closing(found):
-            key = columns(names).path if LABELLED_BY in names else None
-            return key is not None and any(str(row.get(key)).startswith(inside) and not people_s(row) for row in found)
-    except BadInput:
-        return False

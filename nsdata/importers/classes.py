@@ -11,6 +11,7 @@ from nsdata import arguments
 from nsdata.errors import BadInput
 from nsdata.importers.class_names import as_names, clean
 from nsdata.importers.detect import Once, Source, check_format, is_digits, sources
+from nsdata.importers.exported import check_whole, meta_of
 from nsdata.importers.files import files_of
 from nsdata.importers.formats import digits
 from nsdata.importers.formats.layout import IMAGE_ENDINGS
@@ -18,7 +19,7 @@ from nsdata.importers.formats.manifest import is_list
 from nsdata.importers.neighbours import refuse_names
 from nsdata.importers.options import Rule
 from nsdata.importers.rule import ORDERED
-from nsdata.importers.soft.columns import SOFT_LABELS, generations_of
+from nsdata.importers.soft.columns import generations_of
 from nsdata.importers.soft.read import said
 from nsdata.text import visible
 
@@ -51,8 +52,9 @@ def classes_from(
     if is_digits(path, format):
         return list(digits.CLASSES)
     files = files_of(path)
-    if (exported := _exported(files[0])) and all(_exported(file) == exported for file in files[1:]):
-        return exported
+    by_folders = files[0].is_dir() and (levels is not None or format is not None)
+    if not by_folders and (named := _exported(files[0])) and all(_exported(file) == named for file in files[1:]):
+        return named
     notes: list[str] = []
     plain = len(files) == 1 and files[0].is_file() and files[0].suffix.lower() in (".txt", ".names", ".labels")
     if plain and not is_list(files[0]):
@@ -61,7 +63,7 @@ def classes_from(
         split = None if split is None else arguments.split_name("Split", split)
         rule = Rule(None, split=split, levels=levels)
         with ExitStack() as kept:
-            found = sources(files, format, member, kept)
+            found = sources(files, format, member, kept, levels)
             said = dict.fromkeys(each for source in found for each in _names(source, rule, found))
             if (
                 found
@@ -82,11 +84,14 @@ def classes_from(
 
 
 def _exported(path: Path) -> list[str]:
-    """The classes that an export of nsdata says that its store had, also those of no image in it; [] for any other."""
-    if not path.is_file() and not (path / SOFT_LABELS).is_file():
-        return []  # also a pipe, which can be read once only
+    """The classes that an export of nsdata says that its store had, also those of no image in it; [] for any other.
+    Raises BadInput for one whose pictures were edited since."""
+    if path.is_dir():
+        check_whole(path)
+    elif not path.is_file():
+        return []  # a pipe, which can be read once only
     try:
-        meta = said(path)
+        meta = (meta_of(path) if path.is_dir() else {}) or said(path)
         return list(meta["classes"]) if generations_of({"generations": [], **meta}) or "store" in meta else []
     except (BadInput, KeyError):
         return []

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from nsdata.errors import NsdataError
 from nsdata.importers.detect import detect
+from nsdata.importers.exported import LABELS
 from nsdata.importers.files import SHARDS, files_of, inside
 from nsdata.importers.formats import digits, idx, npz, saved, tar, zip
 from nsdata.importers.formats.layout import IMAGE_ENDINGS, ignored
@@ -59,7 +60,7 @@ def _of_file(path: Path, kind: str, until: float) -> int | float | None:
 
             return int(pq.read_metadata(path).num_rows) if path.is_file() else None
         case "manifest":
-            return _of_lines(path / "labels.csv" if path.is_dir() else path, until)
+            return _of_lines(path / LABELS if path.is_dir() else path, until)
         case "npz":
             return npz.number(path)
         case "saved":

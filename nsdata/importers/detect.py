@@ -13,9 +13,10 @@ from typing import Any
 from nsdata.arguments import split_name
 from nsdata.errors import BadInput
 from nsdata.images.headers import recognised
+from nsdata.importers import exported
 from nsdata.importers.files import SHARDS, files_of, inside, shards, spooled
 from nsdata.importers.formats import digits, folder, idx, manifest, npz, parquet, saved, single, tar, zip
-from nsdata.importers.formats.layout import IMAGE_ENDINGS, quoted
+from nsdata.importers.formats.layout import IMAGE_ENDINGS, MARK, quoted
 from nsdata.importers.formats.tables import PARQUET, TABLES
 from nsdata.importers.formats.zip_directory import DamagedZip
 from nsdata.importers.found import Found
@@ -187,7 +188,7 @@ def is_digits(source: str | Path, format: str | None = None) -> bool:
 
 def _items(files: Sequence[Path], rule: Rule, format: str | None, member: str | None) -> Iterator[Item | Skipped]:
     with ExitStack() as kept:
-        found = sources(files, format, member, kept)
+        found = sources(files, format, member, kept, rule.levels)
         rule.parts = parts_among(source.path for source in found)
         for source in found:
             try:
@@ -210,8 +211,11 @@ def _items(files: Sequence[Path], rule: Rule, format: str | None, member: str | 
         rule.check()
 
 
-def sources(files: Sequence[Path], format: str | None, member: str | None, kept: ExitStack) -> list[Source]:
-    """What there is to read, file by file. kept: holds what a pipe gave, which can be read only once."""
+def sources(
+    files: Sequence[Path], format: str | None, member: str | None, kept: ExitStack, levels: str | None = None
+) -> list[Source]:
+    """What there is to read, file by file. kept: holds what a pipe gave, which can be read only once. levels: as of an
+    import; an export of nsdata is read by its folders then, and else by its table. Raises BadInput."""
     found: list[Source] = []
     for path in files:
         try:
@@ -222,12 +226,13 @@ def sources(files: Sequence[Path], format: str | None, member: str | None, kept:
             kind = "parquet"
         if path.is_dir() and kind in SHARDS:
             found += [Source(each, kind, member) for each in inside(path, kind)]
-        elif path.is_dir() and kind == "manifest":
-            found.append(Source(path / "labels.csv", kind))
+        elif path.is_dir() and kind == "manifest" and levels is None:
+            exported.check_whole(path)
+            found.append(Source(path / exported.LABELS, kind))
         else:
             if kind == "tar" and stat.S_ISFIFO(path.stat().st_mode):
                 path = kept.enter_context(spooled(path))
-            found.append(Source(path, kind, member))
+            found.append(Source(path, "folder" if path.is_dir() and kind == "manifest" else kind, member))
     return found
 
 
@@ -268,7 +273,7 @@ def _detect_folder(path: Path) -> str:
         entries = sorted(p for p in path.iterdir() if not p.name.startswith("."))
         if idx.image_files(path):
             return "idx"
-        if any(p.name == "labels.csv" for p in entries) and (path / ".nsdata-export").is_file():
+        if any(p.name == exported.LABELS for p in entries) and (path / MARK).is_file():
             return "manifest"  # what nsdata export writes
         if saved.is_saved(path):
             return "saved"

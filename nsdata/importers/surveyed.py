@@ -9,6 +9,7 @@ from pathlib import Path
 from nsdata.errors import BadInput
 from nsdata.importers.against import Papers, check, govern, governing
 from nsdata.importers.beside import LabelFiles, of_splits
+from nsdata.importers.exported import check_people_s
 from nsdata.importers.files import refuse_packed
 from nsdata.importers.found import Found
 from nsdata.importers.labels import Labels
@@ -149,6 +150,8 @@ class Surveyed:
             needed = not labelled and not any(place.cls for place in places.values())
             self._beside = LabelFiles(str(self.path), files, plain, papers, needed=needed, rows=True)
         by_class = {folder for folder, place in places.items() if place.cls}
+        if by_class:
+            check_people_s(self.path, rule)
         if by_class and papers is not None and rule.levels is None:
             check(self.path, files, lambda: pictures(by_class), papers)
             check_sides(self.path, files, lambda: pictures(by_class), papers)
@@ -165,8 +168,7 @@ class Surveyed:
         if known.seen and not (known.asked or self._levels.by_class or used):
             raise no_labels(self.path, Found("", b"", kind="key", seen=tuple(known.seen)))
         if nothing and papers is not None:
-            is_class = (lambda name: False) if rule.names is None else self._is_class
-            refuse_labels(self.path, files, known.alone, plain, papers, is_class)
+            refuse_labels(self.path, files, known.alone, plain, papers, self._is_class)
 
     def _levels_of(self, folder: str) -> Levels | None:
         governed = self._beside is not None and self._beside.governs(folder) and folder not in (self._known or ())
@@ -174,16 +176,14 @@ class Surveyed:
 
     def _read(self, tree: Tree, labelled: bool) -> Levels:
         names, hand = self.rule.names, self.rule.split is not None
-        known = None if names is None else self._is_class
-        classes = [] if names is None else names.classes
+        known, classes = (None, []) if names is None else (self._is_class, names.classes)
         return Levels(tree, str(self.path), known, classes, labelled=labelled, by_hand=hand, levels=self.rule.levels)
 
     def _inside(self, source: str) -> str:
         return source.removeprefix(self._prefix)
 
     def _is_class(self, name: str) -> bool:
-        assert self.rule.names is not None
-        return self.rule.names.named(name) is not None
+        return self.rule.names is not None and self.rule.names.named(name) is not None
 
     def _held(self, folder: str) -> str | None:
         """The held-out split that a folder of a table's path names, whatever the table says itself."""

@@ -44,7 +44,7 @@ def check_numbers(
         with suppress(BadInput, OSError), ExitStack() as kept:
             if not is_digits(source, format):
                 files = [file for file in files_of(source) if not file.is_fifo() and file.suffix not in _PACKED]
-                for each in sources(files, format, member, kept):
+                for each in sources(files, format, member, kept, levels):
                     part = each.part(rule)
                     for found in each.look():
                         with suppress(BadInput):

@@ -25,6 +25,7 @@ from nsdata.exporters.formats import ExportRow, export
 from nsdata.exporters.names import kept_names, safe_folder
 from nsdata.exporters.rows import export_store
 from nsdata.images.identity import content_id
+from nsdata.importers.classes import classes_from
 from nsdata.importers.soft.give import check_exports
 from nsdata.labels import labelling
 
@@ -338,6 +339,73 @@ def test_nor_from_a_part_of_it(lake: Store, part: str) -> None:
         assert store.add_folder("out/test").labelled == 10  # all of them are people's
 
 
+def _move(name: str, to: str) -> None:
+    Path(to).parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(name, to)
+
+
+@pytest.mark.parametrize("more", [[], ["--gen", "2"], ["--gen", "2", "--pseudo"]])
+@pytest.mark.parametrize(
+    ("edit", "label"),
+    [
+        (lambda: shutil.copy("another.png", "out/train/cat/new.png"), "cat"),
+        (lambda: _move("out/train/cat/4.png", "out/train/dog/4.png"), "dog"),
+        (lambda: _move("out/train/cat/4.png", "out/test/cat/4.png"), "cat"),
+        (lambda: _move("out/unlabelled/40.png" if Path("out/unlabelled").is_dir() else "out/train/cat/4.png",
+                       "out/train/fox/moved.png"), "fox"),
+        (lambda: _move("out/train/fox", "out/train/owl"), "owl"),
+    ],
+)  # fmt: skip
+def test_an_export_whose_pictures_its_table_no_longer_names_is_refused(
+    lake: Store, edit: Callable[[], object], label: str, more: list[str]
+) -> None:
+    Image.fromarray(digits(77)[0][-1]).save("another.png")
+    nsdata("export", "out", *more)
+    edit()
+    store = other()
+    for ask in (lambda: store.add_folder("out"), lambda: classes_from("out")):
+        with pytest.raises(BadInput, match=r"exported by nsdata and edited since.* does not name \d+ of") as refused:
+            ask()
+    assert "nsdata import out/labels.csv takes the pictures that it names" in refused.value.hint
+    named = store.add_folder("out/labels.csv")
+    assert named.skipped or label == "cat"  # what is not where the table says is listed
+    by_folders = Store.create("folders", [*CLASSES, "owl"])
+    assert ("--levels split/class" in refused.value.hint) == ("--pseudo" not in more)
+    done = by_folders.add_folder("out", levels="split/class")
+    assert any("by --levels" in note for note in done.notices) == ("--pseudo" in more)
+    assert label in {by_folders.classes[code] for code in by_folders.refresh().table.label if code >= 0}
+    assert set(classes_from("out", levels="split/class")) >= {label}
+
+
+@pytest.mark.parametrize("pictures", ["out", "o", "out/train"])
+def test_classes_of_a_generation_are_no_peoples_labels_where_the_table_is_gone(lake: Store, pictures: str) -> None:
+    nsdata("export", "out", "--gen", "2", "--pseudo")
+    nsdata("export", "o.csv", "--gen", "2", "--pseudo", "--images")
+    Path("out/labels.csv").unlink()
+    Path("o.csv").unlink()
+    store = other()
+    with pytest.raises(BadInput, match="nothing says any more which labels are people's") as refused:
+        store.add_folder(pictures)
+    assert "--unlabelled" in refused.value.hint
+    assert store.add_folder(pictures, labelled=False).labelled == 0
+    plain = other("plain")
+    nsdata("export", "out", "--gen", "2", "--overwrite")
+    Path("out/labels.csv").unlink()
+    plain.add_folder("out")  # all of its classes are people's, and its mark says so
+    check_labels(lake, plain)
+
+
+@pytest.mark.parametrize("out", ["out", "o.csv", "o.jsonl", "o.parquet", "o.tar"])
+def test_init_takes_all_classes_of_an_export_whatever_they_are_called(lake: Store, out: str) -> None:
+    names = ["-1", "owl", "10", "nan"]
+    store = Store.create("odd", names)
+    store.add_arrays(digits(80)[0][-4:], np.asarray([0, 1, 0, 1]))
+    nsdata("--store", "odd", "export", out, *(["--images"] if out.endswith(("csv", "jsonl")) else []))
+    assert classes_from(out) == names
+    copy = Store.create("copy", names)
+    assert copy.add_folder(out).labelled == 4
+
+
 @pytest.mark.parametrize("name", ["v.tar", "v.parquet", "v.jsonl", "v"])
 def test_a_view_of_images_without_labels_comes_back(lake: Store, name: str) -> None:
     """Each image says that it has no label: nothing was expected and lost."""
@@ -479,20 +547,12 @@ def test_classes_that_are_numbers_come_back_and_make_the_same_store(
         blobs = table.blobs(np.arange(len(table)))
         return {content_id(data).hex(): store.classes[k] for data, k in zip(blobs, table.label, strict=True)}
 
-    if "-1" not in classes or name != "out":  # in a folder of files it may mean that there is no label
-        nsdata("--store", "made", "init", "--classes-from", name)
-        wanted = sorted(classes, key=_place(classes)) if name == "out" else classes
-        assert list(Store.open("made").classes) == wanted
+    nsdata("--store", "made", "init", "--classes-from", name)
+    assert list(Store.open("made").classes) == classes
     for number, order in enumerate((classes, classes[::-1], sorted(classes))):
         store = Store.create(f"copy-{number}", order)
         store.add_folder(name)
         assert labels(store) == labels(lake)
-
-
-def _place(classes: list[str]) -> Callable[[str], float | str]:
-    """How class folders are sorted."""
-    numbers = all(name.lstrip("-").replace(".", "").isdecimal() for name in classes)
-    return float if numbers else str
 
 
 @pytest.mark.parametrize("name", ["v.tar", "v.csv", "v.jsonl", "v.parquet", "v"])

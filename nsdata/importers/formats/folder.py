@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nsdata.errors import BadInput
-from nsdata.importers.formats.layout import MAX_BYTES, ignored, readable
+from nsdata.importers.formats.layout import MARK, MAX_BYTES, ignored, readable
 from nsdata.importers.found import Found
 from nsdata.importers.item import Skipped
 
@@ -42,7 +42,7 @@ def _ours(path: Path) -> str:
 
 
 def _export(path: Path) -> str:
-    return "an export of nsdata" if (path / ".nsdata-export").is_file() else ""
+    return "an export of nsdata" if (path / MARK).is_file() else ""
 
 
 def _walk(path: str, inside: str, above: tuple[tuple[int, int], ...], read: bool) -> Iterator[Found | Skipped]:

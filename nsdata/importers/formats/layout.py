@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nsdata.text import visible
 
+MARK = ".nsdata-export"  # in a folder that an export wrote: what it says of itself
 MAX_BYTES = 1 << 28  # a file beyond this is not read: no photograph is as large, and a few are in memory at once
 IMAGE_ENDINGS = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif",
