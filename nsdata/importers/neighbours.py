@@ -71,10 +71,11 @@ def _papers(folder: Path, archive: Path) -> list[str]:
 
 
 def _refused(archive: Path, folder: Path, name: str) -> BadInput:
+    place = folder / name if name.lower().endswith(TABLES) else folder  # in which other things may lie
     return BadInput(
         f"{quoted(name)} beside {archive} may have labels of its pictures; it is read where they lie in folders, not "
         "in an archive.",
-        f"{unpacked(archive)[0]}, then nsdata import {shlex.quote(str(folder))}; or --unlabelled",
+        f"{unpacked(archive)[0]}, then nsdata import {shlex.quote(str(place))}; or --unlabelled",
     )
 
 

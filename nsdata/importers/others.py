@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from nsdata.errors import BadInput
 from nsdata.importers.against import Papers
-from nsdata.importers.class_names import clean
+from nsdata.importers.class_names import clean, empty
 from nsdata.importers.formats.layout import quoted
-from nsdata.importers.formats.tables import LABELS
+from nsdata.importers.formats.tables import LABELS, TABLES, columns, label_cells, of_bytes
 from nsdata.importers.masks import stem
 from nsdata.importers.words import name_words, split_word
 from nsdata.importers.written import BINARY
@@ -115,10 +116,11 @@ def refuse_labels(
 
 
 def says_labels(names: Iterable[str], pictures: Callable[[], Iterable[str]], read: Papers) -> str | None:
-    """The first of these files that says something of many of the pictures."""
+    """The first of these files that says something of many of the pictures; that they have no label is nothing."""
     heads = heads_of(names, read)
     hits = hits_of(heads, pictures)
-    return next((head.name for head in heads if head.lines and _says(head, hits)), None)
+    said = (head for head in heads if head.lines and _says(head, hits))
+    return next((head.name for head in said if not _without_labels(head, hits)), None)
 
 
 def few(names: Iterable[str]) -> list[str]:
@@ -176,6 +178,28 @@ def _one_says(head: Head, is_class: Callable[[str], bool]) -> bool:
     if head.ending == ".xml":
         return _XML.search(head.text) is not None
     return head.numbers() or (len(head.lines) == 1 and (head.ending in SIDES or is_class(clean(head.text))))
+
+
+def _without_labels(head: Head, hits: set[str]) -> bool:
+    """Whether a table has columns of labels, and all rows of pictures are empty in them: an export of the same, say."""
+    if head.ending not in TABLES:
+        return False
+    try:
+        rows = rows_of(head)
+        meaning = columns(next(rows, []))
+        named = [
+            row for row in rows if any(isinstance(v, str) and v in hits and not v.isdecimal() for v in row.values())
+        ]
+    except BadInput:
+        return False
+    cells = [value for row in named for _, value in label_cells(row, meaning)]
+    return bool(cells) and all(map(empty, cells))
+
+
+def rows_of(head: Head) -> Iterator[Any]:
+    """The columns, then the rows, of the beginning of a table. Raises BadInput."""
+    whole = head.text if head.text.endswith("\n") else head.text.rpartition("\n")[0] or head.text
+    return of_bytes(whole.encode(), head.name, head.name)
 
 
 def is_number(token: str) -> bool:

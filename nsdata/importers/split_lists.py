@@ -13,8 +13,8 @@ from pathlib import Path, PurePosixPath
 from nsdata.errors import BadInput
 from nsdata.importers.against import Papers
 from nsdata.importers.formats.layout import quoted
-from nsdata.importers.formats.tables import TABLES, columns, of_bytes
-from nsdata.importers.others import Head, called, few, heads_of, hits_of, is_number
+from nsdata.importers.formats.tables import TABLES, columns
+from nsdata.importers.others import Head, called, few, heads_of, hits_of, is_number, rows_of
 from nsdata.importers.split_columns import splits_among
 from nsdata.importers.words import HELD_OUT, SPLIT_WORDS, name_words, split_word
 
@@ -96,9 +96,8 @@ def _numbered(head: Head) -> bool:
 
 def _column(head: Head) -> bool:
     """Whether a table has a column of splits, some of whose rows are held out."""
-    whole = head.text if head.text.endswith("\n") else head.text.rpartition("\n")[0] or head.text
     try:
-        rows = of_bytes(whole.encode(), head.name, head.name)
+        rows = rows_of(head)
         meaning = columns(next(rows, []))
         if meaning.split is None:
             return splits_among(meaning.rest, rows).held_out()

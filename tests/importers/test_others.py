@@ -331,12 +331,15 @@ def test_labels_beside_an_archive_are_not_lost(
         for ask in (lambda s=source: taken(s, PETS), lambda s=source: classes_from(s)):  # type: ignore[misc]
             hint = refused(ask, f"{PurePath(paper).name} beside .*{PurePath(archive).name} may have labels")
             assert "--unlabelled" in hint and ("unzip" in hint or "tar -xf" in hint)
+            assert (f"/{PurePath(paper).name}; or" in hint) == (not paper.endswith((".txt", ".json")))
         assert len(taken(source, PETS, labelled=False)[0]) == 2
 
 
 def test_papers_that_say_nothing_of_an_archive_are_no_matter(tmp_path: Path) -> None:
     write(tmp_path, **{"0_stats__json": "{}", "nshards__txt": "1", "other__csv": "file_name,label\n8.png,cat\n"})
     write(tmp_path, "9.png", classnames__txt="cat\ndog\n", train__csv=TABLE)
+    write(tmp_path, same__csv="path,label,split\n1.png,,test\n2.png,,test\n")  # says that they have none
+    write(tmp_path, same__jsonl='{"path": "j/1.png", "source": "1.png", "label": null, "copies": 1}\n')
     path = pack(tmp_path / "test.tar", {"1.png": picture(1), "2.png": picture(2)})
     assert set(taken(path, PETS)[0].values()) == {("test", None)}  # train.csv speaks of others
     path = pack(tmp_path / "a.tar", {"1.png": picture(1), "1.cls": b"dog", "2.png": picture(2), "2.cls": b"cat"})
