@@ -12,7 +12,9 @@ import platform
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +27,7 @@ from nsdata.labels.eligibility import check_as_asked, check_order, check_same_te
 from nsdata.labels.matching import Matched
 from nsdata.labels.soft_table import Prepared, SoftTable
 from nsdata.log.events import now
+from nsdata.log.state import Generation
 from nsdata.progress import Note, Progress, unheard, watched
 
 if TYPE_CHECKING:
@@ -44,7 +47,7 @@ class Given:
     ones, those that were given every class alike. right: of ``checked`` images that people labelled, the share whose
     most probable class is theirs (None: no such images); guessed: it is no better than chance. assumed: nothing
     names the classes, and the store's order was taken; doubt: why the classes may be mixed up, "" if nothing shows it.
-    already: it was sealed before, just so; nothing was done.
+    already: it was sealed before, just so or with the same labels of another file; nothing was done.
     """
 
     gen: int
@@ -105,17 +108,19 @@ def add(
     codec = Codec.parse(table.codec) if top is None and table.codec else Codec.of(top, len(classes))
     asked = identity(classes, table.sha256, codec.name, missing, logits=logits, temperature=temperature)
     sealed = None if replace else store.generations.get(gen)
-    if sealed is None or (extend and not sealed.given):
+    prepare = partial(Prepared, table, classes, logits, temperature)
+    same = sealed is not None and otherwise(store, sealed, asked, prepare)
+    if sealed is None or (extend and not sealed.given and not same):
         check_order(store, gen, replace, extend, COMMAND)
         store.writable()
-    if sealed is not None:
+    if sealed is not None and not same:
         check_same_teacher(sealed, asked) if extend else check_as_asked(sealed, asked)
-    prepared = Prepared(table, classes, logits, temperature)
+    prepared = prepare()
     for note in prepared.notices:
         on_note(note)
     matched = matching.match(store.table, prepared)
-    told = matching.told(store, prepared, matched, missing)
-    if sealed is not None and not (new := matching.beyond(store, sealed, matched.rows, missing)):
+    told = matching.told(store, prepared, matched, "leave" if same else missing)
+    if sealed is not None and (same or not (new := matching.beyond(store, sealed, matched.rows, missing))):
         done: dict[str, Any] = {
             "images": sealed.rows,
             "resumed": sealed.rows,
@@ -142,6 +147,17 @@ def add(
     found = next(g for g in store.refresh().state.sealed if g.event == event)
     took = time.monotonic() - began
     return Given(gen, event, run.rows, len(table), resumed, took, found.summary, **told)
+
+
+def otherwise(store: Handle, sealed: Generation, asked: Mapping[str, Any], prepare: Callable[[], Prepared]) -> bool:
+    """Whether a generation has these very labels, to the bit, though it was not sealed with what is asked for: they
+    came in another file, or of a model."""
+    try:
+        check_as_asked(sealed, asked)
+    except GenerationError:
+        with suppress(BadLabels):
+            return matching.are_sealed(store, sealed, prepare())
+    return False
 
 
 def classes_of(store: Handle, gen: int, sha256: Callable[[], str]) -> list[str]:

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from nsdata.arithmetic.ids import hexes
 from nsdata.errors import BadInput, BadLabels
 from nsdata.labels.class_order import other
+from nsdata.labels.codec import Codec
 from nsdata.labels.eligibility import to_label
+from nsdata.labels.labels import Labels
 from nsdata.labels.soft_table import Prepared, SoftTable
 from nsdata.log.state import Generation
 from nsdata.text import visible
@@ -139,6 +141,32 @@ def _guessed(right: Array, people: Array) -> bool:
     chance = 1 / len(present)
     error = np.sqrt(chance * (1 - chance) * (1 / counts).sum()) / len(present)
     return bool(shares.mean() <= chance + 2 * error)
+
+
+def are_sealed(store: Handle, sealed: Generation, prepared: Prepared) -> bool:
+    """Whether these are a sealed generation's very labels of all its images, to the bit, and of no others: whatever
+    file they come from, and whoever wrote them."""
+    labels = Labels(store.table, sealed)
+    try:
+        matched = match(store.table, prepared)
+    except BadInput:
+        return False
+    rows, step = labels.rows, max(1, AT_ONCE // prepared.classes)
+    places = matched.places_of(rows)
+    more = len(matched.unknown) or beyond(store, sealed, matched.rows, "leave")
+    if more or (places < 0).any() or prepared.classes != len(labels.classes):
+        return False
+    for start in range(0, len(rows), step):
+        some = rows[start : start + step]
+        columns = prepared.encode(Codec(), places[start : start + step])
+        found = {
+            "soft_label": labels.take(some),
+            "pseudo_label": labels.all_pseudo[some],
+            "confidence": labels.all_confidence[some],
+        }
+        if not all(np.array_equal(columns[name], values) for name, values in found.items()):
+            return False
+    return True
 
 
 def beyond(store: Handle, sealed: Generation, rows: Array, missing: str) -> int:

@@ -192,6 +192,32 @@ def test_soft_labels_that_cannot_be_given_are_told_of_before_any_image(
     assert store.refresh().version == version
 
 
+@pytest.mark.parametrize("out", ["e.parquet", "e.tar", "e.jsonl", "e"])
+def test_labels_that_a_generation_has_to_the_bit_are_nothing_new_whatever_file_they_come_in(
+    lake: Store, out: str
+) -> None:
+    """Not even in the store that exported them, whose model wrote them; others are refused, and so are fewer."""
+    lake.remove([bytes(lake.table.ids[5]).hex()])
+    nsdata("export", out, "--gen", "all", *(["--images"] if out.endswith("jsonl") else []))
+    nsdata("export", "other.csv", "--gen", "all", "--images")
+    assert nsdata("import", out, "--with-soft-labels").count("nothing new: generation") == 2
+    nsdata("classes", "add", "owl")
+    nsdata("export", "more.parquet", "--gen", "all")
+    version = lake.refresh().version
+    assert nsdata("import", "more.parquet", "--with-soft-labels").count("nothing new: generation") == 2
+    store = other()
+    nsdata("--store", "other", "import", out, "--with-soft-labels")
+    assert nsdata("--store", "other", "import", "other.csv", "--with-soft-labels").count("nothing new: gen") == 2
+    assert "nothing new: generation 2" in nsdata("--store", "other", "label", "--gen", "2", "--from", "other.csv")
+    assert lake.refresh().version == version
+    Path("few.csv").write_text("".join(Path("other.csv").read_text().splitlines(True)[:-1]))
+    labels = store.refresh().labels(1)
+    np.savez("swapped.npz", ids=labels.ids, soft=labels.soft[::-1], classes=np.array(labels.classes))
+    for file in ("few.csv", "swapped.npz"):
+        failed = CliRunner().invoke(app, ["--store", "other", "label", "--gen", "1", "--from", file])
+        assert failed.exit_code == 1 and "is sealed already, at version 3, with labels of sha256" in failed.stderr
+
+
 def test_soft_labels_of_a_pattern_and_of_several_files_come_in(lake: Store) -> None:
     nsdata("export", "gen-1.parquet", "--gen", "1")
     nsdata("export", "gen-2.parquet", "--gen", "2")

@@ -17,7 +17,7 @@ from nsdata.importers.soft.columns import generation_of, generations_of, hashed,
 from nsdata.labels import given
 from nsdata.labels.eligibility import check_as_asked
 from nsdata.labels.given import Given
-from nsdata.labels.soft_table import columns_of
+from nsdata.labels.soft_table import Prepared, columns_of
 from nsdata.text import listed
 
 if TYPE_CHECKING:
@@ -172,10 +172,10 @@ def _check_export(store: Handle, path: Path, have: dict[int, str]) -> list[int]:
 
 def _check_sealed(store: Handle, path: Path, gen: int, meta: dict[str, Any]) -> None:
     """Raise GenerationError where a generation is sealed with other labels than those of this file."""
-    sealed, facts = store.generations[gen], generation_of(meta, gen, path.name)
-    asked = given.identity(
-        _classes(store, gen, path), hashed(soft_file(path)), facts.get("codec"), facts.get("missing")
-    )
+    sealed, facts, classes = store.generations[gen], generation_of(meta, gen, path.name), _classes(store, gen, path)
+    asked = given.identity(classes, hashed(soft_file(path)), facts.get("codec"), facts.get("missing"))
+    if given.otherwise(store, sealed, asked, lambda: Prepared(read.read(path, classes, gen), classes, False, 1.0)):
+        return
     try:
         check_as_asked(sealed, asked)
     except GenerationError as error:
