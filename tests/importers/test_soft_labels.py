@@ -366,12 +366,14 @@ def test_a_teacher_s_generation_and_a_given_one_are_not_taken_for_each_other(lak
     run.seal({})
     lake.refresh()
     with pytest.raises(GenerationError, match="sealed already, at version 5, by a teacher"):
-        lake.add_soft_labels(2, ids, soft)
+        lake.add_soft_labels(2, ids, soft[::-1])
+    assert lake.add_soft_labels(2, ids, soft).already  # the very same are nothing new, and stay the teacher's
+    assert not lake.refresh().generations[2].given
     lake.add_arrays(digits(70)[0][60:])
     with pytest.raises(Conflict, match="was written with labels given by a file or an array"):
         labelling.begin(lake, 1, {"teacher_sha256": "a"}, extend=True)
     with pytest.raises(Conflict, match="was written by a teacher"):
-        lake.add_soft_labels(2, ids, soft, extend=True)
+        lake.add_soft_labels(2, ids, soft[::-1], extend=True)
 
 
 def test_an_interrupted_run_continues_and_gives_the_same(lake: Store, monkeypatch: pytest.MonkeyPatch) -> None:
