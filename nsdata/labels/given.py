@@ -121,13 +121,8 @@ def add(
     matched = matching.match(store.table, prepared)
     told = matching.told(store, prepared, matched, "leave" if same else missing)
     if sealed is not None and (same or not (new := matching.beyond(store, sealed, matched.rows, missing))):
-        done: dict[str, Any] = {
-            "images": sealed.rows,
-            "resumed": sealed.rows,
-            "seconds": 0.0,
-            "summary": sealed.summary,
-        }
-        return Given(gen, sealed.event, rows=len(table), already=True, **done, **told)
+        rows, summary = sealed.rows, sealed.summary
+        return Given(gen, sealed.event, rows, len(table), rows, 0.0, summary, already=True, **told)
     if sealed is not None and not extend:
         raise GenerationError(
             f"Generation {gen} is sealed already, at version {sealed.event}, with these labels; {new:,} images "
