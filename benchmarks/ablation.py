@@ -20,7 +20,7 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +106,8 @@ def main() -> None:
     """All rows of all seeds, as far as they are not done; then the table."""
     options = _options()
     preset = presets.PRESETS[options.preset]
+    asked = {"labelled": options.labelled, "unlabelled": options.unlabelled}
+    preset = replace(preset, **{name: count for name, count in asked.items() if count is not None})
     rows = [row for row in ROWS if not options.rows or row.name in options.rows] + [*map(_typed, options.row)]
     done = _read(options.out)
     for seed in options.seeds:
@@ -125,6 +127,8 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--preset", choices=presets.PRESETS, required=True)
     parser.add_argument("--data", type=Path, default=Path())
+    parser.add_argument("--labelled", type=int, metavar="N", help="images of each class with a label")
+    parser.add_argument("--unlabelled", type=int, metavar="N", help="at most so many of the others")
     parser.add_argument("--seeds", type=_seeds, default=range(5), help="5: 0 to 4; or 100:103")
     parser.add_argument(
         "--rows", type=lambda text: text.split(","), default=[], help="names, comma between; default: all"

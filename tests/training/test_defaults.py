@@ -86,8 +86,8 @@ def test_the_papers_noise_is_for_runs_of_the_papers_length() -> None:
     ("steps", "pool", "magnitude"),
     [
         (1_000, 34_000, 5),  # 6 passes of 192 images a step
-        (1_000, 9_601, 5),
-        (1_000, 9_600, 15),  # 20 passes
+        (1_000, 13_715, 5),
+        (1_000, 13_714, 15),  # 14 passes
         (600, 2_000, 15),
         (1_000, None, 5),  # a teacher sees its few labels often enough in any case
         (LONG, 10**9, 15),
