@@ -263,7 +263,10 @@ def test_a_purged_picture_is_gone_and_everything_else_is_as_it_was(lake: Store) 
         assert store.labels(1).soft.tolist() == soft[3:].tolist()
         assert [text or "" for text in store.table.sources()] == ["", "", "", *sources[3:]]
         assert store.table.width[:4].tolist() == [0, 0, 0, 8]
-    with pytest.raises(NotFound, match=f"Image {ids[0]} was removed and purged"):
+    with (
+        pytest.warns(UserWarning, match="removed since"),
+        pytest.raises(NotFound, match=f"Image {ids[0]} was removed and purged"),
+    ):
         list(lake.load_view("all").batches(8, shuffle=False))
     with pytest.raises(NotFound, match="removed and purged"):
         lake.at(4).image(ids[1])
