@@ -4,6 +4,7 @@ one of labels: ``label_text``, ``breed``, a SageMaker manifest's ``class-name``.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from nsdata.errors import BadInput
@@ -33,10 +34,15 @@ def texts_beside(labels: Cells, row: Mapping[str, Any], known: Columns) -> Cells
 
 
 def _number(value: object) -> bool:
-    if isinstance(value, int | float):
-        return True
+    if isinstance(value, str):
+        return _spells_number(value)
     value = plain(value)
-    return empty(value) or whole(clean(value) if isinstance(value, str) else value) is not None
+    return isinstance(value, int | float) or empty(value) or whole(value) is not None
+
+
+@lru_cache(4096)  # a table has few classes
+def _spells_number(value: str) -> bool:
+    return empty(value) or whole(clean(value)) is not None
 
 
 class Called:

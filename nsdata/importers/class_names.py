@@ -47,6 +47,8 @@ def _clean(name: str) -> str:
 
 def plain(value: object) -> object:
     """A value as Python has it: of numpy's scalars, decimals, bytes; dates as texts, lists of one as what they hold."""
+    if isinstance(value, str):  # nearly always
+        return value
     if isinstance(value, list | tuple):
         return plain(value[0]) if len(value) == 1 else (value or None)
     if isinstance(value, date | time):

@@ -28,11 +28,12 @@ class Paths:
     ) -> None:
         """base: the table's folder. said: gives what the table says of a row's split. Paths that lead to no file say
         nothing. Raises BadInput where they can be read in two ways."""
-        folders = {
-            each.folder
-            for each in look()
-            if isinstance(each, Found) and said(each) is None and os.path.isfile(os.path.join(base, each.source))
-        }
+        folders: set[str] = set()
+        for each in look():
+            if isinstance(each, Skipped) or each.folder in folders or said(each) is not None:
+                continue
+            if os.path.isfile(os.path.join(base, each.source)):
+                folders.add(each.folder)
         self._base, self._known = os.path.abspath(base), dict[str, str]()
         outside = {folder for folder in folders if _leads_out(folder)}
         written = {self._from_root("../" * folder.split("/").count("..")) for folder in outside if folder[0] != "/"}

@@ -27,6 +27,7 @@ from nsdata.importers.written import (
     no_labels,
 )
 
+_ALIKE = 10_000  # kinds of rows that are remembered
 ORDERED = "\0"  # in place of where a name stands: a list of classes of the source's own, which keeps its order
 
 
@@ -44,7 +45,7 @@ class Part(Surveyed):
                 return None
             if self._beside is None or not self._beside.names:
                 return self._plain(found)  # nearly always
-        return self._written(found)
+        return self._alike(found)
 
     def _plain(self, found: Found) -> Item | Skipped | None:
         """Of an image with nothing written beside it: by its folder."""
@@ -64,6 +65,23 @@ class Part(Surveyed):
             known = self._by_folder[found.folder] = (chosen.split, chosen.named, label, why)
         split_, is_named, label, why = known
         return Skipped(found.source, why) if why else Item(found.source, found.data, label, split_, found.id, is_named)
+
+    def _alike(self, found: Found) -> Item | Skipped | None:
+        """Of an image with something written beside it; what is written as of an image before comes to the same."""
+        if not found.labels or self._beside is not None or found.cells or not isinstance(found.split, str | None):
+            return self._written(found)
+        written = tuple([(key, value, value.__class__) for key, value in found.labels])  # 1 is True, and 1.0
+        try:
+            known = self._by_row.get(key := (found.folder, found.split, written, found.texts))
+        except TypeError:  # a list
+            return self._written(found)
+        if known is None:
+            item = self._written(found)
+            if isinstance(item, Item) and len(self._by_row) < _ALIKE:
+                self._by_row[key] = item.label, item.split, item.named
+            return item
+        label, split, is_named = known
+        return Item(found.source, found.data, label, split, found.id, is_named)
 
     def _masked(self, folder: str, found: Found) -> None:
         if not is_paper(found.source):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from nsdata.errors import BadInput
 from nsdata.importers.against import Papers, check, govern, governing
@@ -59,6 +60,7 @@ class Surveyed:
         self._outer: Levels | None = None
         self._beside: LabelFiles | None = None
         self._by_folder: dict[str, tuple[str, bool, int | None, str]] = {}
+        self._by_row: dict[Any, tuple[int | None, str, bool]] = {}
         self._known: frozenset[str] | None = None  # folders that hold pictures, where that was looked at
         self._masks = Masks()
         self._silent = False

@@ -109,12 +109,21 @@ class _Below:
         with suppress(BadInput):
             self._split = split_of_name(path.name)  # train.csv speaks of what lies in train/
         self._paths: dict[str, list[str]] | None = None
+        self._folders: dict[str, str] = {}  # as they are written -> below the table's folder
 
     def at(self, name: str) -> str:
         return name if name.startswith("/") else f"{self._folder}/{name}"
 
     def folder(self, name: str) -> str:
         """The folders of a path, below the table's folder where it lies there."""
+        above, _, last = name.rpartition("/")
+        if last in ("", ".", ".."):
+            return self._inside(name)
+        if above not in self._folders:
+            self._folders[above] = self._inside(name)
+        return self._folders[above]
+
+    def _inside(self, name: str) -> str:
         return readable(os.path.normpath(name.removeprefix(self._above)).rpartition("/")[0])
 
     def find(self, name: str) -> str | None:
