@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import stat
 from collections.abc import Iterator
@@ -88,15 +87,11 @@ def _kind(entry: os.DirEntry[str]) -> str:
     return "broken" if entry.is_symlink() and not os.path.exists(entry.path) else ""
 
 
-def _at_once(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
-
-
-def _to_the_end(file: io.FileIO, data: bytes) -> bytes:
+def _to_the_end(file: int, data: bytes) -> bytes:
     """What a file holds though its size says otherwise; a little more than MAX_BYTES of it at most."""
     parts, total = [data], len(data)
     while parts[-1] and total <= MAX_BYTES:
-        parts.append(file.read(1 << 20) or b"")
+        parts.append(os.read(file, 1 << 20))
         total += len(parts[-1])
     return b"".join(parts)
 
@@ -116,21 +111,29 @@ def read_file(path: str, most: int | None = None) -> bytes | str:
     nor a file of /proc, which say that they are empty and never end, fills the memory.
     """
     try:
-        with open(path, "rb", buffering=0, opener=_at_once) as file:
-            found = os.fstat(file.fileno())
-            if not stat.S_ISREG(found.st_mode):
-                return "no file" if not stat.S_ISDIR(found.st_mode) else "a folder"
-            if most is not None:
-                return file.read(most) or b""
-            size = found.st_size
-            if size > MAX_BYTES:
-                return f"{size / 1e9:.1f} GB, too large for an image"
-            data = file.read(size + 1) or b""
-            if len(data) == size > 0:  # nearly always
-                return data
-            data = _to_the_end(file, data)
-            return data if len(data) <= MAX_BYTES else f"over {MAX_BYTES / 1e9:.1f} GB, too large for an image"
+        # not waiting for a pipe; a file object would cost as much as the reading of a small picture
+        file = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        try:
+            return _read(file, most)
+        finally:
+            os.close(file)
     except OSError as e:
         return "no such file" if isinstance(e, FileNotFoundError) else f"cannot be read: {e.strerror or e}"
     except ValueError as e:  # a NUL in a path that somebody wrote into a manifest
         return f"cannot be read: {e}"
+
+
+def _read(file: int, most: int | None) -> bytes | str:
+    found = os.fstat(file)
+    if not stat.S_ISREG(found.st_mode):
+        return "no file" if not stat.S_ISDIR(found.st_mode) else "a folder"
+    if most is not None:
+        return os.read(file, most)
+    size = found.st_size
+    if size > MAX_BYTES:
+        return f"{size / 1e9:.1f} GB, too large for an image"
+    data = os.read(file, size + 1)
+    if len(data) == size > 0:  # nearly always
+        return data
+    data = _to_the_end(file, data)
+    return data if len(data) <= MAX_BYTES else f"over {MAX_BYTES / 1e9:.1f} GB, too large for an image"
