@@ -19,6 +19,7 @@ from nsdata.arguments import file_path, whole_number
 from nsdata.arithmetic.intervals import Repeated, paired, repeated, wilson
 from nsdata.errors import BadInput
 from nsdata.progress import Progress
+from nsdata.views import moved
 from training import arguments
 from training.config import TrainConfig
 
@@ -32,8 +33,8 @@ class Repeats:
 
     what: the split that judges, "test" or "val"; the val split chose the weights where the best are kept, and flatters.
     images: m of them. right: of each seed's model. teacher: how many its soft labels have right, of the ``common``
-    images that they know; None of a teacher itself. fixed, broken: of each seed, images of those that the teacher has
-    wrong and the student right, and the other way round.
+    images that they know and that did not teach it; None of a teacher itself. fixed, broken: of each seed, images of
+    those that the teacher has wrong and the student right, and the other way round.
     """
 
     seeds: tuple[int, ...]
@@ -123,7 +124,7 @@ def repeat(
         hits.append(judging.right(trained.model, clean, trained.preprocess, config))
         models.append(trained)
     teacher, fixed, broken = None, [], []
-    if said is not None:
+    if said is not None and len(said):
         teacher = int(said.sum())
         fixed = [int((hit[known] & ~said).sum()) for hit in hits]
         broken = [int((said & ~hit[known]).sum()) for hit in hits]
@@ -146,12 +147,13 @@ def _judges(people: View) -> tuple[View, str]:
 
 
 def _teacher(judges: View, pseudo: View | None) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_]]:
-    """Which of the images the soft labels' teacher has right, of those that it labelled, and a mask of these."""
+    """Which of the images the soft labels' teacher has right, and a mask of these: it labelled them, and they did not
+    teach it before they were moved."""
     soft = None if pseudo is None else pseudo.soft_labels
     if soft is None:
         return None, np.zeros(len(judges), bool)
     answers = soft.all_pseudo[judges.rows]
-    known = answers >= 0
+    known = (answers >= 0) & ~np.isin(judges.rows, moved.taught_teacher(judges.store, soft.gen))
     return (answers == judges.labels)[known], known
 
 
