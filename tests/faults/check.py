@@ -22,7 +22,6 @@ def signature(lake: str) -> Signature | None:
     """All that a store shows, as digests, without the numbers and times of events; None where there is no store."""
     from nsdata.errors import StoreNotFound
     from nsdata.store import Store
-    from training.teacher import find_teacher
 
     try:
         store = Store.open(lake)
@@ -39,7 +38,7 @@ def signature(lake: str) -> Signature | None:
         "splits": _digest(table.split[rows]),
         "bytes": hashlib.sha256(b"\0".join(table.blobs(rows))).hexdigest(),
         "models": {str(g): model.sha256 for g, model in store.models.items()},
-        "teachers": {str(g): find_teacher(store, g + 1).sha256 for g in store.models},  # as label finds them
+        "teachers": {str(g): _teacher(store, g) for g in store.models},
         "views": {},
         "generations": {},
         "tags": sorted(store.tags),
@@ -93,6 +92,17 @@ def strangers(lake: str) -> list[str]:
     held = zip(table.ids[rows], table.blobs(rows), strict=True)
     wrong = [id_.tobytes().hex() for id_, blob in held if hashlib.blake2b(blob, digest_size=16).digest() != bytes(id_)]
     return [f"{len(wrong)} pictures are not what their ids say: {wrong[:3]}"] if wrong else []
+
+
+def _teacher(store: Any, gen: int) -> str:
+    """The SHA-256 of a model as ``label`` finds it, or the kind of error that it makes of one that is damaged."""
+    from nsdata.errors import NsdataError
+    from training.teacher import find_teacher
+
+    try:
+        return find_teacher(store, gen + 1).sha256
+    except NsdataError as refused:
+        return type(refused).__name__
 
 
 def beside(name: str) -> str | None:
