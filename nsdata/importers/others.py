@@ -23,10 +23,12 @@ from nsdata.importers.written import BINARY
 
 HEAD = 1 << 16  # bytes of each that are looked at
 _FEW = 20  # files of one ending in one folder that are
-_SHEETS = (".mat", ".xlsx", ".xls", ".ods")
+SHEETS = (".mat", ".xlsx", ".xls", ".ods")
 _TEXTS = (".json", ".manifest", ".xml", ".txt", ".lst", ".list", ".yaml", ".yml", ".toml")
-_PACKED = (".mat", ".pkl", ".pickle", ".npy", ".npz", ".pt", ".pth", ".h5", ".hdf5")  # lists that cannot be looked into
-_BINARY = (*_PACKED, *BINARY, ".db", ".sqlite", ".parquet", ".zip", ".gz", ".tar")
+PACKED = (".mat", ".pkl", ".pickle", ".npy", ".npz", ".pt", ".pth", ".h5", ".hdf5")
+"""Endings of lists that cannot be looked into."""
+
+_BINARY = (*PACKED, *BINARY, ".db", ".sqlite", ".parquet", ".zip", ".gz", ".tar")
 _LABEL_WORDS = re.compile(r"(labels?|annotations?|annos?|targets?|groundtruth|truth|gt)$|^ys?$")
 _KEYS = "|".join(
     (*LABELS, "source-ref", "annotations", "image_id", "category_id", "bbox", "shapes", "objects", "_via_img_metadata")
@@ -89,8 +91,8 @@ def refuse_labels(
             raise _labels(path, name)
     for name in sorted(files):
         ending, called = PurePosixPath(name).suffix.lower(), any(map(_LABEL_WORDS.search, name_words(name)))
-        of_part = ending in _PACKED and split_word(PurePosixPath(name).stem) is not None
-        if ending in _SHEETS or of_part or (called and ending in _BINARY):
+        of_part = ending in PACKED and split_word(PurePosixPath(name).stem) is not None
+        if ending in SHEETS or of_part or (called and ending in _BINARY):
             raise _labels(path, name)
     heads = heads_of(
         few(name for name in files if name.lower().endswith((*_TEXTS, *SIDES)) or not PurePosixPath(name).suffix), read

@@ -14,7 +14,7 @@ from nsdata.errors import BadInput
 from nsdata.importers.against import Papers
 from nsdata.importers.formats.layout import quoted
 from nsdata.importers.formats.tables import TABLES, columns
-from nsdata.importers.others import Head, called, few, heads_of, hits_of, is_number, rows_of
+from nsdata.importers.others import PACKED, SHEETS, Head, called, few, heads_of, hits_of, is_number, rows_of
 from nsdata.importers.split_columns import splits_among
 from nsdata.importers.words import HELD_OUT, SPLIT_WORDS, name_words, split_word
 
@@ -22,10 +22,8 @@ _LIST = re.compile(r"(splits?|folds?|setid|imagesets|imagesplits|partitions?|ind
 _SPLITS = re.compile(r"(train|val|test|dev|eval)\w*$|(h[eo]ldout|unseen|query|gallery|probe)$")
 _IDS = frozenset(("ids", "id", "idx", "idxs", "index", "indexes", "inds", "list", "files", "names", "filenames"))
 _LISTS = (".txt", ".lst", ".json", ".xml", ".yaml", ".yml", *TABLES)
-_PACKED = (  # lists that cannot be looked into
-    *(".mat", ".pkl", ".pickle", ".npy", ".npz", ".pt", ".pth", ".h5", ".hdf5", ".parquet", ".pq", ".feather"),
-    *(".arrow", ".xlsx", ".xls", ".ods", ".split"),  # .split: of one picture, a sample of WebDataset
-)
+# lists that cannot be looked into; .split: of one picture, a sample of WebDataset
+_PACKED = (*PACKED, *SHEETS, ".parquet", ".pq", ".feather", ".arrow", ".split")
 
 
 def refuse_splits(
