@@ -52,9 +52,9 @@ class Objective:
         images = self.noise(self._here(batch.labelled), unlabelled, draws)
         total, mix = len(images), None
         if self.config.mixup and len(soft):
-            mix = pseudo_labels.partners(len(soft), self.config.mixup, draws)
-            order, share = (part.to(self.device) for part in mix)
-            mix, theirs, own = (order, share), images[n:], share[:, None, None, None]
+            order, share = pseudo_labels.partners(len(soft), self.config.mixup, draws)
+            mix = order, share = order.to(self.device), share.to(self.device)
+            theirs, own = images[n:], share[:, None, None, None]
             images = torch.cat([images[:n], own * theirs + (1 - own) * theirs[order]])
         elif self.config.consistency and len(soft):
             images = torch.cat([images, self.noise.weak(unlabelled, draws)])
