@@ -151,8 +151,8 @@ class TrainConfig:
     """False: soft-labelled images are clean, as the teacher saw them; dropout and stochastic depth stay (table 6). The
     official flag for it, unl_aug, leaves them crop and flip."""
 
-    randaugment_ops: int = 2
-    """Operations per image, drawn with replacement. The paper: 2. 0: no RandAugment."""
+    randaugment_ops: int | None = None
+    """Operations per image, drawn with replacement. 0: no RandAugment. None: by passes. The paper: 2."""
 
     randaugment_magnitude: float | None = None
     """Level, 10 being RandAugment's own scale, not clipped. None: by steps and passes. Official: B0-B1 none, B2 6, B3
@@ -189,7 +189,7 @@ class TrainConfig:
 
     val_fraction: float | None = None
     """Share of the labelled images, chosen by id, held out to validate on, if the store has no labelled val split.
-    None: a tenth of 2,000 or more, nothing of fewer. 0: nothing."""
+    None: a tenth of 10,000 or more, nothing of fewer. 0: nothing."""
 
     keep: Literal["auto", "best", "last"] = "auto"
     """Which averaged weights are the model: those best on the validation images, or the last. auto: the best of 1,000

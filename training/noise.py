@@ -109,7 +109,8 @@ def train_crop(config: TrainConfig, preprocess: Preprocess) -> Decode:
 
 def randaugment(config: TrainConfig, side: int) -> RandAugment:
     """RandAugment as the configuration has it, for an input of ``side`` pixels; without noise, of no operations."""
-    ops = config.randaugment_ops if config.noise else 0
+    ops = defaults.OPS if config.randaugment_ops is None else config.randaugment_ops
+    ops = ops if config.noise else 0
     magnitude = settled(config.randaugment_magnitude) if ops else 0.0
     if config.augmentation == "sane":
         return RandAugment(ops, magnitude, config.translate_const, config.cutout_const)

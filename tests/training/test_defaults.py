@@ -20,7 +20,7 @@ facts = st.builds(
 )
 OPEN = {
     "steps": 77, "lr": 0.3, "weight_decay": 0.0, "ema_decay": 0.5, "label_smoothing": 0.2, "dropout": 0.3,
-    "drop_path": 0.4, "randaugment_magnitude": 3.0, "val_fraction": 0.25, "keep": "best",
+    "drop_path": 0.4, "randaugment_ops": 1, "randaugment_magnitude": 3.0, "val_fraction": 0.25, "keep": "best",
     "crop": "none",
 }  # fmt: skip
 
@@ -45,9 +45,7 @@ def test_nothing_stays_open_and_nothing_given_is_changed(found: Facts, kept: set
     ("labelled", "val", "fraction", "keep"),
     [
         (50, 0, 0.0, "last"),
-        (1_999, 0, 0.0, "last"),  # a tenth would be fewer than 200
-        (2_000, 0, 0.1, "last"),
-        (9_999, 0, 0.1, "last"),
+        (9_999, 0, 0.0, "last"),  # a tenth would be fewer than 1,000
         (10_000, 0, 0.1, "best"),  # a tenth is 1,000
         (50, 1_000, 0.0, "best"),
         (50, 999, 0.0, "last"),
@@ -97,6 +95,23 @@ def test_what_is_seen_often_is_distorted_more(steps: int, pool: int | None, magn
     config = TrainConfig(steps=steps)
     assert settle(config, Facts(1_000, 0, pool)).randaugment_magnitude == magnitude
     assert settle(config.replace(randaugment_magnitude=9), Facts(1_000, 0, pool)).randaugment_magnitude == 9
+
+
+@pytest.mark.parametrize(
+    ("labelled", "steps", "pool", "ops"),
+    [
+        (1_000, 1_000, None, 2),  # 64 passes
+        (2_000, 1_000, None, 0),  # 32
+        (2_000, 1_000, 34_000, 2),  # a student sees others, too
+        (2_000, 1_407, None, 2),
+        (10**6, LONG, None, 2),
+    ],
+)
+def test_a_teacher_that_sees_its_labels_seldom_sees_them_as_they_are(
+    labelled: int, steps: int, pool: int | None, ops: int
+) -> None:
+    assert settle(TrainConfig(steps=steps), Facts(labelled, 0, pool)).randaugment_ops == ops
+    assert settle(TrainConfig(steps=steps, randaugment_ops=1), Facts(labelled, 0, pool)).randaugment_ops == 1
 
 
 @pytest.mark.parametrize(
