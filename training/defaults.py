@@ -34,9 +34,9 @@ MANY_PASSES = 14
 teacher's mistakes by heart. It wins in 14 and in 58 passes, and loses in 6; in between nothing was measured."""
 
 FEW_PASSES = 45
-"""Passes over its labels under which a teacher gets no RandAugment. In 32 two operations slow it more than they help; one
-does not, but the soft labels are less sharp and teach 1.5 points worse. In 64 none loses; this is the middle, on a
-logarithmic scale."""
+"""Passes over its labels under which a teacher gets no RandAugment. In 32 two operations slow it more than they help;
+one does not, but the soft labels are less sharp and teach 1.5 points worse. In 64 none loses; this is the middle, on
+a logarithmic scale."""
 
 OPS = 2  # the paper's
 
