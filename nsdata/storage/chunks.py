@@ -1,4 +1,4 @@
-"""Whether the engine can follow a file of a column: its head against its size.
+"""Where the rows of a file of a column lie, as its head says; and whether that can be, by its size.
 
 The engine believes what a file's head says of its rows, and crashes or hangs where that is not so. A head of deeplake
 4.7.4 has one of two forms, all numbers little-endian:
@@ -14,16 +14,43 @@ from __future__ import annotations
 import os
 import re
 import struct
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nsdata.schema import Column
+from nsdata.storage.local import READ
 
 _FIRST = 1 << 16  # bytes read at once: most heads are shorter
 _VECTORS = {"uint8": 1, "int16": 6, "float16": 15}  # the engine's numbers of types
 _VERSION = re.compile(rb"\d+\.\d+\.\d+")
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Rows lie one behind the other, to the end of the file, in runs of rows of one length.
+
+    first: byte of the file where the first row begins. last, begin, size: (R,) int64, of each run its last row, where
+    it begins behind ``first``, and the bytes of each of its rows.
+    """
+
+    first: int
+    last: NDArray[np.int64]
+    begin: NDArray[np.int64]
+    size: NDArray[np.int64]
+
+    @property
+    def rows(self) -> int:
+        """How many there are."""
+        return int(self.last[-1]) + 1
+
+    def places(self, rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """(n,) bytes of the file at which these rows begin, and (n,) how many bytes they have."""
+        run = np.searchsorted(self.last, rows)
+        before = np.where(run > 0, self.last[run - 1], -1) + 1  # rows in earlier runs
+        size = self.size[run]
+        return self.first + self.begin[run] + (rows - before) * size, size
 
 
 class _Strange(Exception):
@@ -35,16 +62,22 @@ def follows(path: str, spec: Column) -> bool:
 
     False for texts, for columns whose heads are not known here, and for damage. Raises OSError.
     """
+    descriptor = os.open(path, READ)
+    try:
+        return layout(descriptor, spec) is not None
+    finally:
+        os.close(descriptor)
+
+
+def layout(descriptor: int, spec: Column) -> Layout | None:
+    """Where the rows of an open file of this column lie; None where ``follows`` is False. Raises OSError."""
     if spec.type == "text" or (spec.width and spec.type not in _VECTORS):
-        return False
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        return None
     try:
         head = _Head(descriptor)
         return _vectors(head, spec) if spec.width else _rows(head, spec)
     except (_Strange, struct.error):
-        return False
-    finally:
-        os.close(descriptor)
+        return None
 
 
 class _Head:
@@ -85,29 +118,35 @@ class _Head:
         return found
 
 
-def _rows(head: _Head, spec: Column) -> bool:
+def _rows(head: _Head, spec: Column) -> Layout:
     if not _VERSION.fullmatch(head.take(head.take(1)[0])):
-        return False
+        raise _Strange
     dimensions = 1 if spec.type == "bytes" else 0
     runs, columns = head.number(), head.number()
     if columns != dimensions + 1:
-        return False
+        raise _Strange
     shapes = head.table(runs, columns)
     lengths = head.table(head.number(), 3)
     size, begin, last = lengths.T
     if shapes[-1, -1] != last[-1]:
-        return False
+        raise _Strange
     ends = begin + size * np.diff(last, prepend=-1)
     if begin[0] or (begin[1:] != ends[:-1]).any() or ends[-1] != head.rest:
-        return False
+        raise _Strange
     if dimensions:  # a row's shape is its number of bytes
-        return len(shapes) == len(lengths) and bool((shapes[:, 0] == size).all())
-    return bool((size == np.dtype(spec.type).itemsize).all())
+        fine = len(shapes) == len(lengths) and bool((shapes[:, 0] == size).all())
+    else:
+        fine = bool((size == np.dtype(spec.type).itemsize).all())
+    if not fine:
+        raise _Strange
+    return Layout(head.size - head.rest, last, begin, size)
 
 
-def _vectors(head: _Head, spec: Column) -> bool:
+def _vectors(head: _Head, spec: Column) -> Layout:
     if head.take(7) != bytes([3, 0, 0, 0, 0, _VECTORS[spec.type], 0]):
-        return False
+        raise _Strange
     dimensions, rows, width = struct.unpack("<3Q", head.take(24))
-    each: Any = spec.width * np.dtype(spec.type).itemsize
-    return dimensions == 2 and width == spec.width and rows * each == head.rest
+    each: int = spec.width * np.dtype(spec.type).itemsize
+    if dimensions != 2 or width != spec.width or rows * each != head.rest or not rows:
+        raise _Strange
+    return Layout(head.size - head.rest, np.array([rows - 1]), np.array([0]), np.array([each]))

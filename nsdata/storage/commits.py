@@ -26,6 +26,10 @@ T = TypeVar("T")
 LOG = "_deeplake_log/"
 MOST_BYTES = 1 << 28  # of a commit, unpacked
 
+_APPENDING = {
+    "commit", "setId", "setCreatedTime", "setMinReader", "setMinWriter", "createBranch", "createTag", "createColumn",
+    "addBlock",
+}  # fmt: skip
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -56,6 +60,11 @@ def folders(path: str, raw: bytes) -> dict[str, str]:
     """column -> the folder of its files, of the columns that a commit makes. Raises StoreDamaged."""
     made = [value for kind, value in _entries(path, raw) if kind == "createColumn"]
     return dict(_read(_column, value) for value in made)
+
+
+def only_appends(path: str, raw: bytes) -> bool:
+    """Whether a commit changes nothing but columns that it makes and rows that it appends. Raises StoreDamaged."""
+    return {kind for kind, _ in _entries(path, raw)} <= _APPENDING
 
 
 def listed(objects: Objects) -> list[str]:

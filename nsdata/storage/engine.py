@@ -37,6 +37,7 @@ from nsdata.storage.local import remove
 from nsdata.storage.objects import Objects
 
 if TYPE_CHECKING:
+    from nsdata.storage.direct import Direct
     from nsdata.storage.guard import Guard
 
 _import_lock = threading.Lock()
@@ -45,16 +46,24 @@ _import_lock = threading.Lock()
 class Reader:
     """A published dataset, read-only. Not safe to share between threads, nor to pickle or fork."""
 
-    def __init__(self, url: str, schema: Schema, opening: Any = None, guard: Guard | None = None) -> None:
-        """guard: of published data, looks at a column's files before the column is first read."""
-        self.url, self._schema, self._guard = url, schema, guard
+    def __init__(
+        self,
+        url: str,
+        schema: Schema,
+        opening: Any = None,
+        guard: Guard | None = None,
+        direct: Direct | None = None,
+    ) -> None:
+        """guard: of published data, looks at a column's files before the column is first read. direct: reads what it
+        knows; the engine opens the dataset when it is needed for the rest."""
+        self.url, self._schema, self._guard, self._direct = url, schema, guard, direct
         self._looked = set[str]()  # columns: the engine reads a file when it is first asked for it
-        with _translated(url, "read"):
-            self._dataset: Any = native(url) if opening is None else opening.result()
-            self._columns = {name: self._dataset[name] for name in schema}
+        self._native: tuple[Any, dict[str, Any]] | None = None
+        if direct is None:
+            self._open(opening)
 
     def __len__(self) -> int:
-        return len(self._dataset)
+        return len(self._open()[0]) if self._direct is None else self._direct.rows
 
     def read(self, column: str, start: int = 0, stop: int | None = None) -> np.ndarray[Any, Any]:
         """Rows start..stop of a numeric column: (n,) or (n, width), in the column's own dtype."""
@@ -62,11 +71,15 @@ class Reader:
         if stop <= start:
             return np.asarray(self._schema[column].empty)
         with _translated(self.url, "read"):
+            if (direct := self._directly(column)) is not None:
+                return self._checked(column, direct.read(column, start, stop), stop - start)
             return self._checked(column, self._column(column)[start:stop], stop - start)
 
     def reading(self, column: str, start: int, stop: int) -> Callable[[], np.ndarray[Any, Any]]:
         """As ``read``, of at least one row, begun at once; call what it returns for the values."""
         with _translated(self.url, "read"):
+            if self._directly(column) is not None:
+                return lambda: self.read(column, start, stop)
             begun = self._column(column).get_async(slice(start, stop))
 
         def values() -> np.ndarray[Any, Any]:
@@ -80,6 +93,8 @@ class Reader:
         if not len(rows):
             return np.asarray(self._schema[column].empty)
         with _translated(self.url, "read"):
+            if (direct := self._directly(column)) is not None:
+                return self._checked(column, direct.take(column, np.asarray(rows, np.int64)), len(rows))
             return self._checked(column, self._column(column)[_plain(rows)], len(rows))
 
     def blobs(self, column: str, rows: Sequence[int] | NDArray[Any]) -> list[bytes]:
@@ -87,11 +102,15 @@ class Reader:
         if not len(rows):
             return []
         with _translated(self.url, "read"):
+            if (direct := self._directly(column)) is not None:
+                return direct.blobs(column, np.asarray(rows, np.int64))
             return list(self._column(column).get_bytes(_plain(rows)))
 
     def blobs_between(self, column: str, start: int, stop: int) -> list[bytes]:
         """Rows start..stop of a "bytes" column: of storage that is far away, whole files are read, not row by row."""
         with _translated(self.url, "read"):
+            if (direct := self._directly(column)) is not None:
+                return direct.blobs(column, np.arange(start, stop))
             return [blob or b"" for blob in self._column(column)[start:stop]]  # it reads b"" as None
 
     def texts(self, column: str, start: int = 0, stop: int | None = None) -> list[str]:
@@ -110,10 +129,29 @@ class Reader:
             return [text or "" for text in self._column(column)[_plain(rows)]]
 
     def _column(self, column: str) -> Any:
+        """The engine's own, whose files were looked at."""
+        self._look(column)
+        return self._open()[1][column]
+
+    def _directly(self, column: str) -> Direct | None:
+        """What reads this column without the engine, if anything does; its files were looked at."""
+        if self._direct is None:
+            return None
+        self._look(column)
+        return self._direct if self._direct.knows(column) else None
+
+    def _look(self, column: str) -> None:
         if self._guard is not None and column not in self._looked:
             self._guard.column(column, self._schema[column])
             self._looked.add(column)
-        return self._columns[column]
+
+    def _open(self, opening: Any = None) -> tuple[Any, dict[str, Any]]:
+        """The engine's dataset and its columns."""
+        if self._native is None:
+            with _translated(self.url, "read"):
+                dataset: Any = native(self.url) if opening is None else opening.result()
+                self._native = dataset, {name: dataset[name] for name in self._schema}
+        return self._native
 
     def _checked(self, column: str, values: Any, rows: int) -> np.ndarray[Any, Any]:
         """The engine does not enforce vector lengths: a ragged column reads as a list."""
@@ -132,11 +170,16 @@ class Reader:
         return values
 
 
-def readers(urls: Sequence[str], schema: Schema, guards: Sequence[Guard]) -> list[Reader]:
+def readers(
+    urls: Sequence[str], schema: Schema, guards: Sequence[Guard], directs: Sequence[Direct | None]
+) -> list[Reader]:
     """Published datasets of one kind in one store, all opened at the same time."""
     with _translated(urls[0], "read"):
-        begun = [loaded().open_read_only_async(url, **buckets.engine_access(url)) for url in urls]
-    return [Reader(*each) for each in zip(urls, repeat(schema), begun, guards, strict=False)]
+        begun = [
+            loaded().open_read_only_async(url, **buckets.engine_access(url)) if direct is None else None
+            for url, direct in zip(urls, directs, strict=True)
+        ]
+    return [Reader(*each) for each in zip(urls, repeat(schema), begun, guards, directs, strict=False)]
 
 
 def exists(url: str) -> bool:

@@ -25,9 +25,9 @@ from nsdata.storage.space import mounted_at, short
 from nsdata.text import printable
 
 PIECE = 1 << 20  # bytes read at a time for a hash
+READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # neither a link leads away nor a pipe holds anybody
 
 _STRAY = re.compile(r".+#\d+", re.DOTALL)  # as maintenance/disk.py knows them
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _NOTHING_THERE = (errno.ENOENT, errno.ENOTDIR)
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL)
@@ -147,7 +147,7 @@ def _opened(path: str, most: int | None) -> Iterator[tuple[int, int] | None]:
     """A descriptor of a regular file, and its size; None where there is nothing."""
     try:
         _regular(os.lstat(path), path, most)  # before it is opened: some devices act when they are
-        descriptor = os.open(path, _READ)
+        descriptor = os.open(path, READ)
     except OSError as error:
         if error.errno in _NOTHING_THERE:
             yield None

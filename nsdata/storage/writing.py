@@ -20,7 +20,7 @@ class Writer(Reader):
     """A dataset that its one owner appends to. Use as a context manager: what is not committed is dropped."""
 
     def __init__(self, url: str, schema: Schema) -> None:
-        self.url, self._schema, self._guard = url, schema, None
+        self.url, self._schema, self._guard, self._direct = url, schema, None, None
         self._synced, self._held = dict[str, tuple[int, int]](), list[Mapping[str, Any]]()
         self._stuck = False  # a commit that does not end has the dataset
         self.failed = False  # nobody knows what was kept, and no more rows are taken
@@ -39,7 +39,7 @@ class Writer(Reader):
                 self._commit("created")
         # one that was killed while it was made has no columns: damaged, not refused
         with _translated(url, "read" if there else "write"):
-            self._columns = {name: self._dataset[name] for name in schema}
+            self._native = self._dataset, {name: self._dataset[name] for name in schema}
         self._kept, self._commits = len(self), frozenset[str]()
 
     def append(self, rows: Mapping[str, Any]) -> None:

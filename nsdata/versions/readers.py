@@ -12,6 +12,7 @@ from nsdata import schema
 from nsdata.errors import NotFound, StoreDamaged
 from nsdata.log.state import State
 from nsdata.storage import engine
+from nsdata.storage.direct import Direct
 from nsdata.storage.guard import Guard
 from nsdata.storage.objects import Objects
 
@@ -27,6 +28,7 @@ class Readers:
         self.newest: State | None = None  # a past version reads what is there today
         self._local = threading.local()
         self._objects, self._guards = Objects(url), dict[str, Guard]()
+        self._directs: dict[str, Direct | None] = {}
         self._spare: list[Opened] = []
         self._columns: dict[tuple[str, str, int], Array] = {}
 
@@ -43,12 +45,11 @@ class Readers:
         opened: Opened = self._local.__dict__.setdefault("opened", {})
         places = [self._there(name) for name in names]
         missing = [place for place in places if place not in opened]
-        guards = [self._guard(place) for place in missing]
-        if len(missing) == 1:
-            opened[missing[0]] = engine.Reader(f"{self.url}/{missing[0]}", columns, guard=guards[0])
-        elif missing:
+        if missing:
+            guards = [self._guard(place) for place in missing]
+            directs = [self._direct(place, columns) for place in missing]
             urls = [f"{self.url}/{place}" for place in missing]
-            opened.update(zip(missing, engine.readers(urls, columns, guards), strict=True))
+            opened.update(zip(missing, engine.readers(urls, columns, guards, directs), strict=True))
         return [opened[place] for place in places]
 
     def _guard(self, place: str) -> Guard:
@@ -57,6 +58,12 @@ class Readers:
             digest = self.newest.files.get(place, "") if self.newest is not None else ""
             guard = self._guards.setdefault(place, Guard(self._objects, place, digest))
         return guard
+
+    def _direct(self, place: str, columns: schema.Schema) -> Direct | None:
+        """What reads a dataset without the engine, for all threads. Raises StoreDamaged."""
+        if place not in self._directs:
+            self._directs[place] = Direct.of(self._objects, place, columns)
+        return self._directs[place]
 
     def looked_at(self, name: str) -> str:
         """Where a dataset lies today, for who opens it himself: its files are those that were published."""

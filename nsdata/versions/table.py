@@ -24,6 +24,8 @@ from nsdata.versions.readers import Readers
 Array = NDArray[Any]
 T = TypeVar("T")
 
+_SPOT = 1000  # one in so many pictures is hashed: a ten thousandth of the time that decoding takes
+
 
 class Table:
     """All images of one version, by row number. Arrays are read-only, aligned, of length N."""
@@ -31,6 +33,7 @@ class Table:
     def __init__(self, state: State, readers: Readers) -> None:
         self.state, self.readers = state, readers
         self._kept: dict[type[Any], tuple[object, Any]] = {}
+        self._given = 0  # pictures
 
     def __len__(self) -> int:
         return self.state.rows
@@ -137,19 +140,38 @@ class Table:
         return self._gathered(np.asarray(rows, np.int64), lambda reader, at: reader.texts_at("source", at), "")
 
     def blobs(self, rows: Array) -> list[bytes]:
-        """The encoded bytes of these rows, in this order, repeats included. Raises NotFound for purged images."""
+        """The encoded bytes of these rows, in this order, repeats included. Raises NotFound for purged images.
+
+        Every thousandth picture is held against its id: raises StoreDamaged if it is another one.
+        """
         rows = np.asarray(rows, np.int64)
-        return self.present(rows, self._gathered(rows, lambda reader, at: reader.blobs("image", at), b""))
+        found = self.present(rows, self._gathered(rows, lambda reader, at: reader.blobs("image", at), b""))
+        self._spot_check(rows, found)
+        return found
 
     def blobs_between(self, start: int, stop: int) -> list[bytes]:
-        """The encoded bytes of neighbouring rows, up to the last there is, read as one piece; b"" for purged images."""
+        """The encoded bytes of neighbouring rows, up to the last there is, read as one piece; b"" for purged images.
+
+        Checked as ``blobs`` are.
+        """
         blobs: list[bytes] = []
         for segment in self.state.segments:
             low, high = max(start, segment.start), min(stop, segment.start + segment.rows)
             if low < high:
                 reader = self._open(segment.name)
                 blobs += reader.blobs_between("image", low - segment.start, high - segment.start)
+        self._spot_check(np.arange(start, start + len(blobs)), blobs)
         return blobs
+
+    def _spot_check(self, rows: Array, blobs: list[bytes]) -> None:
+        """Hold the first picture that this table gives out against its id, and each thousandth that follows."""
+        before, self._given = self._given, self._given + len(blobs)  # threads may count a few twice
+        some = [at for at in range(-before % _SPOT, len(blobs), _SPOT) if blobs[at]]
+        if some:
+            from nsdata.images import identity  # not above: Pillow takes long to load
+
+            ids = self._gathered(rows[some], lambda reader, at: list(reader.take("id", at)), b"")
+            identity.check([blobs[at] for at in some], np.stack(ids))
 
     def present(self, rows: Array, blobs: list[bytes]) -> list[bytes]:
         """The encoded bytes of these rows, if none is missing. Raises NotFound for purged images."""
