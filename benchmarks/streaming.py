@@ -7,7 +7,8 @@ epochs of the same balanced view, globally shuffled, decoded, cut, mirrored, in 
 on two threads or two worker processes. Each measurement is a process of its own; the loaders take turns in every
 round, and medians are told. Loaders that are not installed are left out: peers/__init__.py says what to install.
 
-    images/s      of a whole epoch, its start included, files in the page cache, after one epoch to warm up
+    images/s      of a whole epoch, its start included, files in the page cache, after one epoch to warm up; with
+                  --cold the files are dropped from the page cache before each epoch, and what a disk gives is told
     first batch   seconds from asking for an epoch to its first batch; a first epoch may start processes or compile
     CPU           of the process and its children
     memory        the most that the process and its children took in the first epoch, shared pages counted once
@@ -27,6 +28,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -35,8 +37,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)  # not this folder: "import streaming" must find Mosaic's package, here and in children
 
 from benchmarks.peers import entries  # noqa: E402
+from benchmarks.peers.child import drop  # noqa: E402
 from benchmarks.peers.entry import Entry  # noqa: E402
-from benchmarks.peers.workload import Workload, found, make  # noqa: E402
+from benchmarks.peers.workload import Workload, found, make, replicated  # noqa: E402
 
 QUICK = {"P": 800, "C": 8_000}  # entries of an epoch
 LIMIT_SECONDS = 900  # of one child
@@ -62,6 +65,9 @@ def main() -> None:
             ready, results = _converted(work, chosen), dict[str, list[dict[str, Any]]]()
             told[name] = {"about": about, "results": results, "ways": {e.label: [e.way, e.note] for e in chosen}}
             for number in range(asked.rounds):
+                if asked.cold:
+                    disk = statistics.median(limit(work) for _ in range(3))
+                    print(f"  the disk alone, 8 threads, one request a picture: {disk:,.0f} images/s", flush=True)
                 _round(work, ready, results, number, asked)
                 if asked.json:  # after each round: an interrupted run keeps what it has
                     asked.json.write_text(json.dumps(told, indent=1))
@@ -75,6 +81,10 @@ def _asked() -> argparse.Namespace:
     parser.add_argument(
         "--small", type=Path, nargs="+", default=[data / "cifar10" / f"{part}.tar.gz" for part in ("train", "extra")]
     )
+    parser.add_argument(
+        "--replicate", type=int, default=0, metavar="N",
+        help="make N files of the photographs, that many times larger a store: each has a comment of its own",
+    )  # fmt: skip
     parser.add_argument("--workload", choices=["P", "C", "both"], default="both")
     parser.add_argument("--samples", type=int, default=4_000, help="about so many entries in an epoch of P")
     parser.add_argument("--small-samples", type=int, default=40_000, help="the same of C")
@@ -82,6 +92,7 @@ def _asked() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--documented-rounds", type=int, default=1000, help="fewer for the slow ways, to save time")
     parser.add_argument("--epochs", type=int, default=1, help="timed epochs of a measurement, after the first")
+    parser.add_argument("--cold", action="store_true", help="drop the files from the page cache before every epoch")
     parser.add_argument("--only", default="", help="parts of loaders' names, with commas between them")
     parser.add_argument("--json", type=Path, help="write all figures")
     parser.add_argument("--folder", type=Path, help="keep workloads and converted files here, and use them again")
@@ -94,10 +105,12 @@ def _asked() -> argparse.Namespace:
 def _workload(folder: Path, name: str, asked: argparse.Namespace) -> Workload:
     sources = [asked.photos] if name == "P" else asked.small
     samples = asked.samples if name == "P" else asked.small_samples
-    place = folder.resolve() / f"{name}-{samples}-{sources[0].stem.partition('.')[0]}"
+    pictures = asked.replicate if name == "P" else 0
+    place = folder.resolve() / f"{name}-{samples}-{sources[0].stem.partition('.')[0]}{f'-{pictures}' * bool(pictures)}"
     if (place / "about.json").exists():
         return Workload(place, name)
-    return make(place, name, chain.from_iterable(found(source) for source in sources), samples)
+    every = chain.from_iterable(found(source) for source in sources)
+    return make(place, name, replicated(every, pictures) if pictures else every, samples)
 
 
 def _installed(name: str, only: str) -> Iterator[Entry]:
@@ -129,7 +142,7 @@ def _round(work: Workload, ready: list[Entry], results: Results, number: int, as
     for entry in [*ready[start:], *ready[:start]]:
         if entry.way == "documented" and number >= asked.documented_rounds:
             continue
-        figures = _child(work, entry, "--epochs", str(asked.epochs))
+        figures = _child(work, entry, "--epochs", str(asked.epochs), *["--cold"] * asked.cold)
         if "error" in figures:
             ready.remove(entry)
             print(f"  failed: {entry.label}: {figures['error']}", flush=True)
@@ -168,6 +181,18 @@ def _child(work: Workload, entry: Entry, *options: str) -> dict[str, Any]:
         lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
         return {"error": f"{lines[-1] if lines else 'no output'}   (all of it: {log})"}
     return dict(json.loads(out.read_text()))
+
+
+def limit(work: Workload) -> float:
+    """Pictures of an epoch's order that a cold disk gives in a second, each in one request for its file."""
+    drop(work.folder / "files")
+    order = work.order(0)[:1000]
+    paths = [work.path(row) for row in order.tolist()]
+    began = time.perf_counter()
+    with ThreadPoolExecutor(8) as pool:
+        for _ in pool.map(Path.read_bytes, paths):
+            pass
+    return len(order) / (time.perf_counter() - began)
 
 
 def table(told: dict[str, Any]) -> list[str]:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peers import entries
-from benchmarks.peers.entry import Entry, Epochs
+from benchmarks.peers.entry import Batches, Entry, Epochs
 from benchmarks.peers.workload import Array, Workload
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--convert", action="store_true")
     parser.add_argument("--epochs", type=int, default=1, help="timed ones")
+    parser.add_argument("--cold", action="store_true", help="before every epoch, drop the files from the page cache")
     asked = parser.parse_args()
     work = Workload(asked.folder, asked.workload)
     entry = next(e for e in entries() if e.label == asked.name and work.name in e.on)
@@ -42,20 +43,28 @@ def main() -> None:
         entry.prepare(work)
         figures: dict[str, Any] = {"seconds": time.perf_counter() - began}
     else:
-        figures = measure(work, entry, asked.epochs)
+        figures = measure(work, entry, asked.epochs, asked.cold)
     asked.out.write_text(json.dumps(figures))
     os._exit(0)  # whatever threads a loader leaves behind, the figures are written
 
 
-def measure(work: Workload, entry: Entry, timed: int) -> dict[str, Any]:
+def measure(work: Workload, entry: Entry, timed: int, cold: bool) -> dict[str, Any]:
     """The figures of one entry."""
-    epochs = entry.open(work, entry.converted(work))
+    opened = entry.open(work, entry.converted(work))
+
+    def epochs(number: int) -> Batches:
+        if cold:
+            for folder in (work.folder / "files", entry.converted(work)):
+                drop(folder)
+        return opened(number)
+
     figures = _first(work, epochs)
     rates, firsts, cpus, others = [], [], [], []
     for number in range(1, timed + 1):
+        batches = epochs(number)
         used, busy, began = _cpu_seconds(), _busy_seconds(), time.perf_counter()
         first, images = None, 0
-        for batch, _ in epochs(number):
+        for batch, _ in batches:
             first = time.perf_counter() - began if first is None else first
             images += len(batch)
         seconds = time.perf_counter() - began
@@ -68,13 +77,24 @@ def measure(work: Workload, entry: Entry, timed: int) -> dict[str, Any]:
     return figures | told
 
 
+def drop(folder: Path) -> None:
+    """Drop what was read of the files below a folder from the page cache, as far as the system does so."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            descriptor = os.open(path, os.O_RDONLY)
+            os.fsync(descriptor)
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            os.close(descriptor)
+
+
 def _first(work: Workload, epochs: Epochs) -> dict[str, Any]:
     """The first epoch: timed too, but its check is in that time."""
     rows, sizes, shown = [], [], []
+    batches = epochs(0)
     with _Memory() as memory:
         began = time.perf_counter()
         first = None
-        for images, soft in epochs(0):
+        for images, soft in batches:
             first = time.perf_counter() - began if first is None else first
             images = np.asarray(images)
             assert images.dtype == np.uint8, f"images are {images.dtype}"

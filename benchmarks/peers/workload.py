@@ -12,6 +12,7 @@ Legend: N pictures, n entries of an epoch (repeats included), K classes, B batch
 from __future__ import annotations
 
 import json
+import struct
 import tarfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -178,6 +179,15 @@ def found(source: Path) -> Iterator[tuple[str, bytes]]:
                 file = archive.extractfile(member)
                 assert file is not None
                 yield member.name, file.read()
+
+
+def replicated(pictures: Iterable[tuple[str, bytes]], count: int) -> Iterator[tuple[str, bytes]]:
+    """So many distinct JPEG files of these, over and over, with the same pixels: each has a comment with its number."""
+    every = [(name, data) for name, data in pictures if data[:2] == b"\xff\xd8"]
+    for number in range(count):
+        name, data = every[number % len(every)]
+        comment = f"copy {number:09d}".encode()
+        yield f"{number}-{name}", data[:2] + b"\xff\xfe" + struct.pack(">H", len(comment) + 2) + comment + data[2:]
 
 
 def _teacher(rows: int, classes: int, seed: int) -> Array:

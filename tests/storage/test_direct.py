@@ -92,7 +92,7 @@ def test_every_row_of_every_type_is_the_one_that_the_engine_reads(
     start, stop = sorted(data.draw(st.tuples(st.integers(0, count), st.integers(0, count))))
     ours, theirs = _both(url)
     _agree(ours, theirs, SCHEMA, rows, start, stop)
-    assert ours.blobs("image", range(count)) == [blob for batch in batches for blob in batch]  # type: ignore[arg-type]
+    assert ours.blobs("image", range(count)) == [blob for batch in batches for blob in batch]
 
 
 @pytest.fixture(scope="module")
