@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from nsdata.schema import Column
 from nsdata.storage.local import READ
 
-_FIRST = 1 << 16  # bytes read at once: most heads are shorter
+_FIRST = 1 << 13  # bytes read at once: the head of a file of some hundred pictures
 _VECTORS = {"uint8": 1, "int16": 6, "float16": 15}  # the engine's numbers of types
 _VERSION = re.compile(rb"\d+\.\d+\.\d+")
 
@@ -57,20 +57,20 @@ class _Strange(Exception):
     """A head that does not say what it should."""
 
 
-def follows(path: str, spec: Column) -> bool:
-    """True if this file's head describes the file as it is: rows of this column, one behind the other, to its end.
+def follows(path: str, spec: Column) -> Layout | None:
+    """Where the rows of a file of this column lie, if its head describes the file as it is: to its end, and no further.
 
-    False for texts, for columns whose heads are not known here, and for damage. Raises OSError.
+    None for texts, for columns whose heads are not known here, and for damage. Raises OSError.
     """
     descriptor = os.open(path, READ)
     try:
-        return layout(descriptor, spec) is not None
+        return layout(descriptor, spec)
     finally:
         os.close(descriptor)
 
 
 def layout(descriptor: int, spec: Column) -> Layout | None:
-    """Where the rows of an open file of this column lie; None where ``follows`` is False. Raises OSError."""
+    """As ``follows``, of an open file."""
     if spec.type == "text" or (spec.width and spec.type not in _VECTORS):
         return None
     try:

@@ -53,18 +53,20 @@ def is_commit(path: str) -> bool:
 
 def files(path: str, raw: bytes) -> list[File]:
     """The files that a commit names, those of a column in the order of its rows. Raises StoreDamaged."""
-    return [file for kind, value in _entries(path, raw) if kind == "addBlock" for file in _read(_block, value)]
+    return _files(_entries(path, raw))
 
 
 def folders(path: str, raw: bytes) -> dict[str, str]:
     """column -> the folder of its files, of the columns that a commit makes. Raises StoreDamaged."""
-    made = [value for kind, value in _entries(path, raw) if kind == "createColumn"]
-    return dict(_read(_column, value) for value in made)
+    return _folders(_entries(path, raw))
 
 
-def only_appends(path: str, raw: bytes) -> bool:
-    """Whether a commit changes nothing but columns that it makes and rows that it appends. Raises StoreDamaged."""
-    return {kind for kind, _ in _entries(path, raw)} <= _APPENDING
+def appended(path: str, raw: bytes) -> tuple[dict[str, str], list[File]] | None:
+    """``folders`` and ``files`` of a commit; None if it does anything but make columns and append rows to them."""
+    entries = _entries(path, raw)
+    if not {kind for kind, _ in entries} <= _APPENDING:
+        return None
+    return _folders(entries), _files(entries)
 
 
 def listed(objects: Objects) -> list[str]:
@@ -89,6 +91,14 @@ def holding(objects: Objects, rows: int) -> list[str]:
             reached[file.folder] += file.rows
         kept += [path, *(file.path for file in named)]
     return kept
+
+
+def _files(entries: list[tuple[str, Any]]) -> list[File]:
+    return [file for kind, value in entries if kind == "addBlock" for file in _read(_block, value)]
+
+
+def _folders(entries: list[tuple[str, Any]]) -> dict[str, str]:
+    return dict(_read(_column, value) for kind, value in entries if kind == "createColumn")
 
 
 def _block(value: Any) -> list[File]:

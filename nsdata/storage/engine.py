@@ -110,7 +110,7 @@ class Reader:
         """Rows start..stop of a "bytes" column: of storage that is far away, whole files are read, not row by row."""
         with _translated(self.url, "read"):
             if (direct := self._directly(column)) is not None:
-                return direct.blobs(column, np.arange(start, stop))
+                return direct.blobs_between(column, start, stop)
             return [blob or b"" for blob in self._column(column)[start:stop]]  # it reads b"" as None
 
     def texts(self, column: str, start: int = 0, stop: int | None = None) -> list[str]:
@@ -138,7 +138,8 @@ class Reader:
         if self._direct is None:
             return None
         self._look(column)
-        return self._direct if self._direct.knows(column) else None
+        layouts = None if self._guard is None else self._guard.layouts
+        return self._direct if self._direct.knows(column, layouts) else None
 
     def _look(self, column: str) -> None:
         if self._guard is not None and column not in self._looked:

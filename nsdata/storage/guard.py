@@ -39,6 +39,7 @@ class Guard:
         """digest: of its list of files, as the log names it."""
         self._objects, self._name, self._lock = objects, name, threading.Lock()
         self._seen: dict[str, dict[str, Facts | None]] = {}  # column -> its files, as they were when looked at
+        self.layouts: dict[str, chunks.Layout] = {}  # of files whose heads were read, for who takes them out
         self._folders: dict[str, str] | None = None
         self._inventory = inventory.read(objects, name, digest) if digest else {}
         self._sizes()
@@ -81,9 +82,12 @@ class Guard:
         if self._inventory[path][0] <= (_SMALL if spec.width or spec.type == "bytes" else _SMALL_NUMBERS):
             return False
         try:
-            return chunks.follows(f"{self._objects.url}/{self._name}/{path}", spec)
+            found = chunks.follows(f"{self._objects.url}/{self._name}/{path}", spec)
         except OSError:
             return False  # and hashing it will say why
+        if found is not None:
+            self.layouts[path] = found
+        return found is not None
 
     def _files(self, column: str) -> list[str]:
         folder = self._folder(column)

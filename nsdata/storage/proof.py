@@ -97,7 +97,7 @@ def followed(objects: Objects, schema: Schema, rows: int | None = None) -> bool:
 def _follows(objects: Objects, file: commits.File, spec: Column) -> bool:
     if objects.stat(file.path) != file.bytes:
         return False
-    return spec.type == "text" or chunks.follows(f"{objects.url}/{file.path}", spec)
+    return spec.type == "text" or chunks.follows(f"{objects.url}/{file.path}", spec) is not None
 
 
 def same(reader: Reader, first: int, held: Sequence[Rows], schema: Schema) -> None:

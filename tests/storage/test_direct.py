@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from nsdata import Store
 from nsdata.errors import StoreDamaged
 from nsdata.schema import PEOPLE, SEGMENT, VIEW, Column, part
-from nsdata.storage import direct, engine, writing
+from nsdata.storage import engine, opened, writing
 from nsdata.storage.direct import Direct
 from nsdata.storage.objects import Objects
 
@@ -107,7 +107,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_rows_of_many_files_are_found_in_any_order_by_any_number_of_threads(
     large: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(direct._OPENED, "_most", 2)  # far fewer than there are files
+    monkeypatch.setattr(opened.OPENED, "_most", 2)  # far fewer than there are files
     ours, theirs = _both(large)
     expected = [blob or b"" for blob in theirs.blobs("image", range(200))]
     numbers = theirs.read("soft")
