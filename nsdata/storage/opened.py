@@ -1,4 +1,4 @@
-"""Files of published datasets that stay open: a limited number in a process, the latest used.
+"""Files of published datasets that stay open: a limited number in a process.
 
 A file is read at places, never from where the last read ended, so threads and forked children can share it.
 """
@@ -8,8 +8,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
-from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from nsdata.errors import StoreDamaged
@@ -43,9 +42,9 @@ class File:
                 f"{name.path} has {found.st_size:,} bytes; {name.bytes:,} were written.", "nsdata verify"
             )
 
-    def __del__(self) -> None:
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:  # which is gone when the program ends
         if self._descriptor >= 0:
-            os.close(self._descriptor)
+            close(self._descriptor)
 
     def layout(self, spec: Column) -> chunks.Layout | None:
         """Where its rows lie, as a file of this column; None where that is not known."""
@@ -85,28 +84,34 @@ class File:
 
 
 class Opened:
-    """Files that this process keeps open, the latest used: opening one takes twice as long as reading a picture."""
+    """Files that this process keeps open: opening one takes twice as long as reading a picture.
+
+    No lock is held while a file is looked for or opened: the garbage collector may run in it, and close a stream.
+    """
 
     def __init__(self) -> None:
-        self._files, self._lock = OrderedDict[Name, File](), threading.Lock()
+        self._files, self._lock = dict[Name, File](), threading.Lock()
         self._most = _descriptors() // 4
 
     def get(self, wanted: Iterable[Name]) -> list[File]:
         """These files. Raises StoreDamaged, OSError."""
         found = []
-        with self._lock:
-            for name in wanted:
-                file = self._files.pop(name, None) or File(name)
-                self._files[name] = file
-                found.append(file)
-            while len(self._files) > self._most:
-                self._files.popitem(last=False)
+        for name in wanted:
+            file = self._files.get(name)
+            if file is None:
+                file = self._files[name] = File(name)
+            found.append(file)
+        if len(self._files) > self._most and self._lock.acquire(blocking=False):
+            try:
+                for name in list(self._files)[: -self._most]:  # the first opened; who reads it now keeps it
+                    self.forget(name)
+            finally:
+                self._lock.release()
         return found
 
     def forget(self, name: Name) -> None:
         """It is opened anew when it is wanted again."""
-        with self._lock:
-            self._files.pop(name, None)
+        self._files.pop(name, None)
 
 
 def _descriptors() -> int:
