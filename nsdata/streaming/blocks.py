@@ -1,7 +1,7 @@
 """Encoded pictures read in blocks of neighbouring rows, and kept as long as an order by blocks needs them.
 
-Row by row, the engine asks a bucket once or twice for each picture, and spends 2 µs on one from the disk; a block is
-one request, and a tenth of that. Small pictures whose bytes all fit the memory are read so as well.
+Row by row, a bucket is asked once or twice for each picture, and one from the disk takes 2 µs; a block is one request,
+and a tenth of that. Small pictures whose bytes all fit the memory are read so as well.
 """
 
 from __future__ import annotations
