@@ -1,8 +1,8 @@
 """Soft labels for a stream, row by row in any order, from memory as far as a budget goes.
 
-Single rows take a request each, and neighbours share one. So what fits the budget is read in bulk, a piece at every call
-so that the first batch does not wait for it; what does not fit stays in the store, and no number of rows or classes fills
-the memory.
+Single rows take a request each, and neighbours share one. So what fits the budget is read in bulk, a piece at every
+call so that the first batch does not wait for it; what does not fit stays in the store, and no number of rows or
+classes fills the memory.
 """
 
 from __future__ import annotations
