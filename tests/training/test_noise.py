@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_sample_images
 from torch import Tensor
+from torchvision.transforms.v2 import functional as vision
 
 from nsdata.errors import BadInput
 from nsdata.images.crops import Crop, centre
@@ -231,3 +232,17 @@ def test_real_photographs_of_all_kinds_stay_visible_too(shared: Path) -> None:
     add = noise.BatchNoise(TrainConfig(randaugment_magnitude=27, crop="none"), _preprocess(64))
     out = add.distort(batch, torch.Generator().manual_seed(0)).float()
     assert (out.flatten(1).std(1) < 1).float().mean() < 0.02
+
+
+@pytest.mark.parametrize("factor", [0.1, 0.55, 1.0, 1.9, 4.96])
+@pytest.mark.parametrize("shape", [(2, 2), (3, 3), (17, 9)])
+def test_sharpness_is_torchvisions_to_the_bit(factor: float, shape: tuple[int, int]) -> None:
+    images = torch.randint(0, 256, (64, 3, *shape), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    assert torch.equal(randaugment.sharpness(images, factor), vision.adjust_sharpness(images, factor))
+
+
+def test_an_image_is_distorted_alike_wherever_it_stands_in_memory() -> None:
+    images = torch.randint(0, 256, (200, 3, 16, 16), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    last = images.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)
+    first, second = (RandAugment(2, 15)(x, torch.Generator().manual_seed(1)) for x in (images, last))
+    assert torch.equal(first, second)
