@@ -31,7 +31,7 @@ import numpy as np
 from nsdata import Store
 from nsdata.analysis.diff import Diff
 from nsdata.arithmetic.seeded import mix
-from nsdata.labels import labelling
+from nsdata.labels import labelling, staging
 from nsdata.labels.codec import Codec
 from nsdata.schema import SEGMENT
 from nsdata.storage import engine, inventory, writing
@@ -85,10 +85,8 @@ def label(store: Store, gen: int, codec: Codec, columns: Callable[[Array], Mappi
     """Seal a generation: ``columns`` gives those of a part for its rows."""
     run = labelling.begin(store, gen, {"teacher_sha256": f"{gen:064}", "codec": codec.name, "batch_size": 256})
     for part in run.parts:
-        piece = part.begin_piece()
-        with writing.Writer(f"{store.url}/{piece.name}", codec.schema(len(store.classes))) as writer:
-            writer.append(columns(part.pending))
-            writer.commit("labels")
+        with staging.PartWriter(part) as writer:
+            writer.write_columns(dict(columns(part.pending)))
     run.seal({})
     store.refresh()
 
