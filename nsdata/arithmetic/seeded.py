@@ -1,6 +1,6 @@
 """Chance: 64 bits for every (seed, image), and the rows that are drawn by them, without a generator of any library.
 
-Legend: n rows given, m of them, K classes; pseudo_n, confidence_n and ids_n16 as in ``selection``.
+Legend: n rows given, m of them, K classes; pseudo_n and ids_n16 as in ``selection``.
 """
 
 from __future__ import annotations
@@ -45,7 +45,6 @@ def hashes_of(rows: Positions, ids_n16: Ids, seed: int) -> NDArray[np.uint64]:
 
 def drawn(
     pseudo_n: NDArray[np.int32],
-    confidence_n: NDArray[np.float32],
     ids_n16: Ids,
     counts_K: NDArray[np.int64],
     sizes_K: NDArray[np.int64],
@@ -53,13 +52,15 @@ def drawn(
 ) -> Positions:
     """Positions of ``counts_K`` rows of each class: the first by (lot, id). No ids are read of classes with a 0.
 
+    pseudo_n: 0…K-1.
+
     Lots are even, so few lie below a bound that is a little above the one expected. Only those are put in order, of
     a class that had too few, all: the same rows are drawn.
     """
     ample_K = (counts_K + 5 * np.sqrt(counts_K) + 20) / np.maximum(sizes_K, 1)
     bounds_K = np.where(counts_K > 0, np.minimum(ample_K, 1) * _HIGHEST, 0)
     while True:
-        rows, hashes = _below(bounds_K.astype(np.uint64), pseudo_n, confidence_n, ids_n16, seed)
+        rows, hashes = _below(bounds_K.astype(np.uint64), pseudo_n, ids_n16, seed)
         classes = pseudo_n[rows]
         found_K = np.bincount(classes, minlength=len(counts_K))
         if not bool((few_K := found_K < counts_K).any()):
@@ -74,16 +75,14 @@ def drawn(
 def _below(
     bounds_K: NDArray[np.uint64],
     pseudo_n: NDArray[np.int32],
-    confidence_n: NDArray[np.float32],
     ids_n16: Ids,
     seed: int,
 ) -> tuple[Positions, NDArray[np.uint64]]:
     """Positions of the rows whose hash's high half is below their class's bound, at most 2**32, and these hashes."""
     rows, hashes = [np.empty(0, np.int64)], [np.empty(0, np.uint64)]
     for block in blocks(len(pseudo_n)):
-        classes, sure = pseudo_n[block], confidence_n[block]
-        bounds = bounds_K.take(classes, mode="clip")
-        at = np.flatnonzero((bounds > 0) & (classes >= 0) & (sure == sure))
+        bounds = bounds_K.take(pseudo_n[block])
+        at = np.flatnonzero(bounds)
         some = hashes_of(at + block.start, ids_n16, seed)
         kept = np.flatnonzero((some >> np.uint64(32)) < bounds.take(at))
         rows.append(at[kept] + block.start)

@@ -14,15 +14,19 @@ Shapes: n rows given, m rows chosen, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nsdata.arithmetic.seeded import drawn, hashes_of
-from nsdata.arithmetic.sorting import Ids, Mask, Positions, blocks, by_id, sort_packed, spans
+from nsdata.arithmetic.sorting import Ids, Mask, Positions, blocks, by_id, ids_at, sort_packed, spans
 from nsdata.errors import BadInput
+
+_AT_ONCE = 1 << 22  # rows that are sorted together, unless more are of one class
 
 
 def confident(confidence_n: NDArray[np.float32], minimum: float, maximum: float | None = None) -> Positions:
@@ -56,7 +60,11 @@ def top_per_class(
     """
     _at_least_one(n, "the number of rows per class")
     sizes_K = sizes(pseudo_n, K, confidence_n)
-    return _ranked(*_sorted(pseudo_n, confidence_n, sizes_K), ids_n16, n, sizes_K)
+    found = (
+        some.positions(_ranked(*_sorted(some), some.ids, n, some.counts))
+        for some in _by_classes(pseudo_n, confidence_n, ids_n16, sizes_K)
+    )
+    return _joined(found, int(np.minimum(sizes_K, n).sum()))
 
 
 def balanced(
@@ -68,11 +76,13 @@ def balanced(
     *,
     seed: int = 0,
     max_repeats: int | None = None,
+    sizes_K: NDArray[np.int64] | None = None,
 ) -> Positions:
     """Exactly ``per_class`` rows of each class that has any: (per_class × classes with a row,) int64.
 
     max_repeats: no row comes more often than this, so that a class of n rows has at most max_repeats × n of them. None:
     as often as it takes, which makes a class of two rows 65,000 copies of each in a paper's 130,000.
+    sizes_K: what ``sizes`` says of these rows, from who has asked it already.
 
     A full class keeps its most confident rows, ties by id (Xie et al. 2020, section 3.2; the official code
     drops some of them by chance). A short class of n rows is repeated: every row per_class // n times, and
@@ -80,27 +90,40 @@ def balanced(
     random"; the official code does the same up to coin flips). A class with no row stays empty: the caller
     says so. Class by class, most confident first, the copies of a row next to each other.
 
-    Which ids are chosen, and how often, depends on the ids and the seed, not on the order of the input.
-    Raises BadInput for a pseudo-label above K-1, per_class < 1 or max_repeats < 1.
+    Which ids are chosen, and how often, depends on the ids and the seed, not on the order of the input. Beside what is
+    given and returned, memory is that of some classes at a time. Raises BadInput for a pseudo-label above K-1,
+    per_class < 1 or max_repeats < 1.
     """
     _at_least_one(per_class, "the number of rows per class")
-    sizes_K = sizes(pseudo_n, K, confidence_n)
+    if sizes_K is None:
+        sizes_K = sizes(pseudo_n, K, confidence_n)
     wanted_K = np.full(K, per_class, np.int64)
     if max_repeats is not None:
         _at_least_one(max_repeats, "the number of repeats")
         wanted_K = np.minimum(wanted_K, sizes_K * max_repeats)
-    whole_K, rest_K = np.divmod(wanted_K, np.maximum(sizes_K, 1))
-    short_K = (sizes_K > 0) & (sizes_K < per_class)
-    again = None
-    with ThreadPoolExecutor(1, thread_name_prefix="nsdata-select") as pool:  # ids are read by this thread alone
-        sorting = pool.submit(_sorted, pseudo_n, confidence_n, sizes_K)
-        if bool((short_K & (rest_K > 0)).any()):
-            again = np.zeros(len(pseudo_n), np.bool_)
-            again[drawn(pseudo_n, confidence_n, ids_n16, np.where(short_K, rest_K, 0), sizes_K, seed)] = True
-        ranked = _ranked(*sorting.result(), ids_n16, per_class, sizes_K)
-    if not bool(short_K.any()):
+    with ThreadPoolExecutor(1, thread_name_prefix="nsdata-select") as pool:
+        found = (
+            some.positions(_balanced(some, per_class, wanted_K[some.classes], seed, pool))
+            for some in _by_classes(pseudo_n, confidence_n, ids_n16, sizes_K)
+        )
+        return _joined(found, int(wanted_K[sizes_K > 0].sum()))
+
+
+def _balanced(
+    some: _Some, per_class: int, wanted_k: NDArray[np.int64], seed: int, pool: ThreadPoolExecutor
+) -> Positions:
+    """``balanced`` of the rows of some classes, of which ``wanted_k`` are wanted. Ids are read by this thread alone."""
+    sizes_k = some.counts
+    short_k = (sizes_k > 0) & (sizes_k < per_class)
+    whole_k, rest_k = np.divmod(wanted_k, np.maximum(sizes_k, 1))
+    sorting, again = pool.submit(_sorted, some), None
+    if bool((short_k & (rest_k > 0)).any()):
+        again = np.zeros(len(some), np.bool_)
+        again[drawn(some.pseudo, some.ids, np.where(short_k, rest_k, 0), sizes_k, seed)] = True
+    ranked = _ranked(*sorting.result(), some.ids, per_class, sizes_k)
+    if not bool(short_k.any()):
         return ranked
-    times = np.repeat(np.where(short_K, whole_K, 1), np.minimum(sizes_K, per_class))
+    times = np.repeat(np.where(short_k, whole_k, 1), np.minimum(sizes_k, per_class))
     if again is not None:
         times += again.take(ranked)
     return np.repeat(ranked, times)
@@ -150,15 +173,78 @@ def sizes(pseudo_n: NDArray[np.int32], K: int, confidence_n: NDArray[np.float32]
     return sizes_K[1:]
 
 
-def _sorted(
-    pseudo_n: NDArray[np.int32], confidence_n: NDArray[np.float32], sizes_K: NDArray[np.int64]
-) -> tuple[Positions, Mask]:
-    """Positions by (class, confidence descending), and where one equals the one before; ``sizes_K`` of ``sizes``."""
-    if int(sizes_K.sum()) == len(pseudo_n):
-        return sort_packed(pseudo_n, _descending(confidence_n))
-    rows = np.flatnonzero((pseudo_n >= 0) & (confidence_n == confidence_n))
-    order, same = sort_packed(pseudo_n[rows], _descending(confidence_n[rows]))
-    return rows[order], same
+@dataclass(frozen=True, slots=True)
+class _Some:
+    """All rows of some classes, k of them, as if there were no others; ``rows`` says where they are, None: all.
+
+    pseudo: 0…k-1. counts: (k,) rows of each.
+    """
+
+    classes: slice
+    counts: NDArray[np.int64]
+    pseudo: NDArray[np.int32]
+    confidence: NDArray[np.float32]
+    ids: Ids
+    rows: Positions | None
+
+    def __len__(self) -> int:
+        return len(self.pseudo)
+
+    def positions(self, some: Positions) -> Positions:
+        """Positions among all rows of positions among these."""
+        return some if self.rows is None else self.rows.take(some)
+
+
+def _by_classes(
+    pseudo_n: NDArray[np.int32], confidence_n: NDArray[np.float32], ids_n16: Ids, sizes_K: NDArray[np.int64]
+) -> Iterator[_Some]:
+    """The rows that have a class and a confidence, those of as many classes at a time as have ``_AT_ONCE`` of them."""
+    known = int(sizes_K.sum())
+    if known == len(pseudo_n) <= _AT_ONCE:
+        yield _Some(slice(0, len(sizes_K)), sizes_K, pseudo_n, confidence_n, ids_n16, None)
+        return
+    groups_K = np.maximum(np.cumsum(sizes_K) - 1, 0) // _AT_ONCE
+    for first, stop in _runs(groups_K):
+        rows, filled = np.empty(int(sizes_K[first:stop].sum()), np.int64), 0
+        for block in blocks(len(pseudo_n)):
+            of = pseudo_n[block]
+            inside = (of >= first) & (of < stop)
+            if known < len(pseudo_n):
+                inside &= confidence_n[block] == confidence_n[block]
+            found = np.flatnonzero(inside)
+            np.add(found, block.start, out=rows[filled : filled + len(found)])
+            filled += len(found)
+        some = pseudo_n.take(rows)
+        some -= np.int32(first)
+        yield _Some(slice(first, stop), sizes_K[first:stop], some, confidence_n.take(rows), _among(ids_n16, rows), rows)
+
+
+def _joined(found: Iterable[Positions], n: int) -> Positions:
+    """All of these, n together, none of which is kept beside the whole."""
+    whole, filled = None, 0
+    for some in found:
+        if len(some) == n:
+            return some
+        whole = np.empty(n, np.int64) if whole is None else whole
+        whole[filled : filled + len(some)] = some
+        filled += len(some)
+    return np.empty(0, np.int64) if whole is None else whole
+
+
+def _among(ids_n16: Ids, rows: Positions) -> Ids:
+    """What reads ids of positions among these rows."""
+    return lambda positions: ids_at(ids_n16, rows.take(positions))
+
+
+def _runs(groups_K: NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """(first, stop) of each run of equal numbers."""
+    edges = [0, *(np.flatnonzero(np.diff(groups_K)) + 1).tolist(), len(groups_K)]
+    return pairwise(edges)
+
+
+def _sorted(some: _Some) -> tuple[Positions, Mask]:
+    """Positions by (class, confidence descending), and where one equals the one before."""
+    return sort_packed(some.pseudo, _descending(some.confidence))
 
 
 def _ranked(order: Positions, same: Mask, ids_n16: Ids, n: int, sizes_K: NDArray[np.int64]) -> Positions:
@@ -169,11 +255,13 @@ def _ranked(order: Positions, same: Mask, ids_n16: Ids, n: int, sizes_K: NDArray
     ends_K = np.cumsum(sizes_K)
     firsts_K = ends_K - sizes_K
     stops_K = firsts_K + np.minimum(sizes_K, n)
-    for k in np.flatnonzero(stops_K < ends_K):  # of each class n, and all that tie with the last of these
-        below = same[stops_K[k] : ends_K[k]]
-        below[_length(below) :] = False
-    order = by_id(order, same, ids_n16)
-    return order[spans(firsts_K, stops_K, len(order))] if bool((stops_K < ends_K).any()) else order
+    cut_K = stops_K < ends_K
+    if not bool(cut_K.any()):
+        return by_id(order, same, ids_n16)
+    changes = np.flatnonzero(~same)  # of each class n, and all that tie with the last of these
+    changes = np.append(changes, len(same)).take(np.searchsorted(changes, stops_K[cut_K]))
+    same &= ~spans(np.minimum(changes, ends_K[cut_K]), ends_K[cut_K], len(same))
+    return by_id(order, same, ids_n16)[spans(firsts_K, stops_K, len(order))]
 
 
 def _descending(confidence_n: NDArray[np.float32]) -> NDArray[np.uint32]:
@@ -182,15 +270,9 @@ def _descending(confidence_n: NDArray[np.float32]) -> NDArray[np.uint32]:
     for block in blocks(len(keys)):
         bits = (confidence_n[block].astype(np.float32, copy=False) + np.float32(0)).view(np.uint32)  # -0.0 is 0.0
         # the order of IEEE floats is that of their bits, once negative ones are flipped; inverted: high first
-        flip = np.where(bits < np.uint32(1 << 31), np.uint32(0x7FFF_FFFF), np.uint32(0))
+        flip = (~(bits.view(np.int32) >> 31)).view(np.uint32) & np.uint32(0x7FFF_FFFF)
         np.bitwise_xor(bits, flip, out=keys[block])
     return keys
-
-
-def _length(same: Mask) -> int:
-    """How many of the first are True without a gap."""
-    first = int(same.argmin())  # it stops at the first False
-    return len(same) if same[first] else first
 
 
 def _at_least_one(n: int, what: str) -> None:

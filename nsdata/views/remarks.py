@@ -16,17 +16,16 @@ def of_balance(have_K: NDArray[Any], per_class: int, classes: tuple[str, ...], m
     have_K: (K,) rows of each class before. most: how often a row may come; None: as often as it takes.
     """
     words: list[str] = []
-    short = [k for k in np.argsort(have_K, kind="stable") if 0 < have_K[k] < per_class]
-    full = [k for k in np.argsort(-have_K, kind="stable") if have_K[k] > per_class]
     empty = [classes[k] for k in np.flatnonzero(have_K == 0)]
-    below = [] if most is None else [k for k in short if have_K[k] * most < per_class]
+    least, largest = int(np.where(have_K > 0, have_K, per_class).argmin()), int(have_K.argmax())  # the first of equals
+    below = 0 if most is None else int(((have_K > 0) & (have_K * most < per_class)).sum())
     if below:
-        first, more = classes[below[0]], f" and {len(below) - 1} more classes" if below[1:] else ""
-        words.append(f"{first}{more} repeated {most}×, the most allowed ({first}: {have_K[below[0]] * most:,})")
-    elif short:
-        words.append(f"{classes[short[0]]} repeated {per_class / have_K[short[0]]:.1f}×")
-    if full:
-        words.append(f"{classes[full[0]]} cut by {have_K[full[0]] - per_class:,}")
+        first, more = classes[least], f" and {below - 1} more classes" if below > 1 else ""
+        words.append(f"{first}{more} repeated {most}×, the most allowed ({first}: {have_K[least] * most:,})")
+    elif 0 < have_K[least] < per_class:
+        words.append(f"{classes[least]} repeated {per_class / have_K[least]:.1f}×")
+    if have_K[largest] > per_class:
+        words.append(f"{classes[largest]} cut by {have_K[largest] - per_class:,}")
     if empty:
         words.append(f"no image of {listed(empty, 3)}")
     return ", ".join(words)

@@ -62,8 +62,8 @@ class Context:
         """What reads the (m, 16) uint8 ids of ascending positions among ``rows``; see ``arithmetic.sorting``."""
         table = self.store.table
         if "ids" in vars(table):  # somebody needed all of them
-            return lambda positions: table.ids[rows[positions]]
-        return lambda positions: ids_at(table, rows[positions])
+            return lambda positions: table.ids.take(rows.take(positions), 0)
+        return lambda positions: ids_at(table, rows.take(positions))
 
 
 class Chosen:
@@ -107,6 +107,13 @@ class Chosen:
             np.logical_and(self._mask[block], passes(block), out=mask[block])
         kept = Chosen(mask)
         return self if len(kept) == len(self) else kept
+
+
+def rows_at(rows: Array, positions: Array) -> Array:
+    """``rows`` at these positions, (n,) int64, written over them: there may be as many as the store has images."""
+    for block in blocks(len(positions)):
+        positions[block] = rows.take(positions[block])
+    return positions
 
 
 def ids_at(table: Table, rows: Array) -> Array:

@@ -23,7 +23,7 @@ from nsdata.labels.labels import of_generation
 from nsdata.schema import SPLITS
 from nsdata.text import listed
 from nsdata.views import remarks
-from nsdata.views.rows import Chosen, Context
+from nsdata.views.rows import Chosen, Context, rows_at
 from nsdata.views.step import Applied, Step, one_line
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ class Top(Step):
         rows = chosen.passing()
         pseudo, confidence, ids = context.judged("top", rows)
         best = selection.top_per_class(pseudo, confidence, ids, self.n, len(context.store.classes))
-        return Chosen(rows=rows[best]), ""
+        return Chosen(rows=rows_at(rows, best)), ""
 
 
 @dataclass(frozen=True)
@@ -255,12 +255,12 @@ class Balanced(Step):
     def apply(self, context: Context, chosen: Chosen) -> Applied:
         rows = chosen.passing()
         pseudo, confidence, ids = context.judged("balanced", rows)
-        classes = context.store.classes
+        classes, most = context.store.classes, self.max_repeats
+        have = selection.sizes(pseudo, len(classes), confidence)
         kept = selection.balanced(
-            pseudo, confidence, ids, self.per_class, len(classes), seed=self.seed, max_repeats=self.max_repeats
+            pseudo, confidence, ids, self.per_class, len(classes), seed=self.seed, max_repeats=most, sizes_K=have
         )
-        have = selection.sizes(pseudo, len(classes))
-        return Chosen(rows=rows.take(kept)), remarks.of_balance(have, self.per_class, classes, self.max_repeats)
+        return Chosen(rows=rows_at(rows, kept)), remarks.of_balance(have, self.per_class, classes, most)
 
 
 @dataclass(frozen=True)

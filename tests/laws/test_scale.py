@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import tracemalloc
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nsdata import Store
+from nsdata.arithmetic import divergence as divergences
 from nsdata.arithmetic import seeded, selection, sorting
 from nsdata.arithmetic.divergence import _above_nothing, divergence
 from nsdata.errors import GenerationError
@@ -68,6 +70,20 @@ def test_the_rows_are_those_of_a_plain_sort(rows, per_class: int, seed: int) -> 
     K = int(rows[0].max(initial=0)) + 3  # classes above have no row
     assert np.array_equal(selection.balanced(*rows, per_class, K, seed=seed), by_lexsort(*rows, per_class, K, seed))
     assert np.array_equal(selection.top_per_class(*rows, per_class, K), by_lexsort(*rows, per_class, K, None))
+
+
+@quick
+@given(many, st.integers(1, 900), st.integers(0, 3), st.sampled_from([None, 1, 3]), st.sampled_from([1, 40, 700]))
+def test_classes_may_be_worked_on_in_any_groups(rows, per_class: int, seed: int, most: int | None, group: int) -> None:  # type: ignore[no-untyped-def]
+    K, whole = int(rows[0].max(initial=0)) + 3, selection._AT_ONCE
+    ways = (partial(selection.balanced, seed=seed, max_repeats=most), selection.top_per_class)
+    together = [way(*rows, per_class, K) for way in ways]
+    try:
+        selection._AT_ONCE = group
+        apart = [way(*rows, per_class, K) for way in ways]
+    finally:
+        selection._AT_ONCE = whole
+    assert all(map(np.array_equal, together, apart))
 
 
 @pytest.mark.parametrize("highest", [0, 1 << 63, (1 << 64) - (1 << 20)])
@@ -252,9 +268,16 @@ def test_steps_that_keep_everything_copy_nothing(store: Store) -> None:
     assert view.split("train", "val", "test").rows is view.rows
 
 
+def ways_to_diverge() -> list[Callable[[], object]]:
+    """What ``divergence.native`` may answer: the part in C, and nothing, where it was not built."""
+    assert divergences.native() is not None, "the part in C was not built: uv pip install -e ."
+    return [divergences.native, lambda: None]
+
+
 @quick
 @given(st.integers(2, 40), st.integers(1, 60), st.integers(0, 999))
 def test_divergence_of_halves_is_that_of_whole_numbers(K: int, rows: int, seed: int) -> None:
+    """In C and with numpy."""
     draw = np.random.default_rng(seed)
     p, q = (draw.dirichlet(np.full(K, 0.05), rows).astype(np.float16) for _ in range(2))
     q[::3] = p[::3]
@@ -263,18 +286,46 @@ def test_divergence_of_halves_is_that_of_whole_numbers(K: int, rows: int, seed: 
         a, b = a / a.sum(), b / b.sum()
         m = (a + b) / 2
         exactly += sum(float((x[x > 0] * np.log(x[x > 0] / m[x > 0])).sum()) for x in (a, b)) / 2
-    assert divergence(p, q) == pytest.approx(exactly, abs=1e-6 * rows)
-    assert divergence(p, p.copy()) == 0.0
     near = p.copy()
     near[0, 0] = np.nextafter(near[0, 0], np.float16(1), dtype=np.float16)
-    assert 0 <= divergence(p, near) < 1e-3
+    for way in ways_to_diverge():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(divergences, "native", way)
+            assert divergence(p, q) == pytest.approx(exactly, abs=1e-6 * rows)
+            assert divergence(q, p) == pytest.approx(exactly, abs=1e-6 * rows)
+            assert divergence(p, p.copy()) == 0.0
+            assert 0 <= divergence(p, near) < 1e-3
 
 
-def test_divergence_is_nothing_for_equal_rows_among_others() -> None:
+@pytest.mark.parametrize("K", [1, 2, 7, 8, 50, 1000, 2048, 2049, 3000])
+def test_divergence_of_any_number_of_classes_is_the_same_in_c(K: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw = np.random.default_rng(K)
+    p, q = (draw.dirichlet(np.full(K, 0.3), 33).astype(np.float16) for _ in range(2))
+    p[5], q[5] = np.eye(1, K)[0], np.eye(1, K, K - 1)[0]  # nothing in common
+    found = []
+    for way in ways_to_diverge():
+        monkeypatch.setattr(divergences, "native", way)
+        found.append(
+            [divergence(p, q), divergence(p[::2], q[::2]), divergence(p[5:6], q[5:6]), divergence(p[:0], q[:0])]
+        )
+    assert found[0] == pytest.approx(found[1], abs=1e-6 * len(p))
+    assert found[0][2] == pytest.approx(np.log(2) if K > 1 else 0, abs=1e-6) and found[0][3] == 0
+
+
+def test_divergence_in_c_refuses_arrays_that_do_not_belong_together() -> None:
+    p = np.full((2, 3), 1 / 3, np.float16)
+    for wrong in ((p, p[:1], 3), (p, p, 4), (p, p, 0), (p, p, -1), (p, p, 2**62)):
+        with pytest.raises(ValueError, match="belong together"):
+            divergences.native().divergence(*wrong)  # type: ignore[union-attr]
+
+
+def test_divergence_is_nothing_for_equal_rows_among_others(monkeypatch: pytest.MonkeyPatch) -> None:
     p = np.random.default_rng(0).dirichlet(np.ones(50), 20).astype(np.float16)
     q = p.copy()
     q[0] = q[0, ::-1]
-    assert divergence(p, q) == divergence(p[:1], q[:1]) > 0
+    for way in ways_to_diverge():
+        monkeypatch.setattr(divergences, "native", way)
+        assert divergence(p, q) == divergence(p[:1], q[:1]) > 0
 
 
 def test_halves_become_whole_numbers_exactly() -> None:
