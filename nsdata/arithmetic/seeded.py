@@ -14,7 +14,7 @@ from nsdata.arithmetic.sorting import Ids, Positions, blocks, by_id, id_halves, 
 from nsdata.errors import BadInput
 
 _MASK = (1 << 64) - 1
-_HIGHEST = 2.0**32  # above all high halves of hashes
+_HIGHEST = 2.0**32  # above the high halves of all hashes
 _GOLDEN = 0x9E3779B97F4A7C15  # splitmix64's increment and its two multipliers
 _MULTIPLY_1 = 0xBF58476D1CE4E5B9
 _MULTIPLY_2 = 0x94D049BB133111EB
@@ -46,48 +46,49 @@ def hashes_of(rows: Positions, ids_n16: Ids, seed: int) -> NDArray[np.uint64]:
 def drawn(
     pseudo_n: NDArray[np.int32],
     ids_n16: Ids,
+    rows: Positions | None,
     counts_K: NDArray[np.int64],
     sizes_K: NDArray[np.int64],
     seed: int,
 ) -> Positions:
-    """Positions of ``counts_K`` rows of each class: the first by (lot, id). No ids are read of classes with a 0.
-
-    pseudo_n: 0…K-1.
+    """Positions of ``counts_K`` of each class's ``sizes_K`` rows: the first by (lot, id). No ids are read of classes
+    with a 0. rows: the only positions that there are, ascending, each with a class; None: all.
 
     Lots are even, so few lie below a bound that is a little above the one expected. Only those are put in order, of
     a class that had too few, all: the same rows are drawn.
     """
     ample_K = (counts_K + 5 * np.sqrt(counts_K) + 20) / np.maximum(sizes_K, 1)
-    bounds_K = np.where(counts_K > 0, np.minimum(ample_K, 1) * _HIGHEST, 0)
+    shares_K = np.where(counts_K > 0, np.minimum(ample_K, 1), 0)
     while True:
-        rows, hashes = _below(bounds_K.astype(np.uint64), pseudo_n, ids_n16, seed)
-        classes = pseudo_n[rows]
+        found, hashes = _below(shares_K, pseudo_n, ids_n16, rows, seed)
+        classes = pseudo_n.take(found)
         found_K = np.bincount(classes, minlength=len(counts_K))
         if not bool((few_K := found_K < counts_K).any()):
             break
-        bounds_K[few_K] = _HIGHEST
+        shares_K[few_K] = 1
     order, same = sort_packed(classes, hashes)
-    order = by_id(rows[order], same, ids_n16)
+    order = by_id(found.take(order), same, ids_n16)
     firsts_K = np.cumsum(found_K) - found_K
     return order[spans(firsts_K, firsts_K + counts_K, len(order))]
 
 
 def _below(
-    bounds_K: NDArray[np.uint64],
-    pseudo_n: NDArray[np.int32],
-    ids_n16: Ids,
-    seed: int,
+    shares_K: NDArray[np.float64], pseudo_n: NDArray[np.int32], ids_n16: Ids, rows: Positions | None, seed: int
 ) -> tuple[Positions, NDArray[np.uint64]]:
-    """Positions of the rows whose hash's high half is below their class's bound, at most 2**32, and these hashes."""
-    rows, hashes = [np.empty(0, np.int64)], [np.empty(0, np.uint64)]
-    for block in blocks(len(pseudo_n)):
-        bounds = bounds_K.take(pseudo_n[block])
-        at = np.flatnonzero(bounds)
-        some = hashes_of(at + block.start, ids_n16, seed)
-        kept = np.flatnonzero((some >> np.uint64(32)) < bounds.take(at))
-        rows.append(at[kept] + block.start)
-        hashes.append(some[kept])
-    return np.concatenate(rows), np.concatenate(hashes)
+    """Positions of the rows whose hash is below this share of all hashes, 0 to 1, of their class; and these hashes."""
+    some_K = shares_K > 0
+    last_K = (np.ceil(shares_K * _HIGHEST).astype(np.uint64) << np.uint64(32)) - np.uint64(1)  # 1: the last of all
+    found, hashes = [np.empty(0, np.int64)], [np.empty(0, np.uint64)]
+    for block in blocks(len(pseudo_n) if rows is None else len(rows)):
+        at = np.arange(block.start, min(block.stop, len(pseudo_n))) if rows is None else rows[block]
+        classes = pseudo_n[block] if rows is None else pseudo_n.take(at)
+        if not bool((wanted := some_K.take(classes)).all()):
+            at, classes = at[wanted], classes[wanted]
+        some = hashes_of(at, ids_n16, seed)
+        kept = np.flatnonzero(some <= last_K.take(classes))
+        found.append(at.take(kept))
+        hashes.append(some.take(kept))
+    return np.concatenate(found), np.concatenate(hashes)
 
 
 def _finalise(value_n: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -1,6 +1,6 @@
 """Orders of rows: a number first, then the image's id. Packed 64-bit sorts, ids read only where they decide.
 
-Legend: n rows, m of them asked for.
+Legend: n rows, m of them asked for or put in order.
 
     ids_n16  (n, 16) uint8 content hash, big-endian: sorting by it sorts the hex ids; or a function that reads some:
              ascending positions (m,) int64 -> (m, 16) uint8. It is asked for the rows that matter, a block at a time
@@ -41,42 +41,50 @@ def id_half(ids_n16: NDArray[np.uint8], half: int) -> NDArray[np.uint64]:
     return np.ascontiguousarray(ids_n16).view(">u8").reshape(-1, 2)[:, half].astype(np.uint64)
 
 
-def sort_packed(heads_n: NDArray[Any] | None, tails_n: NDArray[Any]) -> tuple[Positions, Mask]:
-    """Positions by (head, tail), equal ones in the order given; and (n,) bool: where one equals the one before it.
+def sort_packed(
+    heads_n: NDArray[Any] | None,
+    tails_m: NDArray[Any],
+    key: Callable[[NDArray[Any]], NDArray[Any]] = np.asarray,
+    rows: Positions | None = None,
+) -> tuple[Positions, Mask]:
+    """Positions by (head, tail), equal ones in the order given; and (m,) bool: where one equals the one before it.
 
-    heads: integers from 0 up, None = all 0. tails: uint32 or uint64. Head, tail and position are packed into one
-    64-bit key, which numpy sorts several times as fast as it sorts positions by a key. What does not fit are low bits
-    of the tail: where these decide, the few rows are sorted once more.
+    heads: integers from 0 up, None = all 0. tails: uint32 or uint64, or what ``key`` makes such numbers of, rising or
+    falling with them. rows: the m positions, ascending, that the tails are of; None: all n. Head, tail and position are
+    packed into one 64-bit key, which numpy sorts several times as fast as it sorts positions by a key. What does not
+    fit are low bits of the tail: where these decide, the few rows are sorted once more.
     """
-    n = len(tails_n)
-    if not n:
+    m = len(tails_m)
+    if not m:
         return np.empty(0, np.int64), np.empty(0, np.bool_)
-    low = tails_n.min()
-    place_bits = (n - 1).bit_length()
-    tail_bits = int(tails_n.max() - low).bit_length()
+    low, high = np.sort(key(np.array([tails_m.min(), tails_m.max()])))
+    place_bits = (m - 1 if rows is None else int(rows[-1])).bit_length()
+    tail_bits = int(high - low).bit_length()
     head_bits = 0 if heads_n is None else int(heads_n.max()).bit_length()
     dropped = max(0, head_bits + tail_bits + place_bits - 64)
-    keys = np.empty(n, np.uint64)
-    for block in blocks(n):
-        key = (tails_n[block] - low).astype(np.uint64)
-        key >>= np.uint64(dropped)
+    keys = np.empty(m, np.uint64)
+    for block in blocks(m):
+        packed = keys[block]
+        np.subtract(key(tails_m[block]), low, out=packed)
+        packed >>= np.uint64(dropped)
+        at = np.arange(block.start, block.start + len(packed)) if rows is None else rows[block]
         if heads_n is not None:
-            key |= heads_n[block].astype(np.uint64) << np.uint64(tail_bits - dropped)
-        key <<= np.uint64(place_bits)
-        key |= np.arange(block.start, block.start + len(key), dtype=np.uint64)
-        keys[block] = key
+            heads = heads_n[block] if rows is None else heads_n.take(at)
+            packed |= heads.astype(np.uint64) << np.uint64(tail_bits - dropped)
+        packed <<= np.uint64(place_bits)
+        packed |= at.view(np.uint64)
     keys.sort()
-    same = np.zeros(n, np.bool_)
-    for block in blocks(n - 1):  # equal but for the place: what differs lies below it
+    same = np.zeros(m, np.bool_)
+    for block in blocks(m - 1):  # equal but for the place: what differs lies below it
         np.less(keys[1:][block] ^ keys[:-1][block], np.uint64(1) << np.uint64(place_bits), out=same[1:][block])
     keys &= np.uint64((1 << place_bits) - 1)
     order: Positions = keys.view(np.int64)
     if dropped and bool(same.any()):
         at = _in_runs(same)
-        rows = order[at]
-        runs, tails = _numbered(same[at]), tails_n[rows]
+        some = order.take(at)
+        runs, tails = _numbered(same.take(at)), key(tails_m[some if rows is None else np.searchsorted(rows, some)])
         by = np.lexsort((tails, runs))
-        order[at] = rows[by]
+        order[at] = some[by]
         same[at[1:]] &= tails[by][1:] == tails[by][:-1]
     return order, same
 
@@ -141,6 +149,13 @@ def spans(firsts_K: NDArray[np.int64], stops_K: NDArray[np.int64], n: int) -> Ma
     inside = np.zeros(len(lengths), np.bool_)
     inside[1::2] = True
     return np.repeat(inside, lengths)
+
+
+def at_positions(rows: Positions, positions: Positions) -> Positions:
+    """``rows`` at these positions, written over them: there may be as many of both as a store has images."""
+    for block in blocks(len(positions)):
+        positions[block] = rows.take(positions[block])
+    return positions
 
 
 def blocks(n: int) -> Iterator[slice]:

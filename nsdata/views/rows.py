@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nsdata.arithmetic.sorting import blocks
+from nsdata.arithmetic.sorting import at_positions, blocks
 from nsdata.errors import BadInput
 from nsdata.schema import SEGMENT
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 _SLICE = 1 << 16  # stored rows read at a time
+_FAR = 512  # of so many stored ids one is wanted: it is read by itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +54,30 @@ class Context:
             )
         return self.selecting
 
-    def judged(self, step: str, rows: Array) -> tuple[Array, Array, Callable[[Array], Array]]:
-        """(n,) pseudo-labels and confidences of the rows, and what reads their ids."""
-        labels = self.need(step)
-        return labels.all_pseudo.take(rows), labels.all_confidence.take(rows), self.ids_of(rows)
+    def judged(self, step: str, chosen: Chosen) -> tuple[Array, Array, Callable[[Array], Array], Array | None]:
+        """(n,) pseudo-labels and confidences, what reads the ids of ascending positions, and the mask of the chosen.
 
-    def ids_of(self, rows: Array) -> Callable[[Array], Array]:
-        """What reads the (m, 16) uint8 ids of ascending positions among ``rows``; see ``arithmetic.sorting``."""
+        Positions are row numbers where the chosen are a mask, and no column is copied; else places in ``chosen.rows``.
+        """
+        labels, mask = self.need(step), chosen.mask
+        if mask is not None:
+            return labels.all_pseudo, labels.all_confidence, self.ids_of(None), mask
+        rows = chosen.rows
+        return labels.all_pseudo.take(rows), labels.all_confidence.take(rows), self.ids_of(rows), None
+
+    def ids_of(self, rows: Array | None) -> Callable[[Array], Array]:
+        """What reads the (m, 16) uint8 ids of ascending positions among ``rows``, None: of these rows themselves.
+
+        See ``arithmetic.sorting``.
+        """
         table = self.store.table
-        if "ids" in vars(table):  # somebody needed all of them
-            return lambda positions: table.ids.take(rows.take(positions), 0)
-        return lambda positions: ids_at(table, rows.take(positions))
+        loaded = "ids" in vars(table)  # somebody needed all of them
+
+        def read(positions: Array) -> Array:
+            some = positions if rows is None else rows.take(positions)
+            return table.ids.take(some, 0) if loaded else ids_at(table, some)
+
+        return read
 
 
 class Chosen:
@@ -89,6 +103,15 @@ class Chosen:
         rows.setflags(write=False)
         return rows
 
+    @property
+    def mask(self) -> Array | None:
+        """(N,) bool: the chosen rows; None where they are in an order, or may repeat."""
+        return self._mask
+
+    def at(self, positions: Array) -> Chosen:
+        """The rows at these positions, which are written over, of what ``Context.judged`` gave."""
+        return Chosen(rows=positions if self._mask is not None else at_positions(self.rows, positions))
+
     def passing(self) -> Array:
         """(n,) int64: the row numbers, for now."""
         if self._mask is None or "rows" in vars(self):
@@ -109,17 +132,11 @@ class Chosen:
         return self if len(kept) == len(self) else kept
 
 
-def rows_at(rows: Array, positions: Array) -> Array:
-    """``rows`` at these positions, (n,) int64, written over them: there may be as many as the store has images."""
-    for block in blocks(len(positions)):
-        positions[block] = rows.take(positions[block])
-    return positions
-
-
 def ids_at(table: Table, rows: Array) -> Array:
     """(m, 16) uint8: the ids of these rows, in this order, of which few blocks are held at a time.
 
-    A slice of rows reads hundreds of times faster than a list of as many, so whatever lies between is read as well.
+    A slice of rows reads hundreds of times faster than a list of as many, so what lies between is read as well, unless
+    it is far more.
     """
     order = None if bool((rows[1:] >= rows[:-1]).all()) else np.argsort(rows)
     ascending = rows if order is None else rows[order]
@@ -131,10 +148,12 @@ def ids_at(table: Table, rows: Array) -> Array:
         stop = min(segment.start + segment.rows, first + _SLICE)
         end = begin + int(np.searchsorted(ascending[begin:], stop))
         some = ascending[begin:end] - first
-        read = table.readers.open(segment.name, SEGMENT).read(
-            "id", first - segment.start, first - segment.start + int(some[-1]) + 1
-        )
-        np.take(read, some, axis=0, out=found[begin:end], mode="clip")  # all are inside
+        reader, offset = table.readers.open(segment.name, SEGMENT), first - segment.start
+        if int(some[-1]) >= _FAR * len(some):
+            found[begin:end] = reader.take("id", some + offset)
+        else:
+            read = reader.read("id", offset, offset + int(some[-1]) + 1)
+            np.take(read, some, axis=0, out=found[begin:end], mode="clip")  # all are inside
         begin = end
     if order is None:
         return found

@@ -23,7 +23,7 @@ from nsdata.labels.labels import of_generation
 from nsdata.schema import SPLITS
 from nsdata.text import listed
 from nsdata.views import remarks
-from nsdata.views.rows import Chosen, Context, rows_at
+from nsdata.views.rows import Chosen, Context
 from nsdata.views.step import Applied, Step, one_line
 
 if TYPE_CHECKING:
@@ -219,10 +219,9 @@ class Top(Step):
         return f"top {self.n:,} of each class"
 
     def apply(self, context: Context, chosen: Chosen) -> Applied:
-        rows = chosen.passing()
-        pseudo, confidence, ids = context.judged("top", rows)
-        best = selection.top_per_class(pseudo, confidence, ids, self.n, len(context.store.classes))
-        return Chosen(rows=rows_at(rows, best)), ""
+        pseudo, confidence, ids, among = context.judged("top", chosen)
+        best = selection.top_per_class(pseudo, confidence, ids, self.n, len(context.store.classes), among)
+        return chosen.at(best), ""
 
 
 @dataclass(frozen=True)
@@ -253,14 +252,14 @@ class Balanced(Step):
         return f"{self.per_class:,} per class"
 
     def apply(self, context: Context, chosen: Chosen) -> Applied:
-        rows = chosen.passing()
-        pseudo, confidence, ids = context.judged("balanced", rows)
+        pseudo, confidence, ids, among = context.judged("balanced", chosen)
         classes, most = context.store.classes, self.max_repeats
-        have = selection.sizes(pseudo, len(classes), confidence)
+        have = selection.sizes(pseudo, len(classes), confidence, among)
         kept = selection.balanced(
-            pseudo, confidence, ids, self.per_class, len(classes), seed=self.seed, max_repeats=most, sizes_K=have
-        )
-        return Chosen(rows=rows_at(rows, kept)), remarks.of_balance(have, self.per_class, classes, most)
+            pseudo, confidence, ids, self.per_class, len(classes),
+            seed=self.seed, max_repeats=most, among_n=among, sizes_K=have,
+        )  # fmt: skip
+        return chosen.at(kept), remarks.of_balance(have, self.per_class, classes, most)
 
 
 @dataclass(frozen=True)

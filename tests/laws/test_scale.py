@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from nsdata import Store
 from nsdata.arithmetic import divergence as divergences
-from nsdata.arithmetic import seeded, selection, sorting
+from nsdata.arithmetic import ranking, seeded, selection, sorting
 from nsdata.arithmetic.divergence import _above_nothing, divergence
 from nsdata.errors import GenerationError
 from nsdata.views.rows import ids_at
@@ -75,14 +75,14 @@ def test_the_rows_are_those_of_a_plain_sort(rows, per_class: int, seed: int) -> 
 @quick
 @given(many, st.integers(1, 900), st.integers(0, 3), st.sampled_from([None, 1, 3]), st.sampled_from([1, 40, 700]))
 def test_classes_may_be_worked_on_in_any_groups(rows, per_class: int, seed: int, most: int | None, group: int) -> None:  # type: ignore[no-untyped-def]
-    K, whole = int(rows[0].max(initial=0)) + 3, selection._AT_ONCE
+    K, whole = int(rows[0].max(initial=0)) + 3, ranking.AT_ONCE
     ways = (partial(selection.balanced, seed=seed, max_repeats=most), selection.top_per_class)
     together = [way(*rows, per_class, K) for way in ways]
     try:
-        selection._AT_ONCE = group
+        ranking.AT_ONCE = group
         apart = [way(*rows, per_class, K) for way in ways]
     finally:
-        selection._AT_ONCE = whole
+        ranking.AT_ONCE = whole
     assert all(map(np.array_equal, together, apart))
 
 
