@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsdata.arithmetic.ranking import Judged, apart, by_confidence, groups, joined, ranked
-from nsdata.arithmetic.seeded import drawn, hashes_of
-from nsdata.arithmetic.sorting import Ids, Mask, Positions, blocks, by_id, sort_packed
+from nsdata.arithmetic.seeded import drawn
+from nsdata.arithmetic.sorting import Ids, Mask, Positions, blocks
 from nsdata.errors import BadInput
 
 
@@ -148,11 +148,8 @@ def sample(ids_n16: Ids, n: int, *, seed: int, rows: int | None = None) -> Posit
         rows = len(ids_n16)
     if n > rows:
         raise BadInput(f"A sample of {n:,} was asked of {rows:,} rows.")
-    draws = np.empty(rows, np.uint64)
-    for block in blocks(rows):
-        draws[block] = hashes_of(np.arange(block.start, min(block.stop, rows)), ids_n16, seed)
-    order, same = sort_packed(None, draws)
-    return np.sort(by_id(order, same, ids_n16)[:n])
+    one_class, counts, of = np.zeros(rows, np.int32), np.array([n]), np.array([rows])  # pages of zeros take no memory
+    return np.sort(drawn(one_class, ids_n16, None, counts, of, seed))
 
 
 def agreeing(pseudo_gn: Sequence[NDArray[np.int32]]) -> Mask:

@@ -87,7 +87,7 @@ class Chosen:
     """
 
     def __init__(self, mask: Array | None = None, rows: Array | None = None) -> None:
-        self._mask = mask
+        self.mask = mask  # None where rows are in an order, or may repeat
         if rows is not None:
             rows.setflags(write=False)
             self.rows = rows
@@ -103,31 +103,26 @@ class Chosen:
         rows.setflags(write=False)
         return rows
 
-    @property
-    def mask(self) -> Array | None:
-        """(N,) bool: the chosen rows; None where they are in an order, or may repeat."""
-        return self._mask
-
     def at(self, positions: Array) -> Chosen:
         """The rows at these positions, which are written over, of what ``Context.judged`` gave."""
-        return Chosen(rows=positions if self._mask is not None else at_positions(self.rows, positions))
+        return Chosen(rows=positions if self.mask is not None else at_positions(self.rows, positions))
 
     def passing(self) -> Array:
         """(n,) int64: the row numbers, for now."""
-        if self._mask is None or "rows" in vars(self):
+        if self.mask is None or "rows" in vars(self):
             return self.rows
-        return np.flatnonzero(self._mask) if self._count < len(self._mask) else np.arange(self._count)
+        return np.flatnonzero(self.mask) if self._count < len(self.mask) else np.arange(self._count)
 
     def only(self, passes: Callable[[Any], Array]) -> Chosen:
         """Those that pass. ``passes`` is asked for a block at a time, by a slice or by row numbers."""
-        if self._mask is None:
+        if self.mask is None:
             keep = np.empty(len(self), np.bool_)
             for block in blocks(len(self)):
                 keep[block] = passes(self.rows[block])
             return self if bool(keep.all()) else Chosen(rows=self.rows[keep])
-        mask = np.empty_like(self._mask)
+        mask = np.empty_like(self.mask)
         for block in blocks(len(mask)):
-            np.logical_and(self._mask[block], passes(block), out=mask[block])
+            np.logical_and(self.mask[block], passes(block), out=mask[block])
         kept = Chosen(mask)
         return self if len(kept) == len(self) else kept
 

@@ -219,7 +219,9 @@ def test_sample_draws_ids_and_keeps_the_order(rows, n: int, seed: int) -> None: 
     if n > len(ids):
         return
     got = selection.sample(ids, n, seed=seed)
-    assert len(got) == n and (np.diff(got) > 0).all()
+    halves = [(int.from_bytes(id_[:8].tobytes()), int.from_bytes(id_[8:].tobytes())) for id_ in ids]
+    assert got.tolist() == sorted(sorted(range(len(ids)), key=lambda i: reference_mix(seed, 0, *halves[i]))[:n])
+    assert got.dtype == np.int64
     order = np.random.default_rng(seed).permutation(len(ids))
     again = order[selection.sample(ids[order], n, seed=seed)]
     assert sorted(again.tolist()) == got.tolist()
