@@ -5,13 +5,12 @@ Legend: m rows, K classes.
 
 from __future__ import annotations
 
-from functools import cache
-from importlib import import_module
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from nsdata.arithmetic.compiled import native
 
 _BLOCK_VALUES = 1 << 18  # numbers worked on at a time: a few MB; of fewer, threads wait for each other
 _LEAST = 1e-30  # for 0, whose logarithm would be infinite: it adds nothing
@@ -49,15 +48,6 @@ def divergence(soft_a: NDArray[np.floating[Any]], soft_b: NDArray[np.floating[An
         p_mK -= both_mK
         total += float((np.maximum(_row_sums(p_mK), 0) / p_m).sum(dtype=np.float64)) / 2
     return total
-
-
-@cache
-def native() -> ModuleType | None:
-    """The same in C, or None where it was not built."""
-    try:
-        return import_module("nsdata.arithmetic._divergence")
-    except ImportError:
-        return None
 
 
 def _above_nothing(soft_mK: NDArray[np.floating[Any]], out_mK: NDArray[Any], free_mK: NDArray[Any]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nsdata.arithmetic.compiled import native
 from nsdata.arithmetic.sorting import Ids, Positions, blocks, by_id, id_halves, ids_at, sort_packed, spans
 from nsdata.errors import BadInput
 
@@ -27,10 +28,7 @@ def mix(seed: int, epoch: int, rows: NDArray[Any], copies: NDArray[Any] | int = 
     Each of the four is absorbed in turn by splitmix64's finaliser (Steele, Lea & Flood 2014), written out
     here so that no release of any library can change what a saved view or a resumed run means.
     """
-    for name, value in (("seed", seed), ("epoch", epoch)):
-        if not 0 <= value <= _MASK:
-            raise BadInput(f"The {name} is {value}; it must be 0 or more and fit 64 bits.")
-    state = _finalise_int((_finalise_int(int(seed)) ^ int(epoch)) & _MASK)
+    state = _absorbed(seed, epoch)
     rows_n = np.atleast_1d(rows).astype(np.uint64)
     mixed_n = _finalise(rows_n ^ np.uint64(state))
     if isinstance(copies, np.ndarray):
@@ -38,9 +36,22 @@ def mix(seed: int, epoch: int, rows: NDArray[Any], copies: NDArray[Any] | int = 
     return _finalise(mixed_n ^ np.uint64(copies & _MASK))
 
 
+def _absorbed(seed: int, epoch: int) -> int:
+    """The first two of the four numbers of ``mix``."""
+    for name, value in (("seed", seed), ("epoch", epoch)):
+        if not 0 <= value <= _MASK:
+            raise BadInput(f"The {name} is {value}; it must be 0 or more and fit 64 bits.")
+    return _finalise_int((_finalise_int(int(seed)) ^ int(epoch)) & _MASK)
+
+
 def hashes_of(rows: Positions, ids_n16: Ids, seed: int) -> NDArray[np.uint64]:
-    """The seeded hashes (m,) uint64 of the ids at these m ascending positions."""
-    return mix(seed, 0, *id_halves(ids_at(ids_n16, rows)))
+    """The seeded hashes (m,) uint64 of the ids at these m ascending positions: ``mix(seed, 0, high, low)``."""
+    ids_m16 = ids_at(ids_n16, rows)
+    if (fused := native()) is None:
+        return mix(seed, 0, *id_halves(ids_m16))
+    hashes = np.empty(len(rows), np.uint64)
+    fused.hashes(np.ascontiguousarray(ids_m16), _absorbed(seed, 0), hashes)
+    return hashes
 
 
 def drawn(

@@ -144,7 +144,7 @@ def ids_at(table: Table, rows: Array) -> Array:
         end = begin + int(np.searchsorted(ascending[begin:], stop))
         some = ascending[begin:end] - first
         reader, offset = table.readers.open(segment.name, SEGMENT), first - segment.start
-        if int(some[-1]) >= _FAR * len(some):
+        if int(some[-1]) >= _FAR * len(some) and not table.is_far:
             found[begin:end] = reader.take("id", some + offset)
         else:
             read = reader.read("id", offset, offset + int(some[-1]) + 1)

@@ -13,13 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nsdata import Store
-from nsdata.arithmetic import divergence as divergences
-from nsdata.arithmetic import ranking, seeded, selection, sorting
+from nsdata.arithmetic import compiled, ranking, seeded, selection, sorting
 from nsdata.arithmetic.divergence import _above_nothing, divergence
 from nsdata.errors import GenerationError
 from nsdata.views.rows import ids_at
 
 quick = settings(max_examples=60, deadline=None)
+
+
+def ways() -> list[Callable[[], object]]:
+    """What ``compiled.native`` may answer: the part in C, and nothing, where it was not built."""
+    assert compiled.native() is not None, "the part in C was not built: uv pip install -e ."
+    return [compiled.native, lambda: None]
 
 
 def make(n: int, K: int, levels: int, missing: float, seed: int):  # type: ignore[no-untyped-def]
@@ -76,11 +81,11 @@ def test_the_rows_are_those_of_a_plain_sort(rows, per_class: int, seed: int) -> 
 @given(many, st.integers(1, 900), st.integers(0, 3), st.sampled_from([None, 1, 3]), st.sampled_from([1, 40, 700]))
 def test_classes_may_be_worked_on_in_any_groups(rows, per_class: int, seed: int, most: int | None, group: int) -> None:  # type: ignore[no-untyped-def]
     K, whole = int(rows[0].max(initial=0)) + 3, ranking.AT_ONCE
-    ways = (partial(selection.balanced, seed=seed, max_repeats=most), selection.top_per_class)
-    together = [way(*rows, per_class, K) for way in ways]
+    both = (partial(selection.balanced, seed=seed, max_repeats=most), selection.top_per_class)
+    together = [choose(*rows, per_class, K) for choose in both]
     try:
         ranking.AT_ONCE = group
-        apart = [way(*rows, per_class, K) for way in ways]
+        apart = [choose(*rows, per_class, K) for choose in both]
     finally:
         ranking.AT_ONCE = whole
     assert all(map(np.array_equal, together, apart))
@@ -94,9 +99,52 @@ def test_lots_that_are_not_even_draw_the_same_rows(highest: int, monkeypatch: py
         return even(*args) >> np.uint64(44) | np.uint64(highest)  # type: ignore[arg-type]
 
     rows = make(2000, 5, 16, 0.2, 1)
+    monkeypatch.setattr(seeded, "native", lambda: None)
     monkeypatch.setattr(seeded, "mix", uneven)
     for per_class in (401, 777, 1201):
         assert np.array_equal(selection.balanced(*rows, per_class, 7, seed=4), by_lexsort(*rows, per_class, 7, 4))
+
+
+@quick
+@given(many, st.integers(1, 900), st.integers(0, 3), st.sampled_from([0.0, 0.5, 1.0]), st.sampled_from([40, 1 << 24]))
+def test_rows_among_which_to_choose_are_as_good_as_no_others(
+    rows, per_class: int, seed: int, share, group: int
+) -> None:  # type: ignore[no-untyped-def]
+    K, whole = int(rows[0].max(initial=0)) + 3, ranking.AT_ONCE
+    among = np.random.default_rng(seed).random(len(rows[0])) < share
+    at = np.flatnonzero(among)
+    few = tuple(column[at] for column in rows)
+    for choose in (partial(selection.balanced, seed=seed), selection.top_per_class):
+        try:
+            ranking.AT_ONCE = group
+            found = choose(*rows, per_class, K, among_n=among)
+        finally:
+            ranking.AT_ONCE = whole
+        assert np.array_equal(found, at[choose(*few, per_class, K)])
+
+
+@quick
+@given(st.integers(0, 300), st.integers(0, 2**64 - 1))
+def test_ids_are_hashed_alike_in_c(n: int, seed: int) -> None:
+    ids = np.random.default_rng(n).integers(0, 256, (n, 16), dtype=np.uint8)
+    rows = np.arange(0, n, 2)
+    for way in ways():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(seeded, "native", way)
+            got = seeded.hashes_of(rows, ids, seed)
+        assert np.array_equal(got, seeded.mix(seed, 0, *sorting.id_halves(ids[rows])))
+
+
+def test_hashes_in_c_refuse_arrays_that_do_not_belong_together() -> None:
+    ids, native = np.zeros((3, 16), np.uint8), compiled.native()
+    assert native is not None
+    for wrong in ((ids, np.empty(2, np.uint64)), (ids[:, :5].copy(), np.empty(1, np.uint64))):
+        with pytest.raises(ValueError, match="belong together"):
+            native.hashes(wrong[0], 0, wrong[1])
+    read_only = np.empty(3, np.uint64)
+    read_only.setflags(write=False)
+    with pytest.raises((BufferError, TypeError, ValueError)):
+        native.hashes(ids, 0, read_only)
 
 
 @quick
@@ -268,12 +316,6 @@ def test_steps_that_keep_everything_copy_nothing(store: Store) -> None:
     assert view.split("train", "val", "test").rows is view.rows
 
 
-def ways_to_diverge() -> list[Callable[[], object]]:
-    """What ``divergence.native`` may answer: the part in C, and nothing, where it was not built."""
-    assert divergences.native() is not None, "the part in C was not built: uv pip install -e ."
-    return [divergences.native, lambda: None]
-
-
 @quick
 @given(st.integers(2, 40), st.integers(1, 60), st.integers(0, 999))
 def test_divergence_of_halves_is_that_of_whole_numbers(K: int, rows: int, seed: int) -> None:
@@ -288,9 +330,9 @@ def test_divergence_of_halves_is_that_of_whole_numbers(K: int, rows: int, seed: 
         exactly += sum(float((x[x > 0] * np.log(x[x > 0] / m[x > 0])).sum()) for x in (a, b)) / 2
     near = p.copy()
     near[0, 0] = np.nextafter(near[0, 0], np.float16(1), dtype=np.float16)
-    for way in ways_to_diverge():
+    for way in ways():
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(divergences, "native", way)
+            patch.setattr("nsdata.arithmetic.divergence.native", way)
             assert divergence(p, q) == pytest.approx(exactly, abs=1e-6 * rows)
             assert divergence(q, p) == pytest.approx(exactly, abs=1e-6 * rows)
             assert divergence(p, p.copy()) == 0.0
@@ -303,8 +345,8 @@ def test_divergence_of_any_number_of_classes_is_the_same_in_c(K: int, monkeypatc
     p, q = (draw.dirichlet(np.full(K, 0.3), 33).astype(np.float16) for _ in range(2))
     p[5], q[5] = np.eye(1, K)[0], np.eye(1, K, K - 1)[0]  # nothing in common
     found = []
-    for way in ways_to_diverge():
-        monkeypatch.setattr(divergences, "native", way)
+    for way in ways():
+        monkeypatch.setattr("nsdata.arithmetic.divergence.native", way)
         found.append(
             [divergence(p, q), divergence(p[::2], q[::2]), divergence(p[5:6], q[5:6]), divergence(p[:0], q[:0])]
         )
@@ -316,15 +358,15 @@ def test_divergence_in_c_refuses_arrays_that_do_not_belong_together() -> None:
     p = np.full((2, 3), 1 / 3, np.float16)
     for wrong in ((p, p[:1], 3), (p, p, 4), (p, p, 0), (p, p, -1), (p, p, 2**62)):
         with pytest.raises(ValueError, match="belong together"):
-            divergences.native().divergence(*wrong)  # type: ignore[union-attr]
+            compiled.native().divergence(*wrong)  # type: ignore[union-attr]
 
 
 def test_divergence_is_nothing_for_equal_rows_among_others(monkeypatch: pytest.MonkeyPatch) -> None:
     p = np.random.default_rng(0).dirichlet(np.ones(50), 20).astype(np.float16)
     q = p.copy()
     q[0] = q[0, ::-1]
-    for way in ways_to_diverge():
-        monkeypatch.setattr(divergences, "native", way)
+    for way in ways():
+        monkeypatch.setattr("nsdata.arithmetic.divergence.native", way)
         assert divergence(p, q) == divergence(p[:1], q[:1]) > 0
 
 

@@ -1,18 +1,9 @@
-/* nsdata.arithmetic._divergence: the sum of the Jensen-Shannon divergences of many pairs of float16 soft labels.
+/* The sum of the Jensen-Shannon divergences of many pairs of float16 soft labels.
  *
  * The arithmetic is that of nsdata.arithmetic.divergence, which does the same with numpy: float32, rows brought to one
  * sum, exactly 0 for rows that are equal. numpy passes over a block some twenty times; here it stays in the processor's
  * nearest cache. Logarithms are Cephes' logf, right to the last bit or nearly, so the two ways agree to 1e-6 a row.
- * Every processor adds in the same order, so the answer does not hang on which instructions it has.
  */
-#define Py_LIMITED_API 0x030B0000
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
 enum { TILE = 2048, LANES = 8 };
 static const float LEAST = 1e-30f; /* for 0, whose logarithm would be infinite: it adds nothing */
 
@@ -22,8 +13,6 @@ typedef struct {
     size_t m, K;
     float *p, *q;
 } pairs;
-
-#define INLINE static inline __attribute__((always_inline))
 
 INLINE float as_float(uint32_t bits) {
     float value;
@@ -98,64 +87,4 @@ INLINE double summed(int fused, const pairs *all) {
         }
     }
     return total / 2;
-}
-
-static double summed_anywhere(const pairs *all) { return summed(0, all); }
-static double (*best)(const pairs *) = summed_anywhere;
-
-#if defined(__x86_64__)
-__attribute__((target("avx2,fma"))) static double summed_avx2(const pairs *all) { return summed(1, all); }
-__attribute__((target("avx512f,prefer-vector-width=512"))) static double summed_avx512(const pairs *all) { return summed(1, all); }
-#endif
-
-static void choose_instructions(void) {
-#if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) best = summed_avx2;
-    if (__builtin_cpu_supports("avx512f")) best = summed_avx512;
-#endif
-}
-
-/* divergence(a, b, K) -> float: a and b are contiguous, of m rows of K float16 numbers. */
-static PyObject *divergence(PyObject *self, PyObject *args) {
-    (void)self;
-    Py_buffer a, b;
-    Py_ssize_t K;
-    if (!PyArg_ParseTuple(args, "y*y*n", &a, &b, &K)) return NULL;
-    PyObject *result = NULL;
-    if (K < 1 || a.len != b.len || K > PY_SSIZE_T_MAX / 16 || a.len % (2 * K)) {
-        PyErr_SetString(PyExc_ValueError, "arrays of divergence() do not belong together");
-    } else {
-        const size_t room = K < TILE ? TILE : (size_t)K;
-        pairs all = {.a = a.buf, .b = b.buf, .m = (size_t)(a.len / (2 * K)), .K = (size_t)K};
-        float *memory = malloc(2 * room * sizeof *memory);
-        if (!memory) {
-            PyErr_NoMemory();
-        } else {
-            all.p = memory;
-            all.q = memory + room;
-            double total;
-            Py_BEGIN_ALLOW_THREADS
-            total = best(&all);
-            Py_END_ALLOW_THREADS
-            free(memory);
-            result = PyFloat_FromDouble(total);
-        }
-    }
-    PyBuffer_Release(&a);
-    PyBuffer_Release(&b);
-    return result;
-}
-
-static PyMethodDef methods[] = {
-    {"divergence", divergence, METH_VARARGS, "Sum of the divergences of rows; see nsdata.arithmetic.divergence."},
-    {NULL, NULL, 0, NULL},
-};
-
-static struct PyModuleDef module = {
-    PyModuleDef_HEAD_INIT, "_divergence", "Divergences in C; see nsdata.arithmetic.divergence.", -1, methods, NULL, NULL, NULL, NULL,
-};
-
-PyMODINIT_FUNC PyInit__divergence(void) {
-    choose_instructions();
-    return PyModule_Create(&module);
 }
