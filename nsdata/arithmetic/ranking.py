@@ -1,120 +1,145 @@
 """Rows in the order of (class, confidence, id), as many classes at a time as memory is meant for.
 
-Legend: n rows, m of them in a group of classes, K classes; pseudo_n, confidence_n, ids_n16 and among_n as in
-``selection``. Where sizes_K is of a group, it is 0 for all other classes.
+Legend: n rows given, m of them in a group of classes, K classes; pseudo_n, confidence_n, ids_n16 and among_n as in
+``selection``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nsdata.arithmetic.sorting import Ids, Mask, Positions, blocks, by_id, sort_packed, spans
+from nsdata.arithmetic.sorting import Ids, Mask, Packing, Positions, blocks, by_id, spans
+from nsdata.errors import BadInput
 
-AT_ONCE = 1 << 24  # rows of a group, unless more are of one class: some 50 bytes each while they are sorted
-_MANY = 1 << 21  # rows
+AT_ONCE = 1 << 24  # rows that are sorted together, unless more are of one class: some 40 bytes each meanwhile
+
+Sizes = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """Images as a generation judges them: pseudo_n (n,) int32, confidence_n (n,) float32 and ids_n16."""
+    """Images as a generation judges them. Their rows are those that have a class and a confidence.
+
+    Raises BadInput for a pseudo-label above K-1.
+    """
 
     pseudo: NDArray[np.int32]
     confidence: NDArray[np.float32]
     ids: Ids
+    K: int
+    among: Mask | None
 
+    def __post_init__(self) -> None:
+        if len(self) and (most := int(self.pseudo.max())) >= self.K:
+            raise BadInput(f"There is a pseudo-label {most}; the store has {self.K} classes, 0…{self.K - 1}.")
 
-def groups(
-    judged: Judged, sizes_K: NDArray[np.int64], among_n: Mask | None
-) -> Iterator[tuple[Positions | None, NDArray[np.int64]]]:
-    """Positions (m,) of the rows that have a class and a confidence, class after class; None: all. And their sizes_K.
+    def __len__(self) -> int:
+        return len(self.pseudo)
 
-    Each group is a pass over the columns, and reads the ids that it needs, so they are few.
-    """
-    n, known = len(judged.pseudo), int(sizes_K.sum())
-    if known == n <= AT_ONCE:
-        yield None, sizes_K
-        return
-    groups_K = np.maximum(np.cumsum(sizes_K) - 1, 0) // AT_ONCE
-    edges = [0, *(np.flatnonzero(np.diff(groups_K)) + 1).tolist(), len(groups_K)]
-    for first, stop in pairwise(edges):
-        mine_K = np.zeros_like(sizes_K)
-        mine_K[first:stop] = sizes_K[first:stop]
-        rows, filled = np.empty(int(mine_K.sum()), np.int64), 0
-        for block in blocks(n):
-            classes, sure = judged.pseudo[block], judged.confidence[block]
+    def rows(self, group: slice) -> Iterator[tuple[Positions, NDArray[np.int32]]]:
+        """Ascending positions of the rows of these classes, and their classes, a block at a time."""
+        for block in blocks(len(self)):
+            classes, sure = self.pseudo[block], self.confidence[block]
             inside = sure == sure
-            inside &= classes >= first
-            inside &= classes < stop
-            if among_n is not None:
-                inside &= among_n[block]
-            found = np.flatnonzero(inside)
-            np.add(found, block.start, out=rows[filled : filled + len(found)])
-            filled += len(found)
-        yield rows, mine_K
+            inside &= classes >= group.start
+            if group.stop < self.K:
+                inside &= classes < group.stop
+            if self.among is not None:
+                inside &= self.among[block]
+            at = np.flatnonzero(inside)
+            yield at + block.start, classes if len(at) == len(classes) else classes.take(at)
+
+    def sizes(self) -> Sizes:
+        """(K,) rows of each class."""
+        sizes_K = np.zeros(self.K, np.int64)
+        for _, classes in self.rows(slice(0, self.K)):
+            sizes_K += np.bincount(classes, minlength=self.K)
+        return sizes_K
+
+    def in_groups(
+        self, choose: Callable[[slice, int], tuple[Positions, Sizes]], amounts: Callable[[Sizes], Sizes]
+    ) -> tuple[Positions, Sizes]:
+        """What ``choose`` gives of all classes, some at a time: positions class by class, and the rows of each class.
+
+        choose: is given classes and the most rows that they have. amounts: how many it will choose of each class, from
+        the classes' sizes. Each group is a pass over the columns, and reads the ids that it needs, so they are few.
+        """
+        if len(self) <= AT_ONCE:
+            return choose(slice(0, self.K), len(self))
+        sizes_K = self.sizes()
+        whole, filled = np.empty(int(amounts(sizes_K).sum()), np.int64), 0
+        groups_K = np.maximum(np.cumsum(sizes_K) - 1, 0) // AT_ONCE
+        for first, stop in pairwise([0, *(np.flatnonzero(np.diff(groups_K)) + 1).tolist(), self.K]):
+            some, _ = choose(slice(first, stop), int(sizes_K[first:stop].sum()))
+            whole[filled : filled + len(some)] = some
+            filled += len(some)
+        return whole, sizes_K
+
+    def by_confidence(self, group: slice, most: int) -> tuple[Positions, Mask, Sizes]:
+        """Positions (m,) of the rows of these classes, at most so many, by (class, confidence descending); where one
+        equals the one before; and how many rows each of the K classes has here.
+        """
+        keys, filled = np.empty(most, np.uint64), 0
+        low, high = self._keys()
+        packing = Packing.of(self.K - 1, low, high, len(self))
+        for at, classes in self.rows(group):
+            packing.pack(classes, _descending(self.confidence.take(at)), at, keys[filled : filled + len(at)])
+            filled += len(at)
+        keys = keys[:filled]
+        keys.sort()
+        sizes_K = packing.sizes(keys, self.K)
+        return *packing.unpacked(keys, lambda rows: _descending(self.confidence.take(rows))), sizes_K
+
+    def _keys(self) -> tuple[int, int]:
+        """The least and the largest ``_descending`` of all."""
+        if not len(self):
+            return 0, 0
+        ends = np.array([np.fmax.reduce(self.confidence), np.fmin.reduce(self.confidence)])  # they pass over NaN
+        low, high = _descending(ends).tolist()
+        return low, high
 
 
-def joined(found: Iterable[Positions], n: int) -> Positions:
-    """All of these, n together, none of which is kept beside the whole."""
-    whole, filled = None, 0
-    for some in found:
-        if len(some) == n:
-            return some
-        whole = np.empty(n, np.int64) if whole is None else whole
-        whole[filled : filled + len(some)] = some
-        filled += len(some)
-    return np.empty(0, np.int64) if whole is None else whole
+def settled(order: Positions, same: Mask, ids_n16: Ids, n: int, sizes_K: Sizes) -> Positions:
+    """What ``by_confidence`` gave, with equal rows in the order of their ids: among the first ``n`` of each class.
 
-
-def by_confidence(judged: Judged, rows: Positions | None) -> tuple[Positions, Mask]:
-    """Positions by (class, confidence descending), and where one equals the one before."""
-    confidence = judged.confidence if rows is None else judged.confidence.take(rows)
-    return sort_packed(judged.pseudo, confidence, descending, rows)
-
-
-def ranked(order: Positions, same: Mask, ids_n16: Ids, n: int, sizes_K: NDArray[np.int64]) -> Positions:
-    """The first ``n`` of each class by (confidence descending, id), class by class, of what ``by_confidence`` gave.
-
-    Below the cut no ties are settled, so no ids are read for what is left out.
+    Below them no ids are read for what is left out.
     """
     ends_K = np.cumsum(sizes_K)
-    firsts_K = ends_K - sizes_K
-    stops_K = firsts_K + np.minimum(sizes_K, n)
+    stops_K = ends_K - np.maximum(sizes_K - n, 0)
     cut_K = stops_K < ends_K
-    if not bool(cut_K.any()):
-        return by_id(order, same, ids_n16)
-    stops, ends = stops_K[cut_K], ends_K[cut_K]  # of each class n, and all that tie with the last of these
-    if bool((tied := same.take(stops)).any()):
-        changes = np.append(np.flatnonzero(~same), len(same))
-        stops[tied] = np.minimum(changes.take(np.searchsorted(changes, stops[tied])), ends[tied])
-    same &= ~spans(stops, ends, len(same))
-    return by_id(order, same, ids_n16)[spans(firsts_K, stops_K, len(order))]
+    if bool(cut_K.any()):
+        stops, ends = stops_K[cut_K], ends_K[cut_K]  # of each class n, and all that tie with the last of these
+        if bool((tied := same.take(stops)).any()):
+            changes = np.append(np.flatnonzero(~same), len(same))
+            stops[tied] = np.minimum(changes.take(np.searchsorted(changes, stops[tied])), ends[tied])
+        same &= ~spans(stops, ends, len(same))
+    return by_id(order, same, ids_n16)
 
 
-def descending(confidence_n: NDArray[np.float32]) -> NDArray[np.uint32]:
+def repeated(
+    order: Positions, sizes_K: Sizes, n: int, times_K: Sizes | None = None, again: Mask | None = None
+) -> Positions:
+    """The first ``n`` of each class of an order, each as often as its class says (None: once), those of ``again``, a
+    mask of positions, once more.
+    """
+    taken_K = np.minimum(sizes_K, n)
+    if times_K is None:
+        firsts_K = np.cumsum(sizes_K) - sizes_K
+        return order[spans(firsts_K, firsts_K + taken_K, len(order))] if bool((taken_K < sizes_K).any()) else order
+    times = np.repeat(np.stack([times_K, np.zeros_like(times_K)], 1), np.stack([taken_K, sizes_K - taken_K], 1).ravel())
+    if again is not None:
+        times += again.take(order)
+    return np.repeat(order, times)
+
+
+def _descending(confidence_n: NDArray[np.float32]) -> NDArray[np.uint32]:
     """(n,) uint32 that sort from the highest confidence to the lowest."""
     bits = (confidence_n.astype(np.float32, copy=False) + np.float32(0)).view(np.uint32)  # -0.0 is 0.0
     # the order of IEEE floats is that of their bits, once negative ones are flipped; inverted: high first
     flip = (~(bits.view(np.int32) >> 31)).view(np.uint32) & np.uint32(0x7FFF_FFFF)
     return np.bitwise_xor(bits, flip, out=bits)
-
-
-@contextmanager
-def apart(rows: int) -> Iterator[Callable[..., Callable[[], Any]]]:
-    """Calls a function in a thread of its own, of so many rows that it pays; what it gives waits for the answer.
-
-    A thread has memory of its own, which for a million rows takes the system longer to hand out than is won.
-    """
-    if rows < _MANY:
-        yield partial
-        return
-    with ThreadPoolExecutor(1, thread_name_prefix="nsdata-select") as pool:
-        yield lambda call, *args: pool.submit(call, *args).result

@@ -5,14 +5,18 @@ Legend: n rows given, m of them, K classes; pseudo_n and ids_n16 as in ``selecti
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nsdata.arithmetic.compiled import native
-from nsdata.arithmetic.sorting import Ids, Positions, blocks, by_id, id_halves, ids_at, sort_packed, spans
+from nsdata.arithmetic.sorting import Ids, Positions, by_id, id_halves, ids_at, sort_packed, spans
 from nsdata.errors import BadInput
+
+Rows = Callable[[], Iterator[tuple[Positions, NDArray[np.int32]]]]
+"""Ascending positions and their classes, 0…K-1, a block at a time."""
 
 _MASK = (1 << 64) - 1
 _HIGHEST = 2.0**32  # above the high halves of all hashes
@@ -54,16 +58,10 @@ def hashes_of(rows: Positions, ids_n16: Ids, seed: int) -> NDArray[np.uint64]:
     return hashes
 
 
-def drawn(
-    pseudo_n: NDArray[np.int32],
-    ids_n16: Ids,
-    rows: Positions | None,
-    counts_K: NDArray[np.int64],
-    sizes_K: NDArray[np.int64],
-    seed: int,
-) -> Positions:
-    """Positions of ``counts_K`` of each class's ``sizes_K`` rows: the first by (lot, id). No ids are read of classes
-    with a 0. rows: the only positions that there are, ascending, each with a class; None: all.
+def drawn(rows: Rows, ids_n16: Ids, counts_K: NDArray[np.int64], sizes_K: NDArray[np.int64], seed: int) -> Positions:
+    """Positions of ``counts_K`` of each class's ``sizes_K`` rows: the first by (lot, id).
+
+    rows: gives all rows, as often as it is asked. No ids are read of classes with a count of 0.
 
     Lots are even, so few lie below a bound that is a little above the one expected. Only those are put in order, of
     a class that had too few, all: the same rows are drawn.
@@ -71,8 +69,7 @@ def drawn(
     ample_K = (counts_K + 5 * np.sqrt(counts_K) + 20) / np.maximum(sizes_K, 1)
     shares_K = np.where(counts_K > 0, np.minimum(ample_K, 1), 0)
     while True:
-        found, hashes = _below(shares_K, pseudo_n, ids_n16, rows, seed)
-        classes = pseudo_n.take(found)
+        found, classes, hashes = _below(shares_K, rows, ids_n16, seed)
         found_K = np.bincount(classes, minlength=len(counts_K))
         if not bool((few_K := found_K < counts_K).any()):
             break
@@ -84,22 +81,21 @@ def drawn(
 
 
 def _below(
-    shares_K: NDArray[np.float64], pseudo_n: NDArray[np.int32], ids_n16: Ids, rows: Positions | None, seed: int
-) -> tuple[Positions, NDArray[np.uint64]]:
-    """Positions of the rows whose hash is below this share of all hashes, 0 to 1, of their class; and these hashes."""
+    shares_K: NDArray[np.float64], rows: Rows, ids_n16: Ids, seed: int
+) -> tuple[Positions, NDArray[np.int32], NDArray[np.uint64]]:
+    """Positions, classes and hashes of the rows whose hash is below this share, 0 to 1, of all hashes."""
     some_K = shares_K > 0
     last_K = (np.ceil(shares_K * _HIGHEST).astype(np.uint64) << np.uint64(32)) - np.uint64(1)  # 1: the last of all
-    found, hashes = [np.empty(0, np.int64)], [np.empty(0, np.uint64)]
-    for block in blocks(len(pseudo_n) if rows is None else len(rows)):
-        at = np.arange(block.start, min(block.stop, len(pseudo_n))) if rows is None else rows[block]
-        classes = pseudo_n[block] if rows is None else pseudo_n.take(at)
+    found = [(np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, np.uint64))]
+    for at, classes in rows():
         if not bool((wanted := some_K.take(classes)).all()):
-            at, classes = at[wanted], classes[wanted]
-        some = hashes_of(at, ids_n16, seed)
-        kept = np.flatnonzero(some <= last_K.take(classes))
-        found.append(at.take(kept))
-        hashes.append(some.take(kept))
-    return np.concatenate(found), np.concatenate(hashes)
+            some = np.flatnonzero(wanted)
+            at, classes = at.take(some), classes.take(some)
+        hashes = hashes_of(at, ids_n16, seed)
+        kept = np.flatnonzero(hashes <= last_K.take(classes))
+        found.append((at.take(kept), classes.take(kept), hashes.take(kept)))
+    at, classes, hashes = map(np.concatenate, zip(*found, strict=True))
+    return at, classes, hashes
 
 
 def _finalise(value_n: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -15,12 +15,12 @@ Shapes: n rows given, m rows chosen, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nsdata.arithmetic.ranking import Judged, apart, by_confidence, groups, joined, ranked
+from nsdata.arithmetic.ranking import Judged, Sizes, repeated, settled
 from nsdata.arithmetic.seeded import drawn
 from nsdata.arithmetic.sorting import Ids, Mask, Positions, blocks
 from nsdata.errors import BadInput
@@ -57,12 +57,13 @@ def top_per_class(
     never chosen. Raises BadInput for a pseudo-label above K-1 or n < 1.
     """
     _at_least_one(n, "the number of rows per class")
-    sizes_K = sizes(pseudo_n, K, confidence_n, among_n)
-    judged = Judged(pseudo_n, confidence_n, ids_n16)
-    found = (
-        ranked(*by_confidence(judged, rows), ids_n16, n, mine_K) for rows, mine_K in groups(judged, sizes_K, among_n)
-    )
-    return joined(found, int(np.minimum(sizes_K, n).sum()))
+    judged = Judged(pseudo_n, confidence_n, ids_n16, K, among_n)
+
+    def choose(group: slice, most: int) -> tuple[Positions, Sizes]:
+        order, same, sizes_K = judged.by_confidence(group, most)
+        return repeated(settled(order, same, ids_n16, n, sizes_K), sizes_K, n), sizes_K
+
+    return judged.in_groups(choose, lambda sizes_K: np.minimum(sizes_K, n))[0]
 
 
 def balanced(
@@ -75,13 +76,29 @@ def balanced(
     seed: int = 0,
     max_repeats: int | None = None,
     among_n: Mask | None = None,
-    sizes_K: NDArray[np.int64] | None = None,
 ) -> Positions:
-    """Exactly ``per_class`` rows of each class that has any: (per_class × classes with a row,) int64.
+    """The rows of ``balance``."""
+    return balance(pseudo_n, confidence_n, ids_n16, per_class, K, seed=seed, max_repeats=max_repeats, among_n=among_n)[
+        0
+    ]
+
+
+def balance(
+    pseudo_n: NDArray[np.int32],
+    confidence_n: NDArray[np.float32],
+    ids_n16: Ids,
+    per_class: int,
+    K: int,
+    *,
+    seed: int = 0,
+    max_repeats: int | None = None,
+    among_n: Mask | None = None,
+) -> tuple[Positions, Sizes]:
+    """Exactly ``per_class`` rows of each class that has any, (per_class × classes with a row,) int64; and how many rows
+    each class has, (K,) int64.
 
     max_repeats: no row comes more often than this, so that a class of n rows has at most max_repeats × n of them. None:
     as often as it takes, which makes a class of two rows 65,000 copies of each in a paper's 130,000.
-    sizes_K: what ``sizes`` says of these rows, from who has asked it already.
 
     A full class keeps its most confident rows, ties by id (Xie et al. 2020, section 3.2; the official code
     drops some of them by chance). A short class of n rows is repeated: every row per_class // n times, and
@@ -94,45 +111,28 @@ def balanced(
     per_class < 1 or max_repeats < 1.
     """
     _at_least_one(per_class, "the number of rows per class")
-    if sizes_K is None:
-        sizes_K = sizes(pseudo_n, K, confidence_n, among_n)
-    wanted_K = np.full(K, per_class, np.int64)
     if max_repeats is not None:
         _at_least_one(max_repeats, "the number of repeats")
-        wanted_K = np.minimum(wanted_K, sizes_K * max_repeats)
-    judged = Judged(pseudo_n, confidence_n, ids_n16)
-    found = (
-        _balanced(judged, rows, mine_K, per_class, wanted_K, seed) for rows, mine_K in groups(judged, sizes_K, among_n)
-    )
-    return joined(found, int(wanted_K[sizes_K > 0].sum()))
+    judged = Judged(pseudo_n, confidence_n, ids_n16, K, among_n)
 
+    def wanted(sizes_K: Sizes) -> Sizes:
+        least_K = np.where(sizes_K > 0, per_class, 0)
+        return least_K if max_repeats is None else np.minimum(least_K, sizes_K * max_repeats)
 
-def _balanced(
-    judged: Judged,
-    rows: Positions | None,
-    sizes_K: NDArray[np.int64],
-    per_class: int,
-    wanted_K: NDArray[np.int64],
-    seed: int,
-) -> Positions:
-    """``balanced`` of a group of classes, of which ``wanted_K`` are wanted."""
-    n = len(judged.pseudo)
-    short_K = (sizes_K > 0) & (sizes_K < per_class)
-    whole_K, rest_K = np.divmod(wanted_K, np.maximum(sizes_K, 1))
-    again = None
-    with apart(n if rows is None else len(rows)) as begun:  # ids are read by this thread alone
-        sorting = begun(by_confidence, judged, rows)
-        if bool((short_K & (rest_K > 0)).any()):
-            again = np.zeros(n, np.bool_)
-            again[drawn(judged.pseudo, judged.ids, rows, np.where(short_K, rest_K, 0), sizes_K, seed)] = True
-        order, same = sorting()
-    best = ranked(order, same, judged.ids, per_class, sizes_K)
-    if not bool(short_K.any()):
-        return best
-    times = np.repeat(np.where(short_K, whole_K, 1), np.minimum(sizes_K, per_class))
-    if again is not None:
-        times += again.take(best)
-    return np.repeat(best, times)
+    def choose(group: slice, most: int) -> tuple[Positions, Sizes]:
+        order, same, sizes_K = judged.by_confidence(group, most)
+        short_K = sizes_K < per_class
+        times_K, rest_K = np.divmod(wanted(sizes_K), np.maximum(sizes_K, 1))
+        times_K, rest_K = np.where(short_K, times_K, 1), np.where(short_K, rest_K, 0)
+        again = None
+        if bool((rest_K > 0).any()):
+            again = np.zeros(len(judged), np.bool_)
+            again[drawn(lambda: judged.rows(group), ids_n16, rest_K, sizes_K, seed)] = True
+        order = settled(order, same, ids_n16, per_class, sizes_K)
+        once = again is None and bool((times_K == 1).all())
+        return repeated(order, sizes_K, per_class, None if once else times_K, again), sizes_K
+
+    return judged.in_groups(choose, wanted)
 
 
 def sample(ids_n16: Ids, n: int, *, seed: int, rows: int | None = None) -> Positions:
@@ -148,8 +148,13 @@ def sample(ids_n16: Ids, n: int, *, seed: int, rows: int | None = None) -> Posit
         rows = len(ids_n16)
     if n > rows:
         raise BadInput(f"A sample of {n:,} was asked of {rows:,} rows.")
-    one_class, counts, of = np.zeros(rows, np.int32), np.array([n]), np.array([rows])  # pages of zeros take no memory
-    return np.sort(drawn(one_class, ids_n16, None, counts, of, seed))
+
+    def every() -> Iterator[tuple[Positions, NDArray[np.int32]]]:
+        for block in blocks(rows):
+            at = np.arange(block.start, min(block.stop, rows))
+            yield at, np.zeros(len(at), np.int32)  # one class
+
+    return np.sort(drawn(every, ids_n16, np.array([n]), np.array([rows]), seed))
 
 
 def agreeing(pseudo_gn: Sequence[NDArray[np.int32]]) -> Mask:
@@ -161,26 +166,6 @@ def agreeing(pseudo_gn: Sequence[NDArray[np.int32]]) -> Mask:
     for other in pseudo_gn[1:]:
         same &= other == first
     return same
-
-
-def sizes(
-    pseudo_n: NDArray[np.int32],
-    K: int,
-    confidence_n: NDArray[np.float32] | None = None,
-    among_n: Mask | None = None,
-) -> NDArray[np.int64]:
-    """(K,) rows of each class, with ``confidence_n`` those that have one. Raises BadInput for one above K-1."""
-    if len(pseudo_n) and int(pseudo_n.max()) >= K:
-        raise BadInput(f"There is a pseudo-label {int(pseudo_n.max())}; the store has {K} classes, 0…{K - 1}.")
-    sizes_K = np.zeros(K + 1, np.int64)
-    for block in blocks(len(pseudo_n)):
-        classes = pseudo_n[block] + 1
-        if confidence_n is not None and bool((unknown := np.isnan(confidence_n[block])).any()):
-            classes[unknown] = 0
-        if among_n is not None:
-            classes *= among_n[block]
-        sizes_K += np.bincount(classes, minlength=K + 1)
-    return sizes_K[1:]
 
 
 def _at_least_one(n: int, what: str) -> None:

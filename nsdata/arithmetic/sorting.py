@@ -9,6 +9,7 @@ Legend: n rows, m of them asked for or put in order.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -41,52 +42,76 @@ def id_half(ids_n16: NDArray[np.uint8], half: int) -> NDArray[np.uint64]:
     return np.ascontiguousarray(ids_n16).view(">u8").reshape(-1, 2)[:, half].astype(np.uint64)
 
 
-def sort_packed(
-    heads_n: NDArray[Any] | None,
-    tails_m: NDArray[Any],
-    key: Callable[[NDArray[Any]], NDArray[Any]] = np.asarray,
-    rows: Positions | None = None,
-) -> tuple[Positions, Mask]:
-    """Positions by (head, tail), equal ones in the order given; and (m,) bool: where one equals the one before it.
+def sort_packed(heads_n: NDArray[Any] | None, tails_n: NDArray[Any]) -> tuple[Positions, Mask]:
+    """Positions by (head, tail), equal ones in the order given; and (n,) bool: where one equals the one before it.
 
-    heads: integers from 0 up, None = all 0. tails: uint32 or uint64, or what ``key`` makes such numbers of, rising or
-    falling with them. rows: the m positions, ascending, that the tails are of; None: all n. Head, tail and position are
-    packed into one 64-bit key, which numpy sorts several times as fast as it sorts positions by a key. What does not
-    fit are low bits of the tail: where these decide, the few rows are sorted once more.
+    heads: integers from 0 up, None = all 0. tails: uint32 or uint64. See ``Packing``.
     """
-    m = len(tails_m)
-    if not m:
+    n = len(tails_n)
+    if not n:
         return np.empty(0, np.int64), np.empty(0, np.bool_)
-    low, high = np.sort(key(np.array([tails_m.min(), tails_m.max()])))
-    place_bits = (m - 1 if rows is None else int(rows[-1])).bit_length()
-    tail_bits = int(high - low).bit_length()
-    head_bits = 0 if heads_n is None else int(heads_n.max()).bit_length()
-    dropped = max(0, head_bits + tail_bits + place_bits - 64)
-    keys = np.empty(m, np.uint64)
-    for block in blocks(m):
-        packed = keys[block]
-        np.subtract(key(tails_m[block]), low, out=packed)
-        packed >>= np.uint64(dropped)
-        at = np.arange(block.start, block.start + len(packed)) if rows is None else rows[block]
-        if heads_n is not None:
-            heads = heads_n[block] if rows is None else heads_n.take(at)
-            packed |= heads.astype(np.uint64) << np.uint64(tail_bits - dropped)
-        packed <<= np.uint64(place_bits)
-        packed |= at.view(np.uint64)
+    packing = Packing.of(0 if heads_n is None else int(heads_n.max()), int(tails_n.min()), int(tails_n.max()), n)
+    keys = np.empty(n, np.uint64)
+    for block in blocks(n):
+        places = np.arange(block.start, min(block.stop, n))
+        packing.pack(None if heads_n is None else heads_n[block], tails_n[block], places, keys[block])
     keys.sort()
-    same = np.zeros(m, np.bool_)
-    for block in blocks(m - 1):  # equal but for the place: what differs lies below it
-        np.less(keys[1:][block] ^ keys[:-1][block], np.uint64(1) << np.uint64(place_bits), out=same[1:][block])
-    keys &= np.uint64((1 << place_bits) - 1)
-    order: Positions = keys.view(np.int64)
-    if dropped and bool(same.any()):
-        at = _in_runs(same)
-        some = order.take(at)
-        runs, tails = _numbered(same.take(at)), key(tails_m[some if rows is None else np.searchsorted(rows, some)])
-        by = np.lexsort((tails, runs))
-        order[at] = some[by]
-        same[at[1:]] &= tails[by][1:] == tails[by][:-1]
-    return order, same
+    return packing.unpacked(keys, tails_n.take)
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """Head, tail and place in one 64-bit key, which numpy sorts several times as fast as it sorts places by a key.
+
+    What does not fit are low bits of the tail, ``dropped``: where these decide, the few rows are sorted once more.
+    """
+
+    low: int
+    tail_bits: int
+    place_bits: int
+    dropped: int
+
+    @classmethod
+    def of(cls, head: int, low: int, high: int, places: int) -> Packing:
+        """For heads 0…head, tails low…high, and places 0…places - 1."""
+        head_bits, tail_bits, place_bits = head.bit_length(), (high - low).bit_length(), max(places - 1, 0).bit_length()
+        return cls(low, tail_bits, place_bits, max(0, head_bits + tail_bits + place_bits - 64))
+
+    def pack(
+        self, heads_m: NDArray[Any] | None, tails_m: NDArray[Any], places_m: Positions, out_m: NDArray[np.uint64]
+    ) -> None:
+        """Fill ``out_m`` with keys."""
+        np.subtract(tails_m, tails_m.dtype.type(self.low), out=out_m)
+        out_m >>= np.uint64(self.dropped)
+        if heads_m is not None:
+            out_m |= heads_m.astype(np.uint64) << np.uint64(self.tail_bits - self.dropped)
+        out_m <<= np.uint64(self.place_bits)
+        out_m |= places_m.view(np.uint64)
+
+    def sizes(self, keys_m: NDArray[np.uint64], K: int) -> NDArray[np.int64]:
+        """(K,) how many of sorted keys have each head."""
+        head = np.uint64(self.tail_bits - self.dropped + self.place_bits)
+        ends_K = np.append(np.searchsorted(keys_m, np.arange(1, K, dtype=np.uint64) << head), len(keys_m))
+        return np.diff(ends_K, prepend=0)
+
+    def unpacked(
+        self, keys_m: NDArray[np.uint64], tails_at: Callable[[Positions], NDArray[Any]]
+    ) -> tuple[Positions, Mask]:
+        """The places of sorted keys, which are written over, and (m,) bool: where one equals the one before it."""
+        same = np.zeros(len(keys_m), np.bool_)
+        for block in blocks(len(keys_m) - 1):  # equal but for the place: what differs lies below it
+            differ = keys_m[1:][block] ^ keys_m[:-1][block]
+            np.less(differ, np.uint64(1) << np.uint64(self.place_bits), out=same[1:][block])
+        keys_m &= np.uint64((1 << self.place_bits) - 1)
+        order: Positions = keys_m.view(np.int64)
+        if self.dropped and bool(same.any()):
+            at = _in_runs(same)
+            some = order.take(at)
+            runs, tails = _numbered(same.take(at)), tails_at(some)
+            by = np.lexsort((tails, runs))
+            order[at] = some[by]
+            same[at[1:]] &= tails[by][1:] == tails[by][:-1]
+        return order, same
 
 
 def by_id(order: Positions, same: Mask, ids_n16: Ids) -> Positions:

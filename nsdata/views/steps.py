@@ -254,11 +254,9 @@ class Balanced(Step):
     def apply(self, context: Context, chosen: Chosen) -> Applied:
         pseudo, confidence, ids, among = context.judged("balanced", chosen)
         classes, most = context.store.classes, self.max_repeats
-        have = selection.sizes(pseudo, len(classes), confidence, among)
-        kept = selection.balanced(
-            pseudo, confidence, ids, self.per_class, len(classes),
-            seed=self.seed, max_repeats=most, among_n=among, sizes_K=have,
-        )  # fmt: skip
+        kept, have = selection.balance(
+            pseudo, confidence, ids, self.per_class, len(classes), seed=self.seed, max_repeats=most, among_n=among
+        )
         return chosen.at(kept), remarks.of_balance(have, self.per_class, classes, most)
 
 
