@@ -36,7 +36,7 @@ from nsdata.parallel import cores
 from nsdata.schema import SPLITS
 
 Labels = NDArray[np.int32]
-ReadSoft = Callable[[Positions], NDArray[np.floating[Any]]]
+ReadSoft = Callable[[Positions, NDArray[np.float16]], NDArray[np.floating[Any]]]
 
 _CHUNK_VALUES = 1 << 20  # soft-label numbers read at a time: 2 MB of each side
 
@@ -46,7 +46,8 @@ class Side:
     """One of the two versions to compare; arrays as in the module's legend.
 
     pseudo, confidence: both None for a version without teacher's labels. soft: reads the soft labels at some
-    positions, (m,) int64 -> (m, K) float, rows sum to 1; asked in chunks; None leaves the divergence out.
+    positions, (m,) int64 -> (m, K) float, rows sum to 1; asked in chunks, with an (m, K) float16 array that it may fill
+    and give back; None leaves the divergence out.
     split: None leaves out who moved. gen, sealed: the generation, and the event that sealed it; None without one.
     judges: split once more, but -1 for images of which the teacher may have learnt before they were moved there; None
     leaves out who is judged. held: makes the (n,) mask of the train images that the teacher's training held out; None,
@@ -79,7 +80,7 @@ def compare(a: Side, b: Side, classes: Sequence[str]) -> Diff:
     at_a, at_b = (pos_a, pos_b) if in_place is None else (in_place, in_place)
     said_a, said_b = a.label[at_a], b.label[at_b]
     at = np.flatnonzero(said_a != said_b)
-    relabelled = Changes(a.ids[pos_a[at]], said_a[at], said_b[at], names)
+    relabelled = Changes(a.ids.take(pos_a[at], 0), said_a[at], said_b[at], names)
     moved = _moved(a, b, at_a, at_b, pos_a)
 
     old_c, sure_old_c = _of_teacher(a, at_a)
@@ -93,7 +94,7 @@ def compare(a: Side, b: Side, classes: Sequence[str]) -> Diff:
         pos_a, pos_b = pos_a[both], pos_b[both]
         old_c, new_c, sure_old_c, sure_new_c = old_c[both], new_c[both], sure_old_c[both], sure_new_c[both]
     at = np.flatnonzero(old_c != new_c)
-    flipped = Flows(a.ids[pos_a[at]], old_c[at], new_c[at], names, sure_old_c[at], sure_new_c[at])
+    flipped = Flows(a.ids.take(pos_a[at], 0), old_c[at], new_c[at], names, sure_old_c[at], sure_new_c[at])
     rose, fell = int(np.count_nonzero(sure_new_c > sure_old_c)), int(np.count_nonzero(sure_new_c < sure_old_c))
     return Diff(
         a=a.name,
@@ -104,8 +105,8 @@ def compare(a: Side, b: Side, classes: Sequence[str]) -> Diff:
         compared=c,
         gained=int(np.count_nonzero(in_b)) - c,
         lost=int(np.count_nonzero(in_a)) - c,
-        added_ids=b.ids[only_b],
-        removed_ids=a.ids[only_a],
+        added_ids=b.ids.take(only_b, 0),
+        removed_ids=a.ids.take(only_a, 0),
         relabelled=relabelled,
         moved=moved,
         transitions=transitions_matrix(old_c, new_c, K),
@@ -123,18 +124,20 @@ def compare(a: Side, b: Side, classes: Sequence[str]) -> Diff:
 def mean_divergence(read_a: ReadSoft, read_b: ReadSoft, pos_a: Positions, pos_b: Positions, K: int) -> float:
     """Mean Jensen-Shannon divergence in nats, 0 to ln 2, of the soft labels at these (c,) positions, c ≥ 1.
 
-    See ``divergence``. This thread reads, others work on what was read; the sum is taken in the order of the rows.
+    See ``divergence``. This thread reads, others work on what was read; the sum is taken in the order of the rows. What
+    is read lies where what has been worked on lay: new memory takes the system longer than the numbers take to read.
     """
-    step = max(1, _CHUNK_VALUES // K)
-    total, workers = 0.0, cores()
-    ahead: deque[Future[float]] = deque()
+    c, step, workers = len(pos_a), max(1, _CHUNK_VALUES // K), cores()
+    room = np.empty((workers + 1, 2, min(c, step), K), np.float16)
+    total, ahead = 0.0, deque[Future[float]]()
     with ThreadPoolExecutor(workers, thread_name_prefix="nsdata-diff") as pool:
-        for start in range(0, len(pos_a), step):
-            soft_a, soft_b = read_a(pos_a[start : start + step]), read_b(pos_b[start : start + step])
-            ahead.append(pool.submit(divergence, soft_a, soft_b))
-            if len(ahead) > workers:  # no more lies in memory than they work on
+        for number, start in enumerate(range(0, c, step)):
+            if len(ahead) > workers:
                 total += ahead.popleft().result()
-        return (total + sum(done.result() for done in ahead)) / len(pos_a)
+            some_a, some_b = pos_a[start : start + step], pos_b[start : start + step]
+            free_a, free_b = room[number % len(room), :, : len(some_a)]
+            ahead.append(pool.submit(divergence, read_a(some_a, free_a), read_b(some_b, free_b)))
+        return (total + sum(done.result() for done in ahead)) / c
 
 
 def _moved(a: Side, b: Side, at_a: Positions | slice, at_b: Positions | slice, pos_a: Positions) -> Changes:
@@ -144,7 +147,7 @@ def _moved(a: Side, b: Side, at_a: Positions | slice, at_b: Positions | slice, p
         return Changes(a.ids[:0], none, none, SPLITS)
     was, is_ = a.split[at_a], b.split[at_b]
     at = np.flatnonzero(was != is_)
-    return Changes(a.ids[pos_a[at]], was[at].astype(np.int32), is_[at].astype(np.int32), SPLITS)
+    return Changes(a.ids.take(pos_a[at], 0), was[at].astype(np.int32), is_[at].astype(np.int32), SPLITS)
 
 
 def _judged(

@@ -75,14 +75,14 @@ def _side(store: Handle, version: int | str, classes: int = 0) -> Side:
     labels = None if gen is None else of_generation(at, gen)
 
     def seen(values: NDArray[Any]) -> NDArray[Any]:
-        return values if rows is None else values[rows]
+        return values if rows is None else values.take(rows, 0)
 
-    def soft(positions: NDArray[np.int64]) -> NDArray[Any]:
+    def soft(positions: NDArray[np.int64], out: NDArray[Any]) -> NDArray[Any]:
         assert labels is not None
         wanted = positions if rows is None else rows[positions]
         first, stop = int(wanted[0]), int(wanted[-1]) + 1
         in_a_row = stop - first == len(wanted) and bool((wanted[1:] > wanted[:-1]).all())  # not one is left out
-        found = labels.between(first, stop) if in_a_row else labels.take(wanted)
+        found = labels.between(first, stop, out) if in_a_row else labels.take(wanted)
         return widened(found, max(classes, found.shape[1]))
 
     def held() -> NDArray[np.bool_] | None:

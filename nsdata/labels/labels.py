@@ -5,7 +5,7 @@ Legend: N rows of the version, n labelled images, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -133,18 +133,7 @@ class Labels:
 
     def stored(self, start: int, stop: int) -> dict[str, Array]:
         """The soft labels of rows start..stop as they are stored, for ``decoded``; zeros for rows without any."""
-        out = {}
-        for name in self._codec.soft_columns:
-            spec = self._columns[name]
-            shape = (stop - start, spec.width) if spec.width else (stop - start,)
-            out[name] = np.zeros(shape, spec.type)
-        for dataset, first, end in zip(*self._datasets, strict=True):
-            low, high = max(start, int(first)), min(stop, int(end))
-            if low < high:
-                reader = self._table.readers.open(dataset, self._columns)
-                for name, values in out.items():
-                    values[low - start : high - start] = reader.read(name, low - int(first), high - int(first))
-        return out
+        return self._fill(start, stop, self._room(stop - start, np.zeros))
 
     def decoded(self, rows: Array, columns: Mapping[str, Array]) -> Array:
         """(m, K) float16: the soft labels of these row numbers from what ``stored`` gave of them.
@@ -154,17 +143,21 @@ class Labels:
         self._located(rows)
         return self._decode(columns)
 
-    def between(self, start: int, stop: int) -> Array:
+    def between(self, start: int, stop: int, out: Array | None = None) -> Array:
         """(stop - start, K) float16: the soft labels of neighbouring rows, at least one; read as one piece.
 
-        Raises GenerationError for a row that the generation does not label.
+        out: float16 that may be filled and given back. Raises GenerationError for a row that the generation does not
+        label.
         """
         first, last = self._located(np.asarray([start, stop - 1], np.int64))
-        if first != last:
-            return self.decoded(np.arange(start, stop), self.stored(start, stop))
-        (names, starts, _), columns = self._datasets, self._codec.soft_columns
-        reader, skipped = self._table.readers.open(names[first], self._columns), int(starts[first])
-        return self._decode({c: reader.read(c, start - skipped, stop - skipped) for c in columns})
+        _, starts, stops = self._datasets
+        gaps = starts[first + 1 : last + 1] > stops[first:last]
+        self._located(stops[first:last][gaps])
+        if out is not None and self._codec.top is None and out.shape[1] == self.known:
+            room = {"soft_label": out}
+        else:
+            room = self._room(stop - start, np.empty)
+        return self._decode(self._fill(start, stop, room))
 
     def take_known(self, rows: Array) -> Array:
         """(m, K) float16: as ``take``, with zeros for the rows that the generation does not label."""
@@ -239,6 +232,21 @@ class Labels:
         else:
             columns = {column: reader.take(column, offsets) for column in self._codec.soft_columns}
         return self._decode(columns)
+
+    def _room(self, rows: int, made: Callable[..., Array]) -> dict[str, Array]:
+        """Arrays for so many rows of each column that a soft label takes."""
+        specs = {name: self._columns[name] for name in self._codec.soft_columns}
+        return {name: made((rows, spec.width) if spec.width else rows, spec.type) for name, spec in specs.items()}
+
+    def _fill(self, start: int, stop: int, columns: dict[str, Array]) -> dict[str, Array]:
+        """``columns`` of rows start..stop, with what is stored of those that have a label."""
+        names, starts, stops = self._datasets
+        for index in range(np.searchsorted(stops, start, "right"), np.searchsorted(starts, stop)):
+            reader, first = self._table.readers.open(names[index], self._columns), int(starts[index])
+            low, high = max(start, first), min(stop, int(stops[index]))
+            for name, values in columns.items():
+                reader.read(name, low - first, high - first, values[low - start : high - start])
+        return columns
 
     def _decode(self, columns: Mapping[str, Array]) -> Array:
         """(m, K) float16 from what is stored; classes that were added later have no probability."""

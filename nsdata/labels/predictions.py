@@ -41,12 +41,12 @@ def predictions(readers: Readers, generation: Generation, columns: Schema, rows:
             some = found[first : first + _AT_ONCE]
             opened = readers.open_all([name for _, _, name in some], columns)
             begun = [
-                (values[start : start + count], reader.reading(column, 0, count))
+                reader.reading(column, 0, count, values[start : start + count])
                 for (start, count, _), reader in zip(some, opened, strict=True)
                 for column, values in (("confidence", confidence), ("pseudo_label", pseudo))
             ]
-            for place, read in begun:
-                place[:] = read()
+            for read in begun:
+                read()
         confidence.setflags(write=False)
         pseudo.setflags(write=False)
         kept[key] = confidence, pseudo

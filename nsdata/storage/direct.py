@@ -89,9 +89,12 @@ class Direct:
         """These rows of a numeric column, in this order: (n,) or (n, width). Raises as ``blobs``."""
         return self._column(column).take(rows)
 
-    def read(self, column: str, start: int, stop: int) -> Array:
-        """Rows start..stop of a numeric column. Raises as ``blobs``."""
-        return self._column(column).read(start, stop)
+    def read(self, column: str, start: int, stop: int, out: Array | None = None) -> Array:
+        """Rows start..stop of a numeric column, in ``out`` where it is given: contiguous, of the column's type.
+
+        Raises as ``blobs``.
+        """
+        return self._column(column).read(start, stop, out)
 
     def _column(self, name: str) -> _Column:
         column = self._columns[name]
@@ -172,8 +175,8 @@ class _Column:
                 out[at] = part
         return out
 
-    def read(self, start: int, stop: int) -> Array:
-        out = self._empty(stop - start)
+    def read(self, start: int, stop: int, out: Array | None = None) -> Array:
+        out = self._empty(stop - start) if out is None else out
         flat, each = out.reshape(-1).view(np.uint8).data, self._each
         for number, first, last in self._pieces(start, stop):
             place = int(self.first[number]) + (first - int(self.starts[number])) * each

@@ -65,26 +65,33 @@ class Reader:
     def __len__(self) -> int:
         return len(self._open()[0]) if self._direct is None else self._direct.rows
 
-    def read(self, column: str, start: int = 0, stop: int | None = None) -> np.ndarray[Any, Any]:
-        """Rows start..stop of a numeric column: (n,) or (n, width), in the column's own dtype."""
+    def read(
+        self, column: str, start: int = 0, stop: int | None = None, out: NDArray[Any] | None = None
+    ) -> np.ndarray[Any, Any]:
+        """Rows start..stop of a numeric column: (n,) or (n, width), in the column's own dtype.
+
+        out: where they shall lie, of just their shape and dtype, and contiguous.
+        """
         stop = len(self) if stop is None else stop
         if stop <= start:
             return np.asarray(self._schema[column].empty)
         with _translated(self.url, "read"):
-            if (direct := self._directly(column)) is not None:
-                return self._checked(column, direct.read(column, start, stop), stop - start)
-            return self._checked(column, self._column(column)[start:stop], stop - start)
+            direct = self._directly(column)
+            found = self._column(column)[start:stop] if direct is None else direct.read(column, start, stop, out)
+            return self._checked(column, found, stop - start, out)
 
-    def reading(self, column: str, start: int, stop: int) -> Callable[[], np.ndarray[Any, Any]]:
+    def reading(
+        self, column: str, start: int, stop: int, out: NDArray[Any] | None = None
+    ) -> Callable[[], np.ndarray[Any, Any]]:
         """As ``read``, of at least one row, begun at once; call what it returns for the values."""
         with _translated(self.url, "read"):
             if self._directly(column) is not None:
-                return lambda: self.read(column, start, stop)
+                return lambda: self.read(column, start, stop, out)
             begun = self._column(column).get_async(slice(start, stop))
 
         def values() -> np.ndarray[Any, Any]:
             with _translated(self.url, "read"):
-                return self._checked(column, begun.result(), stop - start)
+                return self._checked(column, begun.result(), stop - start, out)
 
         return values
 
@@ -154,7 +161,7 @@ class Reader:
                 self._native = dataset, {name: dataset[name] for name in self._schema}
         return self._native
 
-    def _checked(self, column: str, values: Any, rows: int) -> np.ndarray[Any, Any]:
+    def _checked(self, column: str, values: Any, rows: int, out: NDArray[Any] | None = None) -> np.ndarray[Any, Any]:
         """The engine does not enforce vector lengths: a ragged column reads as a list."""
         spec = self._schema[column]
         shape = (rows, spec.width) if spec.width else (rows,)
@@ -168,7 +175,10 @@ class Reader:
                 f"Column {column!r} of {self.url} holds numbers outside of {spec.low:,} to {spec.high:,}.",
                 "nsdata verify",
             )
-        return values
+        if out is None or out is values:
+            return values
+        out[:] = values
+        return out
 
 
 def readers(

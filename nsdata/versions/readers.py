@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from nsdata import schema
@@ -31,6 +32,7 @@ class Readers:
         self._directs: dict[str, Direct | None] = {}
         self._spare: list[Opened] = []
         self._columns: dict[tuple[str, str, int], Array] = {}
+        self._joined: dict[str, tuple[list[tuple[str, int]], Array]] = {}
 
     def place(self, name: str) -> str:
         """Where the dataset that was published as ``name`` lies today."""
@@ -103,3 +105,25 @@ class Readers:
             values.setflags(write=False)
             self._columns[key] = values
         return self._columns[key]
+
+    def joined(self, datasets: Sequence[tuple[str, int]], columns: schema.Schema, column: str) -> Array:
+        """A numeric column of published datasets of one kind, one behind the other, as many rows of each; read once.
+
+        A version begins with the datasets of those before it: what was read for one is the beginning for the next, and
+        lies in memory once.
+        """
+        wanted = [(self.place(name), rows) for name, rows in datasets]
+        there, values = self._joined.get(column, ([], np.asarray(columns[column].empty)))
+        if there[: len(wanted)] != wanted:
+            known = there if wanted[: len(there)] == there else []
+            before, ends = sum(rows for _, rows in known), np.cumsum([0, *(rows for _, rows in wanted)]).tolist()
+            more = np.empty((ends[-1], *values.shape[1:]), values.dtype)
+            more[:before] = values[:before]
+            for (name, rows), end in zip(datasets[len(known) :], ends[len(known) + 1 :], strict=True):
+                reader = self.open(name, columns)
+                if len(reader) < rows:
+                    raise StoreDamaged(f"{self.url}/{name} holds {len(reader):,} rows; {rows:,} were published.")
+                reader.read(column, 0, rows, more[end - rows : end])
+            more.setflags(write=False)
+            there, values = self._joined[column] = wanted, more
+        return values if len(there) == len(wanted) else values[: sum(rows for _, rows in wanted)]

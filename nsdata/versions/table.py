@@ -224,13 +224,9 @@ class Table:
         return found[0]
 
     def _column(self, column: str) -> Array:
-        if not self.state.segments:
-            return np.asarray(schema.SEGMENT[column].empty)
-        parts = [self.readers.column(s.name, schema.SEGMENT, column, s.rows) for s in self.state.segments]
-        values = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        values = self.readers.joined([(s.name, s.rows) for s in self.state.segments], schema.SEGMENT, column)
         if column == "label":
             self._check_labels(values)
-        values.setflags(write=False)
         return values
 
     def _by_people(self, batches: tuple[People, ...], codes: int = 0) -> tuple[Array, Array, Array]:

@@ -43,7 +43,7 @@ def make_side(name: str, numbers: list[int], seed: int, missing: float = 0.2) ->
     gone = rng.random(n) < missing
     pseudo[gone], confidence[gone] = -1, np.nan
     label = rng.integers(-1, K, n).astype(np.int32)
-    return Side(name, as_ids(numbers), label, pseudo, confidence, lambda rows: soft[rows])
+    return Side(name, as_ids(numbers), label, pseudo, confidence, lambda rows, _: soft[rows])
 
 
 @quick
@@ -97,14 +97,14 @@ def test_compare_equals_brute_force(numbers_a: list[int], numbers_b: list[int], 
 
     compared = [(h, i, j) for h, i, j in common if a.pseudo[i] >= 0 and b.pseudo[j] >= 0]
     matrix = np.zeros((K, K), int)
-    flipped = []
+    flipped, none = [], np.empty((0, K), np.float16)
     rose = fell = 0
     js = 0.0
     for h, i, j in compared:
         old, new, before, after = a.pseudo[i], b.pseudo[j], a.confidence[i], b.confidence[j]
         matrix[old, new] += 1
         rose, fell = rose + int(after > before), fell + int(after < before)
-        js += divergence(a.soft(np.array([i]))[0], b.soft(np.array([j]))[0])
+        js += divergence(a.soft(np.array([i]), none)[0], b.soft(np.array([j]), none)[0])
         if old != new:
             flipped.append((h, old, new, before, after))
     got = (d.flipped.ids, d.flipped.old, d.flipped.new, d.flipped.confidence_old, d.flipped.confidence_new)
@@ -249,5 +249,5 @@ def test_divergence_chunks_agree_with_one_pass_and_its_ends(monkeypatch: pytest.
     assert compare(a, b, CLASSES).js == pytest.approx(whole, abs=1e-12)
     one = np.tile(np.array([[1, 0, 0]], np.float16), (40, 1))
     other = np.tile(np.array([[0, 1, 0]], np.float16), (40, 1))
-    far = compare(replace(a, soft=lambda r: one[r]), replace(b, soft=lambda r: other[r]), CLASSES)
+    far = compare(replace(a, soft=lambda r, _: one[r]), replace(b, soft=lambda r, _: other[r]), CLASSES)
     assert far.js == pytest.approx(np.log(2))
