@@ -1,21 +1,25 @@
-"""Views and diffs of large stores against plain numpy: time, and peak memory per row.
+"""Views and diffs of large stores against plain numpy: processor time, and peak memory per row.
 
-    python -m benchmarks.scale views  [--rows 1000000 --classes 1000 --per-class 700 --confidence uniform equal ...]
-    python -m benchmarks.scale diffs  [--rows 1000000 --classes 10]
-    python -m benchmarks.scale memory [--rows 1000000 4000000 16000000 --classes 1000 --per-class 700]
+    python -m benchmarks.scale views   [--rows 1000000 --classes 1000 --per-class 700 --confidence uniform equal ...]
+    python -m benchmarks.scale diffs   [--rows 1000000 --classes 10]
+    python -m benchmarks.scale memory  [--rows 1000000 16000000 32000000 --classes 1000]
+    python -m benchmarks.scale columns [--rows 130000000 --classes 1000]
 
-Stores are synthetic (pictures of one byte, random ids, 5 % labelled, 2 % of another split), written by the code that
-imports and labels into a temporary folder (``--folder``), and removed. In one process, ours and numpy take turns;
-medians of ``--rounds``. ``views`` and ``diffs`` open the store again for each round: ours reads the columns, numpy has
-them in memory.
+Stores are synthetic (synthetic.py), written by the code that imports and labels into a temporary folder (``--folder``),
+and removed. All ways take turns in one process; medians of ``--rounds``, in milliseconds of processor time of all
+threads together: time on the wall depends on what else a machine does. Run it with OMP_NUM_THREADS=1.
 
-Two numpys: "fast" knows no ids, so ties go by row and repeats by its own generator: one sort of packed 64-bit keys, the
-least work there is. "exact" chooses the very rows that ours chooses, by ``numpy.lexsort``, and ours is checked by it.
+``views``: ours opens the store again each time, reads what it needs and checks files against the log's digests; "again"
+is another view of an open store. numpy's ways are in selecting.py; "files" reads the columns from .npy files first.
+Their rows are compared with ours. ``diffs``: against reading all that a diff reads, in the same way, and against the
+engine alone reading both soft labels. ``memory``: a view in a process of its own. ``columns``: what a view does behind
+reading, on columns in memory and ids in a file, for more rows than are quickly imported; some classes are checked.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -28,214 +32,94 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import selecting
+from benchmarks.selecting import MINIMUM, MOST_REPEATS
+from benchmarks.synthetic import CONFIDENCES, build, soft_columns, sure_columns
 from nsdata import Store
 from nsdata.analysis.diff import Diff
-from nsdata.arithmetic.seeded import mix
-from nsdata.labels import labelling, staging
+from nsdata.arithmetic import selection
 from nsdata.labels.codec import Codec
-from nsdata.schema import SEGMENT
-from nsdata.storage import engine, inventory, writing
+from nsdata.storage import engine
+from nsdata.views.rows import Chosen
 
 Array = np.ndarray[Any, Any]
 
-IMPORT = 1 << 22  # rows of one import
-APPEND = 1 << 16
-MINIMUM = 0.3
-CONFIDENCES: dict[str, Callable[[np.random.Generator, int], Array]] = {
-    "uniform": lambda draw, n: draw.random(n) * 0.98 + 0.01,
-    "sharp": lambda draw, n: np.minimum(draw.random(n) * 1.5 + 0.01, 1.0),  # a third of them 1
-    "levels": lambda draw, n: np.ceil(draw.random(n) * 256) / 256,
-    "equal": lambda draw, n: np.full(n, 0.75),
-}
+PLAIN = 4_000_000  # rows up to which numpy's whole sorts check the others
 
 
-def images(store: Store, rows: int) -> None:
-    """Import ``rows`` synthetic images."""
-    draw = np.random.default_rng(0)
-    counts = dict.fromkeys(("added", "labelled", "present", "gained", "skipped", "clashes", "train", "val", "test"), 0)
-    for start in range(0, rows, IMPORT):
-        name, count = f"images/synthetic-{start}", min(IMPORT, rows - start)
-        with writing.Writer(f"{store.url}/{name}", SEGMENT) as writer:
-            for first in range(0, count, APPEND):
-                n = min(APPEND, count - first)
-                label = np.where(draw.random(n) < 0.05, draw.integers(len(store.classes), size=n), -1)
-                side = np.full(n, 8, np.int32)
-                writer.append(
-                    {
-                        "id": draw.integers(256, size=(n, 16), dtype=np.uint8),
-                        "image": [b"."] * n,
-                        "label": label.astype(np.int32),
-                        "split": (draw.random(n) < 0.02).astype(np.int8),
-                        "source": ["."] * n,
-                        "width": side,
-                        "height": side,
-                    }
-                )
-            writer.commit("images")
-        segment = {"name": name, "rows": count, "digests": {}, "files": inventory.finish(store.objects, name)}
-        data = {"source": "synthetic", "segment": segment, "people": None, "counts": counts | {"added": count}}
-        store.publish("imported", partial(_unchanged, data))
+def ours(store: Store, per_class: int) -> Array:
+    """The view of the issue."""
+    return store.view(gen=1).split("train").unlabelled().confident(MINIMUM).balanced(per_class).rows
 
 
-def _unchanged(data: dict[str, Any], _: object) -> dict[str, Any]:
-    return data
+def opened(url: str, per_class: int) -> Array:
+    """The same on a store opened just now."""
+    return ours(Store.open(url), per_class)
 
 
-def label(store: Store, gen: int, codec: Codec, columns: Callable[[Array], Mapping[str, Array]]) -> None:
-    """Seal a generation: ``columns`` gives those of a part for its rows."""
-    run = labelling.begin(store, gen, {"teacher_sha256": f"{gen:064}", "codec": codec.name, "batch_size": 256})
-    for part in run.parts:
-        with staging.PartWriter(part) as writer:
-            writer.write_columns(dict(columns(part.pending)))
-    run.seal({})
-    store.refresh()
-
-
-def sure_columns(confidence: str, classes: int) -> Callable[[Array], dict[str, Array]]:
-    """Columns of top-1 labels: random classes, with confidences of this kind."""
-    draw = np.random.default_rng(1)
-
-    def of(rows: Array) -> dict[str, Array]:
-        n = len(rows)
-        pseudo = draw.integers(classes, size=n).astype(np.int32)
-        sure = CONFIDENCES[confidence](draw, n).astype(np.float32)
-        return {
-            "top_class": pseudo.astype(np.int16 if classes <= 32_767 else np.int32)[:, None],
-            "top_probability": sure.astype(np.float16)[:, None],
-            "residual": 1 - sure,
-            "kl": np.zeros(n, np.float32),
-            "pseudo_label": pseudo,
-            "confidence": sure,
-        }
-
-    return of
-
-
-def soft_columns(gen: int, classes: int) -> Callable[[Array], dict[str, Array]]:
-    """Columns of dense labels: of two generations, the second is the first with noise."""
-    codec = Codec()
-
-    def of(rows: Array) -> dict[str, Array]:
-        first, noise = np.random.default_rng([0, int(rows[0])]), np.random.default_rng([gen, int(rows[0])])
-        found = []
-        for start in range(0, len(rows), 4096):
-            n = min(4096, len(rows) - start)
-            logits = first.standard_normal((n, classes), np.float32)
-            logits[np.arange(n), first.integers(classes, size=n)] += first.normal(8, 4, n).clip(0)
-            logits += np.float32(0.7) * noise.standard_normal((n, classes), np.float32)
-            soft = np.exp(logits - logits.max(1, keepdims=True))
-            found.append(codec.encode((soft / soft.sum(1, keepdims=True)).astype(np.float32)))
-        return {name: np.concatenate([block[name] for block in found]) for name in found[0]}
-
-    return of
-
-
-def build(folder: str, rows: int, classes: int, *gens: Callable[[Array], Mapping[str, Array]], top: bool) -> str:
-    """A store of these images and generations; its address."""
-    url = str(Path(folder) / f"lake-{rows}-{classes}-{time.monotonic_ns()}")
-    store = Store.create(url, [f"class {k}" for k in range(classes)])
-    images(store, rows)
-    for gen, columns in enumerate(gens, 1):
-        label(store, gen, Codec(1 if top else None), columns)
-    return url
-
-
-def ours(url: str, per_class: int) -> Array:
-    """The view of the issue, on a store opened just now."""
-    view = Store.open(url).view(gen=1).split("train").unlabelled().confident(MINIMUM).balanced(per_class)
-    return view.rows
-
-
-def fast(column: Mapping[str, Array], n: int, classes: int) -> Array:
-    """The least that chooses such rows: packed keys, no ids, repeats drawn by numpy."""
-    keep = (column["split"] == 0) & (column["label"] < 0) & (column["confidence"] >= np.float32(MINIMUM))
-    rows = np.flatnonzero(keep)
-    group, bits = column["pseudo"][rows], np.uint64(int(len(keep) - 1).bit_length())
-    sure = (np.float32(1).view(np.uint32) - column["confidence"][rows].view(np.uint32)).astype(np.uint64)  # 25 bits
-    keys = (((group.astype(np.uint64) << np.uint64(25)) | sure) << bits) | rows.astype(np.uint64)
-    keys.sort()
-    ranked = (keys & ((np.uint64(1) << bits) - np.uint64(1))).view(np.int64)
-    sizes = np.bincount(group, minlength=classes)
-    firsts = np.cumsum(sizes) - sizes
-    times = (np.arange(len(ranked)) - np.repeat(firsts, sizes) < n).astype(np.int64)
-    short = (sizes > 0) & (sizes < n)
-    if short.any():
-        whole, rest = np.divmod(n, np.maximum(sizes, 1))
-        at = np.flatnonzero(np.repeat(short, sizes))  # places in ``ranked``
-        of = np.repeat(np.arange(classes), sizes)[at]
-        lots = np.random.default_rng(0).integers(1 << 30, size=len(at)).astype(np.uint64) << bits
-        lots |= (of.astype(np.uint64) << (bits + np.uint64(30))) | at.astype(np.uint64)
-        lots.sort()
-        sizes_short = np.where(short, sizes, 0)
-        place = np.arange(len(at)) - np.repeat(np.cumsum(sizes_short) - sizes_short, sizes_short)
-        times[at] = whole[of]
-        times[(lots & ((np.uint64(1) << bits) - np.uint64(1)))[place < rest[of]].astype(np.int64)] += 1
-    return np.repeat(ranked, times)
-
-
-def exact(column: Mapping[str, Array], n: int, classes: int) -> Array:
-    """Exactly our rows, as one would write it down: ties by id, repeats by a hash of seed and id."""
-    keep = (column["split"] == 0) & (column["label"] < 0) & (column["confidence"] >= np.float32(MINIMUM))
-    rows = np.flatnonzero(keep)
-    high, low = np.ascontiguousarray(column["id"][rows]).view(">u8").astype(np.uint64).T
-    group = column["pseudo"][rows]
-    ranked = np.lexsort((low, high, -column["confidence"][rows], group))
-    by_lot = np.lexsort((low, high, mix(0, 0, high, low), group))
-    sizes = np.bincount(group, minlength=classes)
-    place = np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    whole, rest = np.divmod(n, np.maximum(sizes, 1))
-    short = np.repeat(sizes < n, sizes)
-    times = np.where(short, np.repeat(whole, sizes), place < n)
-    again = np.zeros(len(rows), bool)
-    again[by_lot[short & (place < np.repeat(rest, sizes))]] = True
-    return rows[np.repeat(ranked, times + again[ranked])]
-
-
-def in_memory(url: str) -> dict[str, Array]:
-    """The columns that both numpys work on."""
+def to_files(url: str, folder: Path) -> None:
+    """The columns that numpy works on, as .npy files."""
     store = Store.open(url)
     table, labels = store.table, store.labels(1)
-    found = {"id": table.ids, "label": table.label, "split": table.split}
-    found |= {"confidence": labels.all_confidence, "pseudo": labels.all_pseudo}
-    return {name: values.copy() for name, values in found.items()}
+    columns = {"id": table.ids, "label": table.label, "split": table.split}
+    columns |= {"confidence": labels.all_confidence, "pseudo": labels.all_pseudo}
+    folder.mkdir()
+    for name, values in columns.items():
+        np.save(folder / f"{name}.npy", values)
+
+
+def from_files(folder: Path) -> dict[str, Array]:
+    """These columns, in memory."""
+    found = {path.stem: np.load(path) for path in folder.iterdir()}
+    return found | selecting.halves(found.pop("id"))
 
 
 def in_turn(works: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median seconds of each, run one after the other in every round."""
+    """Median milliseconds of processor time of each, run one after the other in every round."""
     times: dict[str, list[float]] = {name: [] for name in works}
     for work in works.values():
         work()
     for _ in range(rounds):
         for name, work in works.items():
-            began = time.perf_counter()
+            began = time.process_time()
             work()
-            times[name].append(time.perf_counter() - began)
+            times[name].append(1000 * (time.process_time() - began))
     return {name: statistics.median(found) for name, found in times.items()}
+
+
+def _line(*cells: object) -> None:
+    shown = (
+        f"{cell:,.0f}" if isinstance(cell, float) else f"{cell:,}" if isinstance(cell, int) else cell for cell in cells
+    )
+    print(f"| {' | '.join(map(str, shown))} |", flush=True)
 
 
 def views(folder: str, args: argparse.Namespace) -> None:
     """Print a line for each kind of confidence."""
-    print("| rows | classes | confidences | ours | of which reading | numpy, fast | numpy, exact | ours / fast |")
-    print("|--:|--:|---|--:|--:|--:|--:|--:|")
+    names = ("ours", "reading", "again", "files", "exact", "fast")
+    _line("rows", "classes", "confidences", *names, "ours / files", "again / exact", "again / fast")
+    _line(*["--:"] * 12)
     for kind in args.confidence:
         for rows in args.rows:
             url = build(folder, rows, args.classes, sure_columns(kind, args.classes), top=args.classes > 1)
-            column, n = in_memory(url), args.per_class or _per_class(rows, args.classes)
-            assert np.array_equal(ours(url, n), exact(column, n, args.classes))
-            assert len(fast(column, n, args.classes)) == len(ours(url, n))
-            found = in_turn(
-                {
-                    "ours": partial(ours, url, n),
-                    "reading": partial(_read, url),
-                    "fast": partial(fast, column, n, args.classes),
-                    "exact": partial(exact, column, n, args.classes),
-                },
-                args.rounds,
-            )
-            milli = " | ".join(f"{1000 * found[name]:,.0f} ms" for name in ("ours", "reading", "fast", "exact"))
-            print(
-                f"| {rows:,} | {args.classes:,} | {kind} | {milli} | {found['ours'] / found['fast']:.1f} |", flush=True
-            )
+            K, n, columns = args.classes, args.per_class or _per_class(rows, args.classes), Path(f"{url}-columns")
+            to_files(url, columns)
+            column, store = from_files(columns), Store.open(url)
+            chosen = opened(url, n)
+            assert np.array_equal(chosen, selecting.exact(column, n, K))
+            assert rows > PLAIN or np.array_equal(chosen, selecting.plain(column, n, K))
+            assert len(selecting.fast(column, n, K)) == len(chosen)
+            works: dict[str, Callable[[], object]] = {
+                "ours": partial(opened, url, n),
+                "reading": partial(_read, url),
+                "again": partial(ours, store, n),
+                "files": lambda: selecting.exact(from_files(columns), n, K),  # noqa: B023 - called within the loop
+                "exact": partial(selecting.exact, column, n, K),
+                "fast": partial(selecting.fast, column, n, K),
+            }
+            found = in_turn(works, args.rounds)
+            pairs = (("ours", "files"), ("again", "exact"), ("again", "fast"))
+            _line(rows, K, kind, *(found[name] for name in names), *(f"{found[a] / found[b]:.2f}" for a, b in pairs))
 
 
 def _read(url: str) -> None:
@@ -247,33 +131,42 @@ def _read(url: str) -> None:
 
 def diffs(folder: str, args: argparse.Namespace) -> None:
     """Print a line for each number of rows."""
-    print("| rows | classes | diff | reading both soft labels once | ratio | with all other columns | ratio |")
-    print("|--:|--:|--:|--:|--:|--:|--:|")
+    _line("rows", "classes", "diff", "reading what it reads", "ratio", "engine, both soft labels alone", "ratio")
+    _line(*["--:"] * 7)
     for rows in args.rows:
         url = build(folder, rows, args.classes, *(soft_columns(g, args.classes) for g in (1, 2)), top=False)
         works: dict[str, Callable[[], object]] = {
             "diff": partial(_diff, url),
-            "read": partial(_read_soft, url),
-            "all": partial(_read_soft, url, others=True),
+            "all": partial(_read_all, url),
+            "soft": partial(_read_soft, url),
         }
         found = in_turn(works, args.rounds)
-        milli = [f"{1000 * seconds:,.0f} ms" for seconds in found.values()]
-        ratios = [f"{found['diff'] / found[name]:.2f}" for name in ("read", "all")]
-        cells = [f"{rows:,}", f"{args.classes:,}", *milli[:2], ratios[0], milli[2], ratios[1]]
-        print(f"| {' | '.join(cells)} |", flush=True)
+        ratios = [f"{found['diff'] / found[name]:.2f}" for name in ("all", "soft")]
+        _line(rows, args.classes, found["diff"], found["all"], ratios[0], found["soft"], ratios[1])
 
 
 def _diff(url: str) -> Diff:
     return Store.open(url).diff("gen-1", "gen-2")
 
 
-def _read_soft(url: str, others: bool = False) -> None:
-    """Read the soft labels of both generations, a dataset at a time; the other columns that a diff needs as well."""
+def _read_all(url: str) -> None:
+    """Read all that a diff reads, as it does: soft labels into the same memory again."""
     store = Store.open(url)
-    if others:
-        table = store.table
-        called = [store.labels(gen).all_pseudo for gen in store.generations]
-        assert all(len(column) == len(table) for column in (table.ids, table.label, *called))
+    table = store.table
+    assert len(table.ids) == len(table.label) == len(table.split) == len(table)
+    step = max(1, (1 << 20) // len(store.classes))
+    room = np.empty((step, len(store.classes)), np.float16)
+    for gen in store.generations:
+        labels = store.labels(gen)
+        assert len(labels.all_pseudo) == len(labels.all_confidence) == len(table)
+        for start in range(0, len(table), step):
+            stop = min(start + step, len(table))
+            assert labels.between(start, stop, room[: stop - start]).base is room
+
+
+def _read_soft(url: str) -> None:
+    """Read the soft labels of both generations with the engine, a dataset at a time."""
+    store = Store.open(url)
     for found in store.generations.values():
         for part in found.parts:
             for piece in part.pieces:
@@ -283,31 +176,90 @@ def _read_soft(url: str, others: bool = False) -> None:
 
 def memory(folder: str, args: argparse.Namespace) -> None:
     """Print a line for each number of rows; each view is made in a process of its own."""
-    print("| rows | classes | confidences | view | peak memory of it | bytes per row |")
-    print("|--:|--:|---|--:|--:|--:|")
+    _each_apart(folder, args, "view_of_store")
+
+
+def columns(folder: str, args: argparse.Namespace) -> None:
+    """Print a line for each number of rows: the steps of the view on columns in memory, ids in a file."""
+    _each_apart(folder, args, "view_of_columns")
+
+
+def _each_apart(folder: str, args: argparse.Namespace, what: str) -> None:
+    _line("rows", "classes", "confidences", "view", "ns a row", "peak", "bytes a row")
+    _line(*["--:"] * 7)
     for kind in args.confidence:
         for rows in args.rows:
+            K, n = args.classes, args.per_class or _per_class(rows, args.classes)
             with tempfile.TemporaryDirectory(dir=folder) as inner:
-                columns = sure_columns(kind, args.classes)
-                url = build(inner, rows, args.classes, columns, top=args.classes > 1)
-                n = args.per_class or _per_class(rows, args.classes)
-                command = [sys.executable, "-m", "benchmarks.scale", "one", url, "--per-class", str(n)]
-                done = subprocess.run(command, capture_output=True, text=True, check=True)
+                if what == "view_of_store":
+                    inner = build(inner, rows, K, sure_columns(kind, K), top=K > 1)
+                call = f"from benchmarks import scale; scale.{what}({inner!r}, {rows}, {K}, {n}, {kind!r})"
+                done = subprocess.run([sys.executable, "-c", call], stdout=subprocess.PIPE, text=True, check=True)
             seconds, before, peak = map(float, done.stdout.split())
-            per_row = (peak - before) / rows
-            print(
-                f"| {rows:,} | {args.classes:,} | {kind} | {seconds:.2f} s | {peak / 1e9:.2f} GB | {per_row:.0f} |",
-                flush=True,
-            )
+            each = f"{(peak - before) / rows:.0f}"
+            _line(rows, K, kind, f"{seconds:.2f} s", f"{1e9 * seconds / rows:.0f}", f"{peak / 1e9:.2f} GB", each)
 
 
-def one(url: str, per_class: int) -> None:
-    """Seconds of one view; bytes of this process before it, and at its peak."""
+def view_of_store(url: str, rows: int, classes: int, per_class: int, kind: str) -> None:
+    """Print seconds of processor time of one view; bytes of this process before it, and at its peak."""
     Store.open(url).labels(1)
-    before = _peak()
-    began = time.perf_counter()
-    ours(url, per_class)
-    print(time.perf_counter() - began, before, _peak())
+    before, began = _peak(), time.process_time()
+    opened(url, per_class)
+    print(time.process_time() - began, before, _peak())
+
+
+def view_of_columns(folder: str, rows: int, classes: int, per_class: int, kind: str) -> None:
+    """Print the same of what the steps do; the columns are among the bytes."""
+    path, before, draw = Path(folder) / "ids", _peak(), np.random.default_rng(0)
+    column: dict[str, Array] = {"label": np.empty(rows, np.int32), "split": np.empty(rows, np.int8)}
+    column |= {"confidence": np.empty(rows, np.float32), "pseudo": np.empty(rows, np.int32)}
+    with path.open("wb") as file:
+        for start in range(0, rows, 1 << 20):
+            n = min(1 << 20, rows - start)
+            file.write(draw.bytes(16 * n))
+            block = slice(start, start + n)
+            column["label"][block] = np.where(draw.random(n) < 0.05, 0, -1)
+            column["split"][block] = draw.random(n) < 0.02
+            column["confidence"][block] = CONFIDENCES[kind](draw, n)
+            column["pseudo"][block] = draw.integers(classes, size=n)
+    began = time.process_time()
+    found = _of_columns(column, path, per_class, classes)
+    seconds, peak = time.process_time() - began, _peak()
+    _check(column, found, per_class, classes)
+    print(seconds, before, peak)
+
+
+def _of_columns(column: Mapping[str, Array], path: Path, per_class: int, K: int) -> Array:
+    """What the steps of the view do."""
+    label, split, sure = column["label"], column["split"], column["confidence"]
+    chosen = Chosen(np.ones(len(label), bool))
+    chosen = chosen.only(lambda at: split[at] == 0).only(lambda at: label[at] < 0)
+    chosen = chosen.only(lambda at: selection.is_confident(sure[at], MINIMUM))
+    with path.open("rb") as file:
+
+        def ids(positions: Array) -> Array:
+            first, last = int(positions[0]), int(positions[-1])
+            read = np.frombuffer(os.pread(file.fileno(), 16 * (last + 1 - first), 16 * first), np.uint8)
+            return read.reshape(-1, 16).take(positions - first, 0)
+
+        return selection.balanced(
+            column["pseudo"], sure, ids, per_class, K, max_repeats=MOST_REPEATS, among_n=chosen.mask
+        )
+
+
+def _check(column: Mapping[str, Array], found: Array, per_class: int, K: int) -> None:
+    """Amounts of all classes, and the rows of some but for ties and draws."""
+    sizes = np.bincount(column["pseudo"].take(found), minlength=K)
+    assert (sizes == per_class).all()
+    ends = np.cumsum(sizes)
+    for k in range(0, K, max(1, K // 10)):
+        rows = found[ends[k] - sizes[k] : ends[k]]
+        of_class = np.flatnonzero(column["pseudo"] == k)
+        kept = of_class[selecting.keeps({name: values.take(of_class) for name, values in column.items()})]
+        sure = column["confidence"].take(rows)
+        assert (column["pseudo"].take(rows) == k).all() and (np.diff(sure) <= 0).all()
+        best = np.sort(column["confidence"].take(kept))[::-1][:per_class]
+        assert np.array_equal(np.unique(sure), np.unique(best)) and len(np.unique(rows)) == min(len(kept), per_class)
 
 
 def _per_class(rows: int, classes: int) -> int:
@@ -323,8 +275,7 @@ def _peak() -> int:
 def main() -> None:
     """Build, measure, print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("views", "diffs", "memory", "one"))
-    parser.add_argument("url", nargs="?", help=argparse.SUPPRESS)
+    parser.add_argument("what", choices=("views", "diffs", "memory", "columns"))
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000_000])
     parser.add_argument("--classes", type=int, default=None, help="1,000; 10 for diffs")
     parser.add_argument(
@@ -336,12 +287,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--folder", help="where the stores are written for a while")
     args = parser.parse_args()
-    if args.what == "one":
-        one(args.url, args.per_class)
-        return
     args.classes = args.classes or (10 if args.what == "diffs" else 1000)
     with tempfile.TemporaryDirectory(dir=args.folder) as folder:
-        {"views": views, "diffs": diffs, "memory": memory}[args.what](folder, args)
+        {"views": views, "diffs": diffs, "memory": memory, "columns": columns}[args.what](folder, args)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """The rows of a balanced view as numpy chooses them, as fast as it can and as plainly as one would write it.
 
-Each takes columns of N rows in memory, keeps unlabelled train rows with a confidence of at least ``MINIMUM``, balances
-them, and gives row numbers as ``View.rows`` does. A column of ids is two uint64, "high" and "low".
+Each takes columns of N rows, keeps unlabelled train rows with a confidence of at least ``MINIMUM``, balances them, and
+gives row numbers as ``View.rows`` does. Ids are two columns of uint64, "high" and "low".
 
 * ``plain``: whole sorts with ``numpy.lexsort``. Its rows are ours, and ours are checked by it.
-* ``exact``: the same rows with the least work that we know: one sort of packed 64-bit keys, ids only for ties and draws.
-* ``fast``: ties by row, repeats by numpy's generator. Not our rows: it does less, as it looks at no id.
+* ``exact``: the same rows with the least work we know: one sort of packed 64-bit keys, ids only for ties and draws.
+* ``fast``: ties by row, repeats by numpy's generator. Not our rows: it looks at no id.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ def halves(ids: Array) -> dict[str, Array]:
     return {"high": both[:, 0].astype(np.uint64), "low": both[:, 1].astype(np.uint64)}
 
 
-def kept(column: Columns) -> Array:
-    """Row numbers of what the filters keep."""
-    keep = column["confidence"] >= np.float32(MINIMUM)
+def keeps(column: Columns) -> Array:
+    """(N,) bool: what the filters keep."""
+    keep: Array = column["confidence"] >= np.float32(MINIMUM)
     keep &= column["split"] == 0
     keep &= column["label"] < 0
-    return np.flatnonzero(keep)
+    return keep
 
 
 def plain(column: Columns, n: int, classes: int) -> Array:
     """The rule, written down: ties by id, repeats by a hash of seed and id."""
-    rows = kept(column)
+    rows = np.flatnonzero(keeps(column))
     high, low, group = column["high"][rows], column["low"][rows], column["pseudo"][rows]
     ranked = np.lexsort((low, high, -column["confidence"][rows], group))
     by_lot = np.lexsort((low, high, mix(0, 0, high, low), group))
@@ -57,7 +57,7 @@ def plain(column: Columns, n: int, classes: int) -> Array:
 
 def exact(column: Columns, n: int, classes: int) -> Array:
     """The same rows."""
-    rows = kept(column)
+    rows = np.flatnonzero(keeps(column))
     group = column["pseudo"].take(rows)
     ranked, keys, ends = _sorted(column, rows, group, classes)
     sizes = np.diff(ends, prepend=0)
@@ -84,7 +84,7 @@ def exact(column: Columns, n: int, classes: int) -> Array:
 
 def fast(column: Columns, n: int, classes: int) -> Array:
     """Other rows of the same classes and confidences."""
-    rows = kept(column)
+    rows = np.flatnonzero(keeps(column))
     group = column["pseudo"].take(rows)
     ranked, _, ends = _sorted(column, rows, group, classes)
     sizes = np.diff(ends, prepend=0)
@@ -123,7 +123,7 @@ def _sorted(column: Columns, rows: Array, group: Array, classes: int) -> tuple[A
 
 
 def _settle(ranked: Array, keys: Array, same: Array, column: Columns) -> None:
-    """Put runs of equal keys in the order of their ids. Rows that share the bits that are left here would show in the check."""
+    """Put runs of equal keys in the order of their ids. If too few bits of these are left, the check shows it."""
     member = np.zeros(len(keys), bool)
     member[1:] = same
     member[:-1] |= same

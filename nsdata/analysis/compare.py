@@ -109,7 +109,7 @@ def compare(a: Side, b: Side, classes: Sequence[str]) -> Diff:
         removed_ids=a.ids.take(only_a, 0),
         relabelled=relabelled,
         moved=moved,
-        transitions=transitions_matrix(old_c, new_c, K),
+        transitions=transitions_matrix(old_c, new_c, K, at),
         flipped=flipped,
         mean_before=float(sure_old_c.mean(dtype=np.float64)) if c else None,
         mean_after=float(sure_new_c.mean(dtype=np.float64)) if c else None,

@@ -80,12 +80,17 @@ class Flows(Changes):
     confidence_new: NDArray[np.float32]
 
 
-def transitions_matrix(old_c: NDArray[np.int32], new_c: NDArray[np.int32], K: int) -> NDArray[np.int64]:
-    """(K, K) int64: images by old class (row) and new class (column), diagonal included; all 0…K-1."""
+def transitions_matrix(
+    old_c: NDArray[np.int32], new_c: NDArray[np.int32], K: int, at: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
+    """(K, K) int64: images by old class (row) and new class (column), diagonal included; all 0…K-1.
+
+    at: where they differ, from who knows it.
+    """
     for pseudo in (old_c, new_c):
         if len(pseudo) and (int(pseudo.min()) < 0 or int(pseudo.max()) >= K):
             raise BadInput(f"Pseudo-labels go from {pseudo.min()} to {pseudo.max()}; there are {K} classes.")
-    at = np.flatnonzero(old_c != new_c)
+    at = np.flatnonzero(old_c != new_c) if at is None else at
     flips_KK = np.bincount(old_c[at].astype(np.int64) * K + new_c[at], minlength=K * K).reshape(K, K)
     stayed_K = np.bincount(old_c, minlength=K) - flips_KK.sum(axis=1)
     return (flips_KK + np.diag(stayed_K)).astype(np.int64, copy=False)
