@@ -236,11 +236,18 @@ def _of_columns(column: Mapping[str, Array], path: Path, per_class: int, K: int)
     chosen = chosen.only(lambda at: split[at] == 0).only(lambda at: label[at] < 0)
     chosen = chosen.only(lambda at: selection.is_confident(sure[at], MINIMUM))
     with path.open("rb") as file:
+        room = np.empty((1 << 16, 16), np.uint8)
 
-        def ids(positions: Array) -> Array:
-            first, last = int(positions[0]), int(positions[-1])
-            read = np.frombuffer(os.pread(file.fileno(), 16 * (last + 1 - first), 16 * first), np.uint8)
-            return read.reshape(-1, 16).take(positions - first, 0)
+        def ids(positions: Array) -> Array:  # as views.rows.ids_at reads them
+            found, begin = np.empty((len(positions), 16), np.uint8), 0
+            while begin < len(positions):
+                first = int(positions[begin])
+                end = begin + int(np.searchsorted(positions[begin:], first + len(room)))
+                some = positions[begin:end] - first
+                os.preadv(file.fileno(), [room[: int(some[-1]) + 1].data], 16 * first)
+                np.take(room, some, axis=0, out=found[begin:end], mode="clip")
+                begin = end
+            return found
 
         return selection.balanced(
             column["pseudo"], sure, ids, per_class, K, max_repeats=MOST_REPEATS, among_n=chosen.mask

@@ -125,16 +125,27 @@ def repeated(
     order: Positions, sizes_K: Sizes, n: int, times_K: Sizes | None = None, again: Mask | None = None
 ) -> Positions:
     """The first ``n`` of each class of an order, each as often as its class says (None: once), those of ``again``, a
-    mask of positions, once more.
+    mask of positions, once more. ``again`` is of classes with ``n`` rows at most.
     """
-    taken_K = np.minimum(sizes_K, n)
+    taken_K, ends_K = np.minimum(sizes_K, n), np.cumsum(sizes_K)
+    stops_K = ends_K - sizes_K + taken_K
     if times_K is None:
-        firsts_K = np.cumsum(sizes_K) - sizes_K
-        return order[spans(firsts_K, firsts_K + taken_K, len(order))] if bool((taken_K < sizes_K).any()) else order
-    times = np.repeat(np.stack([times_K, np.zeros_like(times_K)], 1), np.stack([taken_K, sizes_K - taken_K], 1).ravel())
-    if again is not None:
-        times += again.take(order)
-    return np.repeat(order, times)
+        return order[spans(ends_K - sizes_K, stops_K, len(order))] if bool((stops_K < ends_K).any()) else order
+    edges = np.append(0, np.stack([stops_K, ends_K], 1))  # of what is taken and what is left out, class by class
+    amounts = np.stack([times_K, np.zeros_like(times_K)], 1).ravel()
+    more = 0 if again is None else int(np.count_nonzero(again))
+    whole, filled = np.empty(int((taken_K * times_K).sum()) + more, np.int64), 0
+    for block in blocks(len(order)):  # new memory for all amounts takes the system longer than they take to be added
+        some = order[block]
+        stop = block.start + len(some)
+        first, last = np.searchsorted(edges, block.start, "right") - 1, np.searchsorted(edges, stop)
+        times = np.repeat(amounts[first:last], np.diff(edges[first : last + 1].clip(block.start, stop)))
+        if again is not None:
+            times += again.take(some)
+        found = np.repeat(some, times)
+        whole[filled : filled + len(found)] = found
+        filled += len(found)
+    return whole
 
 
 def _descending(confidence_n: NDArray[np.float32]) -> NDArray[np.uint32]:

@@ -70,12 +70,12 @@ class Context:
 
         See ``arithmetic.sorting``.
         """
-        table = self.store.table
+        table, room = self.store.table, np.empty((_SLICE, 16), np.uint8)
         loaded = "ids" in vars(table)  # somebody needed all of them
 
         def read(positions: Array) -> Array:
             some = positions if rows is None else rows.take(positions)
-            return table.ids.take(some, 0) if loaded else ids_at(table, some)
+            return table.ids.take(some, 0) if loaded else ids_at(table, some, room)
 
         return read
 
@@ -127,27 +127,26 @@ class Chosen:
         return self if len(kept) == len(self) else kept
 
 
-def ids_at(table: Table, rows: Array) -> Array:
-    """(m, 16) uint8: the ids of these rows, in this order, of which few blocks are held at a time.
+def ids_at(table: Table, rows: Array, room: Array) -> Array:
+    """(m, 16) uint8: the ids of these rows, in this order. room: (r, 16) uint8, what is held meanwhile.
 
     A slice of rows reads hundreds of times faster than a list of as many, so what lies between is read as well, unless
     it is far more.
     """
     order = None if bool((rows[1:] >= rows[:-1]).all()) else np.argsort(rows)
     ascending = rows if order is None else rows[order]
-    found = np.empty((len(rows), 16), np.uint8)
-    begin = 0
+    found, begin = np.empty((len(rows), 16), np.uint8), 0
     while begin < len(rows):
         first = int(ascending[begin])
         segment = next(s for s in table.state.segments if first < s.start + s.rows)
-        stop = min(segment.start + segment.rows, first + _SLICE)
+        stop = min(segment.start + segment.rows, first + len(room))
         end = begin + int(np.searchsorted(ascending[begin:], stop))
         some = ascending[begin:end] - first
         reader, offset = table.readers.open(segment.name, SEGMENT), first - segment.start
         if int(some[-1]) >= _FAR * len(some) and not table.is_far:
             found[begin:end] = reader.take("id", some + offset)
         else:
-            read = reader.read("id", offset, offset + int(some[-1]) + 1)
+            read = reader.read("id", offset, offset + int(some[-1]) + 1, room[: int(some[-1]) + 1])
             np.take(read, some, axis=0, out=found[begin:end], mode="clip")  # all are inside
         begin = end
     if order is None:

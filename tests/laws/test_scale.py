@@ -233,11 +233,14 @@ def test_steps_read_the_same_with_and_without_the_ids_in_memory(store: Store, se
         assert fresh.rows.tolist() == warm.rows.tolist()
 
 
-def test_ids_at_gives_the_ids_of_any_rows_across_segments(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nsdata.views.rows._SLICE", 16)
-    for rows in ([0], [199], [129, 130, 150], [150, 3, 3, 199, 0], list(range(200)), []):
-        at = np.asarray(rows, np.int64)
-        assert np.array_equal(ids_at(store.table, at), store.table.ids[at])
+@pytest.mark.parametrize("far", [1, 3, 512])
+def test_ids_at_gives_the_ids_of_any_rows_across_segments(
+    store: Store, far: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nsdata.views.rows._FAR", far)
+    for rows in ([0], [199], [129, 130, 150], [150, 3, 3, 199, 0], list(range(200)), [0, 7, 14, 15, 140, 190], []):
+        at, room = np.asarray(rows, np.int64), np.empty((16, 16), np.uint8)
+        assert np.array_equal(ids_at(store.table, at, room), store.table.ids[at])
 
 
 def test_called_columns_are_read_once_for_all_views_of_a_store(store: Store, seal: Callable[..., np.ndarray]) -> None:
