@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nsdata.errors import BadQuery, StorageFailed
-from nsdata.sql import limits
+from nsdata.sql import arrays, limits
 from nsdata.sql.pipe import Gone, Message, Pipe, TimeUp, TooLarge
 from nsdata.sql.reading import shortened
 from nsdata.sql.server import POSITION
@@ -142,7 +142,7 @@ class _Process:
 
         for name in self._heard()["needed"]:
             with self.pipe.paused():  # a bucket's slowness is not the query's
-                parts = _position(rows) if name == POSITION else columns[name]()
+                parts = arrays.numbers(np.arange(rows)) if name == POSITION else columns[name]()
             sent = self._sent([parts] if isinstance(parts, pa.Array) else parts)
             assert sent == rows, f"{name} has {sent} values for {rows} rows"
         self._heard()
@@ -196,12 +196,6 @@ class _Process:
         for file in (self._process.stdin, self._process.stdout, self._process.stderr):
             with contextlib.suppress(OSError):
                 file.close() if file else None
-
-
-def _position(rows: int) -> pa.Array:
-    import pyarrow as pa
-
-    return pa.array(np.arange(rows, dtype=np.int64))
 
 
 _kept: list[_Process] = []  # at most one; a list, whose pop and append no other thread can come between

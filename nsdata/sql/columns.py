@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from nsdata.arithmetic.ids import hexes
 from nsdata.errors import BadInput
 from nsdata.labels.labels import of_generation
 from nsdata.schema import SPLITS, sql_columns
+from nsdata.sql import arrays
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -53,27 +54,18 @@ def check_where(store: Handle, where: str) -> None:
 
 def columns(store: Handle, rows: NDArray[np.int64]) -> Readers:
     """A reader for each column of the table ``images`` at these rows; nothing is read before it is called."""
-    import pyarrow as pa
-
     table = store.table
-    names = np.asarray(store.classes, object)
-
-    def of_class(index: NDArray[Any]) -> pa.Array:
-        return pa.DictionaryArray.from_arrays(
-            pa.array(index, pa.int32(), mask=index < 0), pa.array(list(names), pa.string())
-        ).cast(pa.string())
-
     readers: Readers = {
-        "id": lambda: pa.array(hexes(table.ids[rows]), pa.string()),
-        "label": lambda: pa.array(table.label[rows], mask=table.label[rows] < 0),
-        "class": lambda: of_class(table.label[rows]),
-        "split": lambda: pa.array([SPLITS[code] for code in table.split[rows]], pa.string()),
-        "source": lambda: pa.array(_sources(store, rows), pa.string()),
-        "width": lambda: pa.array(table.width[rows]),
-        "height": lambda: pa.array(table.height[rows]),
+        "id": lambda: arrays.texts(hexes(table.ids[rows])),
+        "label": lambda: arrays.numbers(table.label[rows], table.label[rows] < 0),
+        "class": lambda: arrays.chosen(table.label[rows], store.classes),
+        "split": lambda: arrays.chosen(table.split[rows], SPLITS),
+        "source": lambda: arrays.texts(_sources(store, rows)),
+        "width": lambda: arrays.numbers(table.width[rows]),
+        "height": lambda: arrays.numbers(table.height[rows]),
     }
     for gen in sorted(store.state.generations):
-        readers.update(_generation_columns(store, gen, rows, of_class))
+        readers.update(_generation_columns(store, gen, rows))
     assert list(readers) == sql_columns(tuple(sorted(store.state.generations)))
     return readers
 
@@ -88,33 +80,27 @@ def _seconds(timeout: float | None) -> float | None:
     return float(min(timeout, 1e9)) if 0 < timeout < math.inf else None
 
 
-def _generation_columns(
-    store: Handle, gen: int, rows: NDArray[np.int64], of_class: Callable[[NDArray[Any]], pa.Array]
-) -> Readers:
-    import pyarrow as pa
-
+def _generation_columns(store: Handle, gen: int, rows: NDArray[np.int64]) -> Readers:
     labels = of_generation(store, gen)
 
     def confidence() -> pa.Array:
         values = labels.all_confidence[rows]
-        return pa.array(values, mask=np.isnan(values))
+        return arrays.numbers(values, np.isnan(values))
 
     def pseudo() -> pa.Array:
         values = labels.all_pseudo[rows]
-        return pa.array(values, mask=values < 0)
+        return arrays.numbers(values, values < 0)
 
     def soft() -> Iterator[pa.Array]:
         for first in range(0, len(rows) or 1, _AT_ONCE):  # each part is handed on before the next is read
             part = rows[first : first + _AT_ONCE]
             # DuckDB has no 16-bit floats; float32 holds them exactly
-            values = labels.take_known(part).astype(np.float32)
-            missing = pa.array(labels.all_pseudo[part] < 0)
-            yield pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), len(store.classes), mask=missing)
+            yield arrays.vectors(labels.take_known(part).astype(np.float32), labels.all_pseudo[part] < 0)
 
     return {
         f"gen{gen}_confidence": confidence,
         f"gen{gen}_pseudo_label": pseudo,
-        f"gen{gen}_class": lambda: of_class(labels.all_pseudo[rows]),
+        f"gen{gen}_class": lambda: arrays.chosen(labels.all_pseudo[rows], store.classes),
         f"gen{gen}_soft_label": soft,
     }
 

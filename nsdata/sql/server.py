@@ -22,6 +22,7 @@ import os
 import re
 import select
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -64,6 +65,7 @@ def main() -> None:
     os.dup2(nowhere, 1)  # whatever DuckDB prints is no answer
     os.set_blocking(2, False)  # nor does it wait until somebody listens
     _expendable()
+    sys.modules["numpy"] = None  # type: ignore[assignment]  # Arrow would load it, and nothing here needs it
     import duckdb
     import pyarrow.lib
 
