@@ -14,7 +14,7 @@ from typing import Any, cast
 import typer
 from typer.core import TyperGroup
 
-from cli import arrange, complete, fill, grow, keep, look, settings, views
+from cli import arrange, complete, fill, grow, keep, look, settings, values, views
 from cli.settings import StoreOption
 
 PANELS = {
@@ -57,6 +57,10 @@ class Commands(TyperGroup):
             except NsdataError as error:  # help that could not be written; commands' own errors end in invoke()
                 render.error(error)
                 raise SystemExit(1) from error
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The options before a command, and --help."""
+        return values.lightened(super().get_params(ctx))
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Take the arguments apart; a shell's name may be left out."""
@@ -144,7 +148,7 @@ def _help(command: Callable[..., None]) -> dict[str, str]:
 for panel, commands in PANELS.items():
     for name, command in commands.items():
         called = cast("Callable[..., None]", command)
-        app.command(name, rich_help_panel=panel, **_help(called))(called)  # type: ignore[arg-type]
+        app.command(name, cls=values.Command, rich_help_panel=panel, **_help(called))(called)  # type: ignore[arg-type]
 
 complete.listen()
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle torch threads must not starve the decoders
