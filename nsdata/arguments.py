@@ -13,14 +13,15 @@ import os
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from nsdata.errors import BadInput
 from nsdata.schema import NO_LABEL, SPLITS
 from nsdata.text import listed
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 INVISIBLE = dict.fromkeys(map(ord, "\u200b\u2060\ufeff\u00ad\u200e\u200f"))
 """Characters that nobody sees, for ``str.translate``; joiners, which some scripts need, are none of them."""
@@ -63,7 +64,11 @@ def number(what: str, value: object, hint: str = "") -> float:
 
 def flag(what: str, value: object) -> bool:
     """True or False, numpy's too; a text such as "no" would count as True. Raises BadInput."""
-    if not isinstance(value, bool | np.bool_):
+    if isinstance(value, bool):
+        return value
+    import numpy as np
+
+    if not isinstance(value, np.bool_):
         raise wrong(what, value, "True or False")
     return bool(value)
 
@@ -121,6 +126,8 @@ def pairs(what: str, values: object, of: str, hint: str = "") -> list[tuple[Any,
 
 def array(what: str, values: object) -> NDArray[Any]:
     """Numpy's array of what a caller gave. Raises BadInput where it makes none, and for values that are masked."""
+    import numpy as np
+
     if isinstance(values, np.ma.MaskedArray) and (masked := int(np.count_nonzero(np.ma.getmaskarray(values)))):
         raise BadInput(f"{what} holds {masked:,} masked values, of which nothing is known.", "leave their rows out")
     try:
@@ -138,6 +145,8 @@ def array(what: str, values: object) -> NDArray[Any]:
 
 def row_numbers(what: str, values: object) -> NDArray[np.int64]:
     """(m,) int64 of whole numbers, no mask and no floats. Raises BadInput."""
+    import numpy as np
+
     found = array(what, values)
     if found.ndim != 1 or (found.dtype.kind not in "iu" and found.size):
         raise BadInput(f"{what} has shape {found.shape} and dtype {found.dtype}; (m,) integers were expected.")
@@ -146,8 +155,8 @@ def row_numbers(what: str, values: object) -> NDArray[np.int64]:
 
 def image_id(value: object) -> str:
     """An image's id, or the beginning of one, as a caller gives it. Raises BadInput."""
-    hint = {bytes: "id_.hex()", np.ndarray: "[bytes(id_).hex() for id_ in view.ids]"}.get(type(value), "")
-    return text("An image's id", value, hint)
+    hints = {"bytes": "id_.hex()", "ndarray": "[bytes(id_).hex() for id_ in view.ids]"}
+    return text("An image's id", value, hints.get(type(value).__name__, ""))
 
 
 def alike(name: str) -> str:

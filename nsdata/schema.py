@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 FORMAT = 1  # of the store; a higher one in the first event is refused
 
@@ -34,12 +35,16 @@ class Column:
         """What reading no rows gives."""
         if self.type in ("bytes", "text"):
             return []
+        import numpy as np
+
         return np.empty((0, self.width) if self.width else (0,), self.type)
 
     def holds(self, values: np.ndarray[Any, Any]) -> bool:
         """Whether all numbers lie between ``low`` and ``high``; NaN does not."""
         if self.low is None or self.high is None or not values.size:
             return True
+        import numpy as np
+
         if values.dtype == np.float16:  # numpy is slow at them; from 0 up, their bits are ordered as they are
             assert self.low == 0
             return bool(values.view(np.uint16).max() <= np.float16(self.high).view(np.uint16))

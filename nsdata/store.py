@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from nsdata.arguments import whole_number
-from nsdata.maintenance import edits, gc, undo
 from nsdata.versions.handle import Handle
 
 if TYPE_CHECKING:
@@ -105,6 +104,8 @@ class Store(Handle):
         so already (and, with ``by``, by that person). Returns the version, which is then the one that the store has.
         Raises NotFound, BadInput.
         """
+        from nsdata.maintenance import edits
+
         return edits.relabel(self, labels, by=by).version
 
     def remove(self, images: Sequence[str]) -> int:
@@ -113,6 +114,8 @@ class Store(Handle):
         One event for all that are not removed already; none, and the version that the store has, where all of them are.
         Raises NotFound, BadInput; also for one id without a list around it.
         """
+        from nsdata.maintenance import edits
+
         return edits.remove(self, images).version
 
     def move_split(self, images: Sequence[str], split: Split | Sequence[Split]) -> int:
@@ -124,6 +127,8 @@ class Store(Handle):
         Earlier versions keep what they had; views, models and generations that used such an image say that it moved,
         and no model is trained on a view that holds what is a test image now. Raises NotFound, BadInput.
         """
+        from nsdata.maintenance import edits
+
         return edits.move_split(self, images, split).version
 
     def tag(self, name: str, version: int | str | None = None) -> int:
@@ -132,14 +137,20 @@ class Store(Handle):
         Nothing is published where it has that name already, or where none is given and nothing but tags came after the
         version that has it. Raises Conflict for a name that another version has, BadInput, NotFound.
         """
+        from nsdata.maintenance import edits
+
         return edits.tag(self, name, version)
 
     def undo(self, version: int | str | None = None) -> int:
         """Undo an event (None: the newest that counts). Returns the version. Raises Conflict, BadInput."""
+        from nsdata.maintenance import undo
+
         return undo.undo(self, version)
 
     def gc(self, *, purge: bool = False, dry_run: bool = False, older_than_hours: float = 24.0) -> Collected:
         """Delete what no event names; with ``purge`` also what only the past shows, and hidden pictures for good."""
+        from nsdata.maintenance import gc
+
         return gc.gc(self, purge=purge, dry_run=dry_run, older_than_hours=older_than_hours)
 
     # ---------------------------------------------------------------- generations
@@ -188,6 +199,8 @@ class Store(Handle):
 
         Raises BadInput where one of its facts is missing or cannot be.
         """
+        from nsdata.maintenance import edits
+
         return edits.record_model(self, facts)
 
     # ---------------------------------------------------------------- looking

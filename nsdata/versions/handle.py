@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from nsdata.arguments import checked_classes
 from nsdata.errors import ReadOnly, StoreExists, StoreNotFound
@@ -19,7 +19,9 @@ from nsdata.schema import FORMAT
 from nsdata.storage.address import canonical
 from nsdata.storage.objects import Objects
 from nsdata.versions.readers import Readers
-from nsdata.versions.table import Table
+
+if TYPE_CHECKING:
+    from nsdata.versions.table import Table
 
 
 class Handle:
@@ -132,6 +134,8 @@ class Handle:
     @cached_property
     def table(self) -> Table:
         """The images of this version as aligned columns, by row number."""
+        from nsdata.versions.table import Table  # with numpy; what needs the log alone does without
+
         return Table(self.state, self._readers)
 
     # ---------------------------------------------------------------- publishing

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from nsdata import schema
 from nsdata.errors import NotFound, StoreDamaged
 from nsdata.log.state import State
-from nsdata.storage import engine
-from nsdata.storage.direct import Direct
-from nsdata.storage.guard import Guard
 from nsdata.storage.objects import Objects
 
-Array = NDArray[Any]
-Opened = dict[str, engine.Reader]  # by name; of one thread at a time
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from nsdata.storage import engine
+    from nsdata.storage.direct import Direct
+    from nsdata.storage.guard import Guard
+
+    Array = NDArray[Any]
+
+Opened = dict[str, "engine.Reader"]  # by name; of one thread at a time
 
 
 class Readers:
@@ -28,7 +30,8 @@ class Readers:
         self.url = url
         self.newest: State | None = None  # a past version reads what is there today
         self._local = threading.local()
-        self._objects, self._guards = Objects(url), dict[str, Guard]()
+        self._objects = Objects(url)
+        self._guards: dict[str, Guard] = {}
         self._directs: dict[str, Direct | None] = {}
         self._spare: list[Opened] = []
         self._columns: dict[tuple[str, str, int], Array] = {}
@@ -47,16 +50,21 @@ class Readers:
         opened: Opened = self._local.__dict__.setdefault("opened", {})
         places = [self._there(name) for name in names]
         missing = [place for place in places if place not in opened]
-        if missing:
-            guards = [self._guard(place) for place in missing]
-            directs = [self._direct(place, columns) for place in missing]
-            urls = [f"{self.url}/{place}" for place in missing]
-            opened.update(zip(missing, engine.readers(urls, columns, guards, directs), strict=True))
+        if not missing:
+            return [opened[place] for place in places]
+        from nsdata.storage import engine  # with numpy; what needs the log alone does without
+
+        guards = [self._guard(place) for place in missing]
+        directs = [self._direct(place, columns) for place in missing]
+        urls = [f"{self.url}/{place}" for place in missing]
+        opened.update(zip(missing, engine.readers(urls, columns, guards, directs), strict=True))
         return [opened[place] for place in places]
 
     def _guard(self, place: str) -> Guard:
         """The look at a dataset's files, which one thread's is for all. Raises StoreDamaged."""
         if (guard := self._guards.get(place)) is None:
+            from nsdata.storage.guard import Guard
+
             digest = self.newest.files.get(place, "") if self.newest is not None else ""
             guard = self._guards.setdefault(place, Guard(self._objects, place, digest))
         return guard
@@ -64,6 +72,8 @@ class Readers:
     def _direct(self, place: str, columns: schema.Schema) -> Direct | None:
         """What reads a dataset without the engine, for all threads. Raises StoreDamaged."""
         if place not in self._directs:
+            from nsdata.storage.direct import Direct
+
             self._directs[place] = Direct.of(self._objects, place, columns)
         return self._directs[place]
 
@@ -112,6 +122,8 @@ class Readers:
         A version begins with the datasets of those before it: what was read for one is the beginning for the next, and
         lies in memory once.
         """
+        import numpy as np
+
         wanted = [(self.place(name), rows) for name, rows in datasets]
         there, values = self._joined.get(column, ([], np.asarray(columns[column].empty)))
         if there[: len(wanted)] != wanted:
