@@ -36,12 +36,12 @@ _VOLATILE_WORDS = {  # volatile without brackets
 _LONGEST = 300  # letters of DuckDB's words that are handed on: it repeats the query in them
 
 
-def check_one_select(sql: str, columns: Sequence[str], shown: str = "") -> None:
+def check_one_select(connection: duckdb.DuckDBPyConnection, sql: str, columns: Sequence[str], shown: str = "") -> None:
     """Raise BadQuery unless this is one statement that only reads. shown: what the person wrote of it."""
     import duckdb
 
     try:
-        statements = duckdb.extract_statements(sql)
+        statements = connection.extract_statements(sql)
     except duckdb.Error as error:
         raise translated(error, shown or sql, columns) from error
     if len(statements) != 1:
@@ -52,12 +52,12 @@ def check_one_select(sql: str, columns: Sequence[str], shown: str = "") -> None:
         raise BadQuery(f"Only SELECT is allowed; this is {word}. A query cannot change or reach anything else.")
 
 
-def check_condition(where: str, columns: Sequence[str]) -> None:
+def check_condition(connection: duckdb.DuckDBPyConnection, where: str, columns: Sequence[str]) -> None:
     """Raise BadQuery unless this is one expression that answers alike each time."""
     for text in (f"SELECT 1 WHERE {where}", f"SELECT 1 WHERE ({where}\n)"):
         # it must parse both bare and in brackets: then its own brackets match, and it is one expression
         try:
-            check_one_select(text, columns, shown=where)
+            check_one_select(connection, text, columns, shown=where)
         except BadQuery as error:
             raise BadQuery(f"This is not one SQL condition: {shortened(where)}. {error.message}") from error
     if name := volatile(where):

@@ -84,14 +84,14 @@ def _answer(pipe: Pipe, question: Message) -> None:
 
     sql, columns, whole = question["sql"], question["columns"], True
     try:
-        if question["condition"]:
-            check_condition(sql, columns)
-            asked = f'SELECT "{POSITION}" FROM {TABLE} WHERE ({sql}\n)'
-        else:
-            asked = sql
-        check_one_select(asked, columns)
         # one thread for a condition: a sum of floats inside must not depend on who came first
         with _connection(1 if question["condition"] else None, question["memory"]) as connection:
+            if question["condition"]:
+                check_condition(connection, sql, columns)
+                asked = f'SELECT "{POSITION}" FROM {TABLE} WHERE ({sql}\n)'
+            else:
+                asked = sql
+            check_one_select(connection, asked, columns)
             names = _names(connection, asked, columns)
             pipe.say({"needed": names})
             whole = False
