@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import gc
 import inspect
 import os
 import signal
@@ -14,7 +16,7 @@ from typing import Any, cast
 import typer
 from typer.core import TyperGroup
 
-from cli import arrange, complete, fill, grow, keep, look, settings, values, views
+from cli import arrange, complete, fill, grow, keep, look, markup, settings, values, views
 from cli.settings import StoreOption
 
 PANELS = {
@@ -61,6 +63,11 @@ class Commands(TyperGroup):
     def get_params(self, ctx: Any) -> list[Any]:
         """The options before a command, and --help."""
         return values.lightened(super().get_params(ctx))
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """The list of commands."""
+        markup.load()
+        super().format_help(ctx, formatter)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Take the arguments apart; a shell's name may be left out."""
@@ -151,4 +158,5 @@ for panel, commands in PANELS.items():
         app.command(name, cls=values.Command, rich_help_panel=panel, **_help(called))(called)  # type: ignore[arg-type]
 
 complete.listen()
+atexit.register(gc.freeze)  # so that an ending process does not look through all that it has loaded once more
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle torch threads must not starve the decoders

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -263,6 +261,9 @@ def _list(what: str, entries: list[tuple[str, str]]) -> None:
 
 def _written(left: dict[str, list[tuple[str, str]]]) -> Path | None:
     """A table of all that did not come in, in this folder; where nothing can be written, in that of temporary files."""
+    import csv
+    import tempfile
+
     stem = f"left-out-{time.strftime('%Y%m%d-%H%M%S')}"
     for folder in (Path(), Path(tempfile.gettempdir())):
         for name in (f"{stem}{more}.csv" for more in ("", *(f"-{number}" for number in range(2, 1000)))):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import numbers
@@ -40,6 +39,8 @@ def name(text: str) -> str:
 
 def emit_csv(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """The answer as CSV: empty for null, a vector's numbers separated by blanks."""
+    import csv
+
     from nsdata.errors import BadInput
     from nsdata.text import printable
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -76,6 +75,8 @@ def read(commands: dict[str, set[str]]) -> dict[str, Any]:
     path = Path("nsdata.toml")
     settings: dict[str, Any] = {}
     if path.is_file():
+        import tomllib
+
         try:
             settings = tomllib.loads(path.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:

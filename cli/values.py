@@ -11,6 +11,8 @@ from typing import Any
 
 from typer.core import TyperCommand
 
+from cli import markup
+
 _BY_TYPER = object()
 _PLAIN = {int: re.compile("-?[0-9]{1,15}"), float: re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?")}
 
@@ -21,6 +23,11 @@ class Command(TyperCommand):
     def get_params(self, ctx: Any) -> list[Any]:
         """Its arguments and options, and --help."""
         return lightened(super().get_params(ctx))
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Its help."""
+        markup.load()
+        super().format_help(ctx, formatter)
 
 
 def lightened(parameters: Sequence[Any]) -> list[Any]:

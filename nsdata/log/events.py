@@ -10,10 +10,8 @@ history.py.
 from __future__ import annotations
 
 import contextlib
-import getpass
 import hashlib
 import json
-import socket
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -152,6 +150,9 @@ def now() -> str:
 
 
 def _who() -> str:
+    import getpass
+    import socket
+
     try:
         user = getpass.getuser()
     except (OSError, KeyError):  # a container without a passwd entry

@@ -8,7 +8,6 @@ environment and in the files that the AWS tools share, and handed to both.
 
 from __future__ import annotations
 
-import configparser
 import os
 import re
 from dataclasses import dataclass
@@ -218,6 +217,8 @@ def explain(url: str, error: BaseException) -> StorageFailed | None:
 
 def _settings(profile: str) -> dict[str, str]:
     """What the two shared files say of a profile, the credentials file first."""
+    import configparser
+
     name = profile or "default"
     found: dict[str, str] = {}
     for path, section in ((_config(), "default" if name == "default" else f"profile {name}"), (_credentials(), name)):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import os
 import stat
@@ -97,6 +96,8 @@ def sync_way(folder: str) -> None:
 
 def sync_disk(path: str) -> None:
     """Make a file or folder, and all below it, durable: the whole disk at once, where the system can."""
+    import ctypes
+
     libc = ctypes.CDLL(None, use_errno=True)
     if not hasattr(libc, "syncfs"):
         sync_tree(path)

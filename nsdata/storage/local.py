@@ -8,12 +8,10 @@ beside under the name of a stray (``<name>#<digits>``), which no listing shows a
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import hashlib
 import os
 import re
-import secrets
 import shutil
 import stat
 import sys
@@ -181,6 +179,8 @@ def too_long(path: str, found: int, most: int) -> StoreDamaged:
 @contextlib.contextmanager
 def _written(path: str, data: bytes) -> Iterator[str]:
     """A file beside ``path`` with these bytes, durable already; gone afterwards, if it has its old name still."""
+    import secrets
+
     part = f"{path}#{secrets.randbelow(10**12)}"
     descriptor = os.open(part, _CREATE, 0o666)
     try:
@@ -222,6 +222,8 @@ def _named(part: str, path: str) -> bool:
 
 def _renamed(part: str, path: str) -> bool:
     """As ``_named``, on disks without hard links (vfat, exFAT, some network disks): a rename that replaces nothing."""
+    import ctypes
+
     libc = ctypes.CDLL(None, use_errno=True)
     old, new = os.fsencode(part), os.fsencode(path)
     code = errno.ENOSYS
