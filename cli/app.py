@@ -157,6 +157,13 @@ for panel, commands in PANELS.items():
         called = cast("Callable[..., None]", command)
         app.command(name, cls=values.Command, rich_help_panel=panel, **_help(called))(called)  # type: ignore[arg-type]
 
+
+@atexit.register
+def _leave() -> None:
+    """An ending process need not look through all that it has loaded once more; torch's parts want it, and say so."""
+    if "torch" not in sys.modules:
+        gc.freeze()
+
+
 complete.listen()
-atexit.register(gc.freeze)  # so that an ending process does not look through all that it has loaded once more
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle torch threads must not starve the decoders
