@@ -183,6 +183,8 @@ def _label(
         _print_sealed(sealed, json)
     if sealed is not None:
         return
+    if calibrate and not dry_run:
+        early.check_calibrate(opened, gen, teacher, said)
     from training import teacher as teachers  # torch takes seconds to load: after what may be mistyped
 
     if dry_run:

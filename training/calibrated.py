@@ -9,17 +9,11 @@ import numpy as np
 
 from nsdata import Store
 from nsdata.arithmetic import calibration
-from nsdata.errors import ModelError
-from training import arguments, probe, provenance
+from training import arguments, judges, probe, provenance
 from training.foreign import python
 from training.foreign.given import given
 from training.provenance import Teacher
 from training.scores import calibration_error
-
-LEAST = 50
-"""Validation images: of fewer a temperature would be their chance more than the teacher's habit."""
-
-MOST = 5_000
 
 
 @dataclass(frozen=True)
@@ -38,7 +32,7 @@ class Calibrated:
 
     def __str__(self) -> str:
         return (
-            f"temperature {self.temperature:g}, fitted on {self.images:,} validation images{_taught(self.taught)}: "
+            f"temperature {self.temperature:g}, fitted on {self.images:,} validation images{judges.said(self.taught)}: "
             f"calibration error {100 * self.before:.1f} % → {100 * self.after:.1f} %"
         )
 
@@ -56,14 +50,8 @@ def calibrate(store: Store, teacher: Teacher | Any, *, device: str = "auto", **s
     arguments.store(store)
     if python.is_code(teacher):
         teacher = python.of(store.classes, teacher, given(**said))
-    judges = probe.judging(store, teacher, MOST)
-    rows = judges.rows if judges.fair else _val(store)
-    if len(rows) < LEAST:
-        raise ModelError(
-            f"{len(rows):,} images are held out of the teacher's training{_taught(judges.taught)}; {LEAST} or more are "
-            "needed to fit a temperature.",
-            "nsdata import FOLDER --split val, or a temperature of your own: --temperature 1.5",
-        )
+    found = probe.judging(store, teacher, judges.MOST)
+    rows = judges.to_calibrate(store, found)
     teacher.to(provenance.device_of(teacher, device))
     # at the highest temperature no probability is too small for float32, so that its logarithm is the logit, but for a
     # constant of each image
@@ -71,16 +59,7 @@ def calibrate(store: Store, teacher: Teacher | Any, *, device: str = "auto", **s
     logits = calibration.HOTTEST * np.log(np.maximum(soft.astype(np.float64), 1e-300))
     fitted = float(f"{calibration.temperature(logits, people):.3g}")
     before, after = (_error(logits / t, people) for t in (1.0, fitted))
-    return Calibrated(fitted, len(rows), before, after, judges.taught)
-
-
-def _taught(images: int) -> str:
-    return f" (without {images:,} that taught it before they were moved to val)" if images else ""
-
-
-def _val(store: Store) -> np.ndarray:
-    """(n,) int64: rows of the labelled val images."""
-    return np.unique(store.view().split("val").labelled().rows)[:MOST]
+    return Calibrated(fitted, len(rows), before, after, found.taught)
 
 
 def _error(logits: np.ndarray, people: np.ndarray) -> float:

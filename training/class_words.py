@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+
+from nsdata.errors import ModelError
 
 
 def difference(mine: Sequence[str], theirs: Sequence[str]) -> str | None:
@@ -17,6 +20,12 @@ def difference(mine: Sequence[str], theirs: Sequence[str]) -> str | None:
     parts = [f"it lacks {_some(lacks)}"] if lacks else []
     parts += [f"it has {_some(extra)}, which the store has not"] if extra else []
     return f"{len(mine)} classes, the store {len(theirs)}: {' and '.join(parts)}"
+
+
+def check_classes(path: Path, gen: int, mine: Sequence[str], theirs: Sequence[str]) -> None:
+    """Raise ModelError unless the classes ``mine`` of model ``gen``, which lies at ``path``, are ``theirs``."""
+    if (what := difference(mine, theirs)) is not None:
+        raise ModelError(f"The model {path} has {what}.", f"nsdata train --gen {gen}")
 
 
 def _some(names: list[str]) -> str:

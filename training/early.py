@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from nsdata.labels.codec import Codec
 from nsdata.labels.eligibility import as_asked, check_order, unlabelled_rows
 from nsdata.log.state import Generation
 from nsdata.storage.address import absolute, checkpoint
-from training import arguments
+from training import arguments, class_words
 from training.config_values import is_device
 from training.foreign import early as elsewhere
 from training.foreign import kinds
@@ -77,7 +78,36 @@ def check_label(
         file, recorded = teacher_file(store, gen, teacher)
         if recorded is not None:
             check_weights(file, _hashed(file), recorded, gen)
+        check_classes(file, store.classes)
     return None
+
+
+def check_calibrate(store: Store, gen: int, teacher: Any | None, said: Given = NOTHING) -> None:
+    """Raise what ``calibrate`` raises of this teacher of ``gen``, as far as no model is needed to know it."""
+    from training import judges
+
+    if elsewhere.check(teacher, said, store.classes) is not None:
+        judges.to_calibrate(store, judges.of_others(store, judges.MOST))
+        return
+    file, _ = teacher_file(store, gen, teacher)
+    facts, settings = read_config(file.parent), read_config(file.parent).get("config")
+    if isinstance(settings, dict) and facts.get("sha256") == (sha256 := _hashed(file)):
+        fraction = settings.get("val_fraction")
+        if fraction is None or isinstance(fraction, float | int):
+            judges.to_calibrate(store, judges.of_ours(store, sha256, fraction, judges.MOST))
+
+
+def check_classes(file: Path, classes: Sequence[str], *, later: bool = False) -> None:
+    """Raise ModelError for a checkpoint of other classes than these, as far as its run's folder knows it.
+
+    later: classes that were added after it was trained are no matter.
+    """
+    facts = read_config(file.parent)
+    mine, gen = facts.get("classes"), facts.get("generation")
+    if not isinstance(mine, list) or mine == list(classes[: len(mine)] if later else classes):
+        return
+    if facts.get("sha256") == _hashed(file):
+        class_words.check_classes(file, gen if isinstance(gen, int) else 0, mine, classes)
 
 
 def nothing_to_label(store: Store, sealed: Generation) -> dict[str, Any]:

@@ -41,7 +41,7 @@ def evaluate(
     of the view has a label, or all have taught it.
     """
     from training import arguments
-    from training.early import check_device, model_file  # which score() does without
+    from training.early import check_classes, check_device, model_file  # which score() does without
 
     arguments.view("view", view)
     check_device(device)
@@ -51,6 +51,8 @@ def evaluate(
     ignored = int((~labelled).sum())
     if not labelled.any():
         raise EmptyView(f"None of the view's {len(view):,} images has a person's label to compare with.")
+    if place is not None:
+        check_classes(place, view.store.classes, later=True)
     from training import models, noise  # torch: after what can be wrong without it
     from training.device import pick_device
 

@@ -6,7 +6,6 @@ A checkpoint is one file of tensors and plain Python values, read with ``weights
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +18,8 @@ from torch import Tensor, nn
 from nsdata.arguments import file_path
 from nsdata.arithmetic.intervals import val_text
 from nsdata.errors import ModelError, NsdataError
-from training import arguments, batch_norm, fetch, model_noise, paper
-from training.class_words import difference
+from training import architectures, arguments, batch_norm, fetch, model_noise, paper
+from training.class_words import check_classes
 from training.config import TrainConfig
 from training.device import pick_device
 from training.early import model_file
@@ -64,13 +63,7 @@ def create(config: TrainConfig, classes: Sequence[str], *, pretrained: bool | st
     arguments it does not take.
     """
     if not timm.is_model(config.model):
-        names = timm.list_models() + timm.list_models(pretrained=True)
-        close = difflib.get_close_matches(config.model, names, n=3, cutoff=0.5)
-        near = f"; close to it: {', '.join(close)}" if close else ""
-        raise ModelError(
-            f"There is no model '{config.model}'{near}.",
-            f"--set model={close[0]}" if close else 'python -c "import timm; print(timm.list_models())"',
-        )
+        raise architectures.unknown(config.model, timm.list_models() + timm.list_models(pretrained=True))
     arguments = dict(config.model_args)
     if config.noise and config.dropout:
         arguments.setdefault("drop_rate", config.dropout)
@@ -187,8 +180,7 @@ class LoadedModel:
 
     def check_classes(self, classes: Sequence[str]) -> None:
         """Raises ModelError with the difference unless the classes are the model's, in its order."""
-        if (what := difference(self.classes, classes)) is not None:
-            raise ModelError(f"The model {self.path} has {what}.", f"nsdata train --gen {self.generation}")
+        check_classes(self.path, self.generation, self.classes, classes)
 
     @torch.inference_mode()
     def probabilities(self, images: np.ndarray, temperature: float = 1.0) -> np.ndarray:

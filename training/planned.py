@@ -12,7 +12,7 @@ from nsdata.arguments import whole_number
 from nsdata.errors import BadInput
 from nsdata.storage import writable
 from nsdata.storage.address import relative
-from training import defaults, fetch, run_folder, run_identity, starting
+from training import architectures, defaults, fetch, run_folder, run_identity, starting
 from training.config import TrainConfig
 from training.config_values import settled
 from training.split import Split, prepare
@@ -88,15 +88,28 @@ def plan(
     finished = None
     if restart:
         run_folder.refuse_finished(folder, replace)
-    elif not replace and not (folder / run_folder.RESUME).exists():
+    elif not replace:
         kind = None if config.device == "auto" else config.device.partition(":")[0]
         same = run_identity.identity(config, steps, gen, people.store.classes, None, split, kind)
-        finished = _finished(folder, same, people, gen)
+        if (folder / run_folder.RESUME).exists():
+            _check_unfinished(folder, same)
+        else:
+            finished = _finished(folder, same, people, gen)
     if publish and (finished is None or not finished.published):
         people.store.head().writable()  # now, not after hours of training
     if finished is None:
+        architectures.check(config.model)
         writable.check(folder, "the run folder")
+        run_folder.refuse_held(folder)
     return Plan(config, gen, split, steps, per_epoch, finished)
+
+
+def _check_unfinished(folder: Path, same: dict[str, Any]) -> None:
+    """Raise BadInput where the unfinished run in a folder is another one, as far as its config.json knows."""
+    was = run_folder.read_config(folder).get("identity")
+    other = run_identity.other(was, same, finished=True) if isinstance(was, dict) else None  # of what is known by now
+    if other is not None:
+        raise run_folder.unfinished_other(folder, other)
 
 
 def _finished(folder: Path, same: dict[str, Any], people: View, gen: int) -> Finished | None:

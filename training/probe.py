@@ -9,22 +9,19 @@ from __future__ import annotations
 
 import math
 from contextlib import closing
-from typing import NamedTuple
 
 import numpy as np
 
 from nsdata import Store
 from nsdata.arithmetic.intervals import accuracy_text, wilson
-from nsdata.arithmetic.seeded import seeded_order
 from nsdata.errors import ModelError
 from nsdata.labels.class_order import other
 from nsdata.streaming.stream import stream
-from nsdata.views import moved
-from training import noise
+from training import judges, noise
 from training.foreign.teacher import Foreign
+from training.judges import Judges
 from training.models import LoadedModel
 from training.provenance import Teacher
-from training.split import held_out
 
 MOST = 512  # labelled images that are looked at
 LEAST = 20  # fewer show nothing
@@ -40,8 +37,8 @@ def check(store: Store, model: Teacher, pending: int) -> str | None:
     other orders of the classes. Returns a sentence about a teacher that is right less often than it is sure, and about
     one at chance level on the very images that taught it, where none is held out.
     """
-    judges = judging(store, model, min(MOST, max(64, pending // 20)))
-    rows = judges.rows
+    found = judging(store, model, min(MOST, max(64, pending // 20)))
+    rows = found.rows
     labels = store.table.label[rows]
     present, counts = np.unique(labels, return_counts=True)
     if len(rows) < LEAST or len(present) < 2:
@@ -57,10 +54,10 @@ def check(store: Store, model: Teacher, pending: int) -> str | None:
         ours = isinstance(model, LoadedModel)
         text = (
             f"The teacher {model.path or model.name} is right for {100 * accuracy:.1f} % of {len(rows):,} "
-            f"{judges.what} images (mean over {len(present)} classes); guessing would be right for "
+            f"{found.what} images (mean over {len(present)} classes); guessing would be right for "
             f"{100 * chance:.1f} %."
         )
-        if ours and not judges.fair:
+        if ours and not found.fair:
             return f"{text} They are the images that taught it: it has learnt nothing yet"
         raise ModelError(
             text,
@@ -68,7 +65,7 @@ def check(store: Store, model: Teacher, pending: int) -> str | None:
             if ours
             else "Other classes or another preprocessing may have been meant; --force labels with it all the same",
         )
-    return _too_sure(soft, answers == people) if judges.fair else None
+    return _too_sure(soft, answers == people) if found.fair else None
 
 
 def _too_sure(soft: np.ndarray, right: np.ndarray) -> str | None:
@@ -82,35 +79,11 @@ def _too_sure(soft: np.ndarray, right: np.ndarray) -> str | None:
     )
 
 
-class Judges(NamedTuple):
-    """rows: (n,) int64 of labelled images, ascending. fair: the teacher was not trained on them. taught: how many more
-    would be, but taught it before they were moved to val."""
-
-    rows: np.ndarray
-    fair: bool
-    taught: int = 0
-
-    @property
-    def what(self) -> str:
-        """Of what kind they are, as a sentence says it."""
-        return "validation" if self.fair else "labelled"
-
-
 def judging(store: Store, model: Teacher, most: int) -> Judges:
-    """At most ``most`` labelled images that show what a teacher knows, drawn by their ids; never test images.
-
-    The labelled val images, but for those that taught this model before they were moved there, or those held out of the
-    labelled train images (``split.held_out``), which no model of ours was trained on; where nothing is held out the
-    labelled train images, which it was. For a teacher from elsewhere all
-    labelled val and train images: whether it has seen them nobody can know.
-    """
-    train, val = (store.view().split(split).labelled() for split in ("train", "val"))
-    if not isinstance(model, LoadedModel):
-        return Judges(_some(np.unique(np.concatenate([train.rows, val.rows])), most), False)
-    _, held = held_out(train, model.config.val_fraction or 0.0)
-    every = np.unique((train if held is None else held).rows)
-    rows = np.setdiff1d(every, moved.taught_model(store, model.sha256))
-    return Judges(_some(rows, most), held is not None, len(every) - len(rows))
+    """At most ``most`` labelled images that show what a teacher knows (training/judges.py)."""
+    if isinstance(model, LoadedModel):
+        return judges.of_ours(store, model.sha256, model.config.val_fraction, most)
+    return judges.of_others(store, most)
 
 
 def answers_to(
@@ -142,11 +115,3 @@ def _check_order(store: Store, model: Foreign, people: np.ndarray, answers: np.n
         f"labelled images, and in another order for {100 * order.better:.0f} %: {which}.",
         "--classes-file FILE with its names in order; --force labels with it all the same",
     )
-
-
-def _some(rows: np.ndarray, most: int) -> np.ndarray:
-    """At most ``most`` of these rows, drawn by their ids."""
-    if len(rows) <= most:
-        return rows
-    order = seeded_order(rows, np.zeros(len(rows), np.int64), seed=0, epoch=0)
-    return np.sort(rows[order[:most]])

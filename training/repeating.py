@@ -22,6 +22,7 @@ from nsdata.progress import Progress
 from nsdata.views import moved
 from training import arguments
 from training.config import TrainConfig
+from training.planned import plan
 
 if TYPE_CHECKING:
     from training.loop import Trained
@@ -107,11 +108,15 @@ def repeat(
     arguments.of_run(people, pseudo, gen, None)
     judges, what = _judges(people)
     said, known = _teacher(judges, pseudo)
+    numbers = tuple(range(config.seed, config.seed + seeds))
+    ways = {name: options[name] for name in ("replace", "restart") if name in options}
+    for number in numbers:  # what is wrong with the last run is not to wait for those before it
+        place, first = folder / f"seed-{number}", number == config.seed
+        plan(people, pseudo, config=config.replace(seed=number), out=place, gen=gen, publish=publish and first, **ways)
     from training import data, judging, noise  # torch: after what can be wrong without it
     from training.device import pick_device
     from training.loop import train
 
-    numbers = tuple(range(config.seed, config.seed + seeds))
     models, hits = [], []
     for number in numbers:
         with nullcontext() if on_seed is None else on_seed(number) as report:

@@ -22,9 +22,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nsdata.errors import BadInput
 from training.files import write_tensors
-from training.run_folder import FIELDS, RESUME, Row, file_sha256
+from training.run_folder import FIELDS, RESUME, Row, file_sha256, unfinished_other
 from training.run_identity import difference, other
 
 NAME = RESUME
@@ -112,10 +111,7 @@ class Keeper:
             self._tell_damage(error, warn)
             return None
         if another and not replace:
-            raise BadInput(
-                f"The unfinished run in {self.path.parent} is another one: {another}.",
-                f"--replace to begin again, or --out {self.path.parent}-2",
-            )
+            raise unfinished_other(self.path.parent, another)
         if another:
             return None
         try:

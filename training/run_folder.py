@@ -61,9 +61,7 @@ def held(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise Conflict(
-                f"Another process is training into {folder}.", f"wait for it, or --out {folder}-2"
-            ) from error
+            raise _busy(folder) from error
         except OSError:  # a file system that knows no locks: nothing is lost but the guard
             pass
         for left in folder.glob(".*.tmp"):  # of a process that was killed while it wrote; it had the lock
@@ -71,6 +69,28 @@ def held(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)  # the file stays: removing a lock file that another process has opened breaks the lock
+
+
+def refuse_held(folder: Path) -> None:
+    """Raises Conflict where another process works in a folder at this moment."""
+    import fcntl
+
+    try:
+        descriptor = os.open(folder / ".lock", os.O_RDWR)
+    except OSError:
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise _busy(folder) from error
+    except OSError:  # a file system that knows no locks
+        pass
+    finally:
+        os.close(descriptor)
+
+
+def _busy(folder: Path) -> Conflict:
+    return Conflict(f"Another process is training into {folder}.", f"wait for it, or --out {folder}-2")
 
 
 def need_room(folder: Path, parameters: int) -> None:
@@ -102,6 +122,12 @@ def holds_another(folder: Path, difference: str = "") -> BadInput:
     """The error of a folder that holds a finished run; ``difference``: from the one that is asked for."""
     other = f": {difference}" if difference else ""
     return BadInput(f"The folder {folder} holds a finished run{other}.", f"--out {folder}-2, or --replace")
+
+
+def unfinished_other(folder: Path, difference: str) -> BadInput:
+    """The error of a folder that holds an unfinished run; ``difference``: from the one that is asked for."""
+    hint = f"--replace to begin again, or --out {folder}-2"
+    return BadInput(f"The unfinished run in {folder} is another one: {difference}.", hint)
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from nsdata.arguments import path, wrong
 from nsdata.errors import BadInput, GenerationError, ModelError
 from nsdata.log.state import Generation
 from nsdata.storage.address import near
+from training import architectures
 from training.foreign.given import Given
 from training.foreign.kinds import TAKEN as WEIGHTS
 from training.foreign.kinds import Kind, kind_of, need
@@ -49,6 +50,11 @@ def check(teacher: Any, said: Given, ours: Sequence[str]) -> Kind | None:
             f"{place} holds weights and does not say of which model.",
             "--model NAME, as timm calls it: --model resnet18",
         )
+    if kind.name in ("torch", "safetensors") and said.model:
+        try:
+            architectures.check(said.model)
+        except ModelError as error:
+            raise architectures.of_teacher(error) from error
     if kind.name in ("onnx", "transformers"):
         need({"onnx": "onnxruntime"}.get(kind.name, kind.name), place)
     who = f"The teacher {place}"

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from nsdata.errors import BadInput, ModelError
-from training import models
+from training import architectures, models
 from training.config import TrainConfig
 from training.foreign import huggingface, weights
 from training.foreign.given import Given, as_ours
@@ -52,8 +52,7 @@ def _timm(ours: Sequence[str], place: Path, kind: Kind, given: Given) -> Foreign
         with torch.random.fork_rng(devices=[]):  # fresh weights are drawn only to be replaced
             model = models.create(config, [str(i) for i in range(outputs)], pretrained=False)
     except ModelError as error:
-        hint = error.hint.removeprefix("--set model=") if error.hint.startswith("--set model=") else "NAME"
-        raise ModelError(error.message, f"--model {hint}, as timm calls it") from error
+        raise architectures.of_teacher(error) from error
     fitted = weights.fitted(model, read, name=name, whole=True)
     own = Preprocess.from_dict({**Preprocess.of(model).to_dict(), **told})
     notes = [f"weights of '{read.taken}' in {place.name}"] if read.taken else []
