@@ -52,14 +52,14 @@ def _turned(parameter: Any, value: Any) -> Any:
     """A value as typer would give it to the command, or _BY_TYPER."""
     kind, info = parameter.type_descriptor.annotation, parameter.type_descriptor.parameter_info
     several = parameter.multiple or parameter.nargs == -1
-    if value is None or value == ():
+    if value is None:
         return _BY_TYPER if parameter.required else () if several else None
     if info.parser is not None and isinstance(value, str) and not several:
         try:
             return info.parser(value)
         except ValueError:
             return _BY_TYPER
-    if kind == list[str] and several and isinstance(value, list | tuple) and all(map(_is_text, value)):
+    if kind == list[str] and several and value and isinstance(value, list | tuple) and all(map(_is_text, value)):
         return list(value)
     if kind is str and not several and _is_text(value):
         return value

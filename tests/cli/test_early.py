@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from commands import TINY, ok
 
@@ -51,6 +54,20 @@ MISTAKES: dict[str, list[list[str]]] = {
     "The ratio is 0": [["train", "--gen", "1", "--set", "ratio=0"]],
     "a finished run: lr was": [["train", "--gen", "0", *TINY, "--set", "lr=0.3"]],
     "a finished run.": [["train", "--gen", "0", *TINY, "--restart"]],
+    "The unfinished run in runs/begun is another one: lr was": [
+        ["train", "--gen", "0", *TINY, "--set", "lr=0.3", "--out", "runs/begun"]
+    ],
+    "Another process is training into runs/held": [["train", "--gen", "0", *TINY, "--out", "runs/held"]],
+    "seed-1 holds a finished run: seed was 0": [["train", "--gen", "0", *TINY, "--seeds", "2", "--out", "runs/many"]],
+    "no model 'resnet5O'; close to it: resnet50,": [["train", "--gen", "0", "--out", "runs/x", "--model", "resnet5O"]],
+    "no model 'resnet-18.a1'; close to it: ": [["train", "--gen", "0", "--out", "runs/x", "--model", "resnet-18.a1"]],
+    "it lacks 'ten'": [["label", "--gen", "1", "--replace", "--store", "grown/lake"],
+                       ["label", "--gen", "2", "--teacher", "runs/gen-0", "--store", "grown/lake"]],
+    "classes, the store 2: it lacks 'cat', 'dog'": [["eval", "--model", "runs/gen-0", "--store", "pets"]],
+    "0 images are held out of the teacher's training": [
+        ["label", "--gen", "2", "--teacher", "runs/gen-0", "--calibrate"],
+        ["label", "--gen", "1", "--calibrate"],
+    ],
     "typo.toml is a file": [["train", "--gen", "0", "--out", out] for out in ("typo.toml", "typo.toml/x")],
     USAGE: [["eval", *what, "--split", "dev"] for what in (["--model", "runs/gen-0"], ["--gen", "1"])],
     "held out none of the labelled": [["eval", "--model", "runs/gen-0", "--split", "val"]],
@@ -61,7 +78,9 @@ MISTAKES: dict[str, list[list[str]]] = {
     "sealed already, at version": [["label", "--gen", "1"]],  # and what is done already is no mistake
     "holds this very run": [["train", "--gen", "0", *TINY]],
 }  # fmt: skip
-READS = ("finished run", "ratio", "very run", "held out none")  # the images' labels, for which the engine is needed
+READS = (  # the images' labels, for which the engine is needed
+    "finished run", "ratio", "very run", "held out", "Another process", "no model 'res", "it lacks 'cat'"
+)  # fmt: skip
 DONE = ("sealed already, at version", "holds this very run")
 
 
@@ -78,6 +97,15 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
         ok("view", "student-1", "--gen", "1", "--min-confidence", "0")
         subprocess.run(["cp", "-r", ".", "../altered"], check=True)
         os.rename("../altered", "altered")
+        subprocess.run(["cp", "-r", "altered", "grown"], check=True)
+        Store.open("grown/lake").add_classes(["ten"])
+        pets = Store.create("pets", ["cat", "dog"])
+        pets.add_arrays(np.arange(128, dtype=np.uint8).reshape(2, 8, 8), np.array([0, 1]), split="test")
+        for place in ("begun", "held", "many/seed-1"):
+            Path("runs", place).mkdir(parents=True)
+        shutil.copy("runs/gen-0/config.json", "runs/begun")
+        Path("runs/begun/resume.pt").touch()
+        shutil.copytree("runs/gen-0", "runs/many/seed-1", dirs_exist_ok=True)
         with Path("altered/runs/gen-0/best.pt").open("ab") as file:
             file.write(b"x")
         Path("typo.toml").write_text("lrr = 1\n")
@@ -96,10 +124,12 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Any]]:
     """
     every = [command for commands in MISTAKES.values() for command in commands]
     every.sort(key=lambda command: any(command in MISTAKES[said] for said in MISTAKES if _reads(said)))  # those last
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code), json.dumps(every)],
-        cwd=folder, capture_output=True, text=True, env={**os.environ, "COLUMNS": "300", "PYTHONPATH": str(before)},
-    )  # fmt: skip
+    with (folder / "runs/held/.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(code), json.dumps(every)],
+            cwd=folder, capture_output=True, text=True, env={**os.environ, "COLUMNS": "300", "PYTHONPATH": str(before)},
+        )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert Store.open(folder / "lake").version == version
     return {json.dumps(c): json.loads(line) for c, line in zip(every, done.stdout.splitlines(), strict=True)}
