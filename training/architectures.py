@@ -20,7 +20,7 @@ _SETTING = "--set model="
 def check(name: str) -> None:
     """Raise ModelError for a network whose name stands nowhere in the sources; what does stand there, timm judges."""
     sources, word = _sources(), name.partition(".")[0].encode()  # behind a dot: which weights
-    if sources and not re.search(rb"(?<!\w)" + re.escape(word) + rb"(?!\w)", sources):
+    if sources and not (word and re.search(rb"(?<!\w)" + re.escape(word) + rb"(?!\w)", sources)):
         raise unknown(name, [found.decode() for found in _REGISTERED.findall(sources)])
 
 

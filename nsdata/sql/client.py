@@ -66,6 +66,12 @@ def ask(sql: str, columns: Columns, rows: int, *, condition: bool = False, secon
     return answer
 
 
+def start() -> None:
+    """Start the process for the next query, which loads DuckDB meanwhile; where one waits already, that will do."""
+    if not _kept:
+        _keep(_Process())
+
+
 def too_large(most: int) -> BadQuery:
     """The words where a query or its answer needs more bytes than it may take."""
     return BadQuery(
@@ -115,14 +121,7 @@ class _Process:
         assert self._process.stdin and self._process.stdout and self._process.stderr
         os.set_blocking(self._process.stderr.fileno(), False)
         self.pipe = Pipe(self._process.stdout.fileno(), self._process.stdin.fileno())
-        self.pipe.limit(START_SECONDS)
-        try:
-            self.pipe.hear()
-        except (Gone, TimeUp):
-            raise StorageFailed(f"The process that answers queries did not start: {self.end()}.") from None
-        except BaseException:
-            self.end()
-            raise
+        self._ready = False
 
     @property
     def code(self) -> int | None:
@@ -130,7 +129,14 @@ class _Process:
         return self._process.poll()
 
     def ask(self, question: Message, seconds: float | None) -> None:
-        """Ask; from now on it has so many seconds."""
+        """Ask, once it has started; from then on it has so many seconds. Raises StorageFailed where it does not."""
+        if not self._ready:
+            self.pipe.limit(START_SECONDS)
+            try:
+                self.pipe.hear()
+            except (Gone, TimeUp):
+                raise StorageFailed(f"The process that answers queries did not start: {self.end()}.") from None
+            self._ready = True
         self.pipe.limit(seconds)
         self.pipe.room = None
         self.heard = False
@@ -182,9 +188,11 @@ class _Process:
 
     def end(self) -> str:
         """End it, whatever it is doing; its last words."""
+        assert self._process.stderr
+        if self._process.stderr.closed:
+            return ""
         self._process.kill()
         self._process.wait()
-        assert self._process.stderr
         text = b""
         with contextlib.suppress(OSError):
             text = os.read(self._process.stderr.fileno(), 1 << 16)

@@ -30,9 +30,11 @@ _AT_ONCE = 1 << 16  # soft labels that are read together
 
 def query(store: Handle, sql: str, timeout: float | None) -> Result:
     """See Store.query."""
+    from nsdata.sql import client
     from nsdata.sql.sandbox import run
 
     seconds = _seconds(timeout)
+    client.start()  # it loads DuckDB while this process loads the engine
     rows = np.flatnonzero(store.table.visible)
     return run(sql, columns(store, rows), len(rows), seconds, store.classes)
 

@@ -14,7 +14,7 @@ import torch
 from conftest import ROOT
 
 from nsdata.errors import ModelError
-from training import TrainConfig, models
+from training import TrainConfig, architectures, models
 from training.models import Preprocess
 
 TINY = TrainConfig(model="wrn_10_1", image_size=8)
@@ -48,6 +48,20 @@ def test_wide_resnets_have_their_papers_size_and_work_from_8_pixels(name: str, p
     if parameters < 10_000_000:
         with torch.no_grad():
             assert model.eval()(torch.zeros(2, 3, 8, 8)).shape == (2, 10)
+
+
+def test_every_network_that_timm_knows_passes_without_timm_and_nothing_that_is_none() -> None:
+    known = timm.list_models()
+    assert {"wrn_10_1", "resnet50"} <= set(known)
+    sources = architectures._sources()
+    assert {name.decode() for name in architectures._REGISTERED.findall(sources)} == set(known)
+    for name in ("wrn_10_1", "resnet50.a1_in1k", *known[::100], "vit_base_resnet50_384", "resnest14d.gluon_in1k"):
+        assert timm.is_model(name)
+        architectures.check(name)
+    for name in ("resnet5O", "wrn-10-1", "", "hf-hub:timm/resnet50.a1_in1k", ".a1_in1k", "a b", "köln"):
+        assert not timm.is_model(name)
+        with pytest.raises(ModelError, match=f"There is no model '{name}'"):
+            architectures.check(name)
 
 
 def test_stochastic_depth_rises_over_the_blocks() -> None:
