@@ -50,14 +50,13 @@ class Readers:
         opened: Opened = self._local.__dict__.setdefault("opened", {})
         places = [self._there(name) for name in names]
         missing = [place for place in places if place not in opened]
-        if not missing:
-            return [opened[place] for place in places]
-        from nsdata.storage import engine  # with numpy; what needs the log alone does without
+        if missing:
+            from nsdata.storage import engine  # with numpy; what needs the log alone does without
 
-        guards = [self._guard(place) for place in missing]
-        directs = [self._direct(place, columns) for place in missing]
-        urls = [f"{self.url}/{place}" for place in missing]
-        opened.update(zip(missing, engine.readers(urls, columns, guards, directs), strict=True))
+            guards = [self._guard(place) for place in missing]
+            directs = [self._direct(place, columns) for place in missing]
+            urls = [f"{self.url}/{place}" for place in missing]
+            opened.update(zip(missing, engine.readers(urls, columns, guards, directs), strict=True))
         return [opened[place] for place in places]
 
     def _guard(self, place: str) -> Guard:

@@ -84,7 +84,7 @@ def test_a_command_loads_what_it_needs(lake: Path, command: str) -> None:
         app(shlex.split(sys.argv[1]), prog_name="nsdata")
     """
     done = run(code, command, NSDATA_STORE=str(lake))
-    assert set(done.stderr.rpartition("loaded")[2].split()) == NEEDED[command]
+    assert set(done.stderr.rpartition("loaded")[2].split()) <= NEEDED[command]
     assert done.stdout
 
 
