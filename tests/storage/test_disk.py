@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import re
@@ -297,7 +298,7 @@ def test_a_disk_that_cannot_decide_who_comes_first_is_refused(tmp_path: Path, mo
     class Libc:
         """A system that knows no such rename."""
 
-    monkeypatch.setattr(local.ctypes, "CDLL", lambda *arguments, **options: Libc())
+    monkeypatch.setattr(ctypes, "CDLL", lambda *arguments, **options: Libc())
     with pytest.raises(
         StorageFailed, match="cannot decide who comes first: it has neither hard links nor a rename"
     ) as no:
