@@ -35,17 +35,17 @@ NEEDED: dict[str, set[str]] = {
     "tag paper gen-1": {"numpy"},
     "show --gen 1": {"numpy"},
     "views": {"numpy"},
-    "show": {"numpy", "deeplake"},
-    "show --json": {"numpy", "deeplake"},
-    "show digits/0000": {"numpy", "deeplake"},
-    "view sure": {"numpy", "deeplake"},
-    "view other --gen 1 --min-confidence 0.5 --dry-run": {"numpy", "deeplake"},
-    "classes": {"numpy", "deeplake"},
-    "diff gen-1 gen-2 --flipped": {"numpy", "deeplake"},
-    "eval --gen 1 --split train": {"numpy", "deeplake"},
-    "relabel digits/0001 3": {"numpy", "deeplake"},
-    "query 'select * from images limit 5'": {"numpy", "deeplake", "pyarrow"},
-    "query 'select gen1_class, avg(gen2_confidence) from images group by 1' --json": {"numpy", "deeplake", "pyarrow"},
+    "show": {"numpy"},
+    "show --json": {"numpy"},
+    "show digits/0000": {"numpy", "deeplake"},  # for file names
+    "view sure": {"numpy"},
+    "view other --gen 1 --min-confidence 0.5 --dry-run": {"numpy"},
+    "classes": {"numpy"},
+    "diff gen-1 gen-2 --flipped": {"numpy", "deeplake"},  # for file names
+    "eval --gen 1 --split train": {"numpy"},
+    "relabel digits/0001 3": {"numpy", "deeplake"},  # for file names
+    "query 'select * from images limit 5'": {"numpy", "deeplake", "pyarrow"},  # the same
+    "query 'select gen1_class, avg(gen2_confidence) from images group by 1' --json": {"numpy", "pyarrow"},
 }
 
 
