@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
+from nsdata.arithmetic.intervals import val_text
 from nsdata.errors import StoreTooNew
 from nsdata.log import checks, moves
 from nsdata.log.entries import generation, identity, people, read
@@ -186,8 +187,6 @@ class TrainedModel(Kind):
 
     @staticmethod
     def sentence(event: Event, events: Mapping[int, Event]) -> str:
-        from nsdata.arithmetic.intervals import val_text
-
         val = val_text(*(event.data.get(key) for key in ("val_accuracy", "val_images")))
         return f"trained model {event.data['gen']} ({event.data['name']}), {val}"
 
