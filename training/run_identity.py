@@ -35,19 +35,20 @@ def identity(
 
     preprocess, device: None leaves out what only torch knows.
     """
-    found: dict[str, Any] = {"format": FORMAT}
-    found |= {name: value for name, value in config.to_dict().items() if name not in FREE}
-    found |= starting.identity(config, split.unlabelled)
-    found |= {"generation": gen, "classes": list(classes), "number of steps": steps}
-    if device is not None:
-        found["device"] = device
-    if preprocess is not None:
-        found["preprocessing"] = preprocess.to_dict()
+    # of two runs the first difference is told: what they are of before settings, of which some follow from it
+    found: dict[str, Any] = {"format": FORMAT, "generation": gen, "classes": list(classes)}
     for name, view in (("labelled", split.labelled), ("validation", split.val), ("soft-labelled", split.unlabelled)):
         found[f"{name} images"] = None if view is None else f"{len(view):,} (digest {_digest(view.rows, view.ids)})"
         if name != "soft-labelled":  # an image may have been relabelled
             found[f"labels of the {name} images"] = None if view is None else _digest(view.labels)
     found["soft labels"] = None if split.unlabelled is None else _soft(split.unlabelled)
+    found |= {name: value for name, value in config.to_dict().items() if name not in FREE}
+    found |= starting.identity(config, split.unlabelled)
+    found["number of steps"] = steps
+    if device is not None:
+        found["device"] = device
+    if preprocess is not None:
+        found["preprocessing"] = preprocess.to_dict()
     return found
 
 
