@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from nsdata.errors import StoreTooNew
@@ -9,6 +10,7 @@ from nsdata.schema import FORMAT, SPLITS
 from nsdata.untrusted import NAME, TOP_K, count, each, exactly, mapping, matched, maybe, number, short, text
 
 MOST_CLASSES = 1_000_000
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 UPGRADE = "pip install --upgrade nsdata"
 
 
@@ -29,7 +31,7 @@ def classes(value: Any) -> list[str]:
     if not 2 <= len(names) <= MOST_CLASSES or len(set(names)) != len(names):
         raise ValueError("the classes are too few, too many, or named twice")
     for one in names:
-        if not one or len(one) > 200 or any(ord(c) < 32 or ord(c) == 127 for c in one):
+        if not one or len(one) > 200 or _CONTROL.search(one):
             raise ValueError(f"{short(one)} is not a class name")
     return names
 
