@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -150,7 +151,7 @@ def _typed(text: str) -> Row:
     name, _, words = text.partition(":")
     parts: dict[str, dict[str, Any]] = {"student": {}, "teacher": {}, "view": {}}
     more: dict[str, Any] = {}
-    for word in words.split():
+    for word in shlex.split(words):
         key, _, value = word.partition("=")
         of, dot, key = key.partition(".")
         if dot:
