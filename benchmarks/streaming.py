@@ -27,7 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 from pathlib import Path
@@ -39,7 +39,7 @@ sys.path[0] = str(ROOT)  # not this folder: "import streaming" must find Mosaic'
 from benchmarks.peers import entries  # noqa: E402
 from benchmarks.peers.child import drop  # noqa: E402
 from benchmarks.peers.entry import Entry  # noqa: E402
-from benchmarks.peers.workload import Workload, found, make, replicated  # noqa: E402
+from benchmarks.peers.workload import Workload, enlarged, found, make, replicated  # noqa: E402
 
 QUICK = {"P": 800, "C": 8_000}  # entries of an epoch
 LIMIT_SECONDS = 900  # of one child
@@ -85,6 +85,7 @@ def _asked() -> argparse.Namespace:
         "--replicate", type=int, default=0, metavar="N",
         help="make N files of the photographs, that many times larger a store: each has a comment of its own",
     )  # fmt: skip
+    parser.add_argument("--large", type=int, default=0, metavar="N", help="make N of 12 megapixels of the photographs")
     parser.add_argument("--workload", choices=["P", "C", "both"], default="both")
     parser.add_argument("--samples", type=int, default=4_000, help="about so many entries in an epoch of P")
     parser.add_argument("--small-samples", type=int, default=40_000, help="the same of C")
@@ -105,12 +106,15 @@ def _asked() -> argparse.Namespace:
 def _workload(folder: Path, name: str, asked: argparse.Namespace) -> Workload:
     sources = [asked.photos] if name == "P" else asked.small
     samples = asked.samples if name == "P" else asked.small_samples
-    pictures = asked.replicate if name == "P" else 0
-    place = folder.resolve() / f"{name}-{samples}-{sources[0].stem.partition('.')[0]}{f'-{pictures}' * bool(pictures)}"
+    copies, large = (asked.replicate, asked.large) if name == "P" else (0, 0)
+    made = "".join([f"-{copies}" * bool(copies), f"-large-{large}" * bool(large)])
+    place = folder.resolve() / f"{name}-{samples}-{sources[0].stem.partition('.')[0]}{made}"
     if (place / "about.json").exists():
         return Workload(place, name)
-    every = chain.from_iterable(found(source) for source in sources)
-    return make(place, name, replicated(every, pictures) if pictures else every, samples)
+    every: Iterable[tuple[str, bytes]] = chain.from_iterable(found(source) for source in sources)
+    if large:
+        every = enlarged((data for _, data in every), large)
+    return make(place, name, replicated(every, copies) if copies else every, samples)
 
 
 def _installed(name: str, only: str) -> Iterator[Entry]:

@@ -11,6 +11,7 @@ Legend: N pictures, n entries of an epoch (repeats included), K classes, B batch
 
 from __future__ import annotations
 
+import io
 import json
 import struct
 import tarfile
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 Array = np.ndarray[Any, Any]
 
@@ -188,6 +190,21 @@ def replicated(pictures: Iterable[tuple[str, bytes]], count: int) -> Iterator[tu
         name, data = every[number % len(every)]
         comment = f"copy {number:09d}".encode()
         yield f"{number}-{name}", data[:2] + b"\xff\xfe" + struct.pack(">H", len(comment) + 2) + comment + data[2:]
+
+
+def enlarged(pictures: Iterable[bytes], count: int) -> Iterator[tuple[str, bytes]]:
+    """So many JPEG files of 4000 × 3000 pixels, with about as much detail as a camera's: of 4 × 4 of these each."""
+    from nsdata.images.pillow import picture
+
+    every, draw = list(pictures), np.random.default_rng(0)
+    for number in range(count):
+        whole = Image.new("RGB", (4000, 3000))
+        for at, which in enumerate(draw.choice(len(every), 16).tolist()):
+            part = picture(every[which]).resize((1000, 750), Image.Resampling.BICUBIC)
+            whole.paste(part, (1000 * (at % 4), 750 * (at // 4)))
+        file = io.BytesIO()
+        whole.save(file, "JPEG", quality=90)
+        yield f"large-{number:06d}.jpg", file.getvalue()
 
 
 def _teacher(rows: int, classes: int, seed: int) -> Array:
