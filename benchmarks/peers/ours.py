@@ -45,6 +45,12 @@ def _photos(work: Workload, folder: Path) -> Epochs:
     return lambda epoch: view.batches(work.batch, size=work.size, crop="random", flip=True, seed=epoch)
 
 
+def _blocks(work: Workload, folder: Path) -> Epochs:
+    view = _view(work, folder)
+    shown = {"size": work.size, "crop": "random", "flip": True}
+    return lambda epoch: view.batches(work.batch, seed=epoch, order="blocks", **shown)
+
+
 def _small(work: Workload, folder: Path) -> Epochs:
     view = _view(work, folder)
 
@@ -91,6 +97,7 @@ def _decoder_alone(work: Workload, folder: Path) -> Epochs:
 
 ENTRIES = [
     Entry("nsdata", "ours", ("nsdata",), _photos, convert, "nsdata", "P"),
+    Entry("nsdata, in an order by blocks", "ours", ("nsdata",), _blocks, convert, "nsdata", "P"),
     Entry("nsdata", "ours", ("nsdata",), _small, convert, "nsdata", "C"),
     Entry("nsdata, decoded pictures kept", "ours", ("nsdata",), _cached, convert, "nsdata", "C"),
     Entry("nsdata's decoder, bytes in memory", "limit", ("nsdata.images.decoder",), _decoder_alone),
