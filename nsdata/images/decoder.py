@@ -2,6 +2,7 @@
 
 The C part (nsdata/images/native) is built when nsdata is installed, if there is a C compiler; it uses the libjpeg-turbo
 that Pillow brings. Without it everything works, at about half the speed.
+It also looks at pictures on import: decodes all of each, and keeps nothing.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import _imaging
 
+from nsdata.errors import BadImage
 from nsdata.images.crops import RESAMPLE, Crop, mirrored
 from nsdata.images.pillow import inspect, sampled
 
@@ -24,7 +26,7 @@ Array = NDArray[Any]
 FUNCTIONS = (  # of libjpeg, in the order in which the C part takes them
     "jpeg_std_error", "jpeg_CreateDecompress", "jpeg_destroy_decompress", "jpeg_abort_decompress", "jpeg_mem_src",
     "jpeg_read_header", "jpeg_start_decompress", "jpeg_read_scanlines", "jpeg_has_multiple_scans",
-    "jpeg_skip_scanlines", "jpeg_crop_scanline",
+    "jpeg_skip_scanlines", "jpeg_crop_scanline", "jpeg_finish_decompress",
 )  # fmt: skip
 
 
@@ -36,6 +38,24 @@ def decode_into(out: Array, blobs: list[bytes], widths: Array, heights: Array, k
     """
     mirror = mirrored(keys) if crop.flip else np.zeros(len(blobs), np.uint8)
     decode_boxes(out, blobs, crop.boxes(widths, heights, keys), mirror, crop)
+
+
+def inspected(blobs: list[bytes]) -> list[tuple[int, int] | BadImage]:
+    """(width, height) of each upright picture, after decoding all of it; or why it is none: as ``inspect`` says it.
+
+    In C every bit of a JPEG is decoded, and only the arithmetic that then makes pixels, which cannot fail, is left out.
+    Whatever libjpeg says a word about, and all that is no plain JPEG, is left to ``inspect``.
+    """
+    sizes = np.zeros((len(blobs), 2), np.int32)
+    if (native := turbo()) is not None:
+        native.inspect(blobs, sizes)
+    found: list[tuple[int, int] | BadImage] = []
+    for data, (width, height) in zip(blobs, sizes.tolist(), strict=True):
+        try:
+            found.append((width, height) if width else inspect(data))
+        except BadImage as error:
+            found.append(error)
+    return found
 
 
 def decode_boxes(out: Array, blobs: list[bytes], boxes: Array, mirror: Array, crop: Crop) -> None:

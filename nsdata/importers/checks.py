@@ -9,8 +9,8 @@ from itertools import islice
 
 from nsdata.arguments import wrong
 from nsdata.errors import BadImage
+from nsdata.images.decoder import inspected
 from nsdata.images.identity import content_id
-from nsdata.images.pillow import inspect
 from nsdata.importers.item import Item, Skipped
 from nsdata.importers.item import checked as of_kind
 
@@ -23,9 +23,6 @@ Checked = tuple[Item | Skipped, bytes, tuple[int, int] | None]
 def checked(items: Iterable[Item | Skipped], known: Callable[[bytes], bool], threads: int) -> Iterator[list[Checked]]:
     """Hash and decode in threads, in order, a bounded number of chunks ahead, so that memory stays flat."""
 
-    def check(chunk: list[Item | Skipped]) -> list[Checked]:
-        return [_check(item, known) for item in chunk]
-
     if not isinstance(items, Iterable):
         raise wrong("What the import's function gives", items, "a list or generator of nsdata.importers.Item")
     source = iter(items)
@@ -35,7 +32,7 @@ def checked(items: Iterable[Item | Skipped], known: Callable[[bytes], bool], thr
     try:
         while True:
             while len(ahead) < threads + 2 and (chunk := _chunk(source)):
-                ahead.append(pool.submit(check, chunk))
+                ahead.append(pool.submit(_check, chunk, known))
             if not ahead:
                 return
             yield ahead.popleft().result()
@@ -55,13 +52,19 @@ def _chunk(source: Iterator[Item | Skipped]) -> list[Item | Skipped]:
     return chunk
 
 
-def _check(item: Item | Skipped, known: Callable[[bytes], bool]) -> Checked:
-    if isinstance(item, Skipped):
-        return item, b"", None
-    id_ = item.id or content_id(item.data)
-    if known(id_):
-        return item, id_, None
-    try:
-        return item, id_, inspect(item.data)
-    except BadImage as error:
-        return Skipped(item.source, error.message), b"", None
+def _check(chunk: list[Item | Skipped], known: Callable[[bytes], bool]) -> list[Checked]:
+    found: list[Checked] = []
+    unknown: list[int] = []
+    for place, item in enumerate(chunk):
+        id_ = b"" if isinstance(item, Skipped) else item.id or content_id(item.data)
+        if not isinstance(item, Skipped) and not known(id_):
+            unknown.append(place)
+        found.append((item, id_, None))
+    sizes = inspected([item.data for place in unknown if isinstance(item := chunk[place], Item)])
+    for place, size in zip(unknown, sizes, strict=True):
+        item, id_, _ = found[place]
+        if isinstance(size, BadImage):
+            found[place] = Skipped(item.source, size.message), b"", None
+        else:
+            found[place] = item, id_, size
+    return found

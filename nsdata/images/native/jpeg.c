@@ -1,4 +1,5 @@
-/* nsdata._jpeg: the wanted part of each of many JPEGs, decoded, resized, turned upright and written into one array.
+/* nsdata.images._jpeg: the wanted part of each of many JPEGs, decoded, resized, turned upright and written into one
+ * array (decode); or all of each decoded to be sure of it, and nothing kept (inspect).
  *
  * Of each picture only what its box needs is decoded, where allowed at 1/2, 1/4 or 1/8 of its size, and without the
  * interpreter lock. The pixels are those of nsdata.decode.sampled, which does the same with Pillow: the same
@@ -9,18 +10,14 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include <setjmp.h>
-#include <stdlib.h>
-
-#include "libjpeg.h"
 #include "orientation.h"
+#include "promise.h"
 #include "resample.h"
+#include "worker.h"
 
-static const uint64_t MOST_PIXELS = 178956970; /* nsdata.containers.MAX_PIXELS */
+enum { FUNCTIONS = 12 }; /* of libjpeg */
 /* Columns beside the box: upsampled colour looks at its neighbours, and where scans are missing, smoothing further. */
 enum { MARGIN = 32, MARGIN_OF_SCANS = 96 };
-
-static jpeg_library jpeg;
 
 typedef struct {
     int height, width; /* of the result */
@@ -35,54 +32,6 @@ typedef struct {
     int mirror;
     uint8_t *to; /* (height, width, 3) */
 } job;
-
-typedef struct {
-    void *at;
-    size_t size;
-} memory;
-
-/* What one call needs and keeps from picture to picture. */
-typedef struct {
-    jpeg_errors errors; /* first: libjpeg hands its address back */
-    jmp_buf back;
-    union {
-        jpeg_decompress d;
-        char room[JPEG_STRUCT_ROOM];
-    } state;
-    int alive; /* state is a decompressor */
-    memory lines, rows, line, weight, bounds, scratch;
-} worker;
-
-static void give_up(jpeg_decompress *d) { longjmp(((worker *)d->err)->back, 1); }
-static void be_silent(jpeg_decompress *d) { (void)d; }
-static void warned(jpeg_decompress *d, int level) { /* Pillow shall judge it */
-    if (level < 0) give_up(d);
-}
-
-static int room(memory *m, size_t need) {
-    if (m->size >= need) return 1;
-    void *more = realloc(m->at, need + need / 4);
-    if (!more) return 0;
-    m->at = more;
-    m->size = need + need / 4;
-    return 1;
-}
-
-static void end(worker *k) {
-    if (k->alive) jpeg.destroy(&k->state.d);
-    k->alive = 0;
-}
-
-static void begin(worker *k) { /* may give up */
-    jpeg.std_error(&k->errors);
-    k->errors.error_exit = give_up;
-    k->errors.emit_message = warned;
-    k->errors.output_message = be_silent;
-    memset(&k->state, 0, sizeof k->state);
-    k->state.d.err = &k->errors;
-    jpeg.create(&k->state.d, jpeg.version, jpeg.size);
-    k->alive = 1;
-}
 
 static int is_same_size(const double box[4], const int out[2]) {
     return box[2] - box[0] == out[0] && box[3] - box[1] == out[1] && box[0] == floor(box[0]) && box[1] == floor(box[1]);
@@ -121,14 +70,6 @@ static void frame(jpeg_decompress *d, int *left, int right, int from) {
     if (from) jpeg.skip_lines(d, (unsigned int)from);
 }
 
-static void read_lines(jpeg_decompress *d, uint8_t **lines, unsigned int count) {
-    for (unsigned int got = 0; got < count;) {
-        unsigned int more = jpeg.read_lines(d, lines + got, count - got);
-        if (!more) give_up(d);
-        got += more;
-    }
-}
-
 /* One line of RGBX pixels into line ``row`` of the stored result. */
 static void put(const task *t, const job *j, int turn, int out_width, int row, const uint8_t *line) {
     long start, along, down_step;
@@ -137,12 +78,6 @@ static void put(const task *t, const job *j, int turn, int out_width, int row, c
     if (along == 1 || along == -1) pack(line, to, out_width, along < 0);
     else
         for (int i = 0; i < out_width; i++, line += 4, to += 3 * along) memcpy(to, line, 3);
-}
-
-/* Where a line begins in its memory. Into aligned lines libjpeg-turbo writes past the caches, and they are read next. */
-static uint8_t *line_in(memory *m, size_t offset) {
-    uintptr_t at = ((uintptr_t)m->at + 31) / 32 * 32 + 4;
-    return (uint8_t *)at + offset;
 }
 
 /* A part of the picture in its own size. */
@@ -223,6 +158,63 @@ static int decoded(worker *k, const task *t, const job *j) {
     return whole;
 }
 
+/* Decode all that a picture's bytes hold and keep none of it; 0 leaves it to Pillow.
+ *
+ * Whatever can be wrong with a JPEG is found out while its bits are read, and all of them are; what follows is
+ * arithmetic that cannot fail, and is asked for at an eighth of the size. */
+static int inspected(worker *k, const job *j, promise *p) {
+    if (!promised(j->data, j->size, p)) return 0;
+    if (setjmp(k->back)) {
+        end(k);
+        return 0;
+    }
+    if (!k->alive) begin(k);
+    jpeg_decompress *d = &k->state.d;
+    jpeg.mem_src(d, j->data, (unsigned long)j->size);
+    jpeg.read_header(d, 1);
+    int colours = d->jpeg_color_space, good = 0;
+    if (d->image_width == p->width && d->image_height == p->height &&
+        (colours == JPEG_GREY || colours == JPEG_RGB || colours == JPEG_YCC)) {
+        d->out_color_space = JPEG_RGBX;
+        d->scale_num = 1;
+        d->scale_denom = 8;
+        d->do_block_smoothing = 0;
+        jpeg.start(d);
+        if (room(&k->lines, 4 * (size_t)d->output_width + 2 * OVERREAD)) {
+            uint8_t *line = line_in(&k->lines, 0);
+            while (d->output_scanline < d->output_height) read_lines(d, &line, 1);
+            good = jpeg.finish(d); /* up to the end marker */
+        }
+    }
+    jpeg.abort(d);
+    return good;
+}
+
+/* The bytes objects of a list, held until ``let_go``, as jobs; how many: fewer than all where one is none. */
+static Py_ssize_t hold(PyObject *blobs, Py_ssize_t n, PyObject **keep, job *jobs) {
+    Py_ssize_t held = 0;
+    for (; held < n; held++) {
+        PyObject *blob = PyList_GetItem(blobs, held);
+        char *data;
+        Py_ssize_t size;
+        if (!blob || PyBytes_AsStringAndSize(blob, &data, &size)) break;
+        keep[held] = Py_NewRef(blob);
+        jobs[held] = (job){.data = (uint8_t *)data, .size = (size_t)size};
+    }
+    return held;
+}
+
+static void let_go(PyObject **keep, Py_ssize_t held, job *jobs, worker *k) {
+    while (held) Py_DECREF(keep[--held]);
+    if (k) {
+        memory *all[] = {&k->lines, &k->rows, &k->line, &k->weight, &k->bounds, &k->scratch};
+        for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]->at);
+    }
+    free(keep);
+    free(jobs);
+    free(k);
+}
+
 /* decode(blobs, boxes, mirrored, out, done, height, width, filter, reduce): see nsdata.decoding. */
 static PyObject *decode(PyObject *self, PyObject *args) {
     (void)self;
@@ -246,17 +238,12 @@ static PyObject *decode(PyObject *self, PyObject *args) {
         PyErr_SetString(PyExc_ValueError, "arrays of decode() do not belong together");
         goto out;
     }
-    for (; held < n; held++) {
-        PyObject *blob = PyList_GetItem(blobs, held);
-        char *data;
-        Py_ssize_t size;
-        if (!blob || PyBytes_AsStringAndSize(blob, &data, &size)) goto out;
-        Py_INCREF(blob);
-        keep[held] = blob;
-        jobs[held] = (job){.data = (uint8_t *)data, .size = (size_t)size};
-        memcpy(jobs[held].box, (double *)boxes.buf + 4 * held, sizeof jobs[held].box);
-        jobs[held].mirror = ((uint8_t *)mirrored.buf)[held] != 0;
-        jobs[held].to = (uint8_t *)out.buf + (size_t)held * each;
+    held = hold(blobs, n, keep, jobs);
+    if (held < n) goto out;
+    for (Py_ssize_t i = 0; i < n; i++) {
+        memcpy(jobs[i].box, (double *)boxes.buf + 4 * i, sizeof jobs[i].box);
+        jobs[i].mirror = ((uint8_t *)mirrored.buf)[i] != 0;
+        jobs[i].to = (uint8_t *)out.buf + (size_t)i * each;
     }
     const task t = {height, width, &FILTERS[which], reduce};
     Py_BEGIN_ALLOW_THREADS
@@ -265,18 +252,49 @@ static PyObject *decode(PyObject *self, PyObject *args) {
     Py_END_ALLOW_THREADS
     result = Py_NewRef(Py_None);
 out:
-    while (held) Py_DECREF(keep[--held]);
-    if (k) {
-        memory *all[] = {&k->lines, &k->rows, &k->line, &k->weight, &k->bounds, &k->scratch};
-        for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]->at);
-    }
-    free(keep);
-    free(jobs);
-    free(k);
+    let_go(keep, held, jobs, k);
     PyBuffer_Release(&boxes);
     PyBuffer_Release(&mirrored);
     PyBuffer_Release(&out);
     PyBuffer_Release(&done);
+    return result;
+}
+
+/* inspect(blobs, sizes): see nsdata.images.decoder. sizes (n, 2) int32 becomes width and height of the upright picture,
+ * after decoding all of it; 0 and 0 for those that are left to Pillow. */
+static PyObject *inspect(PyObject *self, PyObject *args) {
+    (void)self;
+    PyObject *blobs, *result = NULL;
+    Py_buffer sizes;
+    if (!PyArg_ParseTuple(args, "O!w*", &PyList_Type, &blobs, &sizes)) return NULL;
+    Py_ssize_t n = PyList_Size(blobs), held = 0;
+    PyObject **keep = calloc((size_t)n + 1, sizeof *keep);
+    job *jobs = calloc((size_t)n + 1, sizeof *jobs);
+    worker *k = calloc(1, sizeof *k);
+    if (!keep || !jobs || !k) {
+        PyErr_NoMemory();
+        goto out;
+    }
+    if (sizes.len != n * 8) {
+        PyErr_SetString(PyExc_ValueError, "arrays of inspect() do not belong together");
+        goto out;
+    }
+    held = hold(blobs, n, keep, jobs);
+    if (held < n) goto out;
+    Py_BEGIN_ALLOW_THREADS
+    for (Py_ssize_t i = 0; i < n; i++) {
+        promise p;
+        int good = inspected(k, &jobs[i], &p), swap = good && p.turn >= 5;
+        int32_t *size = (int32_t *)sizes.buf + 2 * i;
+        size[swap] = good ? (int32_t)p.width : 0;
+        size[!swap] = good ? (int32_t)p.height : 0;
+    }
+    end(k);
+    Py_END_ALLOW_THREADS
+    result = Py_NewRef(Py_None);
+out:
+    let_go(keep, held, jobs, k);
+    PyBuffer_Release(&sizes);
     return result;
 }
 
@@ -293,21 +311,22 @@ static int ask(worker *k, int version, size_t size, int *told) {
     return 0;
 }
 
-/* use(eleven addresses): decode with the libjpeg whose functions these are, in FUNCTIONS' order. True if it can be used.
+/* use(twelve addresses): decode with the libjpeg whose functions these are, in FUNCTIONS' order. True if it can be used.
  *
  * Python looks them up: a dlopen here would bind the wheel to the C library (glibc 2.34) of the machine that built it. */
 static PyObject *use(PyObject *self, PyObject *args) {
     (void)self;
-    unsigned long long at[11];
-    void **to[11] = {
+    unsigned long long at[FUNCTIONS];
+    void **to[FUNCTIONS] = {
         (void **)&jpeg.std_error,   (void **)&jpeg.create, (void **)&jpeg.destroy,    (void **)&jpeg.abort,
         (void **)&jpeg.mem_src,     (void **)&jpeg.read_header, (void **)&jpeg.start, (void **)&jpeg.read_lines,
         (void **)&jpeg.has_many_scans, (void **)&jpeg.skip_lines, (void **)&jpeg.crop_lines,
+        (void **)&jpeg.finish,
     };
-    if (!PyArg_ParseTuple(args, "KKKKKKKKKKK", at, at + 1, at + 2, at + 3, at + 4, at + 5, at + 6, at + 7, at + 8, at + 9,
-                          at + 10))
+    if (!PyArg_ParseTuple(args, "KKKKKKKKKKKK", at, at + 1, at + 2, at + 3, at + 4, at + 5, at + 6, at + 7, at + 8, at + 9,
+                          at + 10, at + 11))
         return NULL;
-    for (int i = 0; i < 11; i++) {
+    for (int i = 0; i < FUNCTIONS; i++) {
         if (!at[i]) Py_RETURN_FALSE;
         *to[i] = (void *)(uintptr_t)at[i];
     }
@@ -323,6 +342,7 @@ static PyObject *use(PyObject *self, PyObject *args) {
 
 static PyMethodDef methods[] = {
     {"decode", decode, METH_VARARGS, "Decode many JPEGs into one array; see nsdata.decoding."},
+    {"inspect", inspect, METH_VARARGS, "Decode all of many JPEGs and tell their sizes; see nsdata.images.decoder."},
     {"use", use, METH_VARARGS, "Decode with the libjpeg whose functions lie at these addresses."},
     {NULL, NULL, 0, NULL},
 };

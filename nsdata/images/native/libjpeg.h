@@ -66,6 +66,7 @@ typedef struct {
     int (*has_many_scans)(jpeg_decompress *);
     unsigned int (*skip_lines)(jpeg_decompress *, unsigned int);
     void (*crop_lines)(jpeg_decompress *, unsigned int *left, unsigned int *width);
+    int (*finish)(jpeg_decompress *);
     int version;
     size_t size;
 } jpeg_library;
