@@ -12,7 +12,7 @@ Legend: F files of a column, N rows, n asked for.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -32,6 +32,7 @@ Layouts = dict[str, chunks.Layout]
 _ROWS_OF_A_FILE = 1 << 24  # at most: the engine begins another file after 8 MB
 _NEAR = 4  # rows are read as one piece where at least one in so many is wanted
 _NUMBERS = count()
+_PIECE = 1 << 18  # bytes that are compared at once
 _ADVANCE = 1 << 16  # bytes from which on the disk is told of all rows before the first one is read
 
 
@@ -50,12 +51,20 @@ class Direct:
         if not is_local(objects.url):
             return None
         dataset = Objects(f"{objects.url}/{name}")
-        folders, files = dict[str, str](), defaultdict[str, list[commits.File]](list)
-        for path in commits.listed(dataset):
+        return cls.by(dataset, commits.listed(dataset), schema, {})
+
+    @classmethod
+    def by(cls, dataset: Objects, paths: Iterable[str], schema: Schema, folders: dict[str, str]) -> Direct | None:
+        """What these commits of a dataset on a disk appended to it, otherwise as ``of``.
+
+        folders: column -> the folder of its files, of the columns that earlier commits made; brought up to date.
+        """
+        files = defaultdict[str, list[commits.File]](list)
+        for path in paths:
             found = commits.appended(path, dataset.get(path, most=commits.MOST_BYTES) or b"")
             if found is None:
                 return None
-            folders |= found[0]
+            folders.update(found[0])
             for file in found[1]:
                 files[file.folder].append(file)
         if not set(schema) <= set(folders):
@@ -84,6 +93,10 @@ class Direct:
     def blobs_between(self, column: str, start: int, stop: int) -> list[bytes]:
         """Rows start..stop of a "bytes" column, each file's in one piece. Raises as ``blobs``."""
         return self._column(column).blobs_between(start, stop)
+
+    def same(self, column: str, start: int, blobs: Sequence[bytes]) -> bool:
+        """Whether the rows of a "bytes" column from ``start`` on are these. Raises as ``blobs``."""
+        return self._column(column).same(start, blobs)
 
     def take(self, column: str, rows: Array) -> Array:
         """These rows of a numeric column, in this order: (n,) or (n, width). Raises as ``blobs``."""
@@ -157,6 +170,25 @@ class _Column:
             found += [piece[a:b] for a, b in zip((begins - low).tolist(), (ends - low).tolist(), strict=True)]
         return found
 
+    def same(self, start: int, blobs: Sequence[bytes]) -> bool:
+        """Read in pieces into the same memory: new memory for each would cost more than the reading."""
+        assert self.begin is not None and self.size is not None
+        buffer = memoryview(bytearray(_PIECE))
+        for number, first, last in self._pieces(start, start + len(blobs)):
+            file, wanted = File(self.files[number]), blobs[first - start : last - start]
+            sizes = self.size[first:last].astype(np.int64)
+            if sizes.tolist() != [len(blob) for blob in wanted]:
+                return False
+            ends = np.cumsum(sizes)
+            place, row = int(self.begin[first]), 0
+            while row < len(wanted):
+                before = int(ends[row - 1]) if row else 0
+                stop = max(row + 1, int(np.searchsorted(ends, before + _PIECE, side="right")))
+                if not _holds(file, place + before, wanted[row:stop], buffer):
+                    return False
+                row = stop
+        return True
+
     def take(self, rows: Array) -> Array:
         out = self._empty(len(rows))
         which = self._which(rows)
@@ -215,3 +247,21 @@ class _Column:
 
     def _empty(self, rows: int) -> Array:
         return np.empty((rows, self.spec.width) if self.spec.width else rows, self.spec.type)
+
+
+def _holds(file: File, at: int, blobs: Sequence[bytes], buffer: memoryview) -> bool:
+    """Whether these lie one behind the other from a place on: one larger than the buffer, or some that fit into it."""
+    if len(blobs) == 1:
+        for first in range(0, len(blobs[0]), len(buffer)):
+            part = buffer[: len(blobs[0]) - first]
+            file.read_into(part, at + first)
+            if not blobs[0].startswith(part, first):
+                return False
+        return True
+    file.read_into(buffer[: sum(map(len, blobs))], at)
+    end = 0
+    for blob in blobs:
+        begin, end = end, end + len(blob)
+        if not blob.startswith(buffer[begin:end]):
+            return False
+    return True

@@ -1,7 +1,7 @@
 """Whether what was written is there: each commit read back from the disk and compared with what was meant.
 
 First the files: the commits say how long each should be, and the engine crashes on one that ended short. Then the rows,
-by the engine itself, as everybody will read them.
+as everybody will read them: pictures from their files where that can be (direct.py), the rest by the engine.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from nsdata.errors import BadInput, StorageFailed, StoreDamaged
 from nsdata.schema import Column, Schema
 from nsdata.storage import chunks, commits, space
 from nsdata.storage.address import is_local
+from nsdata.storage.engine_errors import translated
 from nsdata.storage.objects import Objects
 
 if TYPE_CHECKING:
+    from nsdata.storage.direct import Direct
     from nsdata.storage.engine import Reader
 
 Rows = Mapping[str, Any]
@@ -100,21 +102,33 @@ def _follows(objects: Objects, file: commits.File, spec: Column) -> bool:
     return spec.type == "text" or chunks.follows(f"{objects.url}/{file.path}", spec) is not None
 
 
-def same(reader: Reader, first: int, held: Sequence[Rows], schema: Schema) -> None:
-    """Raise StorageFailed unless a dataset holds these batches from row ``first`` on, and nothing behind them."""
-    if len(reader) != first + sum(map(rows, held)):
+def same(reader: Reader, first: int, held: Sequence[Rows], schema: Schema, direct: Direct | None = None) -> None:
+    """Raise StorageFailed unless a dataset holds these batches from row ``first`` on, and nothing behind them.
+
+    direct: reads the last rows of the dataset, those of the batches and maybe more.
+    """
+    count = first + sum(map(rows, held))
+    if len(reader) != count:
         raise _lost(reader.url, f"{len(reader):,} rows")
+    before = 0 if direct is None else count - direct.rows  # rows that it does not know
+    if not 0 <= before <= first:
+        direct = None
     for batch in held:
         stop = first + rows(batch)
         for name, spec in schema.items():
-            if not _equal(reader, name, spec, first, stop, batch[name]):
+            if not _equal(reader, name, spec, first, stop, batch[name], direct, before):
                 raise _lost(reader.url, f"column {name!r}")
         first = stop
 
 
-def _equal(reader: Reader, name: str, spec: Column, first: int, stop: int, wrote: Any) -> bool:
+def _equal(
+    reader: Reader, name: str, spec: Column, first: int, stop: int, wrote: Any, direct: Direct | None, before: int
+) -> bool:
     try:
         if spec.type == "bytes":
+            with translated(reader.url, "read"):
+                if direct is not None and direct.knows(name):
+                    return direct.same(name, first - before, wrote)
             return reader.blobs_between(name, first, stop) == wrote
         if spec.type == "text":
             return reader.texts(name, first, stop) == wrote

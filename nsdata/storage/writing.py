@@ -10,6 +10,8 @@ from typing import Any
 from nsdata.errors import NsdataError, StorageFailed
 from nsdata.schema import Schema
 from nsdata.storage import buckets, commits, engine, proof, space
+from nsdata.storage.address import is_local
+from nsdata.storage.direct import Direct
 from nsdata.storage.engine import Reader
 from nsdata.storage.engine_errors import translated as _translated
 from nsdata.storage.objects import Objects
@@ -41,6 +43,7 @@ class Writer(Reader):
         with _translated(url, "read" if there else "write"):
             self._native = self._dataset, {name: self._dataset[name] for name in schema}
         self._kept, self._commits = len(self), frozenset[str]()
+        self._folders = dict[str, str]()  # of columns
 
     def append(self, rows: Mapping[str, Any]) -> None:
         """Add rows: one sequence per column, all of one length. They are nobody's until ``commit``.
@@ -94,9 +97,13 @@ class Writer(Reader):
 
     def _prove(self) -> None:
         held, self._held, self.held_bytes = self._held, [], 0
-        self._commits = proof.complete(Objects(self.url), self._commits)
+        dataset, looked_at = Objects(self.url), self._commits
+        self._commits = proof.complete(dataset, looked_at)
+        new = sorted(self._commits - looked_at)
+        pictures = is_local(self.url) and any(column.type == "bytes" for column in self._schema.values())
+        direct = Direct.by(dataset, new, self._schema, self._folders) if pictures else None
         reader = Reader(self.url, self._schema)
-        proof.same(reader, self._kept, held, self._schema)
+        proof.same(reader, self._kept, held, self._schema, direct)
         self._kept += sum(proof.rows(batch) for batch in held)
 
     def __enter__(self) -> Writer:
