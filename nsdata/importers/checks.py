@@ -15,6 +15,8 @@ from nsdata.importers.item import Item, Skipped
 from nsdata.importers.item import checked as of_kind
 
 CHUNK = 256  # items per task of a checking thread
+_BYTES = 4 << 20  # fewer of them where they are large: at the end no thread has long to wait for another
+_AHEAD = 4  # tasks for each thread: while the others' pictures are stored there is work
 
 # the item, its id, and the (width, height) of the upright picture, None where it is known already
 Checked = tuple[Item | Skipped, bytes, tuple[int, int] | None]
@@ -31,7 +33,7 @@ def checked(items: Iterable[Item | Skipped], known: Callable[[bytes], bool], thr
     ahead: deque[Future[list[Checked]]] = deque()
     try:
         while True:
-            while len(ahead) < threads + 2 and (chunk := _chunk(source)):
+            while len(ahead) < _AHEAD * threads and (chunk := _chunk(source)):
                 ahead.append(pool.submit(_check, chunk, known))
             if not ahead:
                 return
@@ -47,7 +49,7 @@ def _chunk(source: Iterator[Item | Skipped]) -> list[Item | Skipped]:
     for item in islice(source, CHUNK):
         chunk.append(of_kind(item))
         size += len(item.data) if isinstance(item, Item) else 0
-        if size > 16 << 20:
+        if size > _BYTES:
             break
     return chunk
 

@@ -7,12 +7,14 @@ import time
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nsdata.arithmetic.ids import digest
 from nsdata.importers.again import Again
+from nsdata.importers.behind import Behind
 from nsdata.importers.checks import Checked, checked
 from nsdata.importers.id_index import IdIndex
 from nsdata.importers.item import Item, Skipped, codes
@@ -35,9 +37,9 @@ if TYPE_CHECKING:
 Items = Callable[[], Iterable[Item | Skipped]]
 Total = Callable[[], float | None] | None
 
-_ROWS, _BYTES = 4096, 64 << 20  # append when this much has gathered
+_ROWS, _BYTES = 4096, 32 << 20  # append when this much has gathered
 _SECONDS = 2.0  # a killed import loses at most about this much work
-_HELD = 128 << 20  # bytes, and commit when so much was appended: until it is read back it lies in memory
+_HELD = 64 << 20  # bytes, and commit when so much was appended: until it is read back it lies in memory
 
 
 class Moved(Exception):
@@ -79,6 +81,7 @@ class Intake:
     def run(self, items: Items, threads: int, strict: bool) -> Imported:
         """Check, gather, publish. Raises Moved when it has to begin again."""
         writer, found = self._resumed(), items()
+        storing = Behind("nsdata-store")
         self.total = self._ask_total() if self._ask_total is not None else None
         self.report(0, self.total)
         try:
@@ -86,13 +89,15 @@ class Intake:
                 self._take(chunk)
                 if len(self.batch) >= _ROWS or self.pending_bytes >= _BYTES:
                     writer = writer or writing.Writer(self.url, SEGMENT)
-                    self._flush(writer)
+                    storing.then(partial(self._store, writer, self._rows()))
             if self.batch:
                 writer = writer or writing.Writer(self.url, SEGMENT)
-                self._flush(writer, last=True)
+                storing.then(partial(self._store, writer, self._rows(), last=True))
             elif writer is not None:
-                writer.commit("images")
+                storing.then(partial(writer.commit, "images"))
+            storing.wait()
         finally:
+            storing.end()
             if writer is not None:
                 writer.__exit__(None, None, None)
         if self.confirmed != len(self.staged):  # the source changed since the interrupted run
@@ -160,20 +165,23 @@ class Intake:
         skipped = {"skipped": len(self.result.skipped)} if self.result.skipped else {}
         self.report(self.seen, self.total, **skipped)
 
-    def _flush(self, writer: writing.Writer, last: bool = False) -> None:
+    def _rows(self) -> dict[str, Any]:
+        """What has gathered, as columns; what comes now gathers anew."""
         ids, images, labels, splits, sources, widths, heights = zip(*self.batch, strict=True)
-        writer.append(
-            {
-                "id": np.frombuffer(b"".join(ids), np.uint8).reshape(-1, 16),
-                "image": list(images),
-                "label": np.asarray(labels, np.int32),
-                "split": np.asarray(splits, np.int8),
-                "source": list(sources),
-                "width": np.asarray(widths, np.int32),
-                "height": np.asarray(heights, np.int32),
-            }
-        )
         self.batch, self.pending_bytes = [], 0
+        return {
+            "id": np.frombuffer(b"".join(ids), np.uint8).reshape(-1, 16),
+            "image": list(images),
+            "label": np.asarray(labels, np.int32),
+            "split": np.asarray(splits, np.int8),
+            "source": list(sources),
+            "width": np.asarray(widths, np.int32),
+            "height": np.asarray(heights, np.int32),
+        }
+
+    def _store(self, writer: writing.Writer, rows: dict[str, Any], last: bool = False) -> None:
+        """In another thread, while this one's images are gathered and the others' checked."""
+        writer.append(rows)
         if last or writer.held_bytes > _HELD or time.monotonic() - self.last_commit > _SECONDS:
             writer.commit("images")
             self.last_commit = time.monotonic()

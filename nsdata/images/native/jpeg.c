@@ -161,7 +161,7 @@ static int decoded(worker *k, const task *t, const job *j) {
 /* Decode all that a picture's bytes hold and keep none of it; 0 leaves it to Pillow.
  *
  * Whatever can be wrong with a JPEG is found out while its bits are read, and all of them are; what follows is
- * arithmetic that cannot fail, and is asked for at an eighth of the size. */
+ * arithmetic that cannot fail, and is asked for at an eighth of the size. A skipped line's bits are read all the same. */
 static int inspected(worker *k, const job *j, promise *p) {
     if (!promised(j->data, j->size, p)) return 0;
     if (setjmp(k->back)) {
@@ -182,6 +182,7 @@ static int inspected(worker *k, const job *j, promise *p) {
         jpeg.start(d);
         if (room(&k->lines, 4 * (size_t)d->output_width + 2 * OVERREAD)) {
             uint8_t *line = line_in(&k->lines, 0);
+            if (d->output_height > 1) jpeg.skip_lines(d, d->output_height - 1);
             while (d->output_scanline < d->output_height) read_lines(d, &line, 1);
             good = jpeg.finish(d); /* up to the end marker */
         }
