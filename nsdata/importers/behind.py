@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
@@ -33,6 +34,6 @@ class Behind:
 
     def end(self) -> None:
         """Wait for the piece at work, whatever came of it; none comes behind it."""
-        if self._piece is not None:
-            wait([self._piece])
+        with contextlib.suppress(BaseException):  # a Ctrl-C, too: whoever ends it is on the way out
+            self.wait()
         self._pool.shutdown()

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from nsdata import Store
 from nsdata.errors import StoreDamaged
 from nsdata.schema import PEOPLE, SEGMENT, VIEW, Column, part
-from nsdata.storage import engine, opened, writing
+from nsdata.storage import commits, direct, engine, opened, writing
 from nsdata.storage.direct import Direct
 from nsdata.storage.objects import Objects
 
@@ -215,3 +215,49 @@ def test_one_picture_in_a_thousand_is_hashed_whatever_is_asked_for_at_once(
     for _ in range(30):
         store.table.blobs(np.arange(100))
     assert len(looked) == -(-(first + 3000) // 1000)
+
+
+@given(
+    st.lists(st.lists(st.binary(max_size=60), min_size=1, max_size=9), min_size=1, max_size=3),
+    st.integers(1, 80),
+    st.data(),
+)
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_pictures_are_the_same_only_to_the_last_byte(
+    tmp_path_factory: pytest.TempPathFactory, batches: list[list[bytes]], piece: int, data: st.DataObject
+) -> None:
+    """Whatever is compared at once, and over the edges of files."""
+    url = tmp_path_factory.mktemp("same") / "set"
+    _write(url, batches)
+    every = [blob for batch in batches for blob in batch]
+    found = Direct.of(Objects(str(url.parent)), url.name, SCHEMA)
+    assert found is not None and found.knows("image")
+    start = data.draw(st.integers(0, len(every) - 1))
+    stop = data.draw(st.integers(start + 1, len(every)))
+    wanted = every[start:stop]
+    place = data.draw(st.integers(0, len(wanted) - 1))
+    one = wanted[place]
+    others = [one + b"x", b"y" + one, one[:-1] or b"z"]
+    others += [one[:at] + bytes([one[at] ^ 1]) + one[at + 1 :] for at in range(len(one))]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(direct, "_PIECE", piece)
+        assert found.same("image", start, wanted)
+        for other in others:
+            assert not found.same("image", start, [*wanted[:place], other, *wanted[place + 1 :]])
+        with pytest.raises(IndexError):
+            found.same("image", start, [*every, b"one more"])
+
+
+def test_what_each_commit_appended_is_known_by_itself(tmp_path: Path) -> None:
+    url, folders, seen = tmp_path / "set", dict[str, str](), set[str]()
+    dataset = Objects(str(url))
+    with writing.Writer(str(url), SCHEMA) as writer:
+        for number in range(3):
+            blobs = [bytes([number]) * 5, b"", b"picture"]
+            writer.append(_batch(blobs, np.random.default_rng(number)))
+            writer.commit("rows")
+            new = [path for path in commits.listed(dataset) if path not in seen]
+            seen.update(new)
+            found = Direct.by(dataset, new, SCHEMA, folders)
+            assert found is not None and found.rows == 3 and found.knows("image")
+            assert found.blobs_between("image", 0, 3) == blobs
