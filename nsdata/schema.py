@@ -17,18 +17,22 @@ NO_LABEL = -1
 ID_BYTES = 16
 MOST = 2**31 - 1  # of an int32
 
+_SECTOR, _FEW = 512, 4096  # bytes; rows
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
     """One column: "bytes", "text", a numpy scalar type, or vectors of ``width`` numbers of that type.
 
-    low, high: what its numbers lie between, both included, where other numbers would be followed blindly.
+    low, high: what its numbers lie between, both included, where other numbers would be followed blindly. peak: of
+    vectors that are too many bytes to be hashed, what the largest number of each row is at least.
     """
 
     type: str
     width: int = 0
     low: float | None = None
     high: float | None = None
+    peak: float | None = None
 
     @property
     def empty(self) -> np.ndarray[Any, Any] | list[Any]:
@@ -39,16 +43,32 @@ class Column:
 
         return np.empty((0, self.width) if self.width else (0,), self.type)
 
+    @property
+    def hashed(self) -> bool:
+        """Whether its files are hashed when it is first read, however large they are: a millisecond for a megabyte."""
+        return self.type != "bytes" and self.peak is None
+
     def holds(self, values: np.ndarray[Any, Any]) -> bool:
-        """Whether all numbers lie between ``low`` and ``high``; NaN does not."""
+        """Whether all numbers lie between ``low`` and ``high``; NaN does not. And each row has its peak.
+
+        Of many rows some are looked at, so dense that a disk's sector of zeros, 512 bytes, cannot hide between them.
+        """
         if self.low is None or self.high is None or not values.size:
             return True
         import numpy as np
 
+        low, high, peak = self.low, self.high, self.peak
         if values.dtype == np.float16:  # numpy is slow at them; from 0 up, their bits are ordered as they are
-            assert self.low == 0
-            return bool(values.view(np.uint16).max() <= np.float16(self.high).view(np.uint16))
-        return bool(values.min() >= self.low and values.max() <= self.high)
+            assert low == 0
+            values, high = values.view(np.uint16), int(np.float16(high).view(np.uint16))
+            peak = None if peak is None else int(np.float16(peak).view(np.uint16))
+        if not bool(values.min() >= low and values.max() <= high):
+            return False
+        if peak is None:
+            return True
+        each = values.itemsize * self.width
+        step = 1 if len(values) <= _FEW else max(1, (_SECTOR + 1 - each) // each)
+        return bool(values[::step].max(1).min() >= peak)
 
 
 Schema = Mapping[str, Column]
@@ -70,13 +90,13 @@ VIEW: Schema = {"row": Column("int64", low=0, high=2**53)}
 
 def part(classes: int, top: int | None = None) -> Schema:
     """A part of one generation's labels for K = ``classes``: dense soft labels, or their ``top`` largest numbers."""
-    most = 1.002  # of what sums to 1 within 1e-3, rounded
-    soft: Schema = {"soft_label": Column("float16", classes, low=0, high=most)}  # 0 to 1, rows sum to 1
+    most, least = 1.002, 0.99 / classes  # of what sums to 1 within 1e-3, rounded; and of its largest number
+    soft: Schema = {"soft_label": Column("float16", classes, low=0, high=most, peak=least)}  # 0 to 1, rows sum to 1
     if top is not None:
         kind = "int16" if classes <= 32_767 else "int32"
         soft = {
-            "top_class": Column(kind, top, low=0, high=classes - 1),  # the most probable classes first
-            "top_probability": Column("float16", top, low=0, high=most),  # theirs, 0 to 1, descending
+            "top_class": Column(kind, top, low=0, high=classes - 1, peak=top - 1),  # the most probable classes first
+            "top_probability": Column("float16", top, low=0, high=most, peak=least),  # theirs, 0 to 1, descending
             "residual": Column("float32", low=0, high=most),  # what all other classes have together, 0 to 1
             "kl": Column("float32", low=0, high=1e38),  # nats that reading back loses, 0 or more
         }

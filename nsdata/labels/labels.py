@@ -18,6 +18,7 @@ from nsdata.errors import GenerationError
 from nsdata.labels.codec import Codec
 from nsdata.labels.predictions import pieces, predictions
 from nsdata.labels.sentences import generation_rows
+from nsdata.labels.spots import Spots
 from nsdata.log.state import Generation
 from nsdata.text import to_html
 from nsdata.versions.table import Table
@@ -44,7 +45,7 @@ class Labels:
         self._width = len(table.state.classes)
         self.known = table.state.classes_at(generation.version)  # the first so many: the others were added later
         self._codec = Codec.recorded(generation.provenance)
-        self._columns = self._codec.schema(self.known)
+        self._columns, self._spots = self._codec.schema(self.known), Spots(self._codec, self.known)
 
     @property
     def gen(self) -> int:
@@ -226,12 +227,7 @@ class Labels:
     def _read(self, name: str, offsets: Array) -> Array:
         """(m, K) float16: the soft labels at these offsets (m ≥ 1) of one dataset."""
         reader = self._table.readers.open(name, self._columns)
-        if len(offsets) > 1 and bool((np.diff(offsets) == 1).all()):  # ten times faster than lists of rows
-            start, stop = int(offsets[0]), int(offsets[-1]) + 1
-            columns = {column: reader.read(column, start, stop) for column in self._codec.soft_columns}
-        else:
-            columns = {column: reader.take(column, offsets) for column in self._codec.soft_columns}
-        return self._decode(columns)
+        return self._decode(self._spots.take(reader, offsets))
 
     def _room(self, rows: int, made: Callable[..., Array]) -> dict[str, Array]:
         """Arrays for so many rows of each column that a soft label takes."""
@@ -244,8 +240,7 @@ class Labels:
         for index in range(np.searchsorted(stops, start, "right"), np.searchsorted(starts, stop)):
             reader, first = self._table.readers.open(names[index], self._columns), int(starts[index])
             low, high = max(start, first), min(stop, int(stops[index]))
-            for name, values in columns.items():
-                reader.read(name, low - first, high - first, values[low - start : high - start])
+            self._spots.read(reader, low - first, {n: v[low - start : high - start] for n, v in columns.items()})
         return columns
 
     def _decode(self, columns: Mapping[str, Array]) -> Array:

@@ -9,7 +9,8 @@ What is done to every dataset, and why (tested facts: deeplake 4.7.4):
 * Reads accept ints, slices and lists, not numpy arrays; a column dies with its dataset, so both are kept.
 * Its 83 exceptions share no base class and some are bare RuntimeErrors: all are translated here.
 * It numbers commits from a counter beside them: one that fell behind lets a commit overwrite an earlier one, garbage
-  refuses all. It is set right before a dataset is appended to.
+  refuses all. It is set right before a dataset is appended to. Readers begin at it too: if it names an early commit,
+  they see the rows up to there, so rows are counted.
 * It commits although a write ended short, and crashes on what did: each commit is read back (proof.py), and published
   files are looked at before it reads them (guard.py).
 * In a bucket it tries a dropped connection again by itself, for 42 s, and loses nothing.
@@ -22,7 +23,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from itertools import repeat
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,8 @@ from nsdata.storage.objects import Objects
 if TYPE_CHECKING:
     from nsdata.storage.direct import Direct
     from nsdata.storage.guard import Guard
+
+T = TypeVar("T")
 
 _import_lock = threading.Lock()
 
@@ -111,14 +114,15 @@ class Reader:
         with _translated(self.url, "read"):
             if (direct := self._directly(column)) is not None:
                 return direct.blobs(column, np.asarray(rows, np.int64))
-            return list(self._column(column).get_bytes(_plain(rows)))
+            return self._all(column, list(self._column(column).get_bytes(_plain(rows))), len(rows))
 
     def blobs_between(self, column: str, start: int, stop: int) -> list[bytes]:
         """Rows start..stop of a "bytes" column: of storage that is far away, whole files are read, not row by row."""
         with _translated(self.url, "read"):
             if (direct := self._directly(column)) is not None:
                 return direct.blobs_between(column, start, stop)
-            return [blob or b"" for blob in self._column(column)[start:stop]]  # it reads b"" as None
+            found = self._column(column)[start:stop]
+            return self._all(column, [blob or b"" for blob in found], stop - start)  # it reads b"" as None
 
     def texts(self, column: str, start: int = 0, stop: int | None = None) -> list[str]:
         """Rows start..stop of a "text" column."""
@@ -126,14 +130,15 @@ class Reader:
         if stop <= start:
             return []
         with _translated(self.url, "read"):
-            return [text or "" for text in self._column(column)[start:stop]]  # it reads "" as None
+            found = self._column(column)[start:stop]
+            return self._all(column, [text or "" for text in found], stop - start)  # it reads "" as None
 
     def texts_at(self, column: str, rows: Sequence[int] | NDArray[Any]) -> list[str]:
         """These rows of a "text" column, in this order, repeats included."""
         if not len(rows):
             return []
         with _translated(self.url, "read"):
-            return [text or "" for text in self._column(column)[_plain(rows)]]
+            return self._all(column, [text or "" for text in self._column(column)[_plain(rows)]], len(rows))
 
     def _column(self, column: str) -> Any:
         """The engine's own, whose files were looked at."""
@@ -158,8 +163,20 @@ class Reader:
         if self._native is None:
             with _translated(self.url, "read"):
                 dataset: Any = native(self.url) if opening is None else opening.result()
+                if self._direct is not None and len(dataset) != self._direct.rows:
+                    raise self._short(len(dataset), self._direct.rows)
                 self._native = dataset, {name: dataset[name] for name in self._schema}
         return self._native
+
+    def _all(self, column: str, found: list[T], rows: int) -> list[T]:
+        """What was read, if it is of as many rows as were asked for: a wrong counter of commits hides some."""
+        if len(found) != rows:
+            raise self._short(len(found), rows, column)
+        return found
+
+    def _short(self, found: int, rows: int, column: str = "") -> StoreDamaged:
+        where = f"Column {column!r} of {self.url}" if column else self.url
+        return StoreDamaged(f"{where} shows {found:,} rows; {rows:,} were expected.", "nsdata verify")
 
     def _checked(self, column: str, values: Any, rows: int, out: NDArray[Any] | None = None) -> np.ndarray[Any, Any]:
         """The engine does not enforce vector lengths: a ragged column reads as a list."""

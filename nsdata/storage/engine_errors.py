@@ -26,6 +26,4 @@ def translated(url: str, verb: str) -> Iterator[None]:
             if any(word in failure.message.lower() for word in ("deeplake", "deep lake", "indra", "heimdall")):
                 failure.message = f"The storage at {url} failed while it was written."
             raise failure from error
-        raise StoreDamaged(
-            f"{url} is missing, incomplete or damaged.", "Restore it from a copy, or import and label again."
-        ) from error
+        raise StoreDamaged(f"{url} is missing, incomplete or damaged.", "nsdata verify") from error

@@ -1,16 +1,18 @@
 """A published dataset's files, looked at before the engine sees them: it crashes, hangs or lies on damaged ones.
 
 What a file's name and size show costs one look at each, and is asked when a dataset is opened; its commits are hashed
-then, too: they are small. Of a column's files, small ones and texts are hashed when the column is first read; of large
-ones the head is compared with the size, after which the engine can misread numbers and pictures but not lose its way.
-Numbers that lead somewhere are held against their range (schema.Column); pictures are decoded, and who wants to know
-hashes them. NSDATA_VERIFY_READS=1 hashes every file that is read.
+then, too: they are small. A column's files are hashed when it is first read: ids, numbers of one to a row, texts. Of
+large files of pictures and of soft labels, which are most of a store's bytes, the head is compared with the size, after
+which numbers and pictures can be misread but nothing loses its way. Then some rows are held against what was hashed:
+pictures against ids (versions/table.py), soft labels against pseudo-labels and confidences (labels/spots.py).
+NSDATA_VERIFY_READS=1 hashes every file that is read.
 """
 
 from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from nsdata.errors import StoreDamaged
@@ -22,9 +24,9 @@ from nsdata.storage.buckets import is_bucket
 from nsdata.storage.objects import Objects
 
 VARIABLE = "NSDATA_VERIFY_READS"
-_SMALL, _SMALL_NUMBERS = 1 << 16, 1 << 20  # files up to so many bytes are hashed: a millisecond for a megabyte
-_MANY = 64  # files, of which a disk looks up several at once
-_COUNTERS = ("/next_base", ".lock")  # nobody reads them, and a writer that was stopped may still write them
+_SMALL = 1 << 16  # files of up to so many bytes are hashed, whatever they hold
+_MANY, _LARGE = 64, 4 << 20  # files, of which a disk looks up several at once; bytes, which several threads hash
+_COUNTERS = ("/next_base", ".lock")  # a writer that was stopped may still write them; engine.py counts rows
 
 HINT = "nsdata verify"
 
@@ -70,8 +72,7 @@ class Guard:
     def _all_fine(self, paths: list[str], spec: Column) -> list[bool]:
         if len(paths) < _MANY:
             return [self._fine(path, spec) for path in paths]
-        with ThreadPoolExecutor(min(8, cores()), thread_name_prefix="nsdata-guard") as pool:
-            return list(pool.map(lambda path: self._fine(path, spec), paths))
+        return _in_threads(lambda path: self._fine(path, spec), paths)
 
     def _fine(self, path: str, spec: Column) -> bool:
         """Whether a file need not be hashed."""
@@ -79,7 +80,7 @@ class Guard:
             return False
         if is_bucket(self._objects.url):  # its objects are whole or not there
             return True
-        if self._inventory[path][0] <= (_SMALL if spec.width or spec.type == "bytes" else _SMALL_NUMBERS):
+        if spec.hashed or self._inventory[path][0] <= _SMALL:
             return False
         try:
             found = chunks.follows(f"{self._objects.url}/{self._name}/{path}", spec)
@@ -117,7 +118,19 @@ class Guard:
                 raise StoreDamaged(f"{self._objects.url}/{whole} has {found:,} bytes; {size:,} were written.", HINT)
 
     def _hash(self, paths: list[str]) -> None:
-        for path in paths:
-            size, sum_ = self._inventory[path]
-            if self._objects.hashed(f"{self._name}/{path}", most=size) != (size, sum_):
+        if sum(self._inventory[path][0] for path in paths) < _LARGE:
+            same = [self._same(path) for path in paths]
+        else:
+            same = _in_threads(self._same, paths)
+        for path, as_published in zip(paths, same, strict=True):
+            if not as_published:
                 raise StoreDamaged(f"{self._objects.url}/{self._name}/{path} was changed.", HINT)
+
+    def _same(self, path: str) -> bool:
+        size, sum_ = self._inventory[path]
+        return self._objects.hashed(f"{self._name}/{path}", most=size) == (size, sum_)
+
+
+def _in_threads(work: Callable[[str], bool], paths: list[str]) -> list[bool]:
+    with ThreadPoolExecutor(min(8, cores()), thread_name_prefix="nsdata-guard") as pool:
+        return list(pool.map(work, paths))
