@@ -11,6 +11,7 @@ Legend: F files of a column, N rows, n asked for.
 
 from __future__ import annotations
 
+import weakref
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -43,6 +44,7 @@ class Direct:
         self._url, self._files, self._schema = url, files, schema
         self._columns: dict[str, _Column | None] = {}
         self._number = next(_NUMBERS)
+        weakref.finalize(self, OPENED.forget_owner, self._number).atexit = False
         self.rows = sum(file.rows for file in next(iter(files.values()), []))
 
     @classmethod

@@ -36,6 +36,7 @@ from nsdata.storage.durable import sync_tree
 from nsdata.storage.engine_errors import translated as _translated
 from nsdata.storage.local import remove
 from nsdata.storage.objects import Objects
+from nsdata.storage.opened import OPENED
 
 if TYPE_CHECKING:
     from nsdata.storage.direct import Direct
@@ -222,6 +223,7 @@ def delete(url: str) -> None:
     Raises StorageFailed where something stays.
     """
     if is_local(url):
+        OPENED.forget_below(url)
         with _translated(url, "write"):
             remove(url)
         return

@@ -25,3 +25,11 @@ def no_files_left() -> bool:
         return limit != resource.RLIM_INFINITY and len(os.listdir("/dev/fd")) + FEW_FILES > limit
     except OSError as error:
         return error.errno == errno.EMFILE
+
+
+def shut(path: str) -> str | None:
+    """The first folder on the way to a file, or the file, that is there and not for this user to read."""
+    if (above := os.path.dirname(path)) != path and above and (found := shut(above)) is not None:
+        return found
+    need = os.X_OK if os.path.isdir(path) else os.R_OK
+    return path if os.path.lexists(path) and not os.access(path, need) else None

@@ -113,6 +113,16 @@ class Opened:
         """It is opened anew when it is wanted again."""
         self._files.pop(name, None)
 
+    def forget_owner(self, owner: int) -> None:
+        """Nobody reads with that any more: what was deleted is to leave the disk."""
+        for name in [name for name in list(self._files) if name.owner == owner]:
+            self.forget(name)
+
+    def forget_below(self, folder: str) -> None:
+        """What lies there is deleted: while a file is open, the disk has no room of it."""
+        for name in [name for name in list(self._files) if name.path.startswith(f"{folder}/")]:
+            self.forget(name)
+
 
 def _descriptors() -> int:
     """How many files this process may have open."""

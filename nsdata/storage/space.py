@@ -13,7 +13,7 @@ import re
 
 from nsdata.errors import StorageFailed
 from nsdata.storage import buckets
-from nsdata.storage.limits import longest_file, no_files_left
+from nsdata.storage.limits import longest_file, no_files_left, shut
 
 SHARE, LEAST = 0.05, 1 << 20  # that a disk needs beside the bytes of files: whole blocks, folders, its own lists
 NOTHING_LEFT = 1 << 20  # bytes: whoever fails to write with less than this free has a full disk, whatever he says
@@ -179,6 +179,8 @@ def _place(url: str, code: int | None, error: BaseException, what: str) -> Stora
     named = getattr(error, "filename", None)
     path = re.sub(r"#\d+$", "", named) if isinstance(named, str) and named else url  # not what it is written under
     if code in (errno.EACCES, errno.EPERM):
+        if (closed := shut(path)) is not None:
+            return StorageFailed(f"No permission to read {closed}.", f"ls -ld {closed}")
         place = url if f"{path}/".startswith(f"{url}/") else path
         looks = os.path.isdir(place) and os.access(place, os.R_OK | os.X_OK)
         refusal = f"write in {place}; looking works" if looks else f"write or read in {place}"

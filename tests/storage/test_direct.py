@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import threading
@@ -185,6 +186,30 @@ def test_a_file_that_became_shorter_while_it_was_read_is_damage(tmp_path: Path) 
         ours.blobs("image", [19])
     file.write_bytes(raw)
     assert ours.blobs("image", [19]) == [bytes([19]) * 5000]
+
+
+def test_files_that_nobody_reads_or_that_were_deleted_are_closed(tmp_path: Path) -> None:
+    """While one is open its disk has no room of it: neither opening a store again and again nor gc may keep them."""
+
+    def open_below() -> int:
+        return sum(name.path.startswith(f"{tmp_path}/") for name in list(opened.OPENED._files))
+
+    images, labels = digits(100)
+    store = Store.create(tmp_path / "lake", CLASSES)
+    store.add_arrays(images[:50], labels[:50], source="first")
+    store.add_arrays(images[50:], labels[50:], source="second")
+    before = store.table.blobs(np.arange(50))
+    held = open_below()
+    for _ in range(3):
+        Store.open(store.url).table.blobs(np.arange(50))
+        gc.collect()
+        assert open_below() == held > 0
+    store.table.blobs(np.arange(100))
+    store.undo()
+    store.refresh().gc(purge=True, older_than_hours=0)
+    gone = [name.path for name in list(opened.OPENED._files) if not os.path.exists(name.path)]
+    assert not [path for path in gone if path.startswith(f"{tmp_path}/")]
+    assert store.table.blobs(np.arange(50)) == before
 
 
 def test_another_picture_in_its_place_is_noticed(tmp_path: Path) -> None:

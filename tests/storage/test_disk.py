@@ -95,6 +95,17 @@ def test_a_small_disk_is_found_too_small(mount: Mount) -> None:
 # ---------------------------------------------------------------- what is said
 
 
+@pytest.mark.parametrize("closed", ["lake", "lake/images", "lake/images/file"])
+def test_what_may_not_be_read_is_named(closed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lake, file = tmp_path / "lake", tmp_path / "lake" / "images" / "file"
+    file.parent.mkdir(parents=True)
+    file.touch()
+    monkeypatch.setattr(os, "access", lambda path, mode: str(path) != str(tmp_path / closed))
+    failed = refused(lake, PermissionError(errno.EACCES, "Permission denied", str(file)))
+    assert failed.message == f"No permission to read {tmp_path / closed}."
+    assert failed.hint == f"ls -ld {tmp_path / closed}"
+
+
 @pytest.mark.parametrize(
     ("code", "said", "hint"),
     [
