@@ -68,7 +68,7 @@ class Handle:
             raise StoreNotFound(
                 f"There is no store at {address}.", f"nsdata --store {address} init --classes cat,dog,fox"
             )
-        return cls(address, history, state, Readers(address), pinned=False)
+        return cls(address, history, state, Readers(address, history.newest), pinned=False)
 
     def at(self, version: int | str) -> Self:
         """The store as it was at an event number or a tag, read-only. Raises NotFound.

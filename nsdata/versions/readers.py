@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nsdata import schema
@@ -26,8 +26,9 @@ Opened = dict[str, "engine.Reader"]  # by name; of one thread at a time
 class Readers:
     """Open datasets of one store, shared by its versions; one set per thread, as engine handles demand."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, url: str, look: Callable[[], State | None] | None = None) -> None:
+        """look: what gives the newest state of the store."""
+        self.url, self._look = url, look
         self.newest: State | None = None  # a past version reads what is there today
         self._local = threading.local()
         self._objects = Objects(url)
@@ -46,7 +47,26 @@ class Readers:
         return self.open_all([name], columns)[0]
 
     def open_all(self, names: Sequence[str], columns: schema.Schema) -> list[engine.Reader]:
-        """The datasets of these names; those that this thread has not opened yet, all at once."""
+        """The datasets of these names; those that this thread has not opened yet, all at once.
+
+        What others took away since this version was read, or wrote again elsewhere, is no damage.
+        """
+        try:
+            return self._open_all(names, columns)
+        except StoreDamaged:
+            if not self._went_on():
+                raise
+        return self._open_all(names, columns)
+
+    def _went_on(self) -> bool:
+        """Whether more was published since, which is known from now on."""
+        newest = None if self._look is None else self._look()
+        if newest is None or self.newest is None or newest.version <= self.newest.version:
+            return False
+        self.newest = newest
+        return True
+
+    def _open_all(self, names: Sequence[str], columns: schema.Schema) -> list[engine.Reader]:
         opened: Opened = self._local.__dict__.setdefault("opened", {})
         places = [self._there(name) for name in names]
         missing = [place for place in places if place not in opened]

@@ -161,7 +161,8 @@ def test_soft_labels_of_another_teacher_in_their_place_are_noticed(
             given = soft_labels(100, len(CLASSES), gen)
             store.refresh().add_soft_labels(gen, store.table.ids, given, top=3, max_kl=99)
     other, here = (_file(Path(store.url), generation, column) for generation in ("gen-1", "gen-2"))
-    assert (raw := other.read_bytes()) != here.read_bytes() and len(raw) == here.stat().st_size
+    raw = other.read_bytes()
+    assert raw != here.read_bytes() and len(raw) == here.stat().st_size
     here.write_bytes(raw)
     for asked in (
         lambda store: store.labels(2).soft,
