@@ -94,5 +94,5 @@ def turbo() -> ModuleType | None:
         pillow = ctypes.CDLL(_imaging.__file__)  # loaded already; its libjpeg's functions are found through it
         found = [ctypes.cast(getattr(pillow, name), ctypes.c_void_p).value or 0 for name in FUNCTIONS]
         return native if native.use(*found) else None
-    except (ImportError, OSError, AttributeError):
+    except (ImportError, OSError, AttributeError, TypeError):  # the last: built from an earlier version's sources
         return None
