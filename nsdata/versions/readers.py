@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -85,8 +86,17 @@ class Readers:
             from nsdata.storage.guard import Guard
 
             digest = self.newest.files.get(place, "") if self.newest is not None else ""
-            guard = self._guards.setdefault(place, Guard(self._objects, place, digest))
+            me = weakref.ref(self)  # not itself: what it holds is to go with its last user, not some time later
+            gone = lambda: None if (readers := me()) is None else readers._gone(place)  # noqa: E731
+            guard = self._guards.setdefault(place, Guard(self._objects, place, digest, gone))
         return guard
+
+    def _gone(self, place: str) -> None:
+        """Raise NotFound where a dataset was deleted, or written again elsewhere, since it was opened."""
+        self._went_on()
+        if self.place(place) != place:
+            raise NotFound(f"{place} was written again by gc --purge since it was opened.", "Open the store again.")
+        self._there(place)
 
     def _direct(self, place: str, columns: schema.Schema) -> Direct | None:
         """What reads a dataset without the engine, for all threads. Raises StoreDamaged."""

@@ -285,15 +285,21 @@ def test_a_purged_picture_is_gone_and_everything_else_is_as_it_was(lake: Store) 
 
 def test_who_opened_the_store_before_a_purge_reads_on_or_hears_of_it(lake: Store, seal: Seal) -> None:
     """Nothing is damaged: what was written again is read where it is now, what was taken away is called so."""
-    early, gone = Store.open(lake.url), 5
+    early, earlier, gone = Store.open(lake.url), Store.open(lake.url), 5
     rest = np.delete(np.arange(60), gone)
     before = lake.table.blobs(rest)
+    assert earlier.table.blobs(rest[:1]) == before[:1] and len(earlier.labels(1).confidence) == 60
     lake.remove([bytes(lake.table.ids[gone]).hex()])
     seal(lake, 1, seed=7, replace=True)
     lake.gc(purge=True, older_than_hours=0)
     assert early.table.blobs(rest) == before
     with pytest.raises(NotFound, match=r"labels/gen-1-.* was taken away by gc"):
         _ = early.labels(1).soft
+    with pytest.raises(NotFound, match=r"images/.* was written again by gc --purge since it was opened"):
+        _ = earlier.table.label
+    assert len(earlier.table.label) == 60  # where it is now
+    with pytest.raises(NotFound, match=r"labels/gen-1-.* was taken away by gc"):
+        _ = earlier.labels(1).soft
 
 
 def test_an_undone_import_is_purged_and_may_come_again(url: str) -> None:
