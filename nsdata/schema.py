@@ -57,12 +57,15 @@ class Column:
             return True
         import numpy as np
 
-        low, high, peak = self.low, self.high, self.peak
+        peak = self.peak
         if values.dtype == np.float16:  # numpy is slow at them; from 0 up, their bits are ordered as they are
-            assert low == 0
-            values, high = values.view(np.uint16), int(np.float16(high).view(np.uint16))
+            assert self.low == 0
+            values = values.view(np.uint16)
+            fine = values.max() <= np.float16(self.high).view(np.uint16)
             peak = None if peak is None else int(np.float16(peak).view(np.uint16))
-        if not bool(values.min() >= low and values.max() <= high):
+        else:
+            fine = values.min() >= self.low and values.max() <= self.high
+        if not fine:
             return False
         if peak is None:
             return True
