@@ -17,8 +17,8 @@ from typing import Any, Literal
 from nsdata.arguments import file_path, listing, wrong
 from nsdata.arguments import text as checked_text
 from nsdata.errors import BadInput
-from training import config_file, paper
-from training.config_values import RANGES, bad_value, coerced, is_device, parsed
+from training import config_checks, config_file, paper
+from training.config_values import coerced, parsed
 
 SHOW = 'python -c "from training import TrainConfig; help(TrainConfig)"'
 
@@ -45,6 +45,11 @@ class TrainConfig:
     """teacher: a student begins with the weights of the teacher whose soft labels it learns, which must be of its own
     model (a warm start). The paper's finding 8: from scratch is better. scratch: weights of the seed and the
     generation, so that a student never begins as its teacher began."""
+
+    freeze: int | Literal["none", "backbone"] = "none"
+    """What keeps the weights that it began with: backbone, all but the classifier; or a number of first stages, and
+    the stem before them. Batch statistics there stay, dropout and stochastic depth there are off; images are noised as
+    ever. Needs weights that know something: pretrained, or init = "teacher"."""
 
     image_size: int | Literal["paper"] | None = None
     """Side of the square input in pixels. None: the model's own; "paper": what the paper trains this EfficientNet at
@@ -85,6 +90,13 @@ class TrainConfig:
 
     lr: float | None = None
     """Peak learning rate, not scaled by anything. None: by optimiser. Official: 0.016 per 256 labelled (rmsprop)."""
+
+    head_lr: float | None = None
+    """Peak learning rate of the classifier, on the same schedule. None: lr."""
+
+    layer_decay: float = 1.0
+    """Factor of the rate from each layer to the one before it, the classifier's being 1: 0.75 lets the first layers of a
+    pretrained ViT nearly stay (BEiT, arXiv 2106.08254). 1: one rate for all."""
 
     momentum: float = 0.9
     """Momentum of sgd and rmsprop; beta 1 of adamw."""
@@ -223,25 +235,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name, kind in _KINDS.items():
             object.__setattr__(self, name, coerced(name, kind, getattr(self, name)))
-        for name, (low, high, text) in RANGES.items():
-            value = getattr(self, name)
-            if isinstance(value, int | float) and not low <= value <= high:
-                raise bad_value(name, value, text)
-        low, high = self.crop_scale
-        if not 0 < low <= high <= 1:
-            raise bad_value("crop_scale", list(self.crop_scale), "two numbers with 0 < smallest ≤ largest ≤ 1")
-        if self.image_size == "paper" and paper.size(self.model) is None:
-            raise bad_value("image_size", "paper", f"a number or none: the paper has no model '{self.model}'")
-        if self.init == "teacher" and self.pretrained:
-            raise bad_value("init", "teacher", "scratch, as pretrained says with which weights to begin")
-        if isinstance(self.pretrained, str) and not self.pretrained.strip():
-            raise bad_value("pretrained", self.pretrained, "true, false, or the path of a file of weights")
-        if self.mixup and self.consistency:
-            raise bad_value("consistency", self.consistency, "0 with mixup: a mixed image has no weak view")
-        if not self.model.strip():
-            raise bad_value("model", self.model, "the name of a model")
-        if not is_device(self.device):
-            raise bad_value("device", self.device, "auto, cpu, cuda, cuda:1, mps")
+        config_checks.check(self)
 
     @property
     def side(self) -> int | None:

@@ -22,6 +22,7 @@ _DEVICES = frozenset(
 )
 
 RANGES: dict[str, tuple[float, float, str]] = {
+    "freeze": (1, 10_000, "none, backbone, or 1 or more first stages"),
     "image_size": (4, 4096, "4 to 4096 pixels, paper"),
     "crop_pct": (1e-3, 1, "more than 0, up to 1, paper"),
     "bn_eps": (1e-12, 1, "more than 0, up to 1"),
@@ -32,6 +33,8 @@ RANGES: dict[str, tuple[float, float, str]] = {
     "epochs": (1e-9, 1e9, "more than 0"),
     "passes": (0, 1e9, "0 or more"),
     "lr": (1e-12, 1e6, "more than 0"),
+    "head_lr": (1e-12, 1e6, "more than 0"),
+    "layer_decay": (1e-6, 1, "more than 0, up to 1"),
     "momentum": (0, 0.99999, "0 to below 1"),
     "weight_decay": (0, 1e3, "0 or more"),
     "decay_epochs": (1e-9, 1e9, "more than 0"),

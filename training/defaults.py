@@ -48,7 +48,7 @@ RATES = {"sgd": 0.1, "rmsprop": 0.016 / 256, "adamw": 1e-3}
 DECAYS = {"sgd": 5e-4, "rmsprop": 1e-5, "adamw": 0.05}
 
 STARTED = 0.1
-"""Share of the rate where a model begins with weights that know something."""
+"""Share of the rate where a model begins with weights that know something, and not its classifier alone learns."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,8 @@ def settle(config: TrainConfig, facts: Facts) -> TrainConfig:
     rules = {**_held_out(config, facts), "steps": steps(config, facts), "crop": crop(config, config.side)}
     length = int(rules["steps"])
     long = length >= LONG
-    started = config.pretrained is not False or config.init == "teacher"
+    # a classifier on frozen features is fresh, and learns by itself
+    started = (config.pretrained is not False or config.init == "teacher") and config.freeze != "backbone"
     rate = RATES[config.optimiser] * (config.batch_size if config.optimiser == "rmsprop" else 1)
     rules |= {
         "lr": rate * (STARTED if started else 1),
@@ -80,7 +81,7 @@ def settle(config: TrainConfig, facts: Facts) -> TrainConfig:
         "ema_decay": round(min(0.9999, max(0.9, 1 - 10 / length)), 5),
         "label_smoothing": 0.1 if long else 0.0,
         "dropout": 0.2 if long else 0.0,
-        "drop_path": 0.2 if long else 0.0,
+        "drop_path": 0.2 if long and config.freeze != "backbone" else 0.0,
         "randaugment_ops": _operations(config, facts, length),
         "randaugment_magnitude": _magnitude(config, facts, length),
     }

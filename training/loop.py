@@ -19,7 +19,9 @@ from nsdata.arguments import file_path, flag
 from nsdata.errors import ModelError
 from nsdata.progress import Progress, watched
 from nsdata.storage.durable import sync_path
-from training import arguments, data, files, judging, losses, models, noise, resume, run_folder, run_identity, trial
+from training import (
+    arguments, data, files, fine_tuning, judging, losses, models, noise, resume, run_folder, run_identity, trial,
+)  # fmt: skip
 from training.config import TrainConfig
 from training.config_values import settled
 from training.device import pick_device, to_device
@@ -109,10 +111,12 @@ def train(
         if restart or not (folder / resume.NAME).exists():
             run_folder.refuse_finished(folder, replace)
         model = models.create(config, classes, pretrained=begun_with(config, split.unlabelled))
+        fine_tuning.freeze(model, config)
         preprocess = Preprocess.of(model, config.side, config.crop_pct)
         size = size_warning(models.parameters(model), pseudo, teacher_parameters)
         unjudged = [judging.UNJUDGED] if split.unlabelled is not None and split.val is None else []
-        for text in (*split.warnings, *size, *models.untaken(model, config), *unjudged):
+        untaken = [*models.untaken(model, config), *fine_tuning.untaken(model, config)]
+        for text in (*split.warnings, *size, *untaken, *unjudged):
             warn(text)  # before the hours of work, not after them
         model = model.to(device).to(memory_format=arithmetic(config, device)[1])
         images_a_step = config.batch_size * (config.labelled + (0 if split.unlabelled is None else config.ratio))
@@ -172,7 +176,7 @@ def train(
                 keeper.begin_step()
                 lr = learning_rate(config, step, steps, per_epoch)
                 for group in optimiser.param_groups:
-                    group["lr"] = lr
+                    group["lr"] = lr * group["scale"]
 
                 labelled_N, unlabelled_M = objective(batch, generator(config.seed, step))
                 loss = losses.combine(labelled_N, unlabelled_M, config.loss)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from training import fine_tuning
 from training.config import TrainConfig
 from training.config_values import settled
 
@@ -29,14 +30,18 @@ def learning_rate(config: TrainConfig, step: int, steps: int, steps_per_epoch: f
 
 
 def make_optimiser(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    """sgd, rmsprop or adamw; weight decay on all parameters but those of normalisation, as in the official code."""
+    """sgd, rmsprop or adamw; weight decay on all parameters but those of normalisation, as in the official code.
+
+    Each group of parameters has a ``scale``, by which the rate of a step is multiplied for it (fine_tuning.scales).
+    """
     norms = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
     free = {id(p) for m in model.modules() if isinstance(m, norms) for p in m.parameters(recurse=False)}
-    learned = [p for p in model.parameters() if p.requires_grad]
+    learned, scales = [p for p in model.parameters() if p.requires_grad], fine_tuning.scales(model, config)
     groups: list[dict[str, Any]] = [
-        {"params": [p for p in learned if id(p) not in free], "weight_decay": settled(config.weight_decay)},
-        {"params": [p for p in learned if id(p) in free], "weight_decay": 0.0},
-    ]
+        {"params": [p for p in learned if (id(p) in free) is bare and scales[id(p)] == scale],
+         "weight_decay": 0.0 if bare else settled(config.weight_decay), "scale": scale}
+        for bare in (False, True) for scale in sorted(set(scales.values()))
+    ]  # fmt: skip
     groups, lr = [group for group in groups if group["params"]], settled(config.lr)
     if config.optimiser == "adamw":
         return torch.optim.AdamW(groups, lr=lr, betas=(config.momentum, 0.999))

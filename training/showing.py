@@ -13,6 +13,7 @@ from torch import nn
 from nsdata.arguments import whole_number
 from nsdata.errors import BadInput, ModelError
 from nsdata.streaming.stream import Batch
+from training import fine_tuning
 from training.foreign.teacher import Foreign
 from training.models import LoadedModel
 from training.noise import BatchNoise, Decode, clean, train_crop
@@ -55,7 +56,7 @@ class Noised:
         draws = generator(self.seed, int(batch.rows[0]))
         device = next(self.model.model.parameters()).device
         images = self.noise(torch.from_numpy(batch.images).to(device), draws)
-        self.model.model.train()
+        fine_tuning.begin_training(self.model.model, self.model.config)
         for module in self.model.model.modules():
             if isinstance(module, nn.modules.batchnorm._BatchNorm):
                 module.eval()

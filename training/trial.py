@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from nsdata.errors import ModelError
+from training import fine_tuning
 from training.config import TrainConfig
 
 
@@ -14,6 +15,7 @@ def check(model: nn.Module, config: TrainConfig, image_size: int, images: int, c
 
     images: B of a training step, of which at most two are tried: blank ones, in training and in eval mode. Neither
     torch's random state nor the network's buffers are moved on, so that training gives the bits that it gave without.
+    The network is left in training mode, but for what is frozen.
     """
     device = next(model.parameters()).device
     buffers = {name: values.clone() for name, values in model.named_buffers()}
@@ -21,7 +23,8 @@ def check(model: nn.Module, config: TrainConfig, image_size: int, images: int, c
         size = (min(images, 2) if training else 1, 3, image_size, image_size)
         try:
             with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.no_grad():
-                answer = model.train(training)(torch.zeros(size, device=device))
+                fine_tuning.begin_training(model, config) if training else model.eval()
+                answer = model(torch.zeros(size, device=device))
         except Exception as error:  # of timm's and torch's there is a kind for each layer
             raise _refused(config, size, error) from error
         if not isinstance(answer, Tensor) or answer.shape != (size[0], classes):
@@ -30,7 +33,7 @@ def check(model: nn.Module, config: TrainConfig, image_size: int, images: int, c
                 f"({size[0]}, {classes}) was expected.{_arguments(config)}",
                 "--set model_args={}, or --set model=resnet18",
             )
-    model.train()
+    fine_tuning.begin_training(model, config)
     with torch.no_grad():
         for name, values in model.named_buffers():
             values.copy_(buffers[name])

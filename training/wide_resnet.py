@@ -94,6 +94,17 @@ class WideResNet(nn.Module):
         if num_classes:
             nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
 
+    def group_matcher(self, coarse: bool = False) -> Any:
+        """A parameter's layer, by timm's name for it: the stem, blocks (coarse: the three widths), the head."""
+        width = len(self.blocks) // 3 if coarse else 1
+
+        def layer(name: str) -> int:
+            where, _, at = name.partition(".")
+            ends = {"stem": 0, "norm": len(self.blocks) // width, "head": len(self.blocks) // width + 1}
+            return ends[where] if where in ends else 1 + int(at.partition(".")[0]) // width
+
+        return layer
+
     def get_classifier(self) -> nn.Module:
         """The last layer, by timm's name for it."""
         return self.head

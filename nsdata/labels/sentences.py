@@ -146,7 +146,20 @@ def _training(config: object) -> str:
     if c.get("init") == "teacher":
         digest = f" (sha256 {c['init_sha256']})" if c.get("init_sha256") else ""
         parts.append(f"begun from its own teacher's weights{digest}")
-    return " · ".join([*parts, f"seed {c.get('seed', '?')}"])
+    return " · ".join([*parts, *_fine_tuned(c), f"seed {c.get('seed', '?')}"])
+
+
+def _fine_tuned(c: Mapping[str, Any]) -> list[str]:
+    """What stayed of the weights that training began with, and who learnt at another rate."""
+    parts = []
+    if c.get("freeze", "none") != "none":
+        what = "backbone" if c["freeze"] == "backbone" else f"stem and first {c['freeze']} stages"
+        parts.append(f"{what} frozen")
+    if _number(c.get("head_lr")):
+        parts.append(f"classifier at learning rate {c['head_lr']}")
+    if _number(c.get("layer_decay")) and c["layer_decay"] != 1:
+        parts.append(f"each layer at {c['layer_decay']:g} of the next one's")
+    return parts
 
 
 _LEFT_OUT = {
