@@ -16,7 +16,7 @@ from cli.train import train
 def recipes(json: JsonOption = False) -> None:
     """List the recipes: settings under a name, for nsdata train --recipe NAME.
 
-    What --set and --model give goes before a recipe. --json has the settings.
+    Each says what it is for, whose settings they are, and what they were measured to do here. What --set and --model give goes before a recipe. --json has the settings.
 
     Example: nsdata recipes
     """
@@ -26,7 +26,10 @@ def recipes(json: JsonOption = False) -> None:
     if json:
         render.emit([asdict(one) for one in found])
         return
-    render.table(["recipe", "for", "source"], [[one.name, one.about, one.source] for one in found])
+    width = max(len(one.name) for one in found)
+    for one in found:
+        for name, word, text in ((one.name, "for", one.about), ("", "from", one.source), ("", "here", one.measured)):
+            render.out(f"{name:<{width}}  {word:<4}  {text}")
 
 
 def evaluate(

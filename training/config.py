@@ -31,7 +31,8 @@ class TrainConfig:
     """
 
     model: str = "efficientnet_b0"
-    """Any timm name, or ours: wrn_10_1 … wrn_28_10 (32-px images), efficientnet_l0, efficientnet_l1."""
+    """Any timm name, or ours: wrn_10_1 … wrn_28_10 (32-px images), efficientnet_l0, efficientnet_l1,
+    efficientnet_b0_small."""
 
     model_args: dict[str, Any] = field(default_factory=dict)
     """Extra arguments for timm.create_model, such as {img_size = 64} for a ViT."""

@@ -17,11 +17,13 @@ FOLDER = Path(__file__).with_name("recipes")
 
 @dataclass(frozen=True)
 class Recipe:
-    """about: what it is for. source: whose settings they are. settings: what differs from the defaults."""
+    """about: what it is for. source: whose settings they are. measured: what they were measured to do here. settings:
+    what differs from the defaults."""
 
     name: str
     about: str
     source: str
+    measured: str
     settings: dict[str, Any] = field(repr=False)
 
     @property
@@ -53,7 +55,8 @@ def _read(name: str) -> Recipe:
     """A recipe with what it has from the one that it extends."""
     content = tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
     source, settings = content.get("source", ""), content["settings"]
+    measured = content.get("measured", "not measured here")
     if (of := content.get("extends")) is not None:
         base = _read(of)
         source, settings = source or base.source, {**base.settings, **settings}
-    return Recipe(name, content["about"], source, settings)
+    return Recipe(name, content["about"], source, measured, settings)
