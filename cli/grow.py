@@ -16,7 +16,8 @@ from cli.train import train
 def recipes(json: JsonOption = False) -> None:
     """List the recipes: settings under a name, for nsdata train --recipe NAME.
 
-    Each says what it is for, whose settings they are, and what they were measured to do here. What --set and --model give goes before a recipe. --json has the settings.
+    Each says what it is for, whose settings they are, and what they were measured to do here. What --set and --model
+    give goes before a recipe. --json has the settings.
 
     Example: nsdata recipes
     """

@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli import complete, render
+from cli import complete, labelled, render
 from cli.settings import JsonOption, StoreOption, a_path, open_store
 from nsdata.progress import shown
 
 if TYPE_CHECKING:
     from nsdata import Store
-    from nsdata.log.state import Generation
     from training.foreign.given import Given
-    from training.teacher import Labelled
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …", autocompletion=complete.devices)]
 
@@ -27,11 +25,11 @@ Written = Annotated[
     ),
 ]
 Teacher = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
         metavar="PATH",
         help="Another teacher: a run folder or best.pt; or somebody else's: timm weights (.pth, .safetensors), a "
-        "Hugging Face folder, ONNX, TorchScript.",
+        "Hugging Face folder, ONNX, TorchScript. May repeat: the mean of their probabilities.",
         autocompletion=complete.models,
     ),
 ]
@@ -73,6 +71,7 @@ SoftFile = Annotated[
     ),
 ]
 Temperature = Annotated[float, typer.Option(help="Of the softmax: below 1 sharpens, above 1 softens.")]
+Tta = Annotated[str | None, typer.Option(metavar="KIND", help="flip: the mean over each picture and its mirror image.")]
 Calibrate = Annotated[
     bool,
     typer.Option("--calibrate", help="Fit the temperature on images that the teacher was not trained on."),
@@ -98,6 +97,7 @@ def label(
     class_map: ClassMap = None,
     outputs: Outputs = None,
     preprocess: Preprocess = None,
+    tta: Tta = None,
     temperature: Temperature = 1.0,
     calibrate: Calibrate = False,
     batch_size: Annotated[int, typer.Option(help="Images per forward pass.")] = 256,
@@ -124,12 +124,17 @@ def label(
 
     Example: nsdata label --gen 1 --from probs.parquet
 
+    Example: nsdata label --gen 2 --teacher runs/gen-1 --teacher runs/other --tta flip
+
     Example: nsdata label --gen 1 --teacher weights.safetensors --model resnet18 --classes-file names.txt
 
     Example: torchrun --nproc-per-node 4 --no-python nsdata label --gen 2
     """
     if calibrate and temperature != 1.0:
         raise typer.BadParameter("--calibrate fits the temperature; --temperature does not go with it")
+    teachers = teacher[0] if teacher and len(teacher) == 1 else teacher or None
+    if calibrate and (tta is not None or isinstance(teachers, list)):
+        raise typer.BadParameter("--calibrate fits one teacher's temperature, of each picture seen once")
     options: dict[str, Any] = {
         "temperature": temperature, "batch_size": batch_size, "device": device, "top": top, "max_kl": max_kl,
         "replace": replace, "extend": extend,
@@ -137,29 +142,30 @@ def label(
     if given is not None or logits or missing != "leave":
         from cli.given import label_from
 
-        of_model: dict[str, object] = {"--teacher": teacher, "--force": force, "--dry-run": dry_run, "--model": model}
+        of_model: dict[str, object] = {"--teacher": teachers, "--force": force, "--dry-run": dry_run, "--model": model}
         of_model |= {
             "--calibrate": calibrate,
             "--classes-file": classes_file,
             "--class-map": class_map,
             "--outputs": outputs,
         }
-        of_model |= {"--preprocess": preprocess}
+        of_model |= {"--preprocess": preprocess, "--tta": tta}
         label_from(ctx, store, gen, given, of_model, json, **options, logits=logits, missing=missing)
         return
+    options["tta"] = tta
     from training import workers
     from training.foreign.given import from_texts
 
     opened, first = open_store(ctx, store), workers.here().rank == 0  # the others work in silence
     said = from_texts(model, classes_file, class_map, outputs, preprocess or [])
     flags = {"calibrate": calibrate, "force": force, "dry_run": dry_run, "json": json}
-    _label(opened, gen, teacher, said, options, first, **flags)
+    _label(opened, gen, teachers, said, options, first, **flags)
 
 
 def _label(
     opened: Store,
     gen: int,
-    teacher: str | None,
+    teacher: str | list[str] | None,
     said: Given,
     options: dict[str, Any],
     first: bool,
@@ -178,9 +184,9 @@ def _label(
         else early.check_label(opened, gen, teacher, **options, said=said, first=first or dry_run, dry_run=dry_run)
     )
     if sealed is not None and dry_run:
-        _print_estimate(early.nothing_to_label(opened, sealed), json)
+        labelled.print_estimate(early.nothing_to_label(opened, sealed), json)
     elif sealed is not None and first:
-        _print_sealed(sealed, json)
+        labelled.print_sealed(sealed, json)
     if sealed is not None:
         return
     if calibrate and not dry_run:
@@ -190,12 +196,13 @@ def _label(
     if dry_run:
         from training.estimate import estimate
 
-        asked = {name: options[name] for name in ("batch_size", "device", "replace", "extend", "top")}
-        _print_estimate(estimate(opened, gen, teacher, **asked, said=said), json)
+        asked = {name: options[name] for name in ("batch_size", "device", "replace", "extend", "top", "tta")}
+        labelled.print_estimate(estimate(opened, gen, teacher, **asked, said=said), json)
         return
     model = teachers.find_teacher(opened, gen, teacher, said)
     if first:
-        render.note(f"teacher   {render.name(_describe(model))}")
+        for one in getattr(model, "teachers", (model,)):
+            render.note(f"teacher   {render.name(labelled.describe(one))}")
     if calibrate:
         from training.calibrated import calibrate as fit
 
@@ -205,94 +212,11 @@ def _label(
             render.note(f"calibrated  {fitted}")
     with shown(f"labelling generation {gen}") as report:
         done = teachers.label(
-            opened, model, gen=gen, **options, force=force, on_progress=report, on_summary=_print_losses,
+            opened, model, gen=gen, **options, force=force, on_progress=report, on_summary=labelled.print_losses,
             on_note=render.note,
         )  # fmt: skip
     if first and done.already:  # by another process, a moment ago
-        _print_sealed(opened.generations[gen], json)
+        labelled.print_sealed(opened.generations[gen], json)
     elif first:
-        _print_done(done, json)
-        _print_judged(opened, gen, json)
-
-
-def _print_sealed(sealed: Generation, json: bool) -> None:
-    """The very same was labelled and sealed before."""
-    if json:
-        teacher = sealed.provenance.get("teacher_sha256")
-        render.emit(
-            {"gen": sealed.number, "version": sealed.event, "seconds": 0.0, "resumed": sealed.rows,
-             "teacher_sha256": teacher, **sealed.summary}
-        )  # fmt: skip
-    (render.note if json else render.out)(
-        f"nothing new: generation {sealed.number}, {sealed.rows:,} images by the same teacher, is sealed already, at "
-        f"version {sealed.event}"
-    )
-
-
-def _print_done(done: Labelled, json: bool) -> None:
-    if json:
-        render.emit(
-            {"gen": done.gen, "version": done.version, "seconds": done.seconds, "resumed": done.resumed,
-             "teacher_sha256": done.teacher.sha256, **done.summary}
-        )  # fmt: skip
-        return
-    summary = done.summary
-    speed = f" ({done.images_per_second:,.0f} img/s)" if done.images_per_second else ""
-    resumed = f", {done.resumed:,} of them before" if done.resumed else ""
-    render.out(f"labelled  {done.images:,} images in {done.seconds:.0f} s{speed}{resumed}")
-    render.out(
-        f"          confidence mean {summary['confidence_mean']:.2f} · {summary['at_least_0.9']:,} ≥ 0.9"
-        f" · {summary['below_0.3']:,} < 0.3"
-    )
-    render.out(f"sealed    gen-{done.gen}")
-    if done.later:
-        render.warning(
-            f"{done.later:,} images came in after this run had begun and have no labels in generation {done.gen}; "
-            f"nsdata label --gen {done.gen} --extend labels them too."
-        )
-
-
-def _print_judged(opened: Store, gen: int, json: bool) -> None:
-    """Whether this generation's teacher is better than the one before, where labelled images can tell."""
-    from nsdata.analysis.sides import judged
-
-    if (found := judged(opened.refresh(), gen)) is None:
-        return
-    if not json:
-        render.out(f"held out  {found}")
-    if found.broken > found.fixed:
-        render.warning(
-            f"generation {gen}'s teacher is behind generation {gen - 1}'s on {found.images:,} {found.what} images. "
-            "What to try: more steps, other noise, a larger model, another view; docs/training.md."
-        )
-
-
-def _print_losses(summary: dict[str, Any]) -> None:
-    """Before anything is sealed: what was lost by keeping only the largest probabilities."""
-    if "kl_mean" in summary:
-        render.note(f"kept less mean KL {summary['kl_mean']:.4f} nats · p99 {summary['kl_p99']:.4f}")
-
-
-def _print_estimate(estimate: dict[str, Any], json: bool) -> None:
-    if json:
-        render.emit(estimate)
-        return
-    render.pairs(
-        [
-            ("teacher", str(estimate["teacher"])),
-            ("images", f"{estimate['images']:,}"),
-            ("to write", f"{estimate['bytes']:,} bytes"),
-            ("time", f"about {estimate['seconds']:,.0f} s, from a short probe"),
-        ]
-    )
-
-
-def _describe(model: Any) -> str:
-    from nsdata.arithmetic.intervals import val_text
-    from nsdata.storage.address import near
-
-    if hasattr(model, "matched"):
-        return f"from elsewhere · {near(model.path)} · {model.name} · sha256 {model.sha256[:4]}…{model.sha256[-2:]}"
-    accuracy = val_text(model.val_accuracy, model.val_images)
-    short = f"{model.sha256[:4]}…{model.sha256[-2:]}"
-    return f"model {model.generation} · {near(model.path)} · {model.name} · {accuracy} · sha256 {short}"
+        labelled.print_done(done, json)
+        labelled.print_judged(opened, gen, json)

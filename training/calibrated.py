@@ -9,7 +9,9 @@ import numpy as np
 
 from nsdata import Store
 from nsdata.arithmetic import calibration
+from nsdata.errors import BadInput
 from training import arguments, judges, probe, provenance
+from training.averaged import Averaged
 from training.foreign import python
 from training.foreign.given import given
 from training.provenance import Teacher
@@ -48,6 +50,9 @@ def calibrate(store: Store, teacher: Teacher | Any, *, device: str = "auto", **s
     elsewhere the same options as of ``label``: preprocess, classes, class_map, outputs, model.
     """
     arguments.store(store)
+    if isinstance(teacher, list | tuple | Averaged):
+        text = "A temperature is fitted to one teacher; of several each has its own softmax."
+        raise BadInput(text, "calibrate(store, teacher), and label(…, temperature=…)")
     if python.is_code(teacher):
         teacher = python.of(store.classes, teacher, given(**said))
     found = probe.judging(store, teacher, judges.MOST)

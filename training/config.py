@@ -96,8 +96,8 @@ class TrainConfig:
     """Peak learning rate of the classifier, on the same schedule. None: lr."""
 
     layer_decay: float = 1.0
-    """Factor of the rate from each layer to the one before it, the classifier's being 1: 0.75 lets the first layers of a
-    pretrained ViT nearly stay (BEiT, arXiv 2106.08254). 1: one rate for all."""
+    """Factor of the rate from each layer to the one before it, the classifier's being 1: with 0.75 the first layers of
+    a pretrained ViT nearly stay (BEiT, arXiv 2106.08254). 1: one rate for all."""
 
     momentum: float = 0.9
     """Momentum of sgd and rmsprop; beta 1 of adamw."""

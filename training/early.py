@@ -13,11 +13,12 @@ from nsdata.labels.codec import Codec
 from nsdata.labels.eligibility import as_asked, check_order, unlabelled_rows
 from nsdata.log.state import Generation
 from nsdata.storage.address import absolute, checkpoint
-from training import arguments, class_words
+from training import arguments, class_words, several
 from training.config_values import is_device
 from training.foreign import early as elsewhere
 from training.foreign import kinds
 from training.foreign.given import NOTHING, Given
+from training.foreign.kinds import Kind
 from training.run_folder import file_sha256, read_config
 from training.validation import none_held_out
 
@@ -32,6 +33,7 @@ def check_label(
     device: str = "auto",
     top: int | None = None,
     noised_teacher: int | None = None,
+    tta: str | None = None,
     max_kl: float = 0.05,
     replace: bool = False,
     extend: bool = False,
@@ -53,18 +55,23 @@ def check_label(
         raise BadInput(f"The largest KL divergence is {max_kl:g}; 0 or more was expected.", "--max-kl 0.05")
     check_device(device)
     gen, codec = whole_number("gen", gen), Codec.of(top, len(store.classes))
-    kind = elsewhere.check(teacher, said, store.classes)
+    teachers = several.of(teacher)
+    several.check_options(teachers, tta, noised_teacher)
+    told = several.said_of(teachers, said)
+    found = [elsewhere.check(one, of_it, store.classes) for one, of_it in zip(teachers, told, strict=True)]
     whole = gen in store.generations and not unlabelled_rows(store.state, store.generations[gen])
     if gen in store.generations and not replace and (not extend or whole):
         asked: dict[str, Any] = {"temperature": temperature, "codec": codec.name, "batch_size": batch_size}
-        asked["noised_teacher"] = noised_teacher
+        asked |= {"noised_teacher": noised_teacher, "tta": tta}
         if device != "auto":
             asked["device"] = device.partition(":")[0]
-        asked |= getattr(teacher, "identity", dict)()  # of a teacher from elsewhere
+        if len(teachers) == 1:
+            asked |= getattr(teachers[0], "identity", dict)()  # of a teacher from elsewhere
         try:
-            sha256 = kinds.sha256(kind) if kind is not None else _sha256(store, gen, teacher)
+            digests = [_sha256(store, gen, one, kind) for one, kind in zip(teachers, found, strict=True)]
+            sha256 = digests[0] if len(teachers) == 1 else several.sha256(digests)
             sealed = as_asked(store, gen, {"teacher_sha256": sha256, **asked})
-            if kind is not None:
+            if any(kind is not None for kind in found):
                 elsewhere.check_same(sealed, said)
             return sealed
         except GenerationError:
@@ -74,11 +81,12 @@ def check_label(
         check_order(store, gen, replace, extend)
         if not dry_run:
             store.writable()
-    if kind is None and not hasattr(teacher, "sha256"):
-        file, recorded = teacher_file(store, gen, teacher)
-        if recorded is not None:
-            check_weights(file, _hashed(file), recorded, gen)
-        check_classes(file, store.classes)
+    for one, kind in zip(teachers, found, strict=True):
+        if kind is None and not hasattr(one, "sha256"):
+            file, recorded = teacher_file(store, gen, one)
+            if recorded is not None:
+                check_weights(file, _hashed(file), recorded, gen)
+            check_classes(file, store.classes)
     return None
 
 
@@ -112,7 +120,8 @@ def check_classes(file: Path, classes: Sequence[str], *, later: bool = False) ->
 
 def nothing_to_label(store: Store, sealed: Generation) -> dict[str, Any]:
     """What ``teacher.estimate`` says of a generation that is sealed just as it is asked for."""
-    teacher = absolute(store.url, str(sealed.provenance.get("teacher", "")))
+    facts = sealed.provenance
+    teacher = absolute(store.url, str(facts["teacher"])) if facts.get("teacher") else facts.get("model", "unknown")
     return {"teacher": str(teacher), "images": 0, "bytes": 0, "seconds": 0.0}
 
 
@@ -170,8 +179,10 @@ def check_device(name: object, hint: str = "--device auto") -> None:
         raise BadInput(f"There is no device {name!r}; auto, cpu, cuda, cuda:1 or mps was expected.", hint)
 
 
-def _sha256(store: Store, gen: int, teacher: Any | None) -> str:
-    """Of the weights that are asked to write a generation, wherever the file is by now."""
+def _sha256(store: Store, gen: int, teacher: Any | None, kind: Kind | None) -> str:
+    """Of the weights that are asked to write a generation, wherever the file is by now. kind: of one from elsewhere."""
+    if kind is not None:
+        return kinds.sha256(kind)
     if teacher is not None:
         return str(getattr(teacher, "sha256", None) or _hashed(model_file(getattr(teacher, "path", teacher))))
     recorded = store.models.get(gen - 1)

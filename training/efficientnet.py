@@ -30,8 +30,8 @@ def efficientnet_l1(pretrained: bool = False, **kwargs: Any) -> nn.Module:
 
 @register_model
 def efficientnet_b0_small(pretrained: bool = False, **kwargs: Any) -> nn.Module:
-    """EfficientNet-B0 for 32-px images: the first two stages of stride 2 have stride 1, the stem keeps its 2, as with the
-    official code's small_image_model. No weights more or fewer than B0's."""
+    """EfficientNet-B0 for 32-px images: the first two stages of stride 2 have stride 1, the stem keeps its 2, as with
+    the official code's small_image_model. Weights are as many as B0's."""
     kwargs.setdefault("pad_type", "same")  # TensorFlow's
     model = _gen_efficientnet("efficientnet_b0_small", 1.0, 1.0, pretrained=pretrained, **kwargs)
     for stage in model.blocks[1:3]:  # their first blocks change the width, so that no shortcut depends on the stride

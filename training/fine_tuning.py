@@ -1,6 +1,6 @@
 """Fine-tuning: what of a network keeps the weights that it began with, and at which rate each layer learns.
 
-timm knows the layers of its families (``group_matcher``) and which is the last (``get_classifier``). Its own ``freeze``
+timm knows the layers of its families (``group_matcher``) and which are the last. Its own ``freeze``
 puts other modules in the place of batch normalisation, so that a checkpoint would have other names; here a frozen part
 is one without gradients that stays in eval mode while the rest is trained.
 """
@@ -17,11 +17,17 @@ from training.config_values import settled
 
 
 def classifier(model: nn.Module) -> set[str]:
-    """Names of the parameters of a network's last layer, or layers. Raises ModelError where nothing tells which."""
-    found = model.get_classifier() if hasattr(model, "get_classifier") else None  # type: ignore[operator]
-    layers: Iterable[object] = found if isinstance(found, list | tuple) else [found]
-    mine = {id(p) for layer in layers if isinstance(layer, nn.Module) for p in layer.parameters()}
-    names = {name for name, p in model.named_parameters() if id(p) in mine}
+    """Names of the parameters of a network's last layer, or layers: those that are fresh where a file of weights is of
+    other classes. Raises ModelError where nothing tells which."""
+    from training.foreign.weights import classifiers
+
+    ends = tuple(f"{layer}." for layer in classifiers(model))
+    names = {name for name, _ in model.named_parameters() if name.startswith(ends)}
+    if not names:
+        found = model.get_classifier() if hasattr(model, "get_classifier") else None  # type: ignore[operator]
+        layers: Iterable[object] = found if isinstance(found, list | tuple) else [found]
+        mine = {id(p) for layer in layers if isinstance(layer, nn.Module) for p in layer.parameters()}
+        names = {name for name, p in model.named_parameters() if id(p) in mine}
     if not names:
         raise ModelError(
             f"Nothing tells which layer of this {type(model).__name__} is its classifier.",
@@ -74,8 +80,8 @@ def freeze(model: nn.Module, config: TrainConfig) -> None:
 def begin_training(model: nn.Module, config: TrainConfig) -> None:
     """Training mode but for what is frozen: its batch statistics stay, and nothing in it is dropped.
 
-    Dropout and stochastic depth teach the weights behind them not to lean on one feature; frozen ones learn nothing, and
-    the official code leaves them out there, too. Dropout in front of the classifier is the classifier's own.
+    Dropout and stochastic depth teach the weights behind them not to lean on one feature. Frozen ones learn nothing,
+    and the official code has no noise in what it freezes. Dropout in front of the classifier is the classifier's own.
     """
     model.train()
     for module in _resting(model, config):

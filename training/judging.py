@@ -64,7 +64,7 @@ def behind(val: View, right_N: NDArray[np.bool_], pseudo: View) -> str | None:
     if soft is None:
         return None
     said = soft.all_pseudo[val.rows]
-    known = (said >= 0) & ~np.isin(val.rows, taught_teacher(val.store, soft.gen))
+    known = (said >= 0) & ~np.isin(val.rows, taught_teacher(pseudo.store, soft.gen))
     n, student, teacher = int(known.sum()), right_N[known], (said == val.labels)[known]
     if int(student.sum()) >= int(teacher.sum()):
         return None

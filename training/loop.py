@@ -20,7 +20,18 @@ from nsdata.errors import ModelError
 from nsdata.progress import Progress, watched
 from nsdata.storage.durable import sync_path
 from training import (
-    arguments, data, files, fine_tuning, judging, losses, models, noise, resume, run_folder, run_identity, trial,
+    arguments,
+    data,
+    files,
+    fine_tuning,
+    judging,
+    losses,
+    models,
+    noise,
+    resume,
+    run_folder,
+    run_identity,
+    trial,
 )  # fmt: skip
 from training.config import TrainConfig
 from training.config_values import settled

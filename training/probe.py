@@ -18,6 +18,7 @@ from nsdata.errors import ModelError
 from nsdata.labels.class_order import other
 from nsdata.streaming.stream import stream
 from training import judges, noise
+from training.averaged import Averaged
 from training.foreign.teacher import Foreign
 from training.judges import Judges
 from training.models import LoadedModel
@@ -35,8 +36,11 @@ def check(store: Store, model: Teacher, pending: int) -> str | None:
     Chance is a mean accuracy over the classes present, C of them, not above 1/C by two standard errors: a teacher that
     always says the same, however frequent that class is, has exactly 1/C. A teacher from elsewhere is also held against
     other orders of the classes. Returns a sentence about a teacher that is right less often than it is sure, and about
-    one at chance level on the very images that taught it, where none is held out.
+    one at chance level on the very images that taught it, where none is held out. Of several each is looked at.
     """
+    if isinstance(model, Averaged):
+        doubts = [check(store, one, pending) for one in model.teachers]
+        return "; ".join(doubt for doubt in doubts if doubt) or None
     found = judging(store, model, min(MOST, max(64, pending // 20)))
     rows = found.rows
     labels = store.table.label[rows]
@@ -79,7 +83,7 @@ def _too_sure(soft: np.ndarray, right: np.ndarray) -> str | None:
     )
 
 
-def judging(store: Store, model: Teacher, most: int) -> Judges:
+def judging(store: Store, model: LoadedModel | Foreign, most: int) -> Judges:
     """At most ``most`` labelled images that show what a teacher knows (training/judges.py)."""
     if isinstance(model, LoadedModel):
         return judges.of_ours(store, model.sha256, model.config.val_fraction, most)
@@ -87,7 +91,7 @@ def judging(store: Store, model: Teacher, most: int) -> Judges:
 
 
 def answers_to(
-    store: Store, rows: np.ndarray, model: Teacher, temperature: float = 1.0
+    store: Store, rows: np.ndarray, model: LoadedModel | Foreign, temperature: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Of n rows people's labels, (n,) int64, and what a teacher says of the clean images, (n, K) float32."""
     people, soft = np.empty(0, np.int64), [np.empty((0, len(store.classes)), np.float32)]

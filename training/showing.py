@@ -6,6 +6,9 @@ noised teacher make a worse student (the last row of the paper's table 6).
 
 from __future__ import annotations
 
+from dataclasses import astuple
+from typing import Any
+
 import numpy as np
 import torch
 from torch import nn
@@ -15,21 +18,37 @@ from nsdata.errors import BadInput, ModelError
 from nsdata.streaming.stream import Batch
 from training import fine_tuning
 from training.foreign.teacher import Foreign
-from training.models import LoadedModel
+from training.models import LoadedModel, Preprocess
 from training.noise import BatchNoise, Decode, clean, train_crop
 from training.seeds import generator
 
 
 class Clean:
-    """A teacher as it should be: eval mode, clean images."""
+    """A teacher as it should be: eval mode, clean images. tta "flip": the mean of what it says of a picture and of its
+    mirror image, both as it sees them.
 
-    def __init__(self, model: LoadedModel | Foreign) -> None:
-        self.model, self.seed = model, 0
+    sight: equal for teachers that see the same pixels, whatever they make of them.
+    """
+
+    def __init__(self, model: LoadedModel | Foreign, tta: str | None = None) -> None:
+        self.model, self.tta, self.seed = model, tta, 0
         self.decode: Decode = clean(model.preprocess)
+        seen = model.preprocess
+        self.sight: Any = astuple(seen)[:4] if isinstance(seen, Preprocess) else id(seen)
 
     def soft_labels(self, batch: Batch, temperature: float) -> np.ndarray:
         """Of a batch that came through ``decode``: (B, K) float32, rows sum to 1."""
-        return self.model.probabilities(batch.images, temperature)
+        soft = self.model.probabilities(batch.images, temperature)
+        if self.tta is None:
+            return soft
+        return (soft + self.model.probabilities(self._mirrored(batch.images), temperature)) / np.float32(2)
+
+    def _mirrored(self, images: np.ndarray) -> np.ndarray:
+        """Left to right."""
+        seen = self.model.preprocess
+        if isinstance(seen, Preprocess):
+            return np.ascontiguousarray(images[:, :, ::-1])
+        return seen.mirrored(images)
 
 
 class Noised:
@@ -46,7 +65,7 @@ class Noised:
         if not model.config.noise:
             text = f"The teacher {model.path} was trained without noise, so there is none to label with."
             raise ModelError(text, "label(…, noised_teacher=None)")
-        self.model, self.seed = model, seed
+        self.model, self.seed, self.sight = model, seed, id(self)
         self.decode: Decode = train_crop(model.config, model.preprocess)
         self.noise = BatchNoise(model.config, model.preprocess)
 
@@ -65,6 +84,9 @@ class Noised:
             answers = self.model.answers(images, temperature)
         self.model.model.eval()
         return answers
+
+
+Shown = Clean | Noised
 
 
 def seed_of(value: object) -> int | None:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from nsdata import Store
 from nsdata.arguments import flag
@@ -18,16 +15,15 @@ from nsdata.labels import labelling
 from nsdata.labels.codec import Codec
 from nsdata.log.state import Generation
 from nsdata.progress import Note, Progress, unheard, watched
-from nsdata.streaming.stream import stream
-from nsdata.versions.table import Table
-from training import arguments, codec_loss, early, models, probe, provenance, workers
+from training import answers, arguments, codec_loss, early, models, probe, provenance, several, workers
+from training.averaged import Averaged, each
 from training.foreign import early as elsewhere
 from training.foreign import files, python
 from training.foreign.given import NOTHING, Given, given
 from training.foreign.teacher import Foreign
 from training.models import LoadedModel
 from training.provenance import Teacher
-from training.showing import Clean, Noised, seed_of
+from training.showing import Clean, Noised, Shown, seed_of
 
 
 @dataclass(frozen=True)
@@ -58,9 +54,10 @@ class Labelled:
 
 def label(
     store: Store,
-    teacher: Teacher | str | Path | Any | None = None,
+    teacher: Teacher | str | Path | Any | Sequence[Any] | None = None,
     *,
     gen: int,
+    tta: str | None = None,
     temperature: float = 1.0,
     batch_size: int = 256,
     device: str = "auto",
@@ -82,14 +79,16 @@ def label(
     """Write generation ``gen``: soft labels of every image of the store, sealed and tagged ``gen-<gen>``.
 
     teacher:     a model, its checkpoint's or run folder's path, or what ``train`` returned; None = model gen - 1. Or
-                 one from elsewhere: an ``nn.Module``, a function, a file or a folder (docs/teachers.md).
+                 one from elsewhere: an ``nn.Module``, a function, a file or a folder (docs/teachers.md). A list of
+                 several: the mean of their probabilities, in whatever order.
+    tta:         "flip": the mean of what a teacher says of each picture and of its mirror image.
     temperature: of the softmax: below 1 sharpens (official ``teacher_softmax_temp``).
     top:         keep only the ``top`` largest probabilities and the mass of the rest (nsdata.labels.codec); None = all.
     max_kl:      with ``top``: refuse to seal above this mean KL divergence from the dense soft labels, in nats.
     replace:     write a sealed generation again, as a new version of it.
     extend:      label the images that came in after a generation was sealed, with the same teacher.
     force:       label also with a teacher that is no better than chance on labelled images.
-    preprocess, classes, class_map, outputs, model: of a teacher from elsewhere (docs/teachers.md). How it sees a
+    preprocess, classes, class_map, outputs, model: of teachers from elsewhere (docs/teachers.md). How it sees a
                  picture: a mapping such as timm's data config, a function of a PIL image, None = its own or timm's
                  default. Names of its outputs. Their class -> ours. "logits" or "probabilities". Its name.
     noised_teacher: a seed: label with the noise that the teacher was trained with, to show that it makes worse students
@@ -107,12 +106,23 @@ def label(
     arguments.store(store)
     flags = {"replace": flag("replace", replace), "extend": flag("extend", extend)}
     said = given(model, classes, class_map, outputs, preprocess)
-    if python.is_code(teacher):
-        teacher, said = python.of(store.classes, teacher, said), NOTHING
+    teachers, said = _matched(store, several.of(teacher), said)
     options: dict[str, Any] = {"temperature": temperature, "batch_size": batch_size, "device": device, "top": top}
-    options["noised_teacher"] = seed_of(noised_teacher)
+    options |= {"noised_teacher": seed_of(noised_teacher), "tta": tta}
     heard = Heard(on_progress, on_summary, on_note)
-    return _label(store, gen, teacher, said, options, max_kl, flag("force", force), heard, **flags)
+    return _label(store, gen, teachers, said, options, max_kl, flag("force", force), heard, **flags)
+
+
+def _matched(store: Store, teachers: tuple[Any, ...], said: Given) -> tuple[tuple[Any, ...], Given]:
+    """The same with modules and functions matched with the store's classes, and what is said of the others."""
+    code = [python.is_code(one) for one in teachers]
+    alone = len(teachers) == 1
+    found = tuple(
+        python.of(store.classes, one, said if alone or not isinstance(one, LoadedModel) else NOTHING) if known else one
+        for one, known in zip(teachers, code, strict=True)
+    )
+    left = [one for one, known in zip(teachers, code, strict=True) if not known]
+    return found, NOTHING if any(code) and not any(map(several.is_elsewhere, left)) else said
 
 
 class Heard(NamedTuple):
@@ -126,7 +136,7 @@ class Heard(NamedTuple):
 def _label(
     store: Store,
     gen: int,
-    teacher: Any,
+    teachers: tuple[Any, ...],
     said: Given,
     options: dict[str, Any],
     max_kl: float,
@@ -137,24 +147,24 @@ def _label(
     extend: bool,
 ) -> Labelled:
     """``label``, of checked flags."""
-    worker, (temperature, batch_size, device, top, noised) = workers.here(), options.values()
+    worker, (temperature, batch_size, device, top, noised, tta) = workers.here(), options.values()
 
     def before() -> Generation | None:
         return early.check_label(
-            store.refresh(), gen, teacher, **options, max_kl=max_kl, replace=replace, extend=extend, said=said,
+            store.refresh(), gen, teachers, **options, max_kl=max_kl, replace=replace, extend=extend, said=said,
             first=worker.rank == 0,
         )  # fmt: skip
 
     sealed = before()
-    model = find_teacher(store, gen, teacher, said)
+    model = find_teacher(store, gen, teachers, said)
     if sealed is not None:
         return _labelled(sealed, model)
     model.check_classes(store.classes)
-    for note in model.notes if isinstance(model, Foreign) and worker.rank == 0 else ():
+    for note in model.notes if not isinstance(model, LoadedModel) and worker.rank == 0 else ():
         heard.on_note(note)
     target, codec = provenance.device_of(model, worker.device(device)), Codec.of(top, len(store.classes))
-    identity = provenance.identity(model, temperature, batch_size, target, codec, noised)
-    shown = Clean(model) if noised is None else Noised(model, noised)
+    identity = provenance.identity(model, temperature, batch_size, target, codec, noised, tta)
+    shown = [Clean(one, tta) if noised is None else Noised(one, noised) for one in each(model)]
     run = _begin(store, worker, int(gen), identity, replace, extend, heard.on_note, before)
     if isinstance(run, Generation):
         return _labelled(run, model)
@@ -211,7 +221,7 @@ def _begin(
 def _work(
     run: labelling.Run,
     worker: workers.Worker,
-    shown: Clean | Noised,
+    shown: Sequence[Shown],
     batch_size: int,
     temperature: float,
     max_kl: float,
@@ -222,33 +232,11 @@ def _work(
     show(before, run.rows)
     for part in run.open_parts(worker.rank, worker.world):
         with labelling.PartWriter(part) as writer:
-            for soft in _soft_labels(run.store.table, part.pending, batch_size, shown, temperature):
+            for soft in answers.soft_labels(run.store.table, part.pending, batch_size, shown, temperature):
                 lost.add(writer.write(soft))
                 fresh += len(soft)
                 show(max(run.done, before + fresh), run.rows, images_per_second=fresh / (time.monotonic() - began))
     return fresh
-
-
-def _soft_labels(
-    table: Table, rows: np.ndarray, batch_size: int, shown: Clean | Noised, temperature: float
-) -> Iterator[np.ndarray]:
-    """What the teacher says of these consecutive rows, in order, a (B, K) float32 array a batch.
-
-    A purged image has no picture any more and is never shown again; its row gets the uniform distribution.
-    """
-    there = table.width[rows] > 0
-    following = int(rows[0]) if len(rows) else 0
-    classes = len(shown.model.classes)
-    if there.any():
-        options: dict[str, Any] = {"decode": shown.decode, "shuffle": False, "seed": shown.seed}
-        with closing(stream(table, rows[there], batch_size, **options)) as batches:
-            for batch in batches:
-                soft = np.full((int(batch.rows[-1]) + 1 - following, classes), 1 / classes, np.float32)
-                soft[batch.rows - following] = shown.soft_labels(batch, temperature)
-                yield soft
-                following += len(soft)
-    if len(rows) and following <= rows[-1]:
-        yield np.full((int(rows[-1]) + 1 - following, classes), 1 / classes, np.float32)
 
 
 def _await_seal(run: labelling.Run) -> int:
@@ -259,9 +247,20 @@ def _await_seal(run: labelling.Run) -> int:
 
 
 def find_teacher(
-    store: Store, gen: int, teacher: Teacher | str | Path | Any | None = None, said: Given = NOTHING
+    store: Store, gen: int, teacher: Teacher | str | Path | Any | Sequence[Any] | None = None, said: Given = NOTHING
 ) -> Teacher:
-    """The model that writes generation ``gen``: the one given, or the store's model gen - 1. Raises ModelError."""
+    """The model that writes generation ``gen``: the one given, or the store's model gen - 1; of several their mean.
+    Raises ModelError, BadInput."""
+    if isinstance(teacher, LoadedModel | Foreign | Averaged):
+        return teacher
+    teachers = several.of(teacher)
+    pairs = zip(teachers, several.said_of(teachers, said), strict=True)
+    found = [_found(store, gen, one, of_it) for one, of_it in pairs]
+    return Averaged.of(found) if len(found) > 1 else found[0]
+
+
+def _found(store: Store, gen: int, teacher: Any, said: Given) -> LoadedModel | Foreign:
+    """One of them."""
     if isinstance(teacher, LoadedModel | Foreign):
         return teacher
     if (kind := elsewhere.check(teacher, said, store.classes)) is not None:

@@ -71,7 +71,7 @@ def as_asked(store: Handle, gen: int, asked: Mapping[str, Any]) -> Generation:
 def check_as_asked(sealed: Generation, asked: Mapping[str, Any]) -> None:
     """Raise GenerationError saying what differs from what is asked for of that which decided a generation's numbers."""
     gen = sealed.number
-    facts = {**sealed.provenance, "codec": Codec.recorded(sealed.provenance).name}
+    facts = {**_NOT_DONE, **sealed.provenance, "codec": Codec.recorded(sealed.provenance).name}
     for key, value in {**_NOT_DONE, **asked}.items():
         was = facts.get(key, None if key in _WRITERS else value)
         if was != value:
@@ -102,8 +102,9 @@ def to_label(state: State, covered: Generation | None = None) -> list[tuple[int,
 
 def check_same_teacher(sealed: Generation, identity: dict[str, Any]) -> None:
     """Raise Conflict where a generation was written by another teacher, or otherwise, than would extend it."""
+    facts = {**_NOT_DONE, **sealed.provenance}
     for key, value in {**_NOT_DONE, **identity}.items():
-        was = sealed.provenance.get(key, None if key in _WRITERS else value)
+        was = facts.get(key, None if key in _WRITERS else value)
         if was != value and key != "batch_size":
             raise Conflict(
                 f"Generation {sealed.number} was written {_otherwise(sealed, key, was, value)}: it cannot be extended "
@@ -112,7 +113,7 @@ def check_same_teacher(sealed: Generation, identity: dict[str, Any]) -> None:
             )
 
 
-_NOT_DONE = {"noised_teacher": None}  # only recorded where it was done
+_NOT_DONE = {"noised_teacher": None, "tta": None}  # only recorded where it was done
 _WRITERS = ("teacher_sha256", "given_sha256")  # a generation has one of them: who wrote it
 
 

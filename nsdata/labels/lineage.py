@@ -50,12 +50,23 @@ def _of_generation(store: Handle, generation: Generation, depth: int) -> list[An
     facts = generation.provenance
     now = store.state.generations.get(generation.number)
     replaced = " (sealed again since)" if now is not None and now.origin != generation.origin else ""
+    teachers = facts.get("teachers") or [facts]
+    mean = f" the mean of {len(teachers)} teachers" if len(teachers) > 1 else ""
     text = (
         f"generation {generation.number}, version {generation.event}{replaced}: {generation.rows:,} images, labelled by"
+        f"{mean}"
     )
     own = Ancestor(depth, "generation", generation.number, generation.event, text)
     if generation.given:
         return [own, Ancestor(depth + 1, "given", None, None, f"no model of this store: {given_sentence(facts)}")]
+    line = [own]
+    for one in teachers[:MOST]:
+        line += _of_teacher(store, one, depth + 1, generation.event)
+    return line
+
+
+def _of_teacher(store: Handle, facts: dict[str, Any], depth: int, before: int) -> list[Ancestor]:
+    """One of a generation's teachers, and what it learnt from."""
     number, event = facts.get("teacher_generation"), facts.get("teacher_event")
     sha = str(facts.get("teacher_sha256", "unknown"))[:8]
     measured = val_text(facts.get("teacher_val_accuracy"), facts.get("teacher_val_images"))
@@ -64,11 +75,11 @@ def _of_generation(store: Handle, generation: Generation, depth: int) -> list[An
     views = facts.get("teacher_views")
     learnt = "trained on" if views else "whose training this store does not know"
     teacher = f"{name}{at}: {facts.get('model', 'unknown')}, {measured}, sha256 {sha}, {learnt}"
-    line = [own, Ancestor(depth + 1, "model", number, event, teacher)]
+    line = [Ancestor(depth, "model", number, event, teacher)]
     for recipe in views or []:
-        if len(line) >= MOST or depth >= DEEPEST:  # a store may say that a hundred views of each taught the next
+        if len(line) >= MOST or depth > DEEPEST:  # a store may say that a hundred views of each taught the next
             break
-        line += _of_view(store, recipe, depth + 2, generation.event)
+        line += _of_view(store, recipe, depth + 1, before)
     return line
 
 

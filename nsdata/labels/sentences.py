@@ -18,12 +18,15 @@ def generation_rows(generation: Generation, url: str) -> Rows:
     Provenance comes from whoever wrote the log: what is missing, or of another shape, is left out.
     """
     facts, rows = generation.provenance, [("generation", _sealed(generation))]
+    several = facts.get("teachers")
+    rows += [("labels", _labels(generation)), ("teacher", _several(facts) if several else _teacher(facts, url))]
+    for number, one in enumerate((several or [])[:_MOST], 1):
+        rows += [(f"teacher {number}", _teacher(one, url)), ("classes", _classes(one))]
+        rows += [("trained", _training(one.get("teacher_config"))), ("images", _seen(one, facts))]
+    if not several:
+        rows += [("classes", _classes(facts)), ("trained", _training(facts.get("teacher_config")))]
+        rows += [("images", _seen(facts, facts))]
     rows += [
-        ("labels", _labels(generation)),
-        ("teacher", _teacher(facts, url)),
-        ("classes", _classes(facts)),
-        ("trained", _training(facts.get("teacher_config"))),
-        ("images", _seen(facts.get("preprocess"), facts.get("noised_teacher"))),
         ("computed", _computed(facts)),
         ("written", _written(facts)),
     ]
@@ -80,6 +83,11 @@ def origin(facts: Mapping[str, Any], gen: int, store: str, version: int) -> str:
     return f"generation {gen} of store {store[:8]} at version {version}, by {who}"
 
 
+def _several(facts: Mapping[str, Any]) -> str:
+    """Of a generation that several teachers wrote together."""
+    return f"the mean of the probabilities of {len(facts['teachers'])} · sha256 {facts.get('teacher_sha256')} of theirs"
+
+
 def _teacher(facts: Mapping[str, Any], url: str) -> str:
     if "given_sha256" in facts:
         return given_sentence(facts)
@@ -98,6 +106,7 @@ def _teacher(facts: Mapping[str, Any], url: str) -> str:
     return " · ".join(parts)
 
 
+_MOST = 20  # of several teachers, that are told one by one
 _OF = {"weights": " of its weights", "answers": " of its answers to fixed images"}  # else of its file
 
 
@@ -170,15 +179,18 @@ _LEFT_OUT = {
 _NOISE = {"dropout": "dropout", "drop_path": "stochastic depth", "cutout": "cutout"}
 
 
-def _seen(preprocess: object, noised: object) -> str:
+def _seen(facts: Mapping[str, Any], run: Mapping[str, Any]) -> str:
+    """How a teacher saw pictures. run: facts of the run, which are the same where there was one teacher."""
+    preprocess, noised = facts.get("preprocess"), run.get("noised_teacher")
+    once = "each image and its mirror image, whose probabilities are averaged" if run.get("tta") else "each image once"
     if not isinstance(preprocess, Mapping):
         return ""
     p: dict[str, Any] = dict(preprocess)
     if "function" in p:
-        return f"each image once, without noise, as a function makes them: {p['function']}"
+        return f"{once}, without noise, as a function makes them: {p['function']}"
     how = "without noise" if noised is None else f"with the noise of the teacher's training (seed {noised})"
     crop = f"{p.get('crop_mode', '?')} crop of {p.get('crop_pct', '?')}"
-    return f"each image once, {how}, at {p.get('image_size', '?')} pixels: {p.get('interpolation', '?')}, {crop}"
+    return f"{once}, {how}, at {p.get('image_size', '?')} pixels: {p.get('interpolation', '?')}, {crop}"
 
 
 def _computed(facts: Mapping[str, Any]) -> str:

@@ -66,12 +66,20 @@ def provenance(value: Any, classes: int) -> dict[str, Any]:
     found = mapping(value)
     if (top := TOP_K.fullmatch(text(found.get("codec", "")))) and int(top[1]) >= classes:
         raise ValueError(f"the {top[1]} largest of {classes} probabilities cannot be kept")
+    text(found.get("given_sha256", ""))
+    mapping(found.get("given", {}))
+    _teacher(found)
+    maybe(each(_teacher))(found.get("teachers"))
+    return found
+
+
+def _teacher(value: Any) -> dict[str, Any]:
+    """What is said of a generation's teacher, or of one of several."""
+    found = mapping(value)
     for key in ("teacher_generation", "teacher_event", "teacher_parameters", "teacher_val_images"):
         maybe(count)(found.get(key))
     maybe(number)(found.get("teacher_val_accuracy"))
     maybe(held_out)(found.get("teacher_held_out"))
-    text(found.get("given_sha256", ""))
-    mapping(found.get("given", {}))
     maybe(each(recipe))(found.get("teacher_views"))
     return found
 

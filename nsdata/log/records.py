@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from nsdata.arithmetic.intervals import val_text
 from nsdata.errors import StoreTooNew
-from nsdata.log import checks, moves
+from nsdata.log import checks, moves, writers
 from nsdata.log.entries import generation, identity, people, read
 from nsdata.log.events import Event
 from nsdata.log.state import AddedClasses, Model, SavedView, Segment, State, Tag
@@ -204,8 +204,8 @@ class Sealed(Kind):
 
     @staticmethod
     def sentence(event: Event, events: Mapping[int, Event]) -> str:
-        given = ", given by a file" if "given_sha256" in event.data["provenance"] else ""
-        return f"sealed generation {event.data['number']}: {event.data['summary']['images']:,} images{given}"
+        by = writers.remark(event.data["provenance"])
+        return f"sealed generation {event.data['number']}: {event.data['summary']['images']:,} images{by}"
 
 
 class Viewed(Kind):

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import timm
 import torch
-from commands import ok, refused
-from conftest import CLASSES, digits
+from conftest import CLASSES
 from safetensors.torch import save_file
 from torch import nn
 
 from nsdata import Store
 from nsdata.errors import BadInput
 from nsdata.labels.sentences import generation_rows
-from training import TrainConfig, fine_tuning, label, load, models, recipe, train
+from training import TrainConfig, fine_tuning, label, load, models, train
 from training.defaults import Facts, settle
 from training.optimiser import make_optimiser
 
 NAMES = ("cat", "dog", "fox")
-FAMILIES = """
+EVERY = """
 beit_base_patch16_224 caformer_s18 cait_xs24_384 coat_tiny convit_tiny convmixer_768_32 crossvit_tiny_240
 cs3darknet_focus_s davit_tiny deit_tiny_distilled_patch16_224 deit3_small_patch16_224 densenet121 dla34 dpn48b
 edgenext_xx_small efficientformer_l1 efficientformerv2_s0 efficientvit_b0 efficientvit_m0 ese_vovnet19b_slim_dw
@@ -36,11 +33,12 @@ resmlp_12_224 rexnet_100 sequencer2d_s skresnet18 starnet_s1 swiftformer_xs swin
 swinv2_cr_tiny_224 tf_efficientnetv2_b0 tiny_vit_5m_224 tresnet_m twins_svt_small vgg11 visformer_tiny
 vit_tiny_patch16_224 vit_small_patch14_dinov2 vit_base_r50_s16_224 vit_small_patch16_dinov3 vitamin_small_224
 volo_d1_224 wrn_10_1 xception41p xcit_nano_12_p8_224
-""".split()
-STEPPED = """
+"""
+STEP = """
 test_byobnet test_coatnet test_convnext test_efficientnet test_mambaout test_nfnet test_resnet test_vit test_vit_relpos
 wrn_10_1
-""".split()
+"""
+FAMILIES, STEPPED = [name for name in EVERY.split() if timm.is_model(name)], STEP.split()
 
 
 def _weights(name: str, file: Path, classes: int = 5, **arguments: Any) -> str:
@@ -71,12 +69,9 @@ def test_in_every_family_the_classifier_alone_is_left_and_rates_rise_towards_it(
     assert max(backbone) <= 1 and min(backbone) == rates[id(next(iter(named.values())))] < 0.3  # the stem is first
     fine_tuning.freeze(model, config)
     assert {n for n, p in named.items() if p.requires_grad} == last
-    sizes = {len(named[n]) for n in last}
-    assert sizes == {3} or name.startswith("efficientvit_m")  # whose classifier normalises its features first
+    assert {len(named[n]) for n in last} == {3}
     fine_tuning.begin_training(model, config)
-    moving = [m for m in model.modules() if m.training and next(m.buffers(recurse=False), None) is not None]
-    heads = {n.rpartition(".")[0] for n in last}
-    assert all(any(n.startswith(h) for h in heads) for n, m in model.named_modules() if m in moving)
+    assert not [m for m in model.modules() if m.training and next(m.buffers(recurse=False), None) is not None]
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -84,6 +79,10 @@ def test_in_every_family_stages_are_counted_from_the_stem(name: str) -> None:
     with torch.device("meta"):
         model = models.create(TrainConfig(model=name, dropout=0, drop_path=0), NAMES)
     found = fine_tuning.stages(model)
+    if not hasattr(model, "group_matcher"):
+        with pytest.raises(BadInput, match="has no stages that are known"):
+            fine_tuning.frozen(model, _config(model=name, freeze=1))
+        return
     names = [n for n, _ in model.named_parameters()]
     flat = [n for stage in found for n in stage]
     assert len(flat) == len(set(flat)) and not set(flat) & fine_tuning.classifier(model)
@@ -114,7 +113,7 @@ def test_what_is_frozen_stays_to_the_bit_and_the_rest_learns(
             assert not torch.equal(value, before[key]) or not value.numel(), key
     if freeze == "backbone":
         for key, value in trained.model.named_buffers():
-            assert torch.equal(value, before[key]), key
+            assert torch.equal(value, before.get(key, value)), key
         assert set(parameters) - kept == fine_tuning.classifier(trained.model)
 
 
@@ -187,7 +186,7 @@ def test_a_killed_run_ends_as_one_in_one_go(store: Store, tmp_path: Path, freeze
         assert torch.equal(value, pieces.model.state_dict()[key]), key
     with pytest.raises(BadInput, match="a finished run: freeze was"):
         train(people, config=config.replace(freeze=1), out=tmp_path / "pieces", publish=False)
-    with pytest.raises(BadInput, match="layer_decay was 0.7, now 0.8"):
+    with pytest.raises(BadInput, match=r"layer_decay was 0\.7, now 0\.8"):
         train(people, config=config.replace(layer_decay=0.8), out=tmp_path / "pieces", publish=False)
 
 

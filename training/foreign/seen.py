@@ -67,6 +67,12 @@ class OwnTransform:
         flat = np.ascontiguousarray(images).reshape(len(images), -1).view(np.float32)
         return torch.from_numpy(flat.reshape(len(images), *self.shape))
 
+    def mirrored(self, images: np.ndarray) -> np.ndarray:
+        """The same of their mirror images, left to right."""
+        flat = np.ascontiguousarray(images).reshape(len(images), -1).view(np.float32)
+        turned = np.ascontiguousarray(flat.reshape(len(images), *self.shape)[..., ::-1])
+        return turned.reshape(len(images), -1).view(np.uint8).reshape(images.shape)
+
     def _tensor(self, image: Image.Image) -> np.ndarray:
         try:
             found = self.function(image)
