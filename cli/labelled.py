@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 def print_sealed(sealed: Generation, json: bool) -> None:
     """The very same was labelled and sealed before."""
     if json:
-        teacher = sealed.provenance.get("teacher_sha256")
+        facts = sealed.provenance
+        several = [one.get("teacher_sha256") for one in facts.get("teachers") or ()]
         render.emit(
             {"gen": sealed.number, "version": sealed.event, "seconds": 0.0, "resumed": sealed.rows,
-             "teacher_sha256": teacher, **sealed.summary}
+             "teacher_sha256": facts.get("teacher_sha256"), **_teachers(several), **sealed.summary}
         )  # fmt: skip
     (render.note if json else render.out)(
         f"nothing new: generation {sealed.number}, {sealed.rows:,} images by the same teacher, is sealed already, at "
@@ -28,10 +29,11 @@ def print_sealed(sealed: Generation, json: bool) -> None:
 
 def print_done(done: Labelled, json: bool) -> None:
     """What was labelled, and by whom in JSON."""
+    several = [one.sha256 for one in getattr(done.teacher, "teachers", ())]
     if json:
         render.emit(
             {"gen": done.gen, "version": done.version, "seconds": done.seconds, "resumed": done.resumed,
-             "teacher_sha256": done.teacher.sha256, **done.summary}
+             "teacher_sha256": done.teacher.sha256, **_teachers(several), **done.summary}
         )  # fmt: skip
         return
     summary = done.summary
@@ -48,6 +50,11 @@ def print_done(done: Labelled, json: bool) -> None:
             f"{done.later:,} images came in after this run had begun and have no labels in generation {done.gen}; "
             f"nsdata label --gen {done.gen} --extend labels them too."
         )
+
+
+def _teachers(sha256: list[Any]) -> dict[str, Any]:
+    """Of JSON, where there were several."""
+    return {"teachers": sha256} if sha256 else {}
 
 
 def print_judged(opened: Store, gen: int, json: bool) -> None:

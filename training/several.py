@@ -21,6 +21,7 @@ TTA = ("flip",)
 def of(teacher: Any) -> tuple[Any, ...]:
     """The teachers that were given, one or more; None, the store's own, is one. Raises BadInput for none, and for the
     same twice."""
+    teacher = getattr(teacher, "teachers", teacher)  # of ``Averaged``
     if not isinstance(teacher, list | tuple):
         return (teacher,)
     if not teacher:
