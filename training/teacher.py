@@ -162,6 +162,10 @@ def _label(
     model.check_classes(store.classes)
     for note in model.notes if not isinstance(model, LoadedModel) and worker.rank == 0 else ():
         heard.on_note(note)
+    if tta is not None and worker.rank == 0:
+        for one in each(model):
+            if isinstance(one, LoadedModel) and not one.config.flip:
+                heard.on_note(f"{one.path} was trained with flip = false: mirrored, pictures may mean something else")
     target, codec = provenance.device_of(model, worker.device(device)), Codec.of(top, len(store.classes))
     identity = provenance.identity(model, temperature, batch_size, target, codec, noised, tta)
     shown = [Clean(one, tta) if noised is None else Noised(one, noised) for one in each(model)]

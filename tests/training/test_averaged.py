@@ -64,6 +64,10 @@ def test_soft_labels_are_the_mean_of_what_each_says(store: Store, teachers: Any)
         assert np.abs(_soft(store) - mean).max() < 1e-3
         assert np.abs(store.labels(gen=1).confidence - mean.max(1)).max() < 1e-6  # in float32
         assert np.abs(mean - brute[0]).max() > 0.01  # so that it could fail
+    notes: list[str] = []
+    upright = _model(store, a.path.parents[1] / "c", flip=False)
+    label(store, upright, **OPTIONS, tta="flip", replace=True, on_note=notes.append)
+    assert any("was trained with flip = false" in note for note in notes)
     label(store, a, **OPTIONS, tta="flip", replace=True)
     assert np.abs(_soft(store) - (_said(store, a) + _said(store, a, mirrored=True)) / 2).max() < 1e-3
 
@@ -114,8 +118,7 @@ def test_a_killed_run_is_resumed_and_writes_the_same(store: Store, teachers: Any
 
     with pytest.raises(KeyboardInterrupt):
         label(other, list(teachers), **options, on_progress=stop)
-    assert label(other, list(teachers)[:1], **{**options, "gen": 1, "tta": None}).resumed == 0  # it is another's
-    label(other, list(teachers), **options, replace=True)
+    assert 0 < label(other, list(teachers)[::-1], **options).resumed < 200
     assert np.array_equal(_soft(other), _soft(store))
 
 
@@ -186,10 +189,8 @@ def test_modules_functions_and_models_of_ours_are_averaged_each_with_its_own_ord
     facts = store.refresh().labels(gen=1).provenance
     assert {one["model"] for one in facts["teachers"]} == {"wrn_10_1", "Sequential"} | {looks.__qualname__}
     assert sum(one.get("class_map", None) is not None for one in facts["teachers"]) == 2
-    pictures = []
-    for batch in store.view().stream(50, decode=lambda data, key: _rgb(data), shuffle=False):
-        pictures.append(batch.images.transpose(0, 3, 1, 2).astype(np.float32) / 255)
-    seen = np.concatenate(pictures)
+    batches = store.view().stream(50, decode=lambda data, key: _rgb(data), shuffle=False)
+    seen = np.concatenate([batch.images.transpose(0, 3, 1, 2).astype(np.float32) / 255 for batch in batches])
     brute = [_said(store, ours), _said(store, ours, mirrored=True)]
     for images in (seen, seen[..., ::-1].copy()):
         for answers in (looks(images), net(torch.from_numpy(images)).detach().numpy()):
@@ -227,7 +228,7 @@ def test_nonsense_is_refused_before_anything_is_written(store: Store, teachers: 
     other = Store.create("mem://averaged-other", ["x", "y"])
     images, labels = digits(60)
     other.add_arrays(images, labels % 2)
-    with pytest.raises(ModelError, match="other classes|classes"):
+    with pytest.raises(ModelError, match="classes"):
         label(other, [a, b], **options)
     assert not store.refresh().generations
 

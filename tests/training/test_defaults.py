@@ -26,7 +26,8 @@ OPEN = {
 
 
 def test_these_are_all_that_can_be_left_open() -> None:
-    optional = {"image_size", "crop_pct", "bn_eps", "bn_momentum", "translate_const", "cutout_const", "eval_every"}
+    optional = {"image_size", "crop_pct", "bn_eps", "bn_momentum", "head_lr", "translate_const", "cutout_const"}
+    optional |= {"eval_every"}
     default = TrainConfig()
     assert {f.name for f in fields(default) if is_open(getattr(default, f.name))} - optional - {"device"} == set(OPEN)
 
@@ -130,3 +131,13 @@ def test_small_pictures_are_shifted_and_photographs_cut() -> None:
 def test_weights_that_know_something_are_moved_less() -> None:
     fresh, started = (settle(TrainConfig(pretrained=p), Facts(100, 0, None)) for p in (False, True))
     assert fresh.lr is not None and started.lr == pytest.approx(fresh.lr / 10)
+
+
+def test_a_classifier_on_frozen_features_has_the_rate_of_fresh_weights_and_no_stochastic_depth() -> None:
+    found = Facts(1000, 0, None)
+    tuned = settle(TrainConfig(pretrained=True, steps=LONG), found)
+    probe = settle(TrainConfig(pretrained=True, steps=LONG, freeze="backbone"), found)
+    staged = settle(TrainConfig(pretrained=True, steps=LONG, freeze=2), found)
+    assert tuned.lr == staged.lr == pytest.approx(0.01) and probe.lr == pytest.approx(0.1)
+    assert (tuned.drop_path, staged.drop_path, probe.drop_path) == (0.2, 0.2, 0.0)
+    assert tuned.head_lr is probe.head_lr is None  # the same as lr
