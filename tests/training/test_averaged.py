@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
 from commands import TINY, ok, refused, run
 from conftest import CLASSES, digits
+from safetensors.torch import save_file
 
 from nsdata import Store
 from nsdata.errors import BadInput, Conflict, GenerationError, ModelError
@@ -241,6 +243,26 @@ def test_a_teacher_no_better_than_guessing_is_found_out_among_others(store: Stor
     assert not store.refresh().generations
 
 
+def test_the_order_of_classes_is_judged_of_each() -> None:
+    store = Store.create("mem://averaged-colours", ["red", "green", "blue"])
+    draw = np.random.default_rng(0)
+    images = draw.integers(0, 60, (60, 8, 8, 3)).astype(np.uint8)
+    images[np.arange(60), :, :, np.arange(60) % 3] += 150
+    store.add_arrays(images, np.arange(60) % 3)
+
+    def right(images: np.ndarray) -> np.ndarray:
+        return np.asarray(images).mean((2, 3)) * 5
+
+    def turned(images: np.ndarray) -> np.ndarray:
+        return right(images)[:, [0, 2, 1]]
+
+    seen = {"image_size": 8, "mean": [0.0] * 3, "std": [1.0] * 3}
+    with pytest.raises(ModelError, match="turned are not in the store's order of classes"):
+        label(store, [right, turned], gen=1, preprocess=seen)
+    label(store, [right, lambda images: 2 * right(images)], gen=1, preprocess=seen)
+    assert (store.labels(gen=1).pseudo == np.arange(60) % 3).all()
+
+
 def test_a_log_that_says_nonsense_of_teachers_is_refused() -> None:
     for wrong in ("a", [1], [{"teacher_event": -1}], [{"teacher_views": [{}]}], [{"teacher_val_accuracy": "high"}]):
         with pytest.raises((ValueError, KeyError, TypeError)):
@@ -273,6 +295,15 @@ def test_the_command_takes_several_and_every_look_is_true(tmp_path: Path, monkey
     assert "accuracy" in ok("eval", "--gen", "2")
     ok("verify")
     assert "--calibrate" in run(*command, "--calibrate").stderr
+    torch.manual_seed(0)
+    save_file(timm.create_model("test_resnet", num_classes=10).state_dict(), "w.safetensors")
+    mixed = ["--teacher=runs/gen-0", "--teacher=w.safetensors", "--preprocess=image_size=32", "--force", "--replace"]
+    message, hint = refused("label", "--gen", "2", *mixed)
+    assert "does not say of which model" in message and "--model" in hint
+    ok("label", "--gen", "2", *mixed, "--model", "test_resnet")
+    assert "nothing new" in ok("label", "--gen", "2", *mixed[:-1], "--model", "test_resnet")
+    names = {one["model"] for one in Store.open("lake").labels(gen=2).provenance["teachers"]}
+    assert names == {"wrn_10_1", "test_resnet"}
     (tmp_path / "nsdata.toml").write_text('[label]\nteacher = "runs/gen-0"\n')
     assert "nothing new" in ok("label", "--gen", "1", "--force")
     message, _ = refused("label", "--gen", "2", "--teacher", "runs/gen-0", "--teacher", "runs/gen-0")
