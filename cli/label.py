@@ -143,13 +143,8 @@ def label(
         from cli.given import label_from
 
         of_model: dict[str, object] = {"--teacher": teachers, "--force": force, "--dry-run": dry_run, "--model": model}
-        of_model |= {
-            "--calibrate": calibrate,
-            "--classes-file": classes_file,
-            "--class-map": class_map,
-            "--outputs": outputs,
-        }
-        of_model |= {"--preprocess": preprocess, "--tta": tta}
+        of_model |= {"--calibrate": calibrate, "--classes-file": classes_file, "--class-map": class_map}
+        of_model |= {"--outputs": outputs, "--preprocess": preprocess, "--tta": tta}
         label_from(ctx, store, gen, given, of_model, json, **options, logits=logits, missing=missing)
         return
     options["tta"] = tta
