@@ -1,4 +1,4 @@
-"""What a labelling run has staged, read back as it will be read: whole, valid, and what its writers held."""
+"""What a run has staged, read back as it will be read: whole, valid, and what its writers held."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsdata.arithmetic.ids import digest
-from nsdata.errors import BadLabels, StoreDamaged
+from nsdata.errors import BadInput, BadLabels, StoreDamaged
 from nsdata.labels.codec import Codec
-from nsdata.labels.invariants import check_columns
 from nsdata.labels.staging import StagedPart, StagedPiece
 from nsdata.log.state import Part, Piece
 from nsdata.storage import engine, inventory
@@ -23,25 +22,26 @@ Array = NDArray[Any]
 Summary = dict[str, Any]
 
 
-def verified(store: Handle, gen: int, staged: StagedPart) -> tuple[Part, dict[str, Array]]:
-    """A part as it is to be published, and its confidences and losses. Raises BadLabels where it is not whole.
+def verified(store: Handle, staged: StagedPart, command: str) -> tuple[Part, dict[str, Array]]:
+    """A part as it is to be published, and its confidences and losses, of labels. Raises BadLabels where it is not
+    whole. command: what is typed to resume the run.
 
-    A piece that breaks an invariant is dropped, or no later run could ever seal: its rows are labelled again.
+    A piece that breaks an invariant is dropped, or no later run could ever seal: its rows are written again.
     """
     if staged.done != staged.rows:
-        raise BadLabels(
-            f"{staged.name} holds {staged.done:,} of {staged.rows:,} labels; the generation is not sealed.",
-            f"nsdata label --gen {gen}",
-        )
-    sums = {name: hashlib.blake2b(digest_size=16) for name in staged.codec.schema(staged.classes)}
+        noun = staged.columns.noun
+        what = "the generation is not sealed" if noun == "labels" else "nothing is published"
+        raise BadLabels(f"{staged.name} holds {staged.done:,} of {staged.rows:,} {noun}; {what}.", command)
+    sums = {name: hashlib.blake2b(digest_size=16) for name in staged.columns.schema}
     kept: dict[str, list[Array]] = {"confidence": [], "kl": []}
     pieces: list[Piece] = []
     for piece in staged.chain:
         try:
             columns = _read(staged, piece)
-        except (BadLabels, StoreDamaged) as error:
+        except (BadInput, StoreDamaged) as error:
             staged.drop(piece)
-            raise BadLabels(error.message, f"nsdata label --gen {gen}   (labels these rows again)") from error
+            again = "labels" if staged.columns.noun == "labels" else "writes"
+            raise BadLabels(error.message, f"{command}   ({again} these rows again)") from error
         for name, values in columns.items():
             sums[name].update(np.ascontiguousarray(values).data)
         for name, found in kept.items():
@@ -54,15 +54,16 @@ def verified(store: Handle, gen: int, staged: StagedPart) -> tuple[Part, dict[st
 
 
 def _read(staged: StagedPart, piece: StagedPiece) -> dict[str, Array]:
-    """The columns of a piece that count. Raises BadLabels, StoreDamaged."""
-    schema = staged.codec.schema(staged.classes)
+    """The columns of a piece that count. Raises BadInput, StoreDamaged."""
+    schema = staged.columns.schema
     reader = engine.Reader(f"{staged.objects.url}/{piece.name}", schema)
     columns = {name: reader.read(name, 0, piece.rows) for name in schema}
     for name, values in columns.items():
         if digest(values) != piece.digests.get(name):
-            raise BadLabels(f"{piece.name} does not hold the labels that were written: column {name!r} differs.")
+            noun = staged.columns.noun
+            raise BadLabels(f"{piece.name} does not hold the {noun} that were written: column {name!r} differs.")
     columns = {name: values[: piece.taken] for name, values in columns.items()}
-    check_columns(staged.codec, columns, staged.classes)
+    staged.columns.check(columns)
     return columns
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from nsdata.errors import StorageFailed, StoreDamaged
-from nsdata.labels.codec import Codec
+from nsdata.labels.columns import Columns
 from nsdata.labels.staging import StagedPart, StagedPiece
 from nsdata.progress import Note
 from nsdata.schema import SEGMENT, Schema
@@ -52,36 +52,33 @@ def images(objects: Objects, name: str) -> int | None:
         return count.rows if examiner.examine(job, SECONDS).clean else None
 
 
-def labels(
-    objects: Objects, pieces: Sequence[tuple[str, int, Mapping[str, str]]], codec: Codec, classes: int
-) -> list[bool]:
-    """Of each piece of labels (dataset, rows, digest of each column): whether it reads as what was written."""
+def parts_read(objects: Objects, pieces: Sequence[tuple[str, int, Mapping[str, str]]], columns: Columns) -> list[bool]:
+    """Of each piece of a part (dataset, rows, digest of each column): whether it reads as what was written."""
     found = []
     with Examiner(objects.url) as examiner:
         for name, rows, digests in pieces:
-            if not _labels_followed(objects, name, codec.schema(classes), rows):
+            if not _followed(objects, name, columns.schema, rows):
                 found.append(False)
                 continue
-            there = [(f"{objects.url}/{name}", rows)]
-            job = Job("labels", rows, there, dict(digests), codec=codec.name, classes=classes)
-            outcome = examiner.examine(job, SECONDS)
+            outcome = examiner.examine(columns.job(rows, [(f"{objects.url}/{name}", rows)], digests), SECONDS)
             found.append(outcome.clean and set(outcome.digests) >= set(digests))
     return found
 
 
-def examine(store: Handle, parts: Sequence[StagedPart], codec: Codec, on_note: Note) -> None:
+def examine(store: Handle, parts: Sequence[StagedPart], on_note: Note) -> None:
     """Have another process read what is there of a run, before this one opens it; forget what is not as it was."""
     there = [(part, piece) for part in parts for piece in part.pieces.values() if piece.rows]
     if not there:
         return
+    columns = there[0][0].columns
     pieces = [(piece.name, piece.rows, piece.digests) for _, piece in there]
-    good = labels(store.objects, pieces, codec, there[0][0].classes)
+    good = parts_read(store.objects, pieces, columns)
     for (part, piece), whole in zip(there, good, strict=True):
         if whole:
             continue
         with locks.lock(store.url, part.name) as free:  # else a worker is at it, and may be within a commit
             if not (free and recovered(part, piece)):
-                what = f"{piece.rows:,} labels of the interrupted run"
+                what = f"{piece.rows:,} {columns.noun} of the interrupted run"
                 on_note(f"{what} do not read as they were written; they come again")
             (part.drop if free else part.distrust)(piece)
 
@@ -91,7 +88,7 @@ def recovered(part: StagedPart, piece: StagedPiece) -> bool:
     fresh = part.begin_piece(piece.offset)
     there = [(fresh.name, piece.rows, piece.digests)]
     whole = without_tail(part.objects, piece.name, piece.rows, fresh.name)
-    if whole and labels(part.objects, there, part.codec, part.classes) == [True]:
+    if whole and parts_read(part.objects, there, part.columns) == [True]:
         part.note(fresh, piece.rows, piece.digests)
         return True
     part.drop(fresh)
@@ -99,7 +96,7 @@ def recovered(part: StagedPart, piece: StagedPiece) -> bool:
 
 
 def without_tail(objects: Objects, name: str, rows: int, fresh: str) -> bool:
-    """Put the first ``rows`` rows of a piece of labels under a fresh name, durably; the same files, where disks can.
+    """Put the first ``rows`` rows of a piece under a fresh name, durably; the same files, where disks can.
 
     A writer that was killed within a commit leaves it half written behind them, and the engine opens no such dataset.
     The piece itself stays as it is: its writer may only have been stopped. False where the rows are not whole.
@@ -123,7 +120,7 @@ def without_tail(objects: Objects, name: str, rows: int, fresh: str) -> bool:
     return True
 
 
-def _labels_followed(objects: Objects, name: str, schema: Schema, rows: int) -> bool:
+def _followed(objects: Objects, name: str, schema: Schema, rows: int) -> bool:
     """Behind these rows may be what a full disk cut short: it does not count."""
     try:
         return proof.followed(Objects(f"{objects.url}/{name}"), schema, rows)

@@ -1,4 +1,4 @@
-"""Where a labelling run keeps what is not sealed: parts of the rows, written in pieces, each by one process alone.
+"""Where a run keeps what is not sealed: parts of the rows, written in pieces, each by one process alone.
 
 A piece is a dataset that one process creates and appends to, and that nobody else ever writes: a writer that was
 stopped and continued later can lengthen its own piece, never shift another's rows. Who resumes a part begins a
@@ -25,8 +25,7 @@ from numpy.typing import NDArray
 
 from nsdata import untrusted
 from nsdata.errors import BadLabels, StoreDamaged
-from nsdata.labels.codec import Codec
-from nsdata.labels.invariants import check_probabilities
+from nsdata.labels.columns import Columns
 from nsdata.storage import engine, writing
 
 if TYPE_CHECKING:
@@ -60,15 +59,14 @@ class StagedPiece:
 
 @dataclass
 class StagedPart:
-    """A run of rows that one worker labels at a time. ``done`` rows are committed, in ``chain``."""
+    """A run of rows that one worker writes at a time. ``done`` rows are committed, in ``chain``."""
 
     objects: Objects
     run: str
     number: int
     start: int
     rows: int
-    classes: int
-    codec: Codec
+    columns: Columns
     pieces: dict[str, StagedPiece] = field(default_factory=dict)
     chain: list[StagedPiece] = field(default_factory=list)
     distrusted: set[str] = field(default_factory=set)  # pieces that do not read as their markers say
@@ -85,7 +83,7 @@ class StagedPart:
 
     @property
     def pending(self) -> NDArray[np.int64]:
-        """(m,) int64: row numbers that are still to be labelled, ascending."""
+        """(m,) int64: row numbers that are still to be written, ascending."""
         return np.arange(self.start + self.done, self.start + self.rows, dtype=np.int64)
 
     def look(self) -> None:
@@ -107,7 +105,7 @@ class StagedPart:
         return piece
 
     def drop(self, piece: StagedPiece) -> None:
-        """Forget a piece whose values cannot be right; its rows will be labelled again."""
+        """Forget a piece whose values cannot be right; its rows will be written again."""
         self.objects.delete(_marker(piece.name))
         engine.delete(f"{self.objects.url}/{piece.name}")
         self.pieces.pop(piece.name, None)
@@ -165,27 +163,26 @@ def chained(pieces: Iterable[StagedPiece], rows: int) -> list[StagedPiece]:
 
 
 class PartWriter:
-    """Appends soft labels to one part, in the order of its rows. A context manager; commits every few seconds."""
+    """Appends rows to one part, in the order of its rows. A context manager; commits every few seconds."""
 
     def __init__(self, part: StagedPart) -> None:
         self._part = part
         self._piece = part.begin_piece()
-        self._writer = writing.Writer(f"{part.objects.url}/{self._piece.name}", part.codec.schema(part.classes))
+        self._writer = writing.Writer(f"{part.objects.url}/{self._piece.name}", part.columns.schema)
         self._uncommitted = 0
-        self._sums = {name: hashlib.blake2b(digest_size=16) for name in part.codec.schema(part.classes)}
+        self._sums = {name: hashlib.blake2b(digest_size=16) for name in part.columns.schema}
         self._last = time.monotonic()
 
-    def write(self, soft_BK: NDArray[Any]) -> NDArray[np.float32] | None:
-        """Label the next B rows: (B, K) float32 probabilities, rows summing to 1. Raises BadLabels.
+    def write(self, values_B: NDArray[Any]) -> NDArray[np.float32] | None:
+        """What a model says of the next B rows: of soft labels (B, K) float32, rows summing to 1. Raises BadInput.
 
         Returns what the codec lost, (B,) nats; None where it loses nothing to speak of.
         """
-        part = self._part
-        return self.write_columns(part.codec.encode(check_probabilities(soft_BK, len(soft_BK), part.classes)))
+        return self.write_columns(self._part.columns.encode(values_B))
 
     def write_columns(self, columns: dict[str, NDArray[Any]]) -> NDArray[np.float32] | None:
         """The same of rows that are encoded and checked already."""
-        part, rows = self._part, len(columns["confidence"])
+        part, rows = self._part, len(next(iter(columns.values())))
         if self._piece.end + self._uncommitted + rows > part.rows:
             raise BadLabels(f"{part.name} has {part.rows:,} rows; more were written.")
         self._writer.append(columns)
@@ -199,7 +196,7 @@ class PartWriter:
     def commit(self) -> None:
         """Keep what was written so far."""
         if self._uncommitted:
-            self._writer.commit("labels")
+            self._writer.commit(self._part.columns.noun)
             rows = self._piece.rows + self._uncommitted
             self._part.note(self._piece, rows, {name: sum_.hexdigest() for name, sum_ in self._sums.items()})
             self._uncommitted = 0

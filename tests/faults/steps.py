@@ -46,7 +46,7 @@ STEPS = {
     "inventory": "nsdata.storage.inventory:finish",
     "begin-piece": "nsdata.labels.staging:StagedPart.begin_piece",
     "drop-piece": "nsdata.labels.staging:StagedPart.drop",
-    "seal": "nsdata.labels.labelling:Run.seal",
+    "seal": "nsdata.labels.runs:Run.seal",
     "rewrite": "nsdata.maintenance.purge:rewrite",
     "write-tensors": "training.files:write_tensors",
     "rename": "os:replace",
@@ -59,8 +59,8 @@ SETTINGS = {  # so that a store of 150 images has many commits, parts and checkp
     "nsdata.importers.intake:_SECONDS": -1.0,
     "nsdata.importers.intake:_ROWS": 16,
     "nsdata.log.history:EVERY": 4,
-    "nsdata.labels.labelling:POLL_SECONDS": 0.05,
-    "nsdata.labels.labelling:STALLED_SECONDS": 3.0,
+    "nsdata.labels.runs:POLL_SECONDS": 0.05,
+    "nsdata.labels.runs:STALLED_SECONDS": 3.0,
 }
 
 _passed: Counter[str] = Counter()

@@ -16,7 +16,7 @@ from conftest import CLASSES, digits, soft_labels
 from nsdata import Store
 from nsdata.errors import Conflict, GenerationError, NsdataError
 from nsdata.importers.formats.arrays import items
-from nsdata.labels import labelling, staging
+from nsdata.labels import labelling, runs, staging
 from nsdata.log import history
 from nsdata.log.history import History
 from nsdata.storage import locks
@@ -84,7 +84,7 @@ def test_a_disk_without_locks_hinders_nobody(tmp_path: Path, monkeypatch: pytest
 
 
 def test_a_sealer_that_is_stopped_is_not_waited_for_for_ever(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(labelling, "STALLED_SECONDS", 0.3)
+    monkeypatch.setattr(runs, "STALLED_SECONDS", 0.3)
     run = labelling.begin(store, 1, {"teacher_sha256": "a"})
     _label(run)
     with locks.lock(store.url, f"{run.name}/seal") as free:
