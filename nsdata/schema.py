@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-FORMAT = 1  # of the store; a higher one in the first event is refused
+FORMAT = 1  # of the store, as its first event says
+NEWEST = 2  # that is read here, also of a checkpoint: 2 has embeddings; a higher one is refused
 
 SPLITS = ("train", "val", "test")  # position = code in the column ``split``
 NO_LABEL = -1
@@ -108,6 +109,11 @@ def part(classes: int, top: int | None = None) -> Schema:
         "pseudo_label": Column("int32", low=0, high=classes - 1),
         "confidence": Column("float32", low=0, high=1),
     }
+
+
+def vectors(width: int) -> Schema:
+    """A part of one model's vectors, of so many finite numbers."""
+    return {"vector": Column("float16", width)}
 
 
 def sql_columns(generations: tuple[int, ...]) -> list[str]:

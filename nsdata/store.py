@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from nsdata.analysis.diff import Diff
     from nsdata.analysis.image import Card
+    from nsdata.embeddings.embeddings import Embeddings
     from nsdata.importers.result import Imported
     from nsdata.labels.given import Given
     from nsdata.labels.labels import Labels
@@ -161,6 +162,12 @@ class Store(Handle):
 
         return of_generation(self, whole_number("gen", gen))
 
+    def embeddings(self, name: str) -> Embeddings:
+        """A model's vectors of the images: ``.vectors (n, D) .ids .rows .at(rows)``. Raises NotFound."""
+        from nsdata.embeddings.embeddings import of_name
+
+        return of_name(self, name)
+
     def add_soft_labels(
         self,
         gen: int,
@@ -248,4 +255,5 @@ class Store(Handle):
         state = (self.at(version) if version is not None else self).state
         names = [s.name for s in state.segments]
         names += [piece.name for g in state.generations.values() for piece in g.pieces]
+        names += [piece.name for found in state.embeddings.values() for piece in found.pieces]
         return {name: native(f"{self.url}/{self._readers.looked_at(name)}") for name in names}

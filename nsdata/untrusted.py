@@ -19,7 +19,7 @@ Check = Callable[[Any], Any]
 # what an event names lies below the store, in one of these folders
 STEP = r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,150}"  # of a path below the store
 TOP_K = re.compile(r"top-([1-9][0-9]{0,8}) float16")  # a codec, as provenance records it
-_PLACE = re.compile(f"(images|labels|people|views)(/{STEP}){{1,4}}")
+_PLACE = re.compile(f"(images|labels|people|views|embeddings)(/{STEP}){{1,4}}")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # of a view or tag
 _ID = re.compile("[0-9a-f]{32}")
 _DIGEST = re.compile("[0-9a-f]{0,64}")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nsdata.analysis.classes import fewer, taught_at
 from nsdata.arithmetic.intervals import val_text
+from nsdata.labels.eligibility import unlabelled_rows
 from nsdata.labels.sentences import stale_remark
 from nsdata.schema import SPLITS
 from nsdata.storage.address import checkpoint, near
@@ -46,6 +47,11 @@ def summary(store: Handle) -> Rows:
              f"{s['at_least_0.9']:,} ≥ 0.9 · {s['below_0.3']:,} < 0.3" + few + stale_remark(generation)
              + _stale(moved.of_generation(store, generation)))
         )  # fmt: skip
+    for name, found in sorted(store.state.embeddings.items()):
+        model, later = found.provenance["model"], unlabelled_rows(store.state, found)
+        text = f"{found.rows:,} images · {found.width:,} numbers each · {model} · sha256 "
+        text += found.provenance["model_sha256"][:8] + (f" · {later:,} images came in later" if later else "")
+        rows.append((f"embeddings {name}", text))
     for view in store.state.views.values():
         gen = view.recipe["gen"]
         of = "people's labels" if gen is None else f"generation {gen}"
@@ -87,6 +93,17 @@ def facts(store: Handle) -> dict[str, Any]:
                 **g.summary,
             }
             for gen, g in store.generations.items()
+        },
+        "embeddings": {
+            name: {
+                "version": found.event,
+                "images": found.rows,
+                "width": found.width,
+                "model": found.provenance["model"],
+                "model_sha256": found.provenance["model_sha256"],
+                "missing": unlabelled_rows(store.state, found),
+            }
+            for name, found in store.state.embeddings.items()
         },
         "views": {
             name: {"rows": view.rows, "recipe": view.recipe, **moved.of_view(store, view).to_dict()}

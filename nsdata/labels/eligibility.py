@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from nsdata.errors import Conflict, GenerationError
 from nsdata.labels.codec import Codec
+from nsdata.log.parts import Embedded
 from nsdata.log.state import Generation, State
 
 if TYPE_CHECKING:
     from nsdata.versions.handle import Handle
 
 
-def unlabelled_rows(state: State, generation: Generation) -> int:
-    """Images of a version that a generation does not label."""
-    return sum(stop - start for start, stop in to_label(state, generation))
+def unlabelled_rows(state: State, covered: Generation | Embedded) -> int:
+    """Images of a version that a generation does not label, or that have none of these vectors."""
+    return sum(stop - start for start, stop in to_label(state, covered))
 
 
 def check_order(
@@ -82,8 +83,8 @@ def check_as_asked(sealed: Generation, asked: Mapping[str, Any]) -> None:
             )
 
 
-def to_label(state: State, covered: Generation | None = None) -> list[tuple[int, int]]:
-    """(start, stop) of the runs of rows that are to be labelled: imports that count, without what is labelled."""
+def to_label(state: State, covered: Generation | Embedded | None = None) -> list[tuple[int, int]]:
+    """(start, stop) of the runs of rows that are to be labelled, or embedded: imports that count, without what is."""
     taken = [(part.start, part.start + part.rows) for part in covered.parts] if covered is not None else []
     ranges: list[tuple[int, int]] = []
     for segment in state.segments:

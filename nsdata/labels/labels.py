@@ -16,7 +16,8 @@ from nsdata.arguments import flag, row_numbers
 from nsdata.arithmetic.ids import hexes
 from nsdata.errors import GenerationError
 from nsdata.labels.codec import Codec
-from nsdata.labels.predictions import pieces, predictions
+from nsdata.labels.pieces import Pieces
+from nsdata.labels.predictions import predictions
 from nsdata.labels.sentences import generation_rows
 from nsdata.labels.spots import Spots
 from nsdata.log.state import Generation
@@ -118,12 +119,10 @@ class Labels:
         Raises GenerationError for a row that the generation does not label.
         """
         rows = row_numbers("rows", rows)
-        which, (names, starts, _) = self._located(rows), self._datasets
+        which = self._located(rows)
         out = np.empty((len(rows), self._width), np.float16)
-        order = np.argsort(which, kind="stable")
-        present, begins = np.unique(which[order], return_index=True)
-        for index, places in zip(present, np.split(order, begins)[1:], strict=True):
-            out[places] = self._read(names[index], rows[places] - starts[index])
+        for name, places, offsets in self._pieces.grouped(rows, which):
+            out[places] = self._read(name, offsets)
         return out
 
     @property
@@ -151,7 +150,7 @@ class Labels:
         label.
         """
         first, last = self._located(np.asarray([start, stop - 1], np.int64))
-        _, starts, stops = self._datasets
+        starts, stops = self._pieces.starts, self._pieces.stops
         gaps = starts[first + 1 : last + 1] > stops[first:last]
         self._located(stops[first:last][gaps])
         if out is not None and self._codec.top is None and out.shape[1] == self.known:
@@ -204,17 +203,12 @@ class Labels:
         return to_html(generation_rows(self._generation, self._table.readers.url))
 
     @cached_property
-    def _datasets(self) -> tuple[list[str], Array, Array]:
-        """Names of the datasets in the order of their rows; the first row of each, and the one after its last."""
-        found = list(pieces(self._generation))
-        starts = np.asarray([start for start, _, _ in found], np.int64)
-        return [name for _, _, name in found], starts, starts + np.asarray([rows for _, rows, _ in found], np.int64)
+    def _pieces(self) -> Pieces:
+        return Pieces(self._generation.parts)
 
     def _located(self, rows: Array) -> Array:
         """(m,) which dataset each row's label is in. Raises GenerationError for a row that has none."""
-        _, starts, stops = self._datasets
-        which = np.searchsorted(starts, rows, side="right") - 1
-        lost = (which < 0) | (rows >= np.append(stops, 0)[which])
+        (which, lost), stops = self._pieces.locate(rows), self._pieces.stops
         if lost.any():
             row = int(rows[lost][0])
             why = "came in later" if not len(stops) or row >= stops[-1] else "was left out"
@@ -236,7 +230,7 @@ class Labels:
 
     def _fill(self, start: int, stop: int, columns: dict[str, Array]) -> dict[str, Array]:
         """``columns`` of rows start..stop, with what is stored of those that have a label."""
-        names, starts, stops = self._datasets
+        names, starts, stops = self._pieces.names, self._pieces.starts, self._pieces.stops
         for index in range(np.searchsorted(stops, start, "right"), np.searchsorted(starts, stop)):
             reader, first = self._table.readers.open(names[index], self._columns), int(starts[index])
             low, high = max(start, first), min(stop, int(stops[index]))

@@ -5,13 +5,13 @@ Legend: N rows of the version.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nsdata.labels.pieces import of_parts
 from nsdata.log.state import Generation
 from nsdata.schema import Schema
 from nsdata.versions.readers import Readers
@@ -33,7 +33,7 @@ def predictions(readers: Readers, generation: Generation, columns: Schema, rows:
     kept, key = _kept.setdefault(readers, {}), (generation.event, rows)
     if key not in kept:
         confidence, pseudo = np.empty(rows, np.float32), np.empty(rows, np.int32)
-        found = list(pieces(generation))
+        found = list(of_parts(generation.parts))
         ends = [0, *(start + count for start, count, _ in found)]
         for end, start in zip(ends, [*(start for start, _, _ in found), rows], strict=True):
             confidence[end:start], pseudo[end:start] = np.nan, -1
@@ -51,13 +51,3 @@ def predictions(readers: Readers, generation: Generation, columns: Schema, rows:
         pseudo.setflags(write=False)
         kept[key] = confidence, pseudo
     return kept[key]
-
-
-def pieces(generation: Generation) -> Iterator[tuple[int, int, str]]:
-    """First row in the store, rows and name of each dataset of a generation, in the order of the rows."""
-    for part in generation.parts:
-        start = part.start
-        for piece in part.pieces:
-            if piece.rows:
-                yield start, piece.rows, piece.name
-            start += piece.rows

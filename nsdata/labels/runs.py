@@ -23,7 +23,8 @@ from nsdata.labels.columns import Columns, bytes_per_image
 from nsdata.labels.sealing import Summary
 from nsdata.labels.staging import StagedPart, markers
 from nsdata.log.events import now
-from nsdata.log.state import Part, State
+from nsdata.log.parts import Part
+from nsdata.log.state import State
 from nsdata.progress import Note
 from nsdata.storage import engine, locks, space
 from nsdata.text import listed

@@ -12,7 +12,7 @@ from nsdata.arithmetic.ids import digest
 from nsdata.errors import BadInput, BadLabels, StoreDamaged
 from nsdata.labels.codec import Codec
 from nsdata.labels.staging import StagedPart, StagedPiece
-from nsdata.log.state import Part, Piece
+from nsdata.log.parts import Part, Piece
 from nsdata.storage import engine, inventory
 
 if TYPE_CHECKING:

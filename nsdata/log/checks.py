@@ -6,18 +6,19 @@ import re
 from typing import Any
 
 from nsdata.errors import StoreTooNew
-from nsdata.schema import FORMAT, SPLITS
+from nsdata.schema import NEWEST, SPLITS
 from nsdata.untrusted import NAME, TOP_K, count, each, exactly, mapping, matched, maybe, number, short, text
 
 MOST_CLASSES = 1_000_000
+MOST_NUMBERS = 1_000_000  # of a vector
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 UPGRADE = "pip install --upgrade nsdata"
 
 
 def check_format(value: Any) -> None:
     """Raise StoreTooNew for a format that is not known here."""
-    if count(value) > FORMAT:
-        raise StoreTooNew(f"This store has format {value}; this nsdata reads up to format {FORMAT}.", UPGRADE)
+    if count(value) > NEWEST:
+        raise StoreTooNew(f"This store has format {value}; this nsdata reads up to format {NEWEST}.", UPGRADE)
 
 
 def name(value: Any) -> str:
@@ -81,6 +82,22 @@ def _teacher(value: Any) -> dict[str, Any]:
     maybe(number)(found.get("teacher_val_accuracy"))
     maybe(held_out)(found.get("teacher_held_out"))
     maybe(each(recipe))(found.get("teacher_views"))
+    return found
+
+
+def width(value: Any) -> int:
+    """How many numbers a vector has."""
+    if count(value) > MOST_NUMBERS:
+        raise ValueError(f"a vector of {value} numbers is none")
+    return int(value)
+
+
+def of_model(value: Any) -> dict[str, Any]:
+    """The provenance of vectors: what nsdata works with; all else is only shown."""
+    found = mapping(value)
+    for key in ("model", "model_sha256", "backbone_sha256", "precision", "device"):
+        text(found[key])
+    mapping(found["preprocess"])
     return found
 
 

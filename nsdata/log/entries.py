@@ -8,7 +8,8 @@ from typing import Any
 from nsdata import untrusted
 from nsdata.log import checks
 from nsdata.log.events import Event
-from nsdata.log.state import AddedClasses, Generation, Model, Moved, Part, People, Piece, SavedView, Segment, Tag
+from nsdata.log.parts import Embedded, Part, Piece
+from nsdata.log.state import AddedClasses, Generation, Model, Moved, People, SavedView, Segment, Tag
 
 
 def identity(value: dict[str, Any]) -> dict[str, Any]:
@@ -87,12 +88,25 @@ def _sealed(values: dict[str, Any], before: list[Generation], classes: int, segm
     return found
 
 
+def embedded(values: dict[str, Any], before: list[Embedded], segments: list[Segment]) -> Embedded:
+    """The vectors that an event, or a checkpoint's entry, publishes."""
+    keys = ("name", "event", "version", "run", "width", "provenance")
+    own = {**{key: values[key] for key in keys}, "extends": values.get("extends")}
+    found: Embedded = read(Embedded, {**own, "parts": sorted(values["parts"], key=lambda part: part["start"])})
+    if not found.width or (found.extends is not None and found.extends not in [e.event for e in before]):
+        raise ValueError("vectors without numbers, or that extend none")
+    _check_rows(found.parts, segments)
+    return found
+
+
 def read_all(kind: Any, entries: Any, classes_at: Callable[[int], int], segments: list[Segment]) -> list[Any]:
     """A checkpoint's entries of one kind, in their order."""
     found: list[Any] = []
     for entry in entries:
         if kind is Generation:
             found.append(_sealed(entry, found, classes_at(_COUNT(entry["version"])), segments))
+        elif kind is Embedded:
+            found.append(embedded(entry, found, segments))
         else:
             found.append(read(kind, entry))
         if kind is Segment and found[-1].start != (found[-2].start + found[-2].rows if len(found) > 1 else 0):
@@ -114,7 +128,7 @@ def _check_rows(parts: tuple[Part, ...], segments: list[Segment]) -> None:
 def read(kind: Any, value: dict[str, Any], classes: int = 0) -> Any:
     """A dataclass from JSON, every value of it checked: a store may come from anybody."""
     value = {key: _SHAPES[kind][key](entry) for key, entry in value.items()}
-    if kind is Generation:
+    if kind in (Generation, Embedded):
         value["parts"] = tuple(read(Part, part) for part in value["parts"])
     elif kind is Part:
         pieces = value.get("pieces") or [{"name": value["name"], "rows": value["rows"]}]  # one dataset a part, before
@@ -146,12 +160,14 @@ LISTS: dict[str, Any] = {  # of a state, in the order that a checkpoint has them
     "split": People,
     "saved": SavedView,
     "tagged": Tag,
+    "embedded": Embedded,
 }
 
 FIELDS = {  # of a state, that have another name in a checkpoint
     "spoken": "label_batches", "split": "split_batches", "classes": "added_classes",
 }  # fmt: skip
-LATER = {"classes": [], "split": to_columns([])}  # what checkpoints lack that were written before there were such
+# what checkpoints lack that were written before there were such
+LATER: dict[str, Any] = {"classes": [], "split": to_columns([]), "embedded": []}
 
 _HEX = set("0123456789abcdef")
 _TEXT, _COUNT, _PLACE = untrusted.text, untrusted.count, untrusted.place
@@ -165,6 +181,9 @@ _SHAPES: dict[Any, dict[str, untrusted.Check]] = {
                  "parts": untrusted.each(untrusted.mapping), "provenance": untrusted.mapping,
                  "summary": checks.summary, "extends": untrusted.maybe(_COUNT),
                  "origin": _COUNT, "since": _COUNT, "stale": untrusted.flag},
+    Embedded: {"name": checks.name, "event": _COUNT, "version": _COUNT, "run": _TEXT, "width": checks.width,
+               "parts": untrusted.each(untrusted.mapping), "provenance": checks.of_model,
+               "extends": untrusted.maybe(_COUNT)},
     Model: {"gen": _COUNT, "event": _COUNT, "path": untrusted.path, "sha256": untrusted.hexadecimal, "name": _TEXT,
             "parameters": _COUNT, "val_accuracy": untrusted.maybe(untrusted.number), "config": untrusted.mapping,
             "views": untrusted.each(checks.recipe), "val_images": untrusted.maybe(_COUNT)},

@@ -11,46 +11,13 @@ from typing import ClassVar
 from nsdata.arithmetic.intervals import val_text
 from nsdata.errors import StoreTooNew
 from nsdata.log import checks, moves, writers
-from nsdata.log.entries import generation, identity, people, read
+from nsdata.log.entries import embedded, generation, identity, people, read
 from nsdata.log.events import Event
+from nsdata.log.kinds import KINDS, Kind
 from nsdata.log.state import AddedClasses, Model, SavedView, Segment, State, Tag
 from nsdata.log.sums import Sums
 from nsdata.text import listed
 from nsdata.untrusted import count, each, place
-
-KINDS: dict[str, type[Kind]] = {}
-
-
-class Kind:
-    """A kind of event. ``add`` raises KeyError, TypeError, ValueError … for what is none."""
-
-    name: ClassVar[str]
-
-    def __init_subclass__(cls) -> None:
-        KINDS[cls.name] = cls
-
-    @staticmethod
-    def add(sums: Sums, event: Event) -> None:
-        """Check its fields, and add it to what the events before it add up to."""
-
-    @staticmethod
-    def sentence(event: Event, events: Mapping[int, Event]) -> str:
-        """It in a few words; ``events``: the log."""
-        return event.kind
-
-    @staticmethod
-    def final(event: Event) -> str:
-        """Why it cannot be undone; empty where it can be."""
-        return ""
-
-    @staticmethod
-    def datasets(event: Event, state: State) -> list[str]:
-        """Those that it makes visible, by the names that they were published under; ``state``: after it."""
-        segments = [s.name for s in state.segments if s.event == event.number]
-        people = [b.name for b in state.batches if b.event == event.number and b.name]
-        views = [v.dataset for v in state.saved if v.event == event.number]
-        parts = [p.name for g in state.sealed if g.event == event.number for p in g.pieces]
-        return segments + people + views + parts
 
 
 def kind(event: Event) -> type[Kind]:
@@ -206,6 +173,22 @@ class Sealed(Kind):
     def sentence(event: Event, events: Mapping[int, Event]) -> str:
         by = writers.remark(event.data["provenance"])
         return f"sealed generation {event.data['number']}: {event.data['summary']['images']:,} images{by}"
+
+
+class EmbeddedImages(Kind):
+    """The vectors that a model made of the images."""
+
+    name = "embedded"
+
+    @staticmethod
+    def add(sums: Sums, event: Event) -> None:
+        before = sums.lists["embedded"]
+        before.append(embedded({**event.data, "event": event.number}, before, sums.lists["segments"]))
+
+    @staticmethod
+    def sentence(event: Event, events: Mapping[int, Event]) -> str:
+        rows = sum(part["rows"] for part in event.data["parts"])
+        return f"embedded {rows:,} images as {event.data['name']}, {event.data['width']:,} numbers each"
 
 
 class Viewed(Kind):

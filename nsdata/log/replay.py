@@ -16,7 +16,7 @@ from nsdata.log.events import Anchor, Event
 from nsdata.log.records import Created
 from nsdata.log.state import People, State
 from nsdata.log.sums import Sums
-from nsdata.schema import FORMAT, SPLITS
+from nsdata.schema import FORMAT, NEWEST, SPLITS
 
 
 class Fold:
@@ -65,7 +65,8 @@ class Fold:
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values."""
         return {
-            "format": FORMAT,
+            # an earlier nsdata knows no embeddings, and reads past a list that it does not know: it is to refuse
+            "format": NEWEST if self._sums.lists["embedded"] else FORMAT,
             "anchor": asdict(self.anchor),
             "identity": self._sums.identity,
             "lists": {

@@ -8,7 +8,9 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
-Named = TypeVar("Named", "Segment", "Model", "SavedView", "Tag", "Generation", "People")
+from nsdata.log.parts import Embedded, Part, Piece
+
+Named = TypeVar("Named", "Segment", "Model", "SavedView", "Tag", "Generation", "People", Embedded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,29 +24,6 @@ class Segment:
     source: str
     digests: dict[str, str] = field(repr=False)  # column -> BLAKE2b of its values
     files: str = ""  # digest of the dataset's inventory; empty in stores that had none
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A dataset that one process wrote of a part: its first ``rows`` rows count."""
-
-    name: str  # labels/gen-2-<run>/part-00000/0000000000-<process>
-    rows: int
-    files: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A run of one generation's labels: row r of it labels row ``start + r`` of the store.
-
-    It lies in one piece, or in several where the run was interrupted; the digests are of all of it.
-    """
-
-    name: str  # labels/gen-2-<run>/part-00000
-    start: int
-    rows: int
-    digests: dict[str, str] = field(repr=False)  # column -> BLAKE2b of its values; "ids" -> of the ids that it labels
-    pieces: tuple[Piece, ...] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +153,7 @@ class State:
     added_classes: tuple[AddedClasses, ...] = ()
     saved: tuple[SavedView, ...] = ()
     tagged: tuple[Tag, ...] = ()
+    embedded: tuple[Embedded, ...] = ()
     undone: frozenset[int] = frozenset()  # events that were undone
     deleted: frozenset[str] = frozenset()  # datasets that gc took away
     moved: dict[str, Moved] = field(default_factory=dict)
@@ -214,6 +194,16 @@ class State:
         return {view.name: view for view in self.counted(self.saved)}
 
     @cached_property
+    def embeddings(self) -> dict[str, Embedded]:
+        """Models' vectors by name."""
+        return {found.name: found for found in self.counted(self.embedded)}
+
+    @property
+    def written(self) -> tuple[Generation | Embedded, ...]:
+        """All that runs published, in parts beside the images."""
+        return (*self.sealed, *self.embedded)
+
+    @cached_property
     def tags(self) -> dict[str, int]:
         """Names of versions: people's, and gen-<g> of each sealed generation."""
         named = {tag.name: tag.version for tag in self.counted(self.tagged)}
@@ -248,7 +238,7 @@ class State:
     def files(self) -> dict[str, str]:
         """Dataset, where it lies or lay -> the digest of its list of files; empty for datasets without a list."""
         listed = {segment.name: segment.files for segment in self.segments}
-        listed |= {piece.name: piece.files for g in self.sealed for piece in g.pieces}
+        listed |= {piece.name: piece.files for g in self.written for piece in g.pieces}
         listed |= {batch.name: batch.files for batch in self.batches if batch.name}
         listed |= {view.dataset: view.files for view in self.saved}
         return listed | {moved.name: moved.files for moved in self.moved.values()}
@@ -256,7 +246,8 @@ class State:
     @property
     def shown(self) -> list[str]:
         """Datasets that this version shows, images left out, by the names that they were published under."""
-        names = [piece.name for g in self.generations.values() for piece in g.pieces]
+        written: tuple[Generation | Embedded, ...] = (*self.generations.values(), *self.embeddings.values())
+        names = [piece.name for g in written for piece in g.pieces]
         names += [view.dataset for view in self.views.values()]
         return names + [batch.name for batch in (*self.people, *self.removed, *self.splits) if batch.name]
 

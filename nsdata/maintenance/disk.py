@@ -14,7 +14,7 @@ from nsdata.storage.address import is_local
 from nsdata.storage.objects import Objects
 from nsdata.untrusted import STEP
 
-FOLDERS = ("images", "labels", "people", "views")
+FOLDERS = ("images", "labels", "people", "views", "embeddings")
 _OURS = re.compile(STEP)
 _STRAY = re.compile(r".+#\d+")  # what a small file was called while it was written
 

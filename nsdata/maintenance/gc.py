@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from nsdata.arguments import flag, number
 from nsdata.errors import BadInput, Conflict, NotFound, StorageFailed
-from nsdata.log.state import State
+from nsdata.log.parts import Embedded
+from nsdata.log.state import Generation, State
 from nsdata.maintenance import purge as purging
 from nsdata.maintenance.disk import delete, inside, is_ours, is_stray, lying, with_folders
 from nsdata.maintenance.purge import Rewrite
@@ -173,7 +174,7 @@ class _Survey:
         """The names under which workers claim a staged import, or a run's parts."""
         if name.startswith("images/"):
             return [name]
-        if not name.startswith("labels/"):
+        if not name.startswith(("labels/", "embeddings/")):
             return []
         if name.count("/") == 3:
             return [name.rpartition("/")[0]]
@@ -195,13 +196,14 @@ class _Survey:
 
 
 def superseded(state: State) -> list[str]:
-    """Data that only the past shows: generations replaced, views saved over, and all of undone events but images.
+    """Data that only the past shows: what was replaced or saved over, and all of undone events but images.
 
-    Of a labelling run none of whose pieces is used any more, its folder; else single pieces: an extension shares them.
+    Of a run none of whose pieces is used any more, its folder; else single pieces: an extension shares them.
     """
-    used = {piece.name for g in state.generations.values() for piece in g.pieces}
+    now: list[Generation | Embedded] = [*state.generations.values(), *state.embeddings.values()]
+    used = {piece.name for g in now for piece in g.pieces}
     runs: dict[str, set[str]] = {}
-    for name in {piece.name for g in state.sealed for piece in g.pieces}:
+    for name in {piece.name for g in state.written for piece in g.pieces}:
         runs.setdefault("/".join(name.split("/")[:2]), set()).add(name)
     folders = {run for run, names in runs.items() if not names & used}
     goes = {name for names in runs.values() for name in names} - used
@@ -265,5 +267,5 @@ def _named(state: State) -> set[str]:
     """Every dataset that an event named, be it undone, replaced or moved since."""
     names = {segment.name for segment in state.segments} | set(state.moved)
     names |= {moved.name for moved in state.moved.values()} | {view.dataset for view in state.saved}
-    names |= {piece.name for g in state.sealed for piece in g.pieces}
+    names |= {piece.name for g in state.written for piece in g.pieces}
     return names | {batch.name for batch in state.batches if batch.name}

@@ -81,6 +81,7 @@ def plan(store: Handle, version: int | str | None = None) -> Undoing:
             f"Undoing version {target.number} changes nothing: version {event.number} is undone by {by}.", LOG
         )
     _check_generations(store, after, event, back)
+    _check_embedded(store, after, event, back)
     _check_data(store, after, target)
     if event.kind in (Imported.name, Removed.name):
         _check_images(store, after, target)
@@ -125,7 +126,7 @@ def _newest(state: State) -> int:
     Raises Conflict where there is none, and where it can never be undone: what came before it is undone by its number
     only, as nobody meant it who takes back the last change. A gc is none: it changes nothing that anybody sees.
     """
-    lists = (state.segments, state.sealed, state.trained, state.batches, state.saved, state.tagged)
+    lists = (state.segments, state.written, state.trained, state.batches, state.saved, state.tagged)
     numbers = {thing.event for things in lists for thing in things} - state.undone
     newest = max(numbers, default=0)
     if state.added_classes and (last := state.added_classes[-1]).event > newest:
@@ -179,6 +180,24 @@ def _check_generations(store: Handle, after: State, event: Event, back: bool) ->
         raise Conflict(
             f"Version {event.number} extended version {mine.extends}, which is undone.",
             *_way_back(store, event=mine.extends),
+        )
+
+
+def _check_embedded(store: Handle, after: State, event: Event, back: bool) -> None:
+    """Vectors that were extended stand on those before them."""
+    mine = next((e for e in after.embedded if e.event == event.number), None)
+    if mine is None:
+        return
+    if back and mine.extends in after.undone:
+        by = _undone_by(store)[mine.extends]
+        text = f"Version {event.number} extended version {mine.extends}, which is undone."
+        raise Conflict(text, f"nsdata undo {by}   (brings it back)")
+    later = [e for e in after.counted(after.embedded) if e.extends == event.number]
+    if later and not back:
+        raise Conflict(
+            f"Version {event.number} cannot be undone: the embeddings '{mine.name}' were extended from it, at version "
+            f"{later[-1].event}; undo that first.",
+            f"nsdata undo {later[-1].event}",
         )
 
 

@@ -43,8 +43,8 @@ _NSDATA = str(Path(__file__).parents[2])
 class Job:
     """What is to be read. Plain values: it goes to another process as JSON.
 
-    kind: "images", "people", "view" or "labels": a dataset, against the digests of its columns; "count": only its rows;
-          "recipe": the view that ``event`` of ``store`` saved, run again.
+    kind: "images", "people", "view", "labels" or "embeddings": a dataset, against the digests of its columns;
+          "count": only its rows; "recipe": the view that ``event`` of ``store`` saved, run again.
     """
 
     kind: str
@@ -57,6 +57,7 @@ class Job:
     new: bool = False  # nothing was purged from these images
     codec: str = ""  # of labels
     classes: int = 0
+    width: int = 0  # of vectors
     ids: list[tuple[str, int, int]] = field(default_factory=list)  # where the ids of labelled images lie: address, rows
     store: str = ""
     event: int = 0
@@ -64,6 +65,11 @@ class Job:
     skip: list[tuple[str, int]] = field(default_factory=list)
     done: list[str] = field(default_factory=list)
     resume: int = 0
+
+    @property
+    def beside(self) -> bool:
+        """Whether it is a part of columns beside the images, in pieces."""
+        return self.kind in ("labels", "embeddings")
 
     def skips(self, column: str, start: int) -> bool:
         """Whether a reader died at this place."""
@@ -157,7 +163,7 @@ class Examiner:
                 stop = job.rows
             total.unreadable.append((column, start, stop))
             job.skip += [(column, place) for place in range(start, stop, job.block)] if column else [("", start)]
-            if job.kind == "labels":
+            if job.beside:
                 continue  # its columns are read side by side: what was found is found again
             total = _merged(total, outcome)
             job.done = list(total.digests)
@@ -166,7 +172,7 @@ class Examiner:
 
     def _give_up(self, job: Job, column: str, blamed: Counter[str]) -> bool:
         """Whether the rest of a dataset is taken for unreadable."""
-        closed = not column and job.kind != "labels"  # a part has several pieces, the others one dataset
+        closed = not column and not job.beside  # a part has several pieces, the others one dataset
         return closed or blamed.total() >= DEATHS or column in (_BEFORE, "recipe", "ids")
 
     def close(self) -> None:

@@ -68,6 +68,7 @@ def of_thing(thing: Thing, files: Iterable[Files], outcome: Outcome, state: Stat
     losses = {
         "images": _images,
         "labels": _labels,
+        "embeddings": _embeddings,
         "people": _people,
         "view": _view,
     }[thing.kind](thing, outcome, state)
@@ -103,6 +104,8 @@ def _hint(thing: Thing, state: State) -> str:
         names = {piece.name for piece in current.pieces} if current else set()
         if any(place.name in names for place in thing.places):
             return f"{AGAIN}, or nsdata label --gen {number} --replace"
+    if thing.embedded is not None and state.embeddings.get(thing.embedded.name) is not None:
+        return f"{AGAIN}, or nsdata embed --name {thing.embedded.name} --replace, with its --model"
     if thing.kind == "view" and thing.view is not None:
         return f"{_REPAIR}, or {command.again(thing.view.recipe, name=thing.view.name)}"
     if thing.kind == "people":
@@ -167,6 +170,21 @@ def _labels(thing: Thing, outcome: Outcome, state: State) -> list[str]:
         losses.append(f"{named}: not all {of} of {whole} are those that the teacher wrote")
     if "ids" in outcome.differing:
         losses.append(f"the soft labels {of} were written for other images than those of these rows")
+    return losses
+
+
+def _embeddings(thing: Thing, outcome: Outcome, state: State) -> list[str]:
+    assert thing.embedded is not None
+    of, whole = f"of the embeddings {thing.embedded.name!r}", ((thing.first, thing.first + thing.rows - 1),)
+    losses = []
+    if runs := joined((thing.first + a, thing.first + b - 1) for _, a, b in outcome.unreadable):
+        losses.append(f"the vectors {of} of {printed_rows(runs)} cannot be read; what uses them fails")
+    if runs := joined((thing.first + a, thing.first + b - 1) for _, a, b in outcome.wrong):
+        losses.append(f"the vectors {of} of {printed_rows(runs)} hold what is no number")
+    if "vector" in outcome.differing:
+        losses.append(f"vectors {of}: not all of {printed_rows(whole)} are those that the model made")
+    if "ids" in outcome.differing:
+        losses.append(f"the vectors {of} were made of other images than those of these rows")
     return losses
 
 

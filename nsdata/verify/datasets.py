@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nsdata.embeddings.vectors import Vectors
 from nsdata.labels.codec import Codec
+from nsdata.labels.columns import SoftLabels
+from nsdata.log.parts import Embedded
 from nsdata.log.state import Generation, SavedView, State
 from nsdata.storage.child import Job
 
@@ -21,9 +24,9 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Thing:
-    """Images of one import, one part of a generation, a batch of people's labels, or a view's rows."""
+    """Images of one import, a part of a generation or of a model's vectors, people's labels, or a view's rows."""
 
-    kind: str  # images, labels, people, view
+    kind: str  # images, labels, embeddings, people, view
     words: str
     event: int
     rows: int
@@ -31,16 +34,20 @@ class Thing:
     digests: dict[str, str]  # column -> of its values
     first: int = 0  # the store's row of its first one (images, labels)
     generation: Generation | None = None
+    embedded: Embedded | None = None
     view: SavedView | None = None
     hides: bool = False  # a batch of removals
     moves: bool = False  # a batch of moves to another split
 
     def job(self, url: str, state: State) -> Job:
         """All that is to be read."""
-        classes = len(state.classes) if self.generation is None else state.classes_at(self.generation.version)
         pieces = [(f"{url}/{place.at}", place.rows) for place in self.places]
-        codec = "" if self.generation is None else Codec.recorded(self.generation.provenance).name
-        return Job(self.kind, self.rows, pieces, self.digests, codec=codec, classes=classes)
+        if self.embedded is not None:
+            return Vectors(self.embedded.width).job(self.rows, pieces, self.digests)
+        if self.generation is not None:
+            codec, classes = Codec.recorded(self.generation.provenance), state.classes_at(self.generation.version)
+            return SoftLabels(codec, classes).job(self.rows, pieces, self.digests)
+        return Job(self.kind, self.rows, pieces, self.digests)
 
 
 def things(state: State) -> list[Thing]:
@@ -67,10 +74,10 @@ def things(state: State) -> list[Thing]:
 
 
 def _parts(state: State) -> list[Thing]:
-    """Parts of all sealed generations; one that was extended shares its parts with the one before."""
+    """Parts of all generations and vectors; what was extended shares its parts with the one before."""
     parts: dict[tuple[str, ...], Thing] = {}
-    for generation in state.sealed:
-        for part in generation.parts:
+    for whole in state.written:
+        for part in whole.parts:
             places, digests = [], part.digests
             for piece in part.pieces:
                 if piece.rows:
@@ -78,11 +85,15 @@ def _parts(state: State) -> list[Thing]:
                     places.append(place)
             if len(places) > 1:
                 digests = part.digests
-            words = f"generation {generation.number}'s labels of rows {part.start:,} to {part.start + part.rows - 1:,}"
-            thing = Thing("labels", words, generation.event, part.rows, tuple(places), digests, part.start, generation)
+            rows = f"of rows {part.start:,} to {part.start + part.rows - 1:,}"
+            where = (whole.event, part.rows, tuple(places), digests, part.start)
+            if isinstance(whole, Embedded):
+                thing = Thing("embeddings", f"the embeddings {whole.name!r} {rows}", *where, embedded=whole)
+            else:
+                thing = Thing("labels", f"generation {whole.number}'s labels {rows}", *where, whole)
             key = tuple(place.name for place in places)
             old = parts.get(key)  # the newest generation that has it decides how it is repaired
-            parts[key] = thing if old is None or generation.event not in state.undone else old
+            parts[key] = thing if old is None or whole.event not in state.undone else old
     return [thing for thing in parts.values() if thing.places]
 
 

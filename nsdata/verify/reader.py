@@ -24,10 +24,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsdata.arithmetic.ids import text_bytes
-from nsdata.errors import BadLabels
+from nsdata.embeddings.vectors import Vectors
+from nsdata.errors import BadInput
 from nsdata.images.identity import matches
 from nsdata.labels.codec import Codec
-from nsdata.labels.invariants import check_columns
+from nsdata.labels.columns import Columns, SoftLabels
 from nsdata.parallel import cores
 from nsdata.schema import PEOPLE, SEGMENT, VIEW, Schema
 from nsdata.storage import engine
@@ -56,8 +57,8 @@ def examine(job: Job) -> Iterator[Message]:
     else:
         sources: list[_Source] = []
         yield from _open(job, sources)
-        if job.kind == "labels":
-            yield from _labels(job, sources)
+        if job.beside:
+            yield from _part(job, sources)
             yield from _aligned(job)
         else:
             for column in schema_of(job):
@@ -70,9 +71,14 @@ def examine(job: Job) -> Iterator[Message]:
 
 def schema_of(job: Job) -> Schema:
     """The columns of a job's datasets."""
-    if job.kind == "labels":
-        return Codec.parse(job.codec).schema(job.classes)
+    if job.beside:
+        return columns_of(job).schema
     return {"images": SEGMENT, "people": PEOPLE, "view": VIEW}[job.of or job.kind]
+
+
+def columns_of(job: Job) -> Columns:
+    """What a part of a job holds."""
+    return Vectors(job.width) if job.kind == "embeddings" else SoftLabels(Codec.parse(job.codec), job.classes)
 
 
 def _count(job: Job) -> Iterator[Message]:
@@ -176,9 +182,9 @@ def _is(data: bytes, id_: bytes, width: int) -> bool:
     return matches(data, id_)
 
 
-def _labels(job: Job, sources: Sequence[_Source]) -> Iterator[Message]:
-    """A part: the digests of its columns, and the invariants of labels."""
-    codec, schema = Codec.parse(job.codec), schema_of(job)
+def _part(job: Job, sources: Sequence[_Source]) -> Iterator[Message]:
+    """A part: the digests of its columns, and the invariants of labels or vectors."""
+    written, schema = columns_of(job), schema_of(job)
     sums = {name: hashlib.blake2b(digest_size=16) for name in schema}
     gaps = set(schema) if sum(source.stop - source.start for source in sources) < job.rows else set[str]()
     for source, start, stop in _steps(job, sources):
@@ -202,11 +208,11 @@ def _labels(job: Job, sources: Sequence[_Source]) -> Iterator[Message]:
         if len(columns) == len(schema):
 
             def valid(a: int, b: int, columns: dict[str, Array] = columns, start: int = start) -> None:
-                check_columns(codec, {n: v[a - start : b - start] for n, v in columns.items()}, job.classes)
+                written.check({n: v[a - start : b - start] for n, v in columns.items()})
 
             try:
                 valid(start, stop)
-            except BadLabels:
+            except BadInput:
                 yield from _narrowed("laws", start, stop, valid, False)
         yield {"rows": stop - start}
     if job.sample is None:
@@ -216,7 +222,7 @@ def _labels(job: Job, sources: Sequence[_Source]) -> Iterator[Message]:
 
 
 def _aligned(job: Job) -> Iterator[Message]:
-    """Whether a part labels the images that it was written for."""
+    """Whether a part is of the images that it was written for."""
     if not job.ids or job.sample is not None:
         return
     sum_ = hashlib.blake2b(digest_size=16)

@@ -18,7 +18,7 @@ class Finding:
     """One thing that is not as it was published. ``rows`` are row numbers of the store."""
 
     dataset: str  # what is damaged: a dataset of the store, a file of its log, a model
-    kind: str  # log, checkpoint, images, labels, people, view or model
+    kind: str  # log, checkpoint, images, labels, embeddings, people, view or model
     what: str
     consequence: str
     hint: str = ""  # the command that helps

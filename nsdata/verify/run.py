@@ -157,7 +157,7 @@ class _Verification:
         job = thing.job(self.objects.url, state)
         width = max(1, sum(size for _, size in self.objects.list(thing.places[0].at)) // max(1, thing.rows))
         job.block = max(1, min(65_536, _BLOCK_BYTES // width))
-        if thing.kind == "labels" and certain:
+        if job.beside and certain:
             job.ids = self._ids(thing, state)
         if self.seed is not None and thing.rows > SAMPLED_ROWS:
             first = random.Random(f"{self.seed} rows of {thing.places[0].name}").randrange(thing.rows - SAMPLED_ROWS)

@@ -17,7 +17,8 @@ from nsdata.errors import BadInput, BadLabels, GenerationError, StoreTooNew
 from nsdata.labels.codec import Codec
 from nsdata.labels.invariants import check_columns, check_probabilities
 from nsdata.labels.labels import Labels
-from nsdata.log.state import Generation, Part, Piece
+from nsdata.log.parts import Part, Piece
+from nsdata.log.state import Generation
 from nsdata.storage import writing
 
 
