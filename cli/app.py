@@ -29,6 +29,7 @@ PANELS = {
 CONTINUE = {
     "import": "Nothing of it is visible yet; the same command resumes it where it stopped.",
     "label": "Nothing of it is visible yet; the same command resumes it where it stopped.",
+    "embed": "Nothing of it is visible yet; the same command resumes it where it stopped.",
     "train": "The model is not published yet; the same command resumes it where it stopped.",
     "demo": "nsdata demo --replace begins again.",
 }

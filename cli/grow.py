@@ -1,4 +1,4 @@
-"""Grow: eval, recipes; train and label have modules of their own."""
+"""Grow: eval, recipes; train, embed and label have modules of their own."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from cli import cards, complete, render
+from cli.embed import embed
 from cli.label import Device, label
 from cli.settings import JsonOption, StoreOption, check_split, open_store
 from cli.train import train
@@ -99,4 +100,4 @@ def evaluate(
     cards.scores(scores)
 
 
-COMMANDS = {"train": train, "label": label, "eval": evaluate, "recipes": recipes}
+COMMANDS = {"train": train, "embed": embed, "label": label, "eval": evaluate, "recipes": recipes}

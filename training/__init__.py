@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from training.calibrated import Calibrated, calibrate
     from training.config import TrainConfig
     from training.device import to_device
+    from training.embedding import Embedded, embed
     from training.evaluation import evaluate
     from training.loader import Loader
     from training.loop import Trained, train
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Calibrated",
+    "Embedded",
     "LoadedModel",
     "Loader",
     "Recipe",
@@ -36,6 +38,7 @@ __all__ = [
     "Trained",
     "ViewDataset",
     "calibrate",
+    "embed",
     "evaluate",
     "label",
     "load",
@@ -58,6 +61,8 @@ _HOME = {
     "TrainConfig": "config",
     "Trained": "loop",
     "ViewDataset": "view_dataset",
+    "Embedded": "embedding",
+    "embed": "embedding",
     "evaluate": "evaluation",
     "label": "teacher",
     "load": "models",

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from nsdata.streaming.stream import stream
+from nsdata.streaming.stream import Batch
 from nsdata.versions.table import Table
+from training.answering import answered
 from training.showing import Shown
 
 
@@ -49,20 +50,14 @@ def _sums(
 
     A purged image has no picture any more and is never shown again; its row gets the uniform distribution.
     """
-    there = table.width[rows] > 0
-    following = int(rows[0]) if len(rows) else 0
-    classes = len(shown[0].model.classes)
-    nothing = np.float32(len(shown) / classes)
-    if there.any():
-        options: dict[str, Any] = {"decode": shown[0].decode, "shuffle": False, "seed": shown[0].seed}
-        with closing(stream(table, rows[there], batch_size, **options)) as batches:
-            for batch in batches:
-                soft = np.full((int(batch.rows[-1]) + 1 - following, classes), nothing, np.float32)
-                total = shown[0].soft_labels(batch, temperature)
-                for one in shown[1:]:
-                    total = total + one.soft_labels(batch, temperature)
-                soft[batch.rows - following] = total
-                yield soft
-                following += len(soft)
-    if len(rows) and following <= rows[-1]:
-        yield np.full((int(rows[-1]) + 1 - following, classes), nothing, np.float32)
+    K = len(shown[0].model.classes)
+
+    def answer(batch: Batch) -> np.ndarray:
+        total = shown[0].soft_labels(batch, temperature)
+        for one in shown[1:]:
+            total = total + one.soft_labels(batch, temperature)
+        return total
+
+    blank = np.full((1, K), np.float32(len(shown) / K))
+    first = shown[0]
+    return answered(table, rows, batch_size, answer=answer, blank=blank, decode=first.decode, seed=first.seed)

@@ -77,6 +77,9 @@ class TrainConfig:
     """False: a student learns its soft labels alone; a step has ratio × batch_size images then. Followed by a run with
     pretrained = its best.pt it is the pre-training and fine-tuning of the paper's finding 6."""
 
+    probe: bool = False
+    """Fit the classifier alone, by logistic regression on the features of ``pretrained`` (training/probing.py)."""
+
     steps: int | None = None
     """Optimiser steps. None: as many as epochs and passes take, and 1,000 at least."""
 
@@ -280,8 +283,7 @@ class TrainConfig:
         return type(self).from_dict({**self.to_dict(), **changes})
 
     def with_settings(self, settings: Iterable[str]) -> TrainConfig:
-        """A copy with "key=value" texts applied, read by the field's type: "lr=0.1", "steps=none",
-        "flip=false", "crop_scale=[0.3, 1]". Raises BadInput."""
+        """A copy with texts applied, read by the field's type: "lr=0.1", "crop_scale=[0.3, 1]". Raises BadInput."""
         changes: dict[str, Any] = {}
         for setting in listing("settings", settings, "texts", "config.with_settings(['lr=0.1'])"):
             name, equals, text = checked_text("A setting", setting).partition("=")

@@ -41,6 +41,7 @@ from training.objective import Objective, arithmetic
 from training.optimiser import learning_rate, make_optimiser, moving_average
 from training.planned import Finished, Plan
 from training.planned import plan as planned
+from training.probing import facts_of, probed
 from training.publishing import publish as publish_model
 from training.run_folder import Row
 from training.seeds import generator, initial, seeded
@@ -108,6 +109,8 @@ def train(
     )
     if plan.finished is not None:
         return _already(people, pseudo, plan, plan.finished, publish)
+    if plan.config.probe:
+        return _probed(people, plan, folder, publish, replace, on_progress, on_warning)
     config, gen, split, steps, per_epoch = plan.config, plan.gen, plan.split, plan.steps, plan.per_epoch
     device = pick_device(config.device, "--set device=auto")
     classes = people.store.classes
@@ -268,6 +271,26 @@ def train(
         if publish:
             publish_model(people, pseudo, trained)
         keeper.forget()
+    return trained
+
+
+def _probed(
+    people: View, plan: Plan, folder: Path, publish: bool, replace: bool, on_progress: Progress | None,
+    on_warning: Callable[[str], None] | None,
+) -> Trained:  # fmt: skip
+    """The model of a run that only fits the classifier (training/probing.py)."""
+    warnings, device = list(plan.split.warnings), pick_device(plan.config.device, "--set device=auto")
+    seeds = seeded(initial(plan.config.seed, plan.gen), plan.config.threads, device)
+    with run_folder.held(folder), files.writing(folder), seeds:
+        run_folder.refuse_finished(folder, replace)
+        found = probed(people, plan, folder, publish=publish, on_progress=on_progress, warn=warnings.append)
+        saved, metrics, seconds = found
+        trained = Trained(**facts_of(saved), metrics=metrics, warnings=warnings, steps=1, resumed=0, seconds=seconds)
+        if publish:
+            publish_model(people, None, trained)
+    if on_warning is not None:
+        for text in warnings:
+            on_warning(text)
     return trained
 
 

@@ -17,7 +17,7 @@ from nsdata.arithmetic.intervals import accuracy_text, wilson
 from nsdata.errors import ModelError
 from nsdata.labels.class_order import other
 from nsdata.streaming.stream import stream
-from training import judges, noise
+from training import judges, noise, stored
 from training.averaged import Averaged
 from training.foreign.teacher import Foreign
 from training.judges import Judges
@@ -94,6 +94,8 @@ def answers_to(
     store: Store, rows: np.ndarray, model: LoadedModel | Foreign, temperature: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Of n rows people's labels, (n,) int64, and what a teacher says of the clean images, (n, K) float32."""
+    if (features := stored.of_model(store, model)) is not None and len(rows) and features.embeddings.covers(rows):
+        return store.table.label[rows].astype(np.int64), features.probabilities(rows, temperature)
     people, soft = np.empty(0, np.int64), [np.empty((0, len(store.classes)), np.float32)]
     with closing(stream(store.table, rows, 64, decode=noise.clean(model.preprocess), shuffle=False)) as batches:
         for batch in batches:

@@ -92,6 +92,14 @@ def circumstances(store: Store, gen: int, model: Teacher, device: torch.device) 
         **own,
         "parent_generation": gen - 1,
         "store": store.state.id,
+        **machine(device),
+        "labelled": now(),
+    }
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """On what a model ran, and by which code."""
+    return {
         "host": socket.gethostname(),
         "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",
         "threads": torch.get_num_threads(),
@@ -99,7 +107,6 @@ def circumstances(store: Store, gen: int, model: Teacher, device: torch.device) 
         "libraries": {name: _version(name) for name in ("nsdata", "deeplake", "torch", "timm", "numpy", "pillow")}
         | {name: found for name in ("transformers", "onnxruntime") if (found := _version(name)) is not None},
         "code": _code_version(),
-        "labelled": now(),
     }
 
 

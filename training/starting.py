@@ -14,6 +14,7 @@ from training.foreign import kinds
 
 HINT = "--set pretrained=FILE, of a .safetensors, .pth or .bin file of weights, or --set pretrained=false"
 SCRATCH = "--set init=scratch"
+PROBED = "--model NAME --set pretrained=FILE of its weights, or --set pretrained=true"
 _READ = ("ours", "torch", "safetensors", "timm")
 """Kinds of files of weights that fit one of timm's models."""
 
@@ -29,6 +30,15 @@ def check(config: TrainConfig, pseudo: View | None) -> None:
             raise ModelError(f"{file} holds no weights of timm's to start from: its kind is {kind.name}.", HINT)
     if config.init == "teacher":
         _check_teachers(pseudo)
+    if config.probe:
+        _check_probe(config, pseudo)
+
+
+def _check_probe(config: TrainConfig, pseudo: View | None) -> None:
+    if config.pretrained is False:
+        raise BadInput("A probe is of a network that knows something, and this one begins with nothing.", PROBED)
+    if pseudo is not None:
+        raise BadInput("A probe learns people's labels alone, and this is a student.", "--gen 0, or --recipe finetune")
 
 
 def _check_teachers(pseudo: View | None) -> None:

@@ -15,7 +15,7 @@ from nsdata.labels import labelling
 from nsdata.labels.codec import Codec
 from nsdata.log.state import Generation
 from nsdata.progress import Note, Progress, unheard, watched
-from training import answers, arguments, codec_loss, early, models, probe, provenance, several, workers
+from training import answers, arguments, codec_loss, early, models, probe, provenance, several, stored, workers
 from training.averaged import Averaged, each
 from training.foreign import early as elsewhere
 from training.foreign import files, python
@@ -169,6 +169,8 @@ def _label(
     target, codec = provenance.device_of(model, worker.device(device)), Codec.of(top, len(store.classes))
     identity = provenance.identity(model, temperature, batch_size, target, codec, noised, tta)
     shown = [Clean(one, tta) if noised is None else Noised(one, noised) for one in each(model)]
+    features = None if noised is not None or tta is not None else stored.of_model(store, model)
+    identity |= {} if features is None else features.run
     run = _begin(store, worker, int(gen), identity, replace, extend, heard.on_note, before)
     if isinstance(run, Generation):
         return _labelled(run, model)
@@ -180,7 +182,7 @@ def _label(
     began, resumed = time.monotonic(), run.done
     with watched(heard.on_progress, f"labelling generation {gen}") as show:
         model.to(target)
-        fresh = _work(run, worker, shown, batch_size, temperature, max_kl, show)
+        fresh = _work(run, worker, shown, features, batch_size, temperature, max_kl, show)
     if worker.rank == 0:
         facts = provenance.circumstances(store, run.gen, model, target)
         event = run.seal(facts, before=lambda summary: codec_loss.judge(summary, max_kl, heard.on_summary))
@@ -226,17 +228,25 @@ def _work(
     run: labelling.Run,
     worker: workers.Worker,
     shown: Sequence[Shown],
+    features: stored.Stored | None,
     batch_size: int,
     temperature: float,
     max_kl: float,
     show: Progress,
 ) -> int:
-    """Label the parts that fall to this worker, until the run is whole. Returns how many images it labelled."""
+    """Label the parts that fall to this worker, until the run is whole. Returns how many images it labelled.
+
+    features: of the teacher, where the store has them: no image of such parts is looked at.
+    """
     began, before, fresh, lost = time.monotonic(), run.done, 0, codec_loss.Loss(max_kl)
     show(before, run.rows)
     for part in run.open_parts(worker.rank, worker.world):
         with labelling.PartWriter(part) as writer:
-            for soft in answers.soft_labels(run.store.table, part.pending, batch_size, shown, temperature):
+            if features is not None and features.covers(part):
+                every = features.soft_labels(part, batch_size, temperature)
+            else:
+                every = answers.soft_labels(run.store.table, part.pending, batch_size, shown, temperature)
+            for soft in every:
                 lost.add(writer.write(soft))
                 fresh += len(soft)
                 show(max(run.done, before + fresh), run.rows, images_per_second=fresh / (time.monotonic() - began))

@@ -1,7 +1,7 @@
 """Which worker this process is, as PyTorch's launcher says: ``torchrun --no-python nsdata label --gen 2``.
 
 Nothing is launched, elected or counted here. Rank 0 names, in the launcher's key-value store, the run that the others
-join; from then on workers meet in the dataset store alone (see nsdata.labels.labelling), so no process group is
+join; from then on workers meet in the dataset store alone (see nsdata.labels.runs), so no process group is
 needed and a rank that dies leaves nothing hanging: torchrun ends the others.
 """
 

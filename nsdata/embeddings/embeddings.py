@@ -101,6 +101,10 @@ class Embeddings:
                 out[places] = reader.take("vector", offsets)
         return out
 
+    def purged(self, rows: Array) -> Array:
+        """(m,) bool: of which of these rows the image is gone for good, and its vector with it."""
+        return np.asarray(self._table.width[row_numbers("rows", rows)] <= 0)
+
     def covers(self, rows: Array) -> bool:
         """Whether each of these rows has a vector."""
         return not self._pieces.locate(row_numbers("rows", rows))[1].any()
