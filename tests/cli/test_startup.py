@@ -30,6 +30,7 @@ NEEDED: dict[str, set[str]] = {
     "query --help": {"rich"},
     "--version": set(),
     "recipes": set(),
+    "embed --help": {"rich"},
     "log": set(),
     "log --json --limit 2": set(),
     "tag paper gen-1": {"numpy"},

@@ -69,6 +69,23 @@ def test_the_python_that_is_shown_runs(photos: Path) -> None:
         exec(compile(_quickly(block), "README.md", "exec"), names)
 
 
+def test_what_is_shown_of_embeddings_runs(photos: Path) -> None:
+    from safetensors.torch import save_file
+
+    from training import TrainConfig
+    from training.models import create
+
+    save_file(create(TrainConfig(model="wrn_10_1"), NAMES).state_dict(), photos / "backbone.safetensors")
+    for arguments in _commands("docs/embeddings.md"):
+        quickly = [_quickly(a) for a in arguments] + (["--force"] if arguments[0] == "label" else [])
+        done = CliRunner().invoke(app, quickly, prog_name="nsdata")
+        assert done.exit_code == 0, (arguments, done.output)
+    (block,) = _blocks("docs/embeddings.md", "python")
+    names: dict[str, object] = {}
+    exec(compile(block, "docs/embeddings.md", "exec"), names)
+    assert len(names["found"].vectors) == len(names["store"])  # type: ignore[attr-defined,arg-type]
+
+
 def test_the_two_commands_are_what_ci_runs() -> None:
     shown = [line for block in _blocks("README.md", "console") for line in block.splitlines() if "uv run" in line]
     assert shown == ["$ pip install uv && uv run nsdata demo", "$ pip install uv && uv run pytest"]

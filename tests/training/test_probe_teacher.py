@@ -111,7 +111,7 @@ def test_a_second_probe_and_its_labels_make_no_pass_through_the_backbone(
     np.testing.assert_allclose(soft, network.probabilities(images), atol=4e-3)
     assert passes  # the network's own answers are counted
     scores = training.evaluate(network, lake.view().split("test").labelled(), device="cpu")
-    assert scores.accuracy > 0.6
+    assert scores.top1 > 0.6
     assert training.label(lake, second.path.parent, gen=1, device="cpu").already
     assert verify(lake.url).sound
 
@@ -131,7 +131,7 @@ def test_without_embeddings_the_probe_makes_them_first_and_a_trial_leaves_the_st
     config = training.recipe("probe").replace(**{**SMALL, "pretrained": str(backbone)})
     people = lake.view().split("train").labelled()
     trial = train(people, config=config, out=tmp_path / "trial", publish=False)
-    assert sum(passes) <= 50 + 1 and not lake.refresh().state.embeddings
+    assert sum(passes) == 50 + 2 and not lake.refresh().state.embeddings
     made = probe(lake, backbone, tmp_path / "made")
     assert len(lake.refresh().embeddings("wrn_10_1")) == 260
     for key, value in made.model.state_dict().items():
@@ -151,7 +151,7 @@ def test_images_that_came_in_later_are_labelled_by_the_network_until_they_are_em
     assert 0 < sum(passes) < len(lake)
     passes.clear()
     done = training.embed(lake, made.path.parent, device="cpu")  # the same backbone, in another file
-    assert done.name == "wrn_10_1" and done.images == len(lake) - 260 == sum(passes) - 1
+    assert done.name == "wrn_10_1" and done.images == len(lake) - 260 == sum(passes) - 2  # two of one grey picture
     soft = lake.labels(1).soft
     passes.clear()
     training.label(lake, made.path.parent, gen=1, device="cpu", batch_size=32, replace=True)
