@@ -219,15 +219,16 @@ def _collected(done: Collected, purge: bool, dry_run: bool) -> None:
         "abandoned": "left by runs that did not end",
         "superseded": "replaced, saved over or undone",
         "removed": "pictures removed, or undone with their import",
+        "vectors": "vectors that models made of such pictures",
     }
     lines: list[list[str]] = []
     for kind, what in words.items():
         found = done.of(kind)
         size, became = sum(waste.bytes for waste in found), "would be freed"
         if kind != "abandoned" and not purge:
-            became = "--purge frees them"
+            became = "--purge blanks them" if kind == "vectors" else "--purge frees them"
         elif not dry_run:
-            size, became = done.freed.get(kind, 0), "freed"
+            size, became = done.freed.get(kind, 0), "blanked" if kind == "vectors" else "freed"
         if found:
             lines.append([kind, f"{sum(waste.count for waste in found):,} {what}", f"{size:,} bytes", became])
     widths = [max(len(line[i]) for line in lines) for i in range(3)] if lines else []

@@ -18,7 +18,9 @@ from nsdata.arguments import flag, number
 from nsdata.errors import BadInput, Conflict, NotFound, StorageFailed
 from nsdata.log.parts import Embedded
 from nsdata.log.state import Generation, State
+from nsdata.maintenance import blank
 from nsdata.maintenance import purge as purging
+from nsdata.maintenance.blank import Blanking
 from nsdata.maintenance.disk import delete, inside, is_ours, is_stray, lying, with_folders
 from nsdata.maintenance.purge import Rewrite
 from nsdata.storage import engine, locks
@@ -37,7 +39,8 @@ class Waste:
     """Something that can go. ``bytes`` on disk: of pictures, by their share of their segment's rows.
 
     kind:    "abandoned": no event names it, as its run was killed or lost, or a gc was killed before it deleted it;
-             "superseded": replaced, saved over, or undone; "removed": ``count`` pictures that nobody sees.
+             "superseded": replaced, saved over, or undone; "removed": ``count`` pictures that nobody sees; "vectors":
+             what models made of ``count`` such pictures, which take no less room once they are blank.
     settled: it needs no event: an earlier one names it as gone, or none could name it at all.
     """
 
@@ -99,7 +102,8 @@ def gc(store: Handle, *, purge: bool = False, dry_run: bool = False, older_than_
                 survey = _Survey(store.head(), older_than_hours, held)
                 collected = survey.collected()
                 try:
-                    _collect(store, collected, purge, survey.rewrites if purge else [])
+                    goes = (survey.rewrites, survey.blanks) if purge else ([], [])
+                    _collect(store, collected, purge, *goes)
                 except _Changed:
                     continue
                 return collected
@@ -111,7 +115,7 @@ class _Survey:
     def __init__(self, head: Handle, hours: float, held: contextlib.ExitStack | None) -> None:
         self.head, self.state, self.hours, self.held = head, head.state, hours, held
         self.places = lying(head.url)
-        self.rewrites = purging.plan(head)
+        self.rewrites, self.blanks = purging.plan(head), blank.plan(head)
         self._claims: set[str] = set()  # that it keeps
 
     def collected(self) -> Collected:
@@ -123,6 +127,11 @@ class _Survey:
         for rewrite in self.rewrites:
             share = self._bytes(rewrite.name) * rewrite.fresh / len(rewrite.gone)
             found.append(Waste("removed", rewrite.name, round(share), rewrite.fresh))
+        gone = set(goes)
+        self.blanks = [part for part in self.blanks if not any(inside(name, gone) for name in part.names)]
+        for part in self.blanks:  # a picture of a part counts once, whatever pieces it lies in
+            counts = [int(part.gone.sum()), *[0] * (len(part.names) - 1)]
+            found += [Waste("vectors", name, 0, count) for name, count in zip(part.names, counts, strict=True)]
         return Collected(found, views=self._views(goes), unseen=self.head.url.startswith("mem://"))
 
     def _left(self) -> list[str]:
@@ -214,33 +223,35 @@ def superseded(state: State) -> list[str]:
     return sorted(n for n in folders | {n for n in goes if not inside(n, folders)} if not state.is_swept(n))
 
 
-def _collect(store: Handle, collected: Collected, purge: bool, rewrites: list[Rewrite]) -> None:
+def _collect(store: Handle, collected: Collected, purge: bool, rewrites: list[Rewrite], blanks: list[Blanking]) -> None:
     """Write what is to be written, publish one event, delete. Raises _Changed before there is an event."""
     moved: dict[str, Any] = {rewrite.name: purging.rewrite(store, rewrite) for rewrite in rewrites}
+    for part in blanks:
+        moved |= blank.rewrite(store, part)
     wanted = [
-        w for w in collected.found if not w.settled and (w.kind == "abandoned" or (purge and w.kind != "removed"))
+        w for w in collected.found if not w.settled and (w.kind == "abandoned" or (purge and w.kind == "superseded"))
     ]
     deleted: set[str] = set()
 
     def make(_: State) -> dict[str, Any]:
         head = store.head()
-        if rewrites and not purging.still_hidden(head, rewrites):
+        if moved and not (purging.still_hidden(head, rewrites) and blank.still_hidden(head, blanks)):
             raise _Changed
         named, past = with_folders(_named(head.state)), set(superseded(head.state))
         goes = [w for w in wanted if (w.name in past if w.kind == "superseded" else w.name not in named)]
         goes = [w for w in goes if not head.state.is_swept(w.name)]
-        if not goes and not rewrites:
+        if not goes and not moved:
             raise _Nothing
         names = [w.name for w in goes]
         size = sum(w.bytes for w in [*goes, *(w for w in collected.found if w.name in moved)])
         event: dict[str, Any] = {"why": "purged" if purge else "abandoned", "bytes": size}
-        event |= {"datasets": moved, "swept": names} if rewrites else {"names": names}
+        event |= {"datasets": moved, "swept": names} if moved else {"names": names}
         deleted.clear()  # an earlier try may have lost against another writer
         deleted.update(names)
         return event
 
     try:
-        collected.version = store.publish("moved" if rewrites else "swept", make).number
+        collected.version = store.publish("moved" if moved else "swept", make).number
     except _Nothing:
         deleted.clear()
     except _Changed:

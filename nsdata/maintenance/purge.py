@@ -69,7 +69,7 @@ def rewrite(store: Handle, segment: Rewrite) -> dict[str, Any]:
 
     Raises StoreDamaged where the segment is not what was published: a copy would make its damage valid.
     """
-    _check_whole(store, segment)
+    check_whole(store, segment.name, segment.files)
     name = f"images/purged-{uuid.uuid4().hex[:12]}"
     url, rows = f"{store.url}/{name}", len(segment.gone)
     old = store.table.readers.open(segment.name, SEGMENT)
@@ -87,12 +87,12 @@ def rewrite(store: Handle, segment: Rewrite) -> dict[str, Any]:
         return {"name": name, "files": inventory.finish(store.objects, name), "digests": digests}
 
 
-def _check_whole(store: Handle, segment: Rewrite) -> None:
-    if not segment.files:
+def check_whole(store: Handle, name: str, files: str) -> None:
+    """Raise StoreDamaged where the files of a dataset are not those of its list, whose digest is ``files``."""
+    if not files:
         return
-    listed = inventory.read(store.objects, segment.name, segment.files)
-    for wrong in inventory.differences(store.objects, segment.name, listed):
-        raise StoreDamaged(f"{segment.name} is damaged ({wrong}); it is not purged.", "nsdata verify")
+    for wrong in inventory.differences(store.objects, name, inventory.read(store.objects, name, files)):
+        raise StoreDamaged(f"{name} is damaged ({wrong}); it is not purged.", "nsdata verify")
 
 
 def _block(old: engine.Reader, start: int, gone: NDArray[np.bool_]) -> dict[str, Any]:

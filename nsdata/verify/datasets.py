@@ -83,7 +83,7 @@ def _parts(state: State) -> list[Thing]:
                 if piece.rows:
                     place, digests = _place(state, piece.name, piece.rows, piece.files, part.digests)
                     places.append(place)
-            if len(places) > 1:
+            if len(places) > 1 and not isinstance(whole, Embedded):  # vectors are purged by whole parts
                 digests = part.digests
             rows = f"of rows {part.start:,} to {part.start + part.rows - 1:,}"
             where = (whole.event, part.rows, tuple(places), digests, part.start)

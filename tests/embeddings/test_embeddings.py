@@ -184,6 +184,31 @@ def test_the_vector_of_a_removed_image_is_not_shown(lake: Store) -> None:
     assert 5 not in lake.embeddings("wrn").rows and len(lake.embeddings("wrn").vectors) == 89
 
 
+def test_a_purge_blanks_the_vectors_of_pictures_that_it_takes(lake: Store) -> None:
+    run = embedding.begin(lake, "wrn", WIDTH, identity())
+    write(run, stop=7)  # parts of two pieces
+    run = embedding.begin(lake, "wrn", WIDTH, identity())
+    write(run)
+    run.seal(facts())
+    lake.refresh().remove([bytes(lake.table.ids[row]).hex() for row in (2, 20, 40)])
+    assert [waste.kind for waste in lake.gc(dry_run=True).found].count("vectors") == 2
+    old = lake.state.embeddings["wrn"].pieces
+    lake.gc(purge=True, older_than_hours=0)
+    expected = vectors(np.arange(90)).astype(np.float16)
+    expected[[2, 20, 40]] = 0
+    np.testing.assert_array_equal(lake.embeddings("wrn").at(np.arange(90)), expected)
+    stored = [np.asarray(dataset["vector"][:]) for name, dataset in lake.datasets().items() if "embeddings/" in name]
+    assert not {vectors([2]).astype(np.float16).tobytes()} & {row.tobytes() for rows in stored for row in rows}
+    assert not any(Path(lake.url, piece.name).exists() for piece in old if lake.state.place(piece.name) != piece.name)
+    assert verify(lake.url).sound
+    version = lake.version
+    assert not lake.gc(purge=True, older_than_hours=0).of("vectors") and lake.version == version
+    lake.add_arrays(digits(100)[0][90:], source="later")
+    embed(lake)
+    np.testing.assert_array_equal(lake.embeddings("wrn").at(np.arange(90)), expected)
+    assert verify(lake.url).sound
+
+
 def test_an_earlier_nsdata_refuses_a_store_with_embeddings_and_does_not_read_past_them(
     lake: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
