@@ -125,7 +125,7 @@ def scales(model: nn.Module, config: TrainConfig) -> dict[int, float]:
     return found
 
 
-def untaken(model: nn.Module, config: TrainConfig) -> list[str]:
+def not_tuned(model: nn.Module, config: TrainConfig) -> list[str]:
     """Sentences on settings of fine-tuning that change nothing of this network."""
     sentences = []
     if config.freeze == "backbone":

@@ -19,23 +19,11 @@ from nsdata.arguments import file_path, flag
 from nsdata.errors import ModelError
 from nsdata.progress import Progress, watched
 from nsdata.storage.durable import sync_path
-from training import (
-    arguments,
-    data,
-    files,
-    fine_tuning,
-    judging,
-    losses,
-    models,
-    noise,
-    resume,
-    run_folder,
-    run_identity,
-    trial,
-)  # fmt: skip
+from training import arguments, data, files, judging, losses, models, noise, resume, run_folder, run_identity, trial
 from training.config import TrainConfig
 from training.config_values import settled
 from training.device import pick_device, to_device
+from training.fine_tuning import freeze, not_tuned
 from training.models import LoadedModel, Preprocess
 from training.objective import Objective, arithmetic
 from training.optimiser import learning_rate, make_optimiser, moving_average
@@ -125,11 +113,11 @@ def train(
         if restart or not (folder / resume.NAME).exists():
             run_folder.refuse_finished(folder, replace)
         model = models.create(config, classes, pretrained=begun_with(config, split.unlabelled))
-        fine_tuning.freeze(model, config)
+        freeze(model, config)
         preprocess = Preprocess.of(model, config.side, config.crop_pct)
         size = size_warning(models.parameters(model), pseudo, teacher_parameters)
         unjudged = [judging.UNJUDGED] if split.unlabelled is not None and split.val is None else []
-        untaken = [*models.untaken(model, config), *fine_tuning.untaken(model, config)]
+        untaken = [*models.untaken(model, config), *not_tuned(model, config)]
         for text in (*split.warnings, *size, *untaken, *unjudged):
             warn(text)  # before the hours of work, not after them
         model = model.to(device).to(memory_format=arithmetic(config, device)[1])

@@ -127,7 +127,7 @@ def test_statistics_and_dropout_of_a_frozen_part_rest_and_the_classifiers_dropou
         assert torch.equal(model.forward_features(images), model.forward_features(images))  # type: ignore[operator]
         assert not torch.equal(model(images), model(images))
     assert not any(m.training for m in model.modules() if isinstance(m, nn.BatchNorm2d))
-    told = fine_tuning.untaken(model, config)
+    told = fine_tuning.not_tuned(model, config)
     assert told == ["The backbone is frozen: drop_path = 0.5 changes nothing."]
     wide = models.create(_config(model="wrn_10_1", freeze=2), NAMES, pretrained=False)
     fine_tuning.begin_training(wide, _config(model="wrn_10_1", freeze=2))
