@@ -79,6 +79,7 @@ def _panel(axis: Any, title: str, rows: list[dict[str, Any]]) -> None:
             axis.text(
                 row["rate"] + most / 150, middle, f"{row['rate']:,.0f}", va="center", color="#111827",
                 fontsize=10 if len(ways) == 1 else 8, fontweight="bold" if ours else "normal",
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.6},
             )  # fmt: skip
     if limit is not None:
         axis.axvline(limit["rate"], color=COLOURS["limit"], lw=1, ls=(0, (4, 3)), ymax=1)
