@@ -26,7 +26,7 @@ from nsdata import Store
 from nsdata.importers import Item
 from nsdata.importers.detect import open_source
 from nsdata.streaming.stream import stream
-from training import TrainConfig, models, noise, teacher
+from training import TrainConfig, answering, models, noise, teacher
 from training.models import Preprocess
 
 
@@ -104,7 +104,7 @@ def _alone(store: Store, model: models.LoadedModel, batch_size: int) -> tuple[fl
 def _label(store: Store, path: Path, asked: argparse.Namespace, number: int) -> tuple[float, float, float]:
     """All of ``label``, and the seconds of it outside inference and decoding. Each time another temperature, or it
     would be the same run."""
-    inside, probabilities, read = 0.0, models.LoadedModel.probabilities, teacher.stream
+    inside, probabilities, read = 0.0, models.LoadedModel.probabilities, answering.stream
 
     def timed(work: Any, *args: Any, **kwargs: Any) -> Any:
         nonlocal inside
@@ -120,13 +120,13 @@ def _label(store: Store, path: Path, asked: argparse.Namespace, number: int) -> 
                 yield batch
 
     models.LoadedModel.probabilities = lambda *args: timed(probabilities, *args)  # type: ignore[method-assign]
-    teacher.stream = timed_stream  # type: ignore[assignment]
+    answering.stream = timed_stream  # type: ignore[assignment]
     began, cpu = time.perf_counter(), time.process_time()
     try:
         teacher.label(store, path, gen=1, temperature=1 + 1e-3 * (number + 2), batch_size=asked.batch_size,
                       device="cpu", replace=1 in store.generations, force=True)  # fmt: skip
     finally:
-        models.LoadedModel.probabilities, teacher.stream = probabilities, read  # type: ignore[method-assign]
+        models.LoadedModel.probabilities, answering.stream = probabilities, read  # type: ignore[method-assign]
     seconds = time.perf_counter() - began
     return seconds, time.process_time() - cpu, seconds - inside
 
