@@ -36,7 +36,7 @@ class Net(torch.nn.Module):
         (5, "teacher is 5; a module or a function of images, a model that train returned, or a path was expected"),
         (0.5, "teacher is 0.5; a module or a function"),
         (b"best.pt", "teacher is b'best.pt'; a module or a function"),
-        (["a.pth"], "teacher is a list; a module or a function"),
+        ([5], "teacher is 5; a module or a function"),
         (Net().state_dict(), "teacher is an OrderedDict; a module or a function"),
         (Net, "teacher is the class Net itself, which answers nothing; a module or a function"),
     ],
