@@ -88,10 +88,10 @@ class Intake:
             for chunk in checked(found, self._known, threads):
                 self._take(chunk)
                 if len(self.batch) >= _ROWS or self.pending_bytes >= _BYTES:
-                    writer = writer or writing.Writer(self.url, SEGMENT)
+                    writer = writing.Writer(self.url, SEGMENT) if writer is None else writer  # one without rows is falsy
                     storing.then(partial(self._store, writer, self._rows()))
             if self.batch:
-                writer = writer or writing.Writer(self.url, SEGMENT)
+                writer = writing.Writer(self.url, SEGMENT) if writer is None else writer  # one without rows is falsy
                 storing.then(partial(self._store, writer, self._rows(), last=True))
             elif writer is not None:
                 storing.then(partial(writer.commit, "images"))
