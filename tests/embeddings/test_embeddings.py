@@ -243,3 +243,34 @@ def test_show_and_log_tell_of_them(lake: Store) -> None:
     assert told(lake)["embeddings"]["wrn"]["missing"] == 10
     events = {event.number: event for event in lake.events}
     assert sentence(events[lake.state.embedded[0].event], events) == "embedded 90 images as wrn, 6 numbers each"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"width": 0}, {"width": "6"}, {"width": 10**7}, {"name": "../a"}, {"extends": 1}, {"parts": {}},
+        {"provenance": {}}, {"provenance": {"model": 3}}, {"version": -1}, {"run": None},
+        {"parts": "twice"}, {"parts": "beyond"}, {"parts": "outside"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_an_event_that_says_what_cannot_be_is_damage(store: Store, change: dict[str, Any]) -> None:
+    from nsdata.errors import StoreDamaged
+    from nsdata.log.events import Event
+    from nsdata.log.replay import Fold
+
+    embed(store)
+    *before, last = store.events
+    data = json.loads(json.dumps({**last.data, **change}))
+    parts = last.data["parts"]
+    wrong = {
+        "twice": [*parts, parts[0]],
+        "beyond": [{**parts[0], "start": 10_000}],
+        "outside": [{**parts[0], "pieces": [{**parts[0]["pieces"][0], "name": "embeddings/../../a"}]}],
+    }
+    if isinstance(change.get("parts"), str):
+        data["parts"] = wrong[change["parts"]]
+    fold = Fold()
+    fold.add(before)
+    with pytest.raises(StoreDamaged):
+        fold.add([Event(last.number, last.kind, last.at, last.by, data, last.previous, last.digest)])
