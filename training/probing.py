@@ -56,7 +56,7 @@ def probed(
     if layer is None:
         raise ModelError(
             f"The classifier of model '{config.model}' is not one plain linear layer, so that no probe fits it.",
-            "another --model, or --recipe finetune",
+            "another --model, or --set probe=false",
         )
     rows = np.unique(np.concatenate([split.labelled.rows, *([] if split.val is None else [split.val.rows])]))
     of_rows, facts = _features(people, network, rows, device, publish, on_progress)
@@ -124,7 +124,7 @@ def _begun_with(config: TrainConfig) -> tuple[Path | None, str | None]:
 def _not_plain(network: Backbone) -> ModelError:
     return ModelError(
         f"What model '{network.name}' answers is not its last layer's of its features, so that no probe fits it.",
-        "another --model, or --recipe finetune",
+        "another --model, or --set probe=false",
     )
 
 

@@ -38,7 +38,7 @@ def _check_probe(config: TrainConfig, pseudo: View | None) -> None:
     if config.pretrained is False:
         raise BadInput("A probe is of a network that knows something, and this one begins with nothing.", PROBED)
     if pseudo is not None:
-        raise BadInput("A probe learns people's labels alone, and this is a student.", "--gen 0, or --recipe finetune")
+        raise BadInput("A probe learns people's labels alone, and this is a student.", "--gen 0, or --set probe=false")
 
 
 def _check_teachers(pseudo: View | None) -> None:

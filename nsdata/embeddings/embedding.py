@@ -42,7 +42,7 @@ class Run(runs.Run):
     @property
     def command(self) -> str:
         """What is typed to begin it, or to resume it."""
-        return f"nsdata embed --name {self.of}"
+        return f"nsdata embed --model NAME --name {self.of}"
 
     def event_of(self, state: State) -> int | None:
         """The event that published this run, also where it was replaced or undone since."""

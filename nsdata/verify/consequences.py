@@ -105,7 +105,7 @@ def _hint(thing: Thing, state: State) -> str:
         if any(place.name in names for place in thing.places):
             return f"{AGAIN}, or nsdata label --gen {number} --replace"
     if thing.embedded is not None and state.embeddings.get(thing.embedded.name) is not None:
-        return f"{AGAIN}, or nsdata embed --name {thing.embedded.name} --replace, with its --model"
+        return f"{AGAIN}, or nsdata embed --model NAME --name {thing.embedded.name} --replace"
     if thing.kind == "view" and thing.view is not None:
         return f"{_REPAIR}, or {command.again(thing.view.recipe, name=thing.view.name)}"
     if thing.kind == "people":

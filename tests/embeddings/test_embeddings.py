@@ -162,7 +162,7 @@ def test_verify_names_damaged_vectors_and_how_to_make_them_again(lake: Store, ki
     report = verify(lake.url)
     (finding,) = report.findings
     assert finding.kind == "embeddings" and "'wrn'" in finding.consequence
-    assert "nsdata embed --name wrn --replace" in finding.hint
+    assert "nsdata embed --model NAME --name wrn --replace" in finding.hint
 
 
 def _is_chunk(path: Path) -> int:
