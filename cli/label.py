@@ -71,7 +71,9 @@ SoftFile = Annotated[
     ),
 ]
 Temperature = Annotated[float, typer.Option(help="Of the softmax: below 1 sharpens, above 1 softens.")]
-Tta = Annotated[str | None, typer.Option(metavar="KIND", help="flip: the mean over each picture and its mirror image.")]
+Tta = Annotated[
+    str | None, typer.Option(metavar="KIND", help="flip: the mean over each picture and itself, turned left to right.")
+]
 Calibrate = Annotated[
     bool,
     typer.Option("--calibrate", help="Fit the temperature on images that the teacher was not trained on."),

@@ -42,7 +42,13 @@ def address(ctx: typer.Context, store: str | None) -> str:
 def found(ctx: typer.Context) -> dict[str, Any]:
     """The settings of the file and the environment, for every command of the app."""
     group: Any = ctx.find_root().command
-    return read({name: {p.name for p in command.params} for name, command in group.commands.items()})
+    known = {name: {p.name: p for p in command.params} for name, command in group.commands.items()}
+    settings = read({name: set(options) for name, options in known.items()})
+    for name, options in known.items():
+        for option, value in settings.get(name, {}).items():
+            if isinstance(value, str) and getattr(options[option], "multiple", False):
+                settings[name][option] = [value]  # one of what may be several
+    return settings
 
 
 def asked_for(ctx: typer.Context) -> str:

@@ -59,8 +59,6 @@ def _turned(parameter: Any, value: Any) -> Any:
             return info.parser(value)
         except ValueError:
             return _BY_TYPER
-    if kind == list[str] and several and value and _is_text(value):  # of nsdata.toml or the environment
-        return [value]
     if kind == list[str] and several and value and isinstance(value, list | tuple) and all(map(_is_text, value)):
         return list(value)
     if kind is str and not several and _is_text(value):

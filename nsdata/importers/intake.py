@@ -88,10 +88,12 @@ class Intake:
             for chunk in checked(found, self._known, threads):
                 self._take(chunk)
                 if len(self.batch) >= _ROWS or self.pending_bytes >= _BYTES:
-                    writer = writing.Writer(self.url, SEGMENT) if writer is None else writer  # one without rows is falsy
+                    if writer is None:  # one without rows is falsy
+                        writer = writing.Writer(self.url, SEGMENT)
                     storing.then(partial(self._store, writer, self._rows()))
             if self.batch:
-                writer = writing.Writer(self.url, SEGMENT) if writer is None else writer  # one without rows is falsy
+                if writer is None:  # one without rows is falsy
+                    writer = writing.Writer(self.url, SEGMENT)
                 storing.then(partial(self._store, writer, self._rows(), last=True))
             elif writer is not None:
                 storing.then(partial(writer.commit, "images"))
