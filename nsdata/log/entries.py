@@ -71,7 +71,7 @@ def generation(event: Event, before: list[Generation], classes: int, segments: l
     data = event.data
     keys = ("number", "version", "run", "provenance", "summary", "extends")
     values = {key: data.get(key) if key == "extends" else data[key] for key in keys}
-    values |= {"event": event.number, "parts": sorted(data["parts"], key=lambda part: part["start"])}
+    values |= {"event": event.number, "parts": _in_order(data["parts"])}
     return _sealed(values, before, classes, segments)
 
 
@@ -88,11 +88,16 @@ def _sealed(values: dict[str, Any], before: list[Generation], classes: int, segm
     return found
 
 
+def _in_order(parts: Any) -> list[Any]:
+    """A list of parts, by their rows."""
+    return sorted(untrusted.exactly(list, parts), key=lambda part: part["start"])
+
+
 def embedded(values: dict[str, Any], before: list[Embedded], segments: list[Segment]) -> Embedded:
     """The vectors that an event, or a checkpoint's entry, publishes."""
     keys = ("name", "event", "version", "run", "width", "provenance")
     own = {**{key: values[key] for key in keys}, "extends": values.get("extends")}
-    found: Embedded = read(Embedded, {**own, "parts": sorted(values["parts"], key=lambda part: part["start"])})
+    found: Embedded = read(Embedded, {**own, "parts": _in_order(values["parts"])})
     if not found.width or (found.extends is not None and found.extends not in [e.event for e in before]):
         raise ValueError("vectors without numbers, or that extend none")
     _check_rows(found.parts, segments)
