@@ -9,6 +9,7 @@ from nsdata.analysis.classes import fewer, taught_at
 from nsdata.arithmetic.intervals import val_text
 from nsdata.labels.eligibility import unlabelled_rows
 from nsdata.labels.sentences import stale_remark
+from nsdata.log.plan import planned_text
 from nsdata.schema import SPLITS
 from nsdata.storage.address import checkpoint, near
 from nsdata.text import Rows
@@ -58,6 +59,9 @@ def summary(store: Handle) -> Rows:
         changed = moved.of_view(store, view)
         stale = f" · stale: {changed}" if changed else ""
         rows.append((f"view {view.name}", f"{view.rows:,} rows of {of}{stale}"))
+    for plan in store.state.plans[-1:]:
+        became = f"carried out at version {plan.ran}: {planned_text(plan.steps)}" if plan.ran else "not carried out yet"
+        rows.append(("plan", f"{plan.name} · begun at version {plan.event} · {became}"))
     return rows
 
 
@@ -109,6 +113,7 @@ def facts(store: Handle) -> dict[str, Any]:
             name: {"rows": view.rows, "recipe": view.recipe, **moved.of_view(store, view).to_dict()}
             for name, view in store.views.items()
         },
+        "plans": [asdict(plan) for plan in store.state.plans],
         "tags": store.tags,
     }
 

@@ -9,6 +9,7 @@ from nsdata import untrusted
 from nsdata.log import checks
 from nsdata.log.events import Event
 from nsdata.log.parts import Embedded, Part, Piece
+from nsdata.log.plan import PLAN, Plan
 from nsdata.log.state import AddedClasses, Generation, Model, Moved, People, SavedView, Segment, Tag
 
 
@@ -150,6 +151,8 @@ def read(kind: Any, value: dict[str, Any], classes: int = 0) -> Any:
             raise ValueError("the labels of a batch are not as many as it says")
     elif kind is AddedClasses:
         value["names"] = tuple(value["names"])
+    elif kind is Plan:
+        value["steps"] = tuple(value.get("steps", ()))
     elif kind is SavedView:
         checks.counts(value["counts"], len(value["recipe"]["steps"]))
     return kind(**value)
@@ -166,13 +169,14 @@ LISTS: dict[str, Any] = {  # of a state, in the order that a checkpoint has them
     "saved": SavedView,
     "tagged": Tag,
     "embedded": Embedded,
+    "plans": Plan,
 }
 
 FIELDS = {  # of a state, that have another name in a checkpoint
     "spoken": "label_batches", "split": "split_batches", "classes": "added_classes",
 }  # fmt: skip
 # what checkpoints lack that were written before there were such
-LATER: dict[str, Any] = {"classes": [], "split": to_columns([]), "embedded": []}
+LATER: dict[str, Any] = {"classes": [], "split": to_columns([]), "embedded": [], "plans": []}
 
 _HEX = set("0123456789abcdef")
 _TEXT, _COUNT, _PLACE = untrusted.text, untrusted.count, untrusted.place
@@ -198,5 +202,6 @@ _SHAPES: dict[Any, dict[str, untrusted.Check]] = {
                 "recipe": checks.recipe, "counts": untrusted.each(list), "at": _TEXT, "files": _TEXT},
     Tag: {"name": checks.name, "version": _COUNT, "event": _COUNT},
     AddedClasses: {"event": _COUNT, "names": untrusted.each(_TEXT)},
+    Plan: PLAN,
     Moved: {"name": _PLACE, "files": _TEXT, "digests": untrusted.digests},
 }  # fmt: skip

@@ -1,10 +1,12 @@
-"""What a kind of event is: records.py declares each."""
+"""What a kind of event is; records.py declares the kinds."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import ClassVar
 
+from nsdata.errors import StoreTooNew
+from nsdata.log import checks
 from nsdata.log.events import Event
 from nsdata.log.state import State
 from nsdata.log.sums import Sums
@@ -42,3 +44,12 @@ class Kind:
         views = [v.dataset for v in state.saved if v.event == event.number]
         parts = [p.name for g in state.written if g.event == event.number for p in g.pieces]
         return segments + people + views + parts
+
+
+def kind(event: Event) -> type[Kind]:
+    """What an event is. Raises StoreTooNew for a kind that is not known here."""
+    if event.kind not in KINDS:
+        raise StoreTooNew(
+            f"Event {event.number} is of a kind that this nsdata does not know: {event.kind!r}.", checks.UPGRADE
+        )
+    return KINDS[event.kind]

@@ -9,24 +9,15 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from nsdata.arithmetic.intervals import val_text
-from nsdata.errors import StoreTooNew
 from nsdata.log import checks, moves, writers
 from nsdata.log.entries import embedded, generation, identity, people, read
 from nsdata.log.events import Event
-from nsdata.log.kinds import KINDS, Kind
+from nsdata.log.kinds import Kind, kind
+from nsdata.log.plan import Plan, planned_text, ran
 from nsdata.log.state import AddedClasses, Model, SavedView, Segment, State, Tag
 from nsdata.log.sums import Sums
 from nsdata.text import listed
-from nsdata.untrusted import count, each, place
-
-
-def kind(event: Event) -> type[Kind]:
-    """What an event is. Raises StoreTooNew for a kind that is not known here."""
-    if event.kind not in KINDS:
-        raise StoreTooNew(
-            f"Event {event.number} is of a kind that this nsdata does not know: {event.kind!r}.", checks.UPGRADE
-        )
-    return KINDS[event.kind]
+from nsdata.untrusted import count, each, place, text
 
 
 def sentence(event: Event, events: Mapping[int, Event]) -> str:
@@ -281,3 +272,37 @@ class MovedData(Swept):
     def datasets(event: Event, state: State) -> list[str]:
         """Where they lie now."""
         return [new["name"] for new in event.data["datasets"].values()]
+
+
+class Planned(Kind):
+    """A plan of several generations that was begun: its text, and what it means."""
+
+    name = "planned"
+
+    @staticmethod
+    def add(sums: Sums, event: Event) -> None:
+        named = {key: event.data[key] for key in ("name", "digest")}
+        text(event.data["text"])
+        sums.lists["plans"].append(read(Plan, {**named, "event": event.number}))
+
+    @staticmethod
+    def sentence(event: Event, events: Mapping[int, Event]) -> str:
+        return f"began the plan {event.data['name']}"
+
+    @staticmethod
+    def final(event: Event) -> str:
+        return "a note of a plan, which cannot be undone: it changed no image or label"
+
+
+class Ran(Planned):
+    """What became of a plan that was carried out: each step, and how good its models are."""
+
+    name = "ran"
+
+    @staticmethod
+    def add(sums: Sums, event: Event) -> None:
+        ran(sums.lists["plans"], event)
+
+    @staticmethod
+    def sentence(event: Event, events: Mapping[int, Event]) -> str:
+        return f"carried out the plan of version {event.data['plan']}: {planned_text(event.data['steps'])}"

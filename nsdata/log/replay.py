@@ -9,10 +9,10 @@ from typing import Any
 
 from nsdata import untrusted
 from nsdata.errors import Conflict, StoreDamaged
-from nsdata.log import records
 from nsdata.log.checks import check_format
 from nsdata.log.entries import FIELDS, LATER, LISTS, from_columns, identity, read_all, to_columns
 from nsdata.log.events import Anchor, Event
+from nsdata.log.kinds import kind
 from nsdata.log.records import Created
 from nsdata.log.state import People, State
 from nsdata.log.sums import Sums
@@ -102,7 +102,7 @@ class Fold:
     def _add(self, event: Event) -> None:
         if (event.kind == Created.name) != (event.number == 1):
             raise ValueError("a store is created once, by its first event")
-        records.kind(event).add(self._sums, event)
+        kind(event).add(self._sums, event)
 
 
 def check_data_is_there(event: Event, state: State) -> None:
@@ -111,7 +111,7 @@ def check_data_is_there(event: Event, state: State) -> None:
     A writer may have been stopped between staging its data and publishing; the log decides, so nothing that was
     deleted can ever be named.
     """
-    named = [state.place(name) for name in records.kind(event).datasets(event, state)]
+    named = [state.place(name) for name in kind(event).datasets(event, state)]
     gone = [name for name in named if state.is_swept(name)]
     if gone:
         raise Conflict(

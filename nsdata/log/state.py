@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
 from nsdata.log.parts import Embedded, Part, Piece
+from nsdata.log.plan import Plan
 
 Named = TypeVar("Named", "Segment", "Model", "SavedView", "Tag", "Generation", "People", Embedded)
 
@@ -154,6 +155,7 @@ class State:
     saved: tuple[SavedView, ...] = ()
     tagged: tuple[Tag, ...] = ()
     embedded: tuple[Embedded, ...] = ()
+    plans: tuple[Plan, ...] = ()
     undone: frozenset[int] = frozenset()  # events that were undone
     deleted: frozenset[str] = frozenset()  # datasets that gc took away
     moved: dict[str, Moved] = field(default_factory=dict)

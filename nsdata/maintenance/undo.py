@@ -15,7 +15,8 @@ import numpy as np
 from nsdata.arithmetic.ids import digest, from_hex
 from nsdata.errors import BadInput, Conflict
 from nsdata.log.events import Event, now
-from nsdata.log.records import Imported, Removed, Undone, effect, kind
+from nsdata.log.kinds import kind
+from nsdata.log.records import Imported, Removed, Undone, effect
 from nsdata.log.replay import Fold
 from nsdata.log.resolve import resolve
 from nsdata.log.state import People, State

@@ -11,7 +11,9 @@ import pytest
 from conftest import CLASSES, digits
 
 from nsdata import Store
+from nsdata.analysis.summary import summary
 from nsdata.errors import (
+    BadInput,
     Conflict,
     NotFound,
     NsdataError,
@@ -23,6 +25,8 @@ from nsdata.errors import (
 )
 from nsdata.log.events import Anchor, Log
 from nsdata.log.history import History
+from nsdata.log.records import sentence
+from nsdata.log.replay import Fold
 from nsdata.storage.objects import Objects
 
 
@@ -177,3 +181,34 @@ def test_numbers_may_be_numpys_but_not_guesses(store: Store) -> None:
             store.labels(wrong)  # type: ignore[arg-type]
     with pytest.raises(NsdataError, match="no labels yet"):
         store.labels(np.int64(1))  # type: ignore[arg-type]
+
+
+def test_a_plan_and_what_became_of_it_are_events_that_a_checkpoint_keeps_and_nobody_undoes() -> None:
+    store = Store.create("mem://planned", ["cat", "dog"])
+    begun = store.publish("planned", lambda _: {"name": "plan.toml", "text": "[teacher]", "digest": "ab"}).number
+    assert store.state.plans[0].made(begun + 1) and not store.state.plans[0].ran
+    step = {"step": "teacher", "key": "ab", "event": 9, "right": 3, "images": 5, "split": "test"}
+    for wrong in (
+        {**step, "right": 6},
+        {**step, "key": "no"},
+        {"key": "ab"},
+        {**step, "fixed": 1, "common": 0},
+        "teacher",
+    ):
+        with pytest.raises(StoreDamaged):
+            store.publish("ran", lambda _, wrong=wrong: {"plan": begun, "steps": [wrong]})
+    store.publish("ran", lambda _: {"plan": begun, "steps": [step]})
+    with pytest.raises(StoreDamaged, match="began no plan"):
+        store.publish("ran", lambda _: {"plan": begun, "steps": [step]})
+    fold = Fold()
+    fold.add(store.events)
+    assert Fold.from_json(json.loads(json.dumps(fold.to_json()))).state() == store.state
+    (plan,) = store.state.plans
+    assert (plan.event, plan.ran, plan.steps) == (begun, begun + 1, (step,))
+    assert plan.made(9) and not plan.made(begun + 2)
+    said = [sentence(event, {}) for event in store.events[1:]]
+    assert said == ["began the plan plan.toml", f"carried out the plan of version {begun}: 60.0 % of 5 test images"]
+    assert dict(summary(store))["plan"].endswith("carried out at version 3: 60.0 % of 5 test images")
+    for version in (begun, begun + 1):
+        with pytest.raises(BadInput, match="it changed no image or label"):
+            store.undo(version)
