@@ -28,6 +28,9 @@ Recipe = Annotated[
     str | None,
     typer.Option(help="Settings under a name; nsdata recipes lists them.", autocompletion=complete.recipes),
 ]
+Report = Annotated[
+    list[str] | None, typer.Option(metavar="NAME", help="Send the history to wandb or mlflow as well; may repeat.")
+]
 
 
 def train(
@@ -66,6 +69,10 @@ def train(
     seeds: Annotated[
         int | None, typer.Option(min=2, metavar="N", help="Train with N seeds, and judge each on test images.")
     ] = None,
+    no_publish: Annotated[
+        bool, typer.Option("--no-publish", help="A trial: the store is not told, and keeps the model that it has.")
+    ] = False,
+    report: Report = None,
     json: JsonOption = False,
     store: StoreOption = None,
 ) -> None:
@@ -84,27 +91,53 @@ def train(
     people = opened.view().split("train").labelled()
     pseudo = _pseudo(opened, gen, view)
     options: dict[str, Any] = {"config": settings, "out": folder, "gen": gen, "replace": replace, "restart": restart}
-    if seeds is not None:
+    options["publish"] = not no_publish
+    if seeds is None:
+        _train(people, pseudo, report or [], json, options)
+    elif report:
+        raise typer.BadParameter("--report is of one run; --seeds does not go with it")
+    else:
         _repeat(people, pseudo, seeds, json, options)
-        return
-    from training.planned import plan
 
-    if (done := plan(people, pseudo, **options).finished) is not None and done.published:
+
+def _train(people: View, pseudo: View | None, report: list[str], json: bool, options: dict[str, Any]) -> None:
+    from training.planned import plan
+    from training.reporting import reported, reporters
+
+    settings, folder, gen = options["config"], options["out"], options["gen"]
+    done, services = plan(people, pseudo, **options).finished, reporters(report)
+    if done is not None and (done.published or not options["publish"]):
         _print_trained(f"nothing new: {folder} holds this very run, finished", gen, settings.model, done, json)
         return
+    _announce(people.store, options)
     if pseudo is not None:
         render.note(str(pseudo))
     from training.loop import train as run  # torch takes seconds to load: after what may be mistyped
 
-    with shown(f"training {settings.model}", "steps") as report:
-        trained = run(people, pseudo, **options, **_TOLD, on_progress=report)
-    _print_trained("published" if trained.already else "trained ", gen, settings.model, trained, json)
+    with (
+        reported(services, str(folder), settings.to_dict(), render.warning) as row,
+        shown(f"training {settings.model}", "steps") as progress,
+    ):
+        trained = run(people, pseudo, **options, **_TOLD, on_progress=progress, on_row=row)
+    what = "published" if trained.already else "trained "
+    _print_trained(what if options["publish"] else "not published", gen, settings.model, trained, json)
 
 
 _TOLD: dict[str, Any] = {
     "on_warning": render.warning,
     "on_resume": lambda step, steps: render.note(f"resumed at step {step:,} of {steps:,}"),
 }
+
+
+def _announce(store: Store, options: dict[str, Any]) -> None:
+    """Which model of the store a run is going to replace."""
+    from nsdata.storage.address import checkpoint, near
+
+    gen = options["gen"]
+    if not options["publish"] or (known := store.models.get(gen)) is None:
+        return
+    where = near(checkpoint(store.url, known.path, known.sha256))
+    render.note(f"replaces  model {gen} of the store, {known.name}, {where}, once it is trained; --no-publish keeps it")
 
 
 def _settings(config: Path | None, recipe: str | None, changes: list[str]) -> TrainConfig:
@@ -124,6 +157,7 @@ def _repeat(people: View, pseudo: View | None, seeds: int, json: bool, options: 
 
     settings, folder = options["config"], options["out"]
     plan(people, pseudo, **{**options, "out": folder / f"seed-{settings.seed}"})  # what is wrong is said before torch
+    _announce(people.store, options)
     if pseudo is not None:
         render.note(str(pseudo))
     done = repeat(
@@ -134,8 +168,9 @@ def _repeat(people: View, pseudo: View | None, seeds: int, json: bool, options: 
         render.emit(done.to_dict())
         return
     cards.repeats(done)
-    render.out(f"published  model {options['gen']}: seed {done.seeds[0]}, the first; {done.models[0].path}")
-    render.out(f"next       nsdata label --gen {options['gen'] + 1}")
+    if options["publish"]:
+        render.out(f"published  model {options['gen']}: seed {done.seeds[0]}, the first; {done.models[0].path}")
+        render.out(f"next       nsdata label --gen {options['gen'] + 1}")
 
 
 def _print_trained(what: str, gen: int, name: str, model: Trained | Finished, json: bool) -> None:
@@ -146,7 +181,8 @@ def _print_trained(what: str, gen: int, name: str, model: Trained | Finished, js
         render.emit({**facts, "val_accuracy": model.val_accuracy, "val_images": model.val_images})
         return
     render.out(f"{what}  model {gen} · {name} · {val_text(model.val_accuracy, model.val_images)} · {model.path}")
-    render.out(f"next     nsdata label --gen {gen + 1}")
+    if what != "not published":
+        render.out(f"next     nsdata label --gen {gen + 1}")
 
 
 def _pseudo(store: Store, gen: int, name: str | None) -> View | None:

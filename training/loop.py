@@ -68,6 +68,7 @@ def train(
     on_progress: Progress | None = None,
     on_warning: Callable[[str], None] | None = None,
     on_resume: Callable[[int, int], None] | None = None,
+    on_row: Callable[[Row], None] | None = None,
 ) -> Trained:
     """Train generation ``gen``'s model on people's labels and, if given, a generation's soft labels.
 
@@ -78,7 +79,7 @@ def train(
     replace: train over a finished run in ``out``, or over an unfinished one that is of something else.
     restart: begin at step 0 even where this very run was interrupted and could be resumed.
     on_progress: None: a bar in a terminal or notebook. on_warning: given each of ``Trained.warnings`` as it arises.
-    on_resume: given (step, steps) of a run that is resumed.
+    on_resume: given (step, steps) of a run that is resumed. on_row: given each new row of metrics.csv.
 
     What the configuration leaves open is decided by training/defaults.py. The last EMA weights are kept, or those best
     on the validation images (``config.keep``; ties: the later). Test images are never looked at. Deterministic for a
@@ -221,6 +222,8 @@ def train(
                         run.best, run.best_step = accuracy, done
                         models.save(folder / "unfinished.pt", state=state, step=done, val_accuracy=run.best, **keep)
                     run_folder.write_metrics(folder, run.rows)
+                    if on_row is not None:
+                        on_row(run.rows[-1])
                     if not told and (rises := judging.rising([row["loss"] for row in run.rows])) is not None:
                         told = True
                         warn(rises)

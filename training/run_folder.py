@@ -19,6 +19,7 @@ from nsdata.errors import BadInput, Conflict
 from nsdata.storage.address import replaced
 from nsdata.storage.durable import sync_way
 from nsdata.storage.space import need
+from training import tensorboard
 from training.config import TrainConfig
 from training.files import write_whole, writing
 
@@ -118,16 +119,27 @@ def refuse_finished(folder: Path, replace: bool) -> None:
         raise holds_another(folder)
 
 
-def holds_another(folder: Path, difference: str = "") -> BadInput:
-    """The error of a folder that holds a finished run; ``difference``: from the one that is asked for."""
+class AnotherRun(BadInput):
+    """A folder holds another run than the one that is asked for; ``difference``: in words, from that."""
+
+    difference = ""
+    finished = True
+
+
+def holds_another(folder: Path, difference: str = "") -> AnotherRun:
+    """The error of a folder that holds a finished run."""
     other = f": {difference}" if difference else ""
-    return BadInput(f"The folder {folder} holds a finished run{other}.", f"--out {folder}-2, or --replace")
+    error = AnotherRun(f"The folder {folder} holds a finished run{other}.", f"--out {folder}-2, or --replace")
+    error.difference = difference
+    return error
 
 
-def unfinished_other(folder: Path, difference: str) -> BadInput:
-    """The error of a folder that holds an unfinished run; ``difference``: from the one that is asked for."""
+def unfinished_other(folder: Path, difference: str) -> AnotherRun:
+    """The error of a folder that holds an unfinished run."""
     hint = f"--replace to begin again, or --out {folder}-2"
-    return BadInput(f"The unfinished run in {folder} is another one: {difference}.", hint)
+    error = AnotherRun(f"The unfinished run in {folder} is another one: {difference}.", hint)
+    error.difference, error.finished = difference, False
+    return error
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -140,12 +152,13 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def write_metrics(folder: Path, rows: list[Row]) -> None:
-    """metrics.csv, again."""
+    """metrics.csv, again; and the same for TensorBoard."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, FIELDS)
     writer.writeheader()
     writer.writerows(rows)
     write_whole(folder / "metrics.csv", lambda file: _text(file, text.getvalue()))
+    tensorboard.write(folder, rows)
 
 
 def write_config(

@@ -86,13 +86,13 @@ class Fold:
         fold = cls()
         fold.anchor = Anchor(untrusted.count(value["anchor"]["number"]), untrusted.text(value["anchor"]["digest"]))
         fold._sums.identity = identity(value["identity"])
-        for name, kind in LISTS.items():
+        for name, of in LISTS.items():
             entries = value["lists"].get(name, LATER[name]) if name in LATER else value["lists"][name]
-            if kind is People:
+            if of is People:
                 most = len(SPLITS) if name == "split" else fold._sums.classes
                 fold._sums.lists[name] = from_columns(entries, most)
             else:
-                fold._sums.lists[name] = read_all(kind, entries, fold._sums.classes_at, fold._sums.lists["segments"])
+                fold._sums.lists[name] = read_all(of, entries, fold._sums.classes_at, fold._sums.lists["segments"])
         fold._sums.undos = [(untrusted.count(number), untrusted.count(target)) for number, target in value["undos"]]
         fold._sums.deleted = untrusted.each(untrusted.place)(value["swept"])
         for name, moved in value["moved"].items():

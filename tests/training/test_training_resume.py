@@ -23,7 +23,7 @@ from typer.testing import CliRunner
 
 from nsdata import Store, View
 from nsdata.errors import BadInput, Conflict
-from training import TrainConfig, Trained, loop, losses, resume, run_folder, train
+from training import TrainConfig, Trained, loop, losses, resume, run_folder, tensorboard, train
 
 Seal = Callable[..., np.ndarray]
 
@@ -165,7 +165,9 @@ def test_a_run_killed_for_good_at_any_moment_goes_on(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 0 and "resumed at step" in done.stderr and "of 60" in done.stderr
     folder = tmp_path / "killed"
-    assert sorted(p.name for p in folder.iterdir()) == [".lock", "best.pt", "config.json", "last.pt", "metrics.csv"]
+    assert {p.name for p in folder.iterdir()} == {
+        ".lock", "best.pt", "config.json", "last.pt", "metrics.csv", tensorboard.NAME
+    }  # fmt: skip
     for name in ("best.pt", "last.pt"):
         _equal_files(folder / name, whole.path.with_name(name))
     assert len(store.refresh().models) == 1
