@@ -14,5 +14,12 @@ def default_view(store: Store, gen: int) -> View:
     (The paper balances to 130,000 of each class.) Raises GenerationError, EmptyView.
     """
     chosen = store.view(gen=gen).split("train").unlabelled().confident(THRESHOLD).need_rows()
-    present = len(set(store.labels(gen).all_pseudo[chosen.rows].tolist()))
-    return chosen.balanced(max(1, len(chosen) // present))
+    return chosen.balanced(mean_size(chosen))
+
+
+def mean_size(chosen: View) -> int:
+    """The mean size of the pseudo-classes that a view of a generation's labels has."""
+    soft = chosen.soft_labels
+    assert soft is not None
+    present = len(set(soft.all_pseudo[chosen.rows].tolist()))
+    return max(1, len(chosen) // present)
