@@ -31,6 +31,7 @@ CONTINUE = {
     "label": "Nothing of it is visible yet; the same command resumes it where it stopped.",
     "embed": "Nothing of it is visible yet; the same command resumes it where it stopped.",
     "train": "The model is not published yet; the same command resumes it where it stopped.",
+    "run": "Steps that are done stay done; the same command goes on where it stopped.",
     "demo": "nsdata demo --replace begins again.",
 }
 

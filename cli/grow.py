@@ -1,4 +1,4 @@
-"""Grow: eval, recipes; train, embed and label have modules of their own."""
+"""Grow: eval, recipes; run, train, embed and label have modules of their own."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 from cli import cards, complete, render
 from cli.embed import embed
 from cli.label import Device, label
+from cli.run import run
 from cli.settings import JsonOption, StoreOption, check_split, open_store
 from cli.train import train
 
@@ -100,4 +101,6 @@ def evaluate(
     cards.scores(scores)
 
 
-COMMANDS = {"train": train, "embed": embed, "label": label, "eval": evaluate, "recipes": recipes}
+COMMANDS = {
+    "run": run, "train": train, "embed": embed, "label": label, "eval": evaluate, "recipes": recipes
+}  # fmt: skip

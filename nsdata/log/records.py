@@ -9,15 +9,14 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from nsdata.arithmetic.intervals import val_text
-from nsdata.log import checks, moves, writers
+from nsdata.log import checks, moves, plan_kinds, writers  # noqa: F401 - plan_kinds declares two more
 from nsdata.log.entries import embedded, generation, identity, people, read
 from nsdata.log.events import Event
 from nsdata.log.kinds import Kind, kind
-from nsdata.log.plan import Plan, planned_text, ran
 from nsdata.log.state import AddedClasses, Model, SavedView, Segment, State, Tag
 from nsdata.log.sums import Sums
 from nsdata.text import listed
-from nsdata.untrusted import count, each, place, text
+from nsdata.untrusted import count, each, place
 
 
 def sentence(event: Event, events: Mapping[int, Event]) -> str:
@@ -272,37 +271,3 @@ class MovedData(Swept):
     def datasets(event: Event, state: State) -> list[str]:
         """Where they lie now."""
         return [new["name"] for new in event.data["datasets"].values()]
-
-
-class Planned(Kind):
-    """A plan of several generations that was begun: its text, and what it means."""
-
-    name = "planned"
-
-    @staticmethod
-    def add(sums: Sums, event: Event) -> None:
-        named = {key: event.data[key] for key in ("name", "digest")}
-        text(event.data["text"])
-        sums.lists["plans"].append(read(Plan, {**named, "event": event.number}))
-
-    @staticmethod
-    def sentence(event: Event, events: Mapping[int, Event]) -> str:
-        return f"began the plan {event.data['name']}"
-
-    @staticmethod
-    def final(event: Event) -> str:
-        return "a note of a plan, which cannot be undone: it changed no image or label"
-
-
-class Ran(Planned):
-    """What became of a plan that was carried out: each step, and how good its models are."""
-
-    name = "ran"
-
-    @staticmethod
-    def add(sums: Sums, event: Event) -> None:
-        ran(sums.lists["plans"], event)
-
-    @staticmethod
-    def sentence(event: Event, events: Mapping[int, Event]) -> str:
-        return f"carried out the plan of version {event.data['plan']}: {planned_text(event.data['steps'])}"

@@ -10,10 +10,12 @@ from typing import Any, Protocol
 from nsdata import Store
 from nsdata.errors import BadInput, Conflict
 from nsdata.progress import Progress
+from nsdata.schema import SPLITS
 from nsdata.storage.address import near
 from training import reporting, workers
 from training.plans import steps as of
 from training.plans.plan_file import PlanFile
+from training.plans.results import behind
 from training.plans.steps import Found, Step
 from training.reporting import Reporter
 
@@ -49,8 +51,6 @@ def run(
     """
     if workers.here().world > 1:
         raise BadInput("A plan is run by one process; label alone is shared by several.", "nsdata run plan.toml")
-    from training.plans.scoring import judge_split
-
     split = judge_split(store.refresh(), plan.split)
     if split is None:
         watcher.note("No test and no val image has a label: nothing judges the models.")
@@ -110,11 +110,11 @@ def _do(
     """Do a step. Returns what the log keeps of it."""
     began = time.monotonic()
     if step.kind == "train":
-        facts = _train(store, plan, step, found, watcher, report)
+        facts = _train(store, step, found, watcher, report, judged=bool(split))
     elif step.kind == "label":
         facts = _label(store, plan, step, found, watcher, replace)
     else:
-        from training.plans.scoring import behind, score
+        from training.plans.scoring import score
 
         with watcher.working(step, found.why):
             facts = score(store, step.turn, split, plan.device)
@@ -124,8 +124,9 @@ def _do(
 
 
 def _train(
-    store: Store, plan: PlanFile, step: Step, found: Found, watcher: Watcher, report: Sequence[Reporter]
+    store: Store, step: Step, found: Found, watcher: Watcher, report: Sequence[Reporter], *, judged: bool
 ) -> dict[str, Any]:
+    from training.judging import UNJUDGED
     from training.loop import train
 
     people, pseudo = of.views(store, step.turn)
@@ -140,7 +141,7 @@ def _train(
     ):
         trained = train(
             people, pseudo, config=config, gen=step.gen, **found.options, on_progress=progress,
-            on_warning=watcher.warn, on_row=row,
+            on_warning=lambda text: None if judged and text == UNJUDGED else watcher.warn(text), on_row=row,
             teacher_parameters=store.models[step.gen - 1].parameters if step.gen else None,
             on_resume=lambda done, steps: watcher.note(f"{step.name} goes on at step {done:,} of {steps:,}"),
         )  # fmt: skip
@@ -174,3 +175,17 @@ def _label(store: Store, plan: PlanFile, step: Step, found: Found, watcher: Watc
         )  # fmt: skip
     facts = {"event": done.version, "images_labelled": done.images, "temperature": temperature}
     return {**facts, "fitted_to": found.options["fitted_to"]}
+
+
+def judge_split(store: Store, asked: str | None) -> str | None:
+    """The split that judges: the one asked for, else test, else val; None where neither has labelled images.
+
+    Raises BadInput where the one that was asked for has none.
+    """
+    labelled = {split: len(store.view().split(split).labelled()) for split in SPLITS[1:]}
+    if asked is not None and not labelled[asked]:
+        raise BadInput(
+            f"The plan is judged by labelled {asked} images, and the store has none.",
+            f"nsdata import FOLDER --split {asked}",
+        )
+    return asked or next((split for split in ("test", "val") if labelled[split]), None)
