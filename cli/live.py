@@ -56,7 +56,8 @@ class Table(Lines):
 
         self._lock = threading.Lock()
         self._rows: list[dict[str, str]] = [
-            {"gen": str(turn.gen), "network": visible(turn.config.model), "step": "waits"} for turn in plan.turns
+            {"gen": str(turn.gen), "network": _cut(visible(turn.config.model), 14), "step": "waits"}
+            for turn in plan.turns
         ]
         self._now: tuple[int, str, Meter] | None = None
         self._live = Live(self, console=Console(stderr=True), refresh_per_second=4)
@@ -102,7 +103,8 @@ class Table(Lines):
 
     def done(self, step: Step, facts: dict[str, Any]) -> None:
         """A step that was done now."""
-        self._close(step, facts, f"done in {duration(facts.get('seconds', 0))}")
+        what = {"train": "trained", "label": "labelled", "score": ""}[step.kind]
+        self._close(step, facts, f"{what} {duration(facts.get('seconds', 0))}")
 
     def _close(self, step: Step, facts: dict[str, Any], what: str) -> None:
         with self._lock:
@@ -111,7 +113,7 @@ class Table(Lines):
             if step.kind == "score":
                 row["accuracy"] = _judged(facts, "")
             else:
-                row["step"] = what if step.kind == "train" else f"labels: {what}"
+                row["step"] = what
 
     def _take(self, now: tuple[int, str, Meter] | None) -> None:
         """What is known of the work of this moment, into its row."""
@@ -122,25 +124,34 @@ class Table(Lines):
         if not meter.started:
             row["step"] = doing
             return
-        amount, left, _ = meter.parts()
-        row |= {"step": f"{doing} {amount.rpartition(' ')[0]}", "left": left}
+        share, left = meter.share, meter.left
+        row["step"] = doing if share is None else f"{doing} {100 * share:.0f} %"
+        row["left"] = "" if left is None else duration(left)
         if isinstance(loss := meter.figures.get("loss"), float):
             row["loss"] = f"{loss:.3f}"
         if isinstance(accuracy := meter.figures.get("accuracy"), float):
-            row["accuracy"] = f"val {100 * accuracy:.1f} % of {meter.figures.get('val_images', '?')}"
+            n = meter.figures.get("val_images")
+            row["accuracy"] = f"val {100 * accuracy:.1f} % of {n:,}" if isinstance(n, int) else ""
 
     def __rich__(self) -> Any:
         from rich import box
         from rich.table import Table as Drawn
 
-        drawn = Drawn(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-        for head in ("gen", "network", "step", "loss", "accuracy", "left"):
-            drawn.add_column(head, no_wrap=True, overflow="ellipsis", justify="right" if head == "loss" else "left")
+        drawn = Drawn(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 2, 0, 0))
+        for head in _HEADS:
+            drawn.add_column(head, no_wrap=True, overflow="ellipsis")
         with self._lock:
             self._take(self._now)
             for row in self._rows:
-                drawn.add_row(*(row.get(name, "") for name in ("gen", "network", "step", "loss", "accuracy", "left")))
+                drawn.add_row(*(row.get(name, "") for name in _HEADS))
         return drawn
+
+
+_HEADS = ("gen", "network", "step", "loss", "accuracy", "left")
+
+
+def _cut(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 @contextlib.contextmanager

@@ -128,5 +128,5 @@ def _print(plan: PlanFile, results: list[dict[str, Any]], json: bool) -> None:
         )
     render.table(["gen", "network", "right", "95 %", "gain", "95 %", "model"], rows)
     done = sum(each["did"] == "done" for each in results)
-    render.out(f"{plan.name}: {done} steps done, {len(results) - done} were done before" if done else
+    render.out(f"{plan.name}: {done} steps done, {len(results) - done} done before" if done else
                f"nothing new: all {len(results)} steps of {plan.name} were done before")  # fmt: skip

@@ -12,7 +12,10 @@ import pytest
 from conftest import CLASSES, digits
 
 from nsdata import Store
+from nsdata.errors import Conflict
 from nsdata.progress import Progress
+from training import label, train
+from training.plans.outline import measured, outline
 from training.plans.plan_file import PlanFile, parse
 from training.plans.running import run
 from training.plans.steps import Step
@@ -90,11 +93,14 @@ def make(url: Path) -> Store:
     return store
 
 
-def plan(runs: Path, ratio: int = 1, **changes: str) -> PlanFile:
-    text = TEXT.format(runs=runs, ratio=ratio)
-    for old, new in changes.items():
-        text = text.replace(old, new)
+def plan(runs: Path, ratio: int = 1, generations: int = 3) -> PlanFile:
+    head, *turns = TEXT.format(runs=runs, ratio=ratio).split("[[generation]]")
+    text = "[[generation]]".join([head, *turns[:generations]])
     return parse(tomllib.loads(text), "plan.toml", text)
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def shas(runs: Path) -> list[str]:
@@ -141,3 +147,55 @@ def test_a_second_run_does_nothing(whole: tuple[Path, list[str]]) -> None:
     judged = [step for step in results if step["step"].startswith("score")]
     assert len(judged) == 4 and all(0 <= step["right"] <= step["images"] == 30 for step in judged)
     assert all(step["common"] == 30 for step in judged[1:])
+
+
+def test_a_dry_run_tells_what_it_takes_and_writes_nothing(whole: tuple[Path, list[str]]) -> None:
+    store, before = Store.open(whole[0] / "lake"), tree(whole[0])
+    done = outline(store, plan(whole[0] / "runs"), "test")
+    assert [line.state for _, line in done] == ["done"] * len(STEPS)
+    measured(store, plan(whole[0] / "runs"), done)
+    assert all(line.seconds is None for _, line in done)
+    changed = outline(store, plan(whole[0] / "runs", ratio=3), "test")
+    assert [line.state for _, line in changed] == ["done"] * 9 + ["to do", "follows"]
+    line = changed[-2][1]
+    assert (line.step, line.why, line.replaces, line.steps, line.images) == ("student 3", "ratio 1 → 3", "", 4, 128)
+    measured(store, plan(whole[0] / "runs", ratio=3), changed)
+    assert line.seconds is not None and line.seconds > 0 and line.bytes is not None and line.bytes > 100_000
+    assert tree(whole[0]) == before
+
+
+def test_a_changed_ratio_trains_again_what_has_it_and_says_why(whole: tuple[Path, list[str]]) -> None:
+    folder, models = whole
+    store, watch = Store.open(folder / "lake"), Watch()
+    generations = {gen: sealed.event for gen, sealed in store.generations.items()}
+    results = run(store, plan(folder / "runs", ratio=3), watch)
+    assert watch.did == ["student 3", "score 3"] and watch.whys["student 3"] == "ratio 1 → 3"
+    assert any("student 3 replaces model 3 of the store, wrn_10_1: ratio 1 → 3" in text for text in watch.said)
+    assert shas(folder / "runs")[:3] == models[:3] and shas(folder / "runs")[3] != models[3]
+    assert {gen: sealed.event for gen, sealed in store.refresh().generations.items()} == generations
+    assert [step["did"] for step in results] == ["kept"] * 9 + ["done"] * 2
+    again = Watch()
+    run(store, plan(folder / "runs", ratio=1), again)  # and back: to the same bits
+    assert again.did == ["student 3"] and shas(folder / "runs") == models  # the score is known
+
+
+def test_what_was_done_by_hand_counts_if_it_is_the_same_and_is_not_lost_if_it_is_not(tmp_path: Path) -> None:
+    store, runs = make(tmp_path / "lake"), tmp_path / "runs"
+    wanted = plan(runs, generations=1)
+    people = store.view().split("train").labelled()
+    by_hand = train(people, config=wanted.turns[0].config, out=tmp_path / "mine", gen=0)
+    label(store, gen=1, batch_size=32, device="cpu", force=True)
+    watch = Watch()
+    results = run(store, wanted, watch)
+    assert watch.did == ["score 0", "student 1", "score 1"] and not (runs / "gen-0").exists()
+    assert results[0]["sha256"] == by_hand.sha256 and results[0]["path"] == str(tmp_path / "mine" / "best.pt")
+
+    other = train(people, config=wanted.turns[0].config.replace(lr=0.1), out=tmp_path / "mine", gen=0, replace=True)
+    version = store.refresh().version
+    with pytest.raises(Conflict, match=r"It would replace model 0, wrn_10_1, .*mine, which no plan made") as error:
+        run(store, wanted, Watch())
+    assert error.value.hint.startswith("nsdata run plan.toml --replace")
+    assert store.refresh().version == version and file_sha256(other.path) == other.sha256
+    watch = Watch()
+    run(store, wanted, watch, replace=True)
+    assert watch.did == ["teacher"] and store.refresh().models[0].sha256 == by_hand.sha256
