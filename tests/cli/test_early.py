@@ -73,6 +73,10 @@ MISTAKES: dict[str, list[list[str]]] = {
     "held out none of the labelled": [["eval", "--model", "runs/gen-0", "--split", "val"]],
     "exists already": [["export", "typo.toml", "--format", "csv"]],
     "did not write; it stays": [["export", "runs"], ["export", "runs", "--overwrite"]],
+    "there is no key 'lrr'": [["run", "typo.toml"], ["run", "typo.toml", "--dry-run"]],
+    "The plan nowhere.toml cannot be read": [["run", "nowhere.toml"]],
+    "There is a file typo.toml already": [["run", "--init", "typo.toml"]],
+    "no service 'board'": [["train", "--gen", "0", *TINY, "--out", "runs/x", "--report", "board"]],
     "ends in no format": [["export", "out.doc"]],
     "Format 'doc' is unknown": [["export", "out", "--format", "doc"]],
     "sealed already, at version": [["label", "--gen", "1"]],  # and what is done already is no mistake

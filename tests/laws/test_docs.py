@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,6 +60,23 @@ def test_the_commands_that_are_shown_run_in_their_order(page: str, photos: Path)
         assert done.exit_code == 0, (arguments, done.output)
         ran += 1
     assert ran > 10
+
+
+def test_the_plan_that_is_shown_can_be_read_and_its_commands_run(photos: Path) -> None:
+    from training.plans.plan_file import Choice, parse
+
+    (text,) = _blocks("docs/plans.md", "toml")
+    shown = parse(tomllib.loads(text), "plan.toml", text)
+    assert [turn.config.model for turn in shown.turns] == ["wrn_10_1", "wrn_10_2", "wrn_16_2"]
+    assert shown.turns[1].view == Choice() and [turn.config.ratio for turn in shown.turns[1:]] == [3, 5]
+    for arguments in _commands("docs/plans.md"):
+        done = CliRunner().invoke(app, arguments, prog_name="nsdata")
+        assert done.exit_code == 0, (arguments, done.output)
+        if "--init" in arguments:
+            plan = Path("plan.toml")
+            quick = plan.read_text().replace("set = {", "set = { threads = 1, steps = 2,", 1).replace("0.3, ", "0.0, ")
+            plan.write_text(quick.replace("calibrate = false", "force = true").replace('"wrn_10_2"', '"wrn_10_1"'))
+    assert "plan.toml: 8 steps done" in done.output
 
 
 def test_the_python_that_is_shown_runs(photos: Path) -> None:

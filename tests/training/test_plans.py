@@ -72,7 +72,7 @@ class Watch:
         self.whys[step.name] = why
 
         def report(done: int, total: float | None, **figures: float | str) -> None:
-            if self.at is not None and self.at[0] == step.name and done >= self.at[1]:
+            if self.at is not None and self.at[0] == step.name and 0 <= self.at[1] <= done:
                 raise Crash
 
         yield report
