@@ -79,8 +79,9 @@ def _write(store: Store, path: Path, replace: bool) -> None:
 def _outline(store: Store, plan: PlanFile, json: bool) -> None:
     from nsdata.progress import duration
     from training.plans.outline import measured, outline
-    from training.plans.running import judge_split
+    from training.plans.running import check, judge_split
 
+    check(store, plan)
     lines = outline(store, plan, judge_split(store, plan.split))
     if any(line.state != "done" for _, line in lines):
         render.note("measuring a few steps of each network …")

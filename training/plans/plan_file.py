@@ -8,6 +8,7 @@ import json
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ def parse(values: Mapping[str, Any], name: str, text: str = "") -> PlanFile:
         here = f"{name}, generation {gen}"
         own = _keys(here, values_of, (*_MODEL, "label", "view"))
         config = _config([every, (f"{name}, [student]", student), (here, own)], top)
-        both = [(f"{name}, [student]", student), (here, own)]
+        both: Tables = [(f"{name}, [student]", student), (here, own)]
         turns.append(Turn(gen, config, _labelling(both), _choice(both)))
         if not config.ratio:
             raise BadInput(f"{here}: the ratio is 0, so the soft labels would not be used.", "ratio = 3")
@@ -144,7 +145,7 @@ def _config(tables: Tables, top: Mapping[str, Any]) -> TrainConfig:
     base = TrainConfig(device=str(top.get("device", "auto"))) if is_device(str(top.get("device"))) else TrainConfig()
     for place, table in tables:
         if (name := table.get("recipe")) is not None:
-            base = _at(place, lambda name=name: recipe(name)).replace(device=base.device)
+            base = _at(place, partial(recipe, name)).replace(device=base.device)
     changes: dict[str, Any] = {}
     for place, table in tables:
         settings = table.get("set", {})
@@ -156,7 +157,7 @@ def _config(tables: Tables, top: Mapping[str, Any]) -> TrainConfig:
         if "device" in own:
             raise BadInput(f"{place}: the device is the whole plan's, for labelling too.", 'device = "cpu", at the top')
         for key, value in own.items():  # one by one: so the place is that of the mistake
-            _at(place, lambda key=key, value=value: TrainConfig.from_dict({key: value}))
+            _at(place, partial(TrainConfig.from_dict, {key: value}))
         changes |= own
     config = _at(where, lambda: base.replace(**changes))
     _at(where, lambda: architectures.check(config.model))
@@ -209,7 +210,7 @@ def _merged(tables: Tables, name: str, kind: Any) -> dict[str, Any]:
 
 def _check(where: str, values: Mapping[str, Any], checks: Mapping[str, Callable[[Any], bool]]) -> None:
     for key, value in values.items():
-        if not _at(where, lambda key=key, value=value: checks[key](value)):
+        if not _at(where, partial(checks[key], value)):
             raise BadInput(f"{where}: '{key}' cannot be {value!r}.", HELP)
 
 

@@ -8,7 +8,8 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from nsdata import Store
-from nsdata.errors import BadInput, Conflict
+from nsdata.errors import BadInput, Conflict, EmptyView
+from nsdata.labels.codec import Codec
 from nsdata.progress import Progress
 from nsdata.schema import SPLITS
 from nsdata.storage.address import near
@@ -51,7 +52,8 @@ def run(
     """
     if workers.here().world > 1:
         raise BadInput("A plan is run by one process; label alone is shared by several.", "nsdata run plan.toml")
-    split = judge_split(store.refresh(), plan.split)
+    check(store.refresh(), plan)
+    split = judge_split(store, plan.split)
     if split is None:
         watcher.note("No test and no val image has a label: nothing judges the models.")
     results: list[dict[str, Any]] = []
@@ -175,6 +177,18 @@ def _label(store: Store, plan: PlanFile, step: Step, found: Found, watcher: Watc
         )  # fmt: skip
     facts = {"event": done.version, "images_labelled": done.images, "temperature": temperature}
     return {**facts, "fitted_to": found.options["fitted_to"]}
+
+
+def check(store: Store, plan: PlanFile) -> None:
+    """Raise BadInput for what this store cannot do, before the hours that come before it."""
+    train = store.view().split("train")
+    if not len(train.labelled()):
+        raise EmptyView("No train image has a label, so there is nothing to train on.", "nsdata import FOLDER")
+    if len(plan.turns) > 1 and not len(train.unlabelled()):
+        raise EmptyView("All train images have a label: there is none to learn soft labels of.", "nsdata import FOLDER")
+    for turn in plan.turns:
+        if turn.label is not None:
+            Codec.of(turn.label.top, len(store.classes))
 
 
 def judge_split(store: Store, asked: str | None) -> str | None:
