@@ -7,7 +7,7 @@ import tempfile
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import median
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from training.plans import steps as of
 from training.plans.plan_file import PlanFile, Turn
 from training.plans.steps import Step
 
-STEPS = 6
+STEPS = 8
 """Of a probe: the first loads what it needs, the last one validates and saves."""
 
 
@@ -77,6 +77,13 @@ def outline(store: Store, plan: PlanFile, split: str | None) -> list[tuple[Step,
 def measured(store: Store, plan: PlanFile, lines: list[tuple[Step, Line]]) -> None:
     """Fill in the seconds and bytes: a few steps of each network are trained in a folder that is deleted again."""
     paces: dict[str, Pace] = {}
+    began = time.perf_counter()
+    first = next((line for _, line in lines if line.state != "done"), None)
+    if first is None:
+        return
+    from training import loop  # noqa: F401  (torch takes seconds to load, here as in the run)
+
+    loading = time.perf_counter() - began
 
     def pace(turn: Turn) -> Pace:
         config = _settled(store, plan, turn)
@@ -88,14 +95,15 @@ def measured(store: Store, plan: PlanFile, lines: list[tuple[Step, Line]]) -> No
     for step, line in lines:
         if line.state == "done":
             continue
+        extra = loading if line is first else 0.0
         if step.kind == "train":
             found = pace(step.turn)
             every = settled_every(step.turn.config, line.steps)
-            line.seconds = found.start + line.steps * found.step + -(-line.steps // every) * found.validation
+            line.seconds = extra + found.start + line.steps * found.step + -(-line.steps // every) * found.validation
             line.bytes = found.bytes
         else:
             turn = plan.turns[step.gen - 1] if step.kind == "label" else step.turn
-            line.seconds = line.images * pace(turn).image
+            line.seconds = extra + line.images * pace(turn).image
             line.bytes = 0
             if step.kind == "label" and step.turn.label is not None:
                 codec = Codec.of(step.turn.label.top, len(store.classes))
@@ -160,7 +168,7 @@ def _probe(store: Store, config: TrainConfig, turn: Turn) -> Pace:
         wrote = sum(file.stat().st_size for file in Path(folder).iterdir())
         image = _labelling(store, trained)
     start, *took = np.diff(times).tolist()
-    step = median(took[1:-1])
+    step = fmean(took[1:-1])  # not the median: what the machine does beside it will be there then, too
     return Pace(start + max(0.0, took[0] - step), step, max(0.0, took[-1] - step), image, wrote)
 
 
