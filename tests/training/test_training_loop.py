@@ -211,7 +211,8 @@ def test_a_run_leaves_everything_behind(store: Store, tmp_path: Path) -> None:
         _people(store), config=TINY, out=tmp_path / "gen-0", on_progress=lambda *a, **f: calls.append((*a, f))
     )
     folder = tmp_path / "gen-0"
-    assert sorted(p.name for p in folder.iterdir()) == [".lock", "best.pt", "config.json", "last.pt", "metrics.csv"]
+    left = [".lock", "best.pt", "config.json", "events.out.tfevents.0.nsdata", "last.pt", "metrics.csv"]
+    assert sorted(p.name for p in folder.iterdir()) == left
     assert found.path == folder / "best.pt" and found.generation == 0 and found.steps == 4
     assert found.val_accuracy is not None and found.warnings == []
     with (folder / "metrics.csv").open() as file:
