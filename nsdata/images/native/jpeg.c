@@ -126,6 +126,20 @@ static int reduction(const double box[4], const int out[2]) {
     return by;
 }
 
+/* A picture whose header was read; gives up on what has none. */
+static jpeg_decompress *opened(worker *k, const job *j) {
+    if (!k->alive) begin(k);
+    jpeg_decompress *d = &k->state.d;
+    jpeg.mem_src(d, j->data, (unsigned long)j->size);
+    jpeg.read_header(d, 1);
+    return d;
+}
+
+static int is_plain(const jpeg_decompress *d) {
+    int colours = d->jpeg_color_space;
+    return colours == JPEG_GREY || colours == JPEG_RGB || colours == JPEG_YCC;
+}
+
 /* Decode one picture; 0 leaves it to Pillow. */
 static int decoded(worker *k, const task *t, const job *j) {
     if (j->size < 4 || j->data[0] != 0xFF || j->data[1] != 0xD8) return 0;
@@ -133,15 +147,12 @@ static int decoded(worker *k, const task *t, const job *j) {
         end(k);
         return 0;
     }
-    if (!k->alive) begin(k);
-    jpeg_decompress *d = &k->state.d;
-    jpeg.mem_src(d, j->data, (unsigned long)j->size);
-    jpeg.read_header(d, 1);
-    int colours = d->jpeg_color_space, whole = 0;
+    jpeg_decompress *d = opened(k, j); /* may give up */
+    int whole = 0;
     int turn = turn_of(j->data, j->size);
     double w = d->image_width, h = d->image_height, box[4];
     if (turn && (uint64_t)d->image_width * d->image_height <= MOST_PIXELS &&
-        (colours == JPEG_GREY || colours == JPEG_RGB || colours == JPEG_YCC)) {
+        is_plain(d)) {
         const int swap = turn >= 5, out[2] = {swap ? t->height : t->width, swap ? t->width : t->height};
         stored_box(j->box, turn, w, h, box);
         if (box[0] >= 0 && box[1] >= 0 && box[2] <= w && box[3] <= h && box[0] < box[2] && box[1] < box[3]) {
@@ -168,13 +179,10 @@ static int inspected(worker *k, const job *j, promise *p) {
         end(k);
         return 0;
     }
-    if (!k->alive) begin(k);
-    jpeg_decompress *d = &k->state.d;
-    jpeg.mem_src(d, j->data, (unsigned long)j->size);
-    jpeg.read_header(d, 1);
-    int colours = d->jpeg_color_space, good = 0;
+    jpeg_decompress *d = opened(k, j); /* may give up */
+    int good = 0;
     if (d->image_width == p->width && d->image_height == p->height &&
-        (colours == JPEG_GREY || colours == JPEG_RGB || colours == JPEG_YCC)) {
+        is_plain(d)) {
         d->out_color_space = JPEG_RGBX;
         d->scale_num = 1;
         d->scale_denom = 8;
