@@ -110,7 +110,7 @@ def main() -> None:
     asked = {"labelled": options.labelled, "unlabelled": options.unlabelled}
     preset = replace(preset, **{name: count for name, count in asked.items() if count is not None})
     rows = [row for row in ROWS if not options.rows or row.name in options.rows] + [*map(_typed, options.row)]
-    done = _read(options.out)
+    done = presets.done(options.out)
     for seed in options.seeds:
         left = [row for row in rows if (seed, row.name) not in done]
         if left:
@@ -130,7 +130,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, default=Path())
     parser.add_argument("--labelled", type=int, metavar="N", help="images of each class with a label")
     parser.add_argument("--unlabelled", type=int, metavar="N", help="at most so many of the others")
-    parser.add_argument("--seeds", type=_seeds, default=range(5), help="5: 0 to 4; or 100:103")
+    parser.add_argument("--seeds", type=presets.seeds, default=range(5), help="5: 0 to 4; or 100:103")
     parser.add_argument(
         "--rows", type=lambda text: text.split(","), default=[], help="names, comma between; default: all"
     )
@@ -139,11 +139,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="JSON lines; what is in it is not run again")
     parser.add_argument("--dev", action="store_true", help="judge on images of the pool, not on the test images")
     return parser.parse_args()
-
-
-def _seeds(text: str) -> range:
-    first, colon, last = text.partition(":")
-    return range(int(first), int(last)) if colon else range(int(text))
 
 
 def _typed(text: str) -> Row:
@@ -166,13 +161,6 @@ def _value(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
-
-
-def _read(out: Path | None) -> dict[tuple[int, str], dict[str, Any]]:
-    if out is None or not out.exists():
-        return {}
-    found = [json.loads(line) for line in out.read_text().splitlines()]
-    return {(entry["seed"], entry["row"]): entry for entry in found}
 
 
 class Seed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -139,3 +140,15 @@ def arrays(view: View, config: TrainConfig) -> tuple[Tensor, Tensor]:
     found = [(b.images, b.labels) for b in view.stream(512, decode=decode, shuffle=False)]
     images, labels = (np.concatenate(parts) for parts in zip(*found, strict=True))
     return torch.from_numpy(images).permute(0, 3, 1, 2).contiguous(), torch.from_numpy(labels).long()
+
+
+def seeds(text: str) -> range:
+    """Of ``--seeds``: "5" is 0 to 4, "100:103" is 100 to 102."""
+    first, colon, stop = text.partition(":")
+    return range(int(first), int(stop)) if colon else range(int(first))
+
+
+def done(out: Path | None) -> dict[tuple[int, str], dict[str, Any]]:
+    """What lies in ``--out`` already, by seed and row."""
+    lines = out.read_text().splitlines() if out is not None and out.exists() else []
+    return {(found["seed"], found["row"]): found for found in map(json.loads, lines)}

@@ -50,7 +50,7 @@ def main() -> None:
     pool, test = whole.read(options.data)
     kinds = sorted({kind for _, _, kind in pool})
     seen = set(kinds[::2])
-    done = _read(options.out)
+    done = presets.done(options.out)
     backbone = _backbone(whole, pool, seen, options)
     half = replace(whole, read=lambda _: tuple([p for p in some if p[2] not in seen] for some in (pool, test)))
     if options.unlabelled is not None:
@@ -73,7 +73,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--preset", choices=presets.PRESETS, required=True)
     parser.add_argument("--data", type=Path, default=Path())
-    parser.add_argument("--seeds", type=_seeds, default=range(5), help="5: 0 to 4; or 0:5")
+    parser.add_argument("--seeds", type=presets.seeds, default=range(5), help="5: 0 to 4; or 0:5")
     parser.add_argument("--labelled", type=int, default=10, metavar="N", help="labels of each unseen class")
     parser.add_argument("--unlabelled", type=int, metavar="N", help="at most so many other images of them")
     parser.add_argument("--steps", type=int, metavar="N", help="of every training but the backbone's")
@@ -82,16 +82,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, help="JSON lines; what is in it is not run again")
     parser.add_argument("--dev", action="store_true", help="judge on images of the pool, not on the test images")
     return parser.parse_args()
-
-
-def _seeds(text: str) -> range:
-    first, colon, stop = text.partition(":")
-    return range(int(first), int(stop)) if colon else range(int(first))
-
-
-def _read(out: Path | None) -> dict[tuple[int, str], dict[str, Any]]:
-    lines = out.read_text().splitlines() if out is not None and out.exists() else []
-    return {(found["seed"], found["row"]): found for found in map(json.loads, lines)}
 
 
 def _backbone(preset: Preset, pool: list[presets.Picture], seen: set[str], options: argparse.Namespace) -> Path:
