@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from nsdata import Store
 from nsdata.labels import labelling
@@ -71,6 +72,16 @@ def shared() -> Path:
     return SHARED
 
 
+def jpeg(image: Image.Image, orientation: int = 0, **options: object) -> bytes:
+    """A picture as a JPEG, with EXIF where an orientation is given."""
+    exif = Image.Exif()
+    if orientation:
+        exif[0x0112] = orientation
+    file = io.BytesIO()
+    image.save(file, "jpeg", exif=exif.tobytes(), **options)
+    return file.getvalue()
+
+
 @pytest.fixture(params=["memory", "disk"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """An address without a store: in memory, then on disk."""
@@ -80,7 +91,12 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @pytest.fixture
 def store() -> Store:
     """In memory: 30 labelled and 100 unlabelled train digits, 20 labelled val and 50 labelled test digits."""
-    made = Store.create(f"mem://test-{next(_numbers)}", CLASSES)
+    return digits_store(f"mem://test-{next(_numbers)}")
+
+
+def digits_store(url: str | Path) -> Store:
+    """The store of ``store``, at an address of one's own."""
+    made = Store.create(url, CLASSES)
     images, labels = digits(200)
     known = labels.copy()
     known[30:130] = -1

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import jpeg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
@@ -23,15 +24,6 @@ from nsdata.images.pillow import inspect, pixels, sampled
 
 PHOTO = Image.fromarray(load_sample_images().images[0])  # 640 x 427
 needs_turbo = pytest.mark.skipif(turbo() is None, reason="the decoder in C was not built")
-
-
-def jpeg(image: Image.Image = PHOTO, orientation: int = 0, **options: object) -> bytes:
-    exif = Image.Exif()
-    if orientation:
-        exif[0x0112] = orientation
-    file = io.BytesIO()
-    image.save(file, "jpeg", exif=exif.tobytes(), **options)
-    return file.getvalue()
 
 
 def both(data: bytes, crop: Crop, key: int) -> tuple[np.ndarray, np.ndarray]:
@@ -68,7 +60,7 @@ def test_the_decoder_in_c_is_built_where_it_can_be() -> None:
 def test_both_decoders_agree_to_the_bit(
     resample: str, subsampling: str, key: int, size: int, progressive: bool
 ) -> None:
-    data = jpeg(subsampling=subsampling, progressive=progressive, quality=80)
+    data = jpeg(PHOTO, subsampling=subsampling, progressive=progressive, quality=80)
     for reduce in (False, True):
         ours, theirs = both(data, random_resized(size, resample=resample, reduce=reduce), key)
         assert np.array_equal(ours, theirs)
@@ -117,7 +109,7 @@ def test_all_real_photographs_agree_to_the_bit(shared: Path) -> None:
 @pytest.mark.parametrize("scans", range(1, 9))
 @pytest.mark.parametrize("subsampling", ["4:2:2", "4:2:0", "4:1:1"])
 def test_progressive_pictures_whose_last_scans_are_missing_agree_to_the_bit(subsampling: str, scans: int) -> None:
-    data = jpeg(subsampling=subsampling, progressive=True, quality=75)
+    data = jpeg(PHOTO, subsampling=subsampling, progressive=True, quality=75)
     starts = [at for at in range(len(data) - 1) if data[at : at + 2] == b"\xff\xda"]
     cut = data[: starts[scans]] + b"\xff\xd9"
     for key in range(12):
@@ -148,7 +140,7 @@ def test_odd_exif_is_read_alike() -> None:
 
 def test_a_resized_part_is_pillows(photograph: Image.Image = PHOTO) -> None:
     """Against Pillow's own resize of the whole decoded picture; its order of passes differs for some tall pictures."""
-    data = jpeg(quality=90)
+    data = jpeg(PHOTO, quality=90)
     full = Image.fromarray(pixels(data))
     for box in ((10.25, 20.5, 400.75, 300.0), (0, 0, 640, 427), (3, 5, 67, 69)):
         for resample in RESAMPLE:
@@ -157,7 +149,7 @@ def test_a_resized_part_is_pillows(photograph: Image.Image = PHOTO) -> None:
 
 
 def test_a_reduced_picture_is_close_to_the_full_one() -> None:
-    data = jpeg(quality=90)
+    data = jpeg(PHOTO, quality=90)
     for by in (2, 4, 8):
         side = 400 // by
         full, reduced = (sampled(data, (100, 20, 500, 420), side, side, reduce=r).astype(int) for r in (False, True))
@@ -168,7 +160,7 @@ def test_a_reduced_picture_is_close_to_the_full_one() -> None:
 
 def others() -> dict[str, bytes]:
     """Pictures that the decoder in C leaves to Pillow."""
-    files = {"truncated warning": jpeg(quality=80)[:-2] + b"rubbish\xff\xd9"}
+    files = {"truncated warning": jpeg(PHOTO, quality=80)[:-2] + b"rubbish\xff\xd9"}
     for kind, mode in (("png", "RGB"), ("png", "RGBA"), ("webp", "RGB"), ("bmp", "RGB"), ("jpeg", "CMYK")):
         file = io.BytesIO()
         PHOTO.convert(mode).save(file, kind)
@@ -183,7 +175,7 @@ def test_whatever_the_store_takes_is_decoded(kind: str, data: bytes) -> None:
 
 
 def test_without_the_decoder_in_c_the_pixels_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    blobs = [jpeg(orientation=o, quality=80) for o in range(9)] + list(others().values())
+    blobs = [jpeg(PHOTO, orientation=o, quality=80) for o in range(9)] + list(others().values())
     sizes = np.array([inspect(blob) for blob in blobs])
     results = []
     for native in (turbo(), None):
@@ -224,5 +216,5 @@ def test_the_decoder_in_c_checks_its_arguments() -> None:
         with pytest.raises((ValueError, TypeError)):
             native.decode(*wrong)
     for box in ([0, 0, 0, 0], [-5, 0, 10, 10], [0, 0, 1e9, 10], [np.nan] * 4, [5, 5, 2, 2]):
-        native.decode([jpeg()], np.array([box], float), mirror, out, done, 4, 4, 0, True)
+        native.decode([jpeg(PHOTO)], np.array([box], float), mirror, out, done, 4, 4, 0, True)
         assert not done[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import tarfile
 from functools import cache
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import jpeg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -24,15 +24,6 @@ PHOTO = Image.fromarray(load_sample_images().images[0])
 needs_turbo = pytest.mark.skipif(turbo() is None, reason="the decoder in C was not built")
 GREY_END = Image.new("RGB", (96, 80), (128, 128, 128))  # what libjpeg leaves where data ends early
 GREY_END.paste(PHOTO.crop((200, 100, 296, 140)))
-
-
-def jpeg(image: Image.Image, orientation: int = 0, **options: object) -> bytes:
-    exif = Image.Exif()
-    if orientation:
-        exif[0x0112] = orientation
-    file = io.BytesIO()
-    image.save(file, "jpeg", exif=exif.tobytes(), **options)
-    return file.getvalue()
 
 
 @cache

@@ -11,7 +11,7 @@ import pytest
 import timm
 import torch
 from commands import TINY, ok, refused, run
-from conftest import CLASSES, digits
+from conftest import CLASSES, digits, digits_store
 from safetensors.torch import save_file
 
 from nsdata import Store
@@ -106,13 +106,7 @@ def test_what_sees_alike_is_decoded_once(store: Store, teachers: Any, tmp_path: 
 def test_a_killed_run_is_resumed_and_writes_the_same(store: Store, teachers: Any, tmp_path: Path) -> None:
     options = {**OPTIONS, "batch_size": 16, "tta": "flip"}
     label(store, list(teachers), **options)
-    other = Store.create(tmp_path / "lake", CLASSES)
-    images, labels = digits(200)
-    known = labels.copy()
-    known[30:130] = -1
-    other.add_arrays(images[:130], known[:130], source="train")
-    other.add_arrays(images[130:150], labels[130:150], split="val", source="val")
-    other.add_arrays(images[150:], labels[150:], split="test", source="test")
+    other = digits_store(tmp_path / "lake")
 
     def stop(done: int, total: int | None, **figures: float | str) -> None:
         if done >= 48:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import CLASSES, digits
+from conftest import digits, digits_store
 from torch import nn
 
 from nsdata import Store
@@ -78,13 +78,7 @@ def test_a_noised_run_in_pieces_writes_what_one_in_one_go_writes(store: Store, t
     teacher = _teacher(store, tmp_path)
     options: dict[str, Any] = {"gen": 1, "batch_size": 16, "device": "cpu", "force": True, "noised_teacher": 3}
     label(store, teacher, **options)
-    images, labels = digits(200)
-    other = Store.create(tmp_path / "lake", CLASSES)
-    known = labels.copy()
-    known[30:130] = -1
-    other.add_arrays(images[:130], known[:130], source="train")
-    other.add_arrays(images[130:150], labels[130:150], split="val", source="val")
-    other.add_arrays(images[150:], labels[150:], split="test", source="test")
+    other = digits_store(tmp_path / "lake")
 
     def stop(done: int, total: int | None, **figures: float | str) -> None:
         if done >= 48:
