@@ -65,11 +65,13 @@ def main() -> None:
     os.dup2(nowhere, 1)  # whatever DuckDB prints is no answer
     os.set_blocking(2, False)  # nor does it wait until somebody listens
     _expendable()
-    sys.modules["numpy"] = None  # type: ignore[assignment]  # Arrow would load it, and nothing here needs it
+    for unused in ("numpy", "cloudpickle"):  # Arrow would load them, and nothing here needs them
+        sys.modules[unused] = None  # type: ignore[assignment]
     import duckdb
     import pyarrow.lib
 
     assert duckdb and pyarrow.lib  # loaded before anybody looks at the clock
+    _writes_nothing()  # after Python has kept what it compiled of them, or it would compile them for each query
     threading.Thread(target=_end_with_the_asker, args=(pipe,), daemon=True).start()
     with contextlib.suppress(Gone):
         pipe.say({"ready": True})
@@ -196,12 +198,16 @@ def _size(of: str = "VmRSS") -> int:
 
 
 def _expendable() -> None:
-    """Leave no core file and no other; be the first that a full memory takes; Ctrl-C is the asker's business."""
-    import resource
-
+    """Be the first that a full memory takes; Ctrl-C is the asker's business."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write("1000")
+
+
+def _writes_nothing() -> None:
+    """Leave no core file and no other."""
+    import resource
+
     for limit in (resource.RLIMIT_CORE, resource.RLIMIT_FSIZE):
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(limit, (0, 0))

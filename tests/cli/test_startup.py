@@ -107,6 +107,12 @@ def test_the_process_that_answers_queries_loads_duckdb_and_arrow_alone(lake: Pat
     ]  # fmt: skip
 
 
+def test_python_keeps_what_it_compiled_for_a_query(lake: Path, tmp_path: Path) -> None:
+    environment = {"NSDATA_STORE": str(lake), "PYTHONPYCACHEPREFIX": str(tmp_path), "PYTHONDONTWRITEBYTECODE": ""}
+    run("from cli.app import app; app(['query', 'select count(*) from images'])", **environment)
+    assert list(tmp_path.rglob("site-packages/duckdb/__init__.*.pyc"))
+
+
 @pytest.mark.parametrize("command", ["--help", "label --help", "no-such-command"])
 def test_help_without_what_it_has_no_use_for_is_the_same(command: str) -> None:
     code = """if True:
