@@ -21,7 +21,9 @@ from nsdata.images.crops import named
 from nsdata.images.decoder import decode_into
 from nsdata.images.pillow import pixels
 from nsdata.labels.labels import Labels
+from nsdata.log.history import History
 from nsdata.storage.buckets import is_bucket
+from nsdata.storage.objects import Objects
 from nsdata.streaming.assembly import undecodable
 from nsdata.versions.readers import Readers
 from nsdata.versions.table import Table
@@ -111,7 +113,7 @@ class ViewDataset(Dataset[tuple[Tensor, Tensor | int, int]]):
                     f"A forked process cannot read {self._url}: it lacks the threads that speak to the bucket.",
                     'DataLoader(…, multiprocessing_context="spawn")',
                 )
-            readers = Readers(self._url)
+            readers = Readers(self._url, History(Objects(self._url)).newest)
             readers.newest = self._newest
             self._tables[here] = Table(self._state, readers)
         return self._tables[here]

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nsdata.errors import StoreDamaged
 from nsdata.schema import Column, Schema
 from nsdata.storage import chunks, commits
 from nsdata.storage.address import is_local
@@ -129,6 +130,7 @@ class _Column:
     first: Array
     begin: Array | None
     size: Array | None
+    short: Name | None
 
     @classmethod
     def of(cls, files: list[Name], rows: list[int], spec: Column, known: list[chunks.Layout | None]) -> _Column | None:
@@ -141,15 +143,20 @@ class _Column:
         begin = size = None
         if spec.type == "bytes":
             begin, size = np.empty(starts[-1], np.uint32), np.empty(starts[-1], np.uint32)
+        short = None
         for number, file in enumerate(files):
-            found = known[number] or File(file).layout(spec)
+            try:
+                found = known[number] or File(file).layout(spec)
+            except (StoreDamaged, FileNotFoundError):  # of what a run had committed, the rows before it count
+                files, starts, first, short = files[:number], starts[: number + 1], first[:number], file
+                break
             if found is None or found.rows != rows[number]:
                 return None
             first[number] = found.first
             if begin is not None and size is not None:
                 places = found.places(np.arange(found.rows))
                 begin[starts[number] : starts[number + 1]], size[starts[number] : starts[number + 1]] = places
-        return cls(spec, files, starts, first, begin, size)
+        return cls(spec, files, starts, first, begin, size, short)
 
     def blobs(self, rows: Array) -> list[bytes]:
         assert self.begin is not None and self.size is not None
@@ -219,8 +226,7 @@ class _Column:
 
     def _pieces(self, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
         """File, first row and the row behind the last, of each file that holds some of these rows."""
-        if not 0 <= start <= stop <= self.starts[-1]:
-            raise IndexError(f"rows {start} to {stop} of {self.starts[-1]}")
+        self._check(start, stop)
         number = int(np.searchsorted(self.starts, start, side="right")) - 1
         while start < stop:
             end = min(stop, int(self.starts[number + 1]))
@@ -238,9 +244,17 @@ class _Column:
 
     def _which(self, rows: Array) -> Array:
         """(n,) the file of each row."""
-        if len(rows) and not 0 <= rows.min() <= rows.max() < self.starts[-1]:
-            raise IndexError(f"rows {rows.min()} to {rows.max()} of {self.starts[-1]}")
+        if len(rows):
+            self._check(int(rows.min()), int(rows.max()) + 1)
         return np.searchsorted(self.starts, rows, side="right") - 1
+
+    def _check(self, start: int, stop: int) -> None:
+        """Raise IndexError for rows that there are not; what is wrong with a ``short`` file for those in it."""
+        if 0 <= start <= stop <= self.starts[-1]:
+            return
+        if self.short is not None and start >= 0:
+            File(self.short)
+        raise IndexError(f"rows {start} to {stop} of {self.starts[-1]}")
 
     @property
     def _each(self) -> int:

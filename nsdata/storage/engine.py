@@ -22,6 +22,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -79,7 +80,7 @@ class Reader:
         stop = len(self) if stop is None else stop
         if stop <= start:
             return np.asarray(self._schema[column].empty)
-        with _translated(self.url, "read"):
+        with self._asked():
             direct = self._directly(column)
             found = self._column(column)[start:stop] if direct is None else direct.read(column, start, stop, out)
             return self._checked(column, found, stop - start, out)
@@ -88,13 +89,13 @@ class Reader:
         self, column: str, start: int, stop: int, out: NDArray[Any] | None = None
     ) -> Callable[[], np.ndarray[Any, Any]]:
         """As ``read``, of at least one row, begun at once; call what it returns for the values."""
-        with _translated(self.url, "read"):
+        with self._asked():
             if self._directly(column) is not None:
                 return lambda: self.read(column, start, stop, out)
             begun = self._column(column).get_async(slice(start, stop))
 
         def values() -> np.ndarray[Any, Any]:
-            with _translated(self.url, "read"):
+            with self._asked():
                 return self._checked(column, begun.result(), stop - start, out)
 
         return values
@@ -103,7 +104,7 @@ class Reader:
         """These rows of a numeric column, in this order, repeats included."""
         if not len(rows):
             return np.asarray(self._schema[column].empty)
-        with _translated(self.url, "read"):
+        with self._asked():
             if (direct := self._directly(column)) is not None:
                 return self._checked(column, direct.take(column, np.asarray(rows, np.int64)), len(rows))
             return self._checked(column, self._column(column)[_plain(rows)], len(rows))
@@ -112,34 +113,37 @@ class Reader:
         """These rows of a "bytes" column."""
         if not len(rows):
             return []
-        with _translated(self.url, "read"):
+        with self._asked():
             if (direct := self._directly(column)) is not None:
                 return direct.blobs(column, np.asarray(rows, np.int64))
             return self._all(column, list(self._column(column).get_bytes(_plain(rows))), len(rows))
 
     def blobs_between(self, column: str, start: int, stop: int) -> list[bytes]:
         """Rows start..stop of a "bytes" column: of storage that is far away, whole files are read, not row by row."""
-        with _translated(self.url, "read"):
+        with self._asked():
             if (direct := self._directly(column)) is not None:
                 return direct.blobs_between(column, start, stop)
             found = self._column(column)[start:stop]
-            return self._all(column, [blob or b"" for blob in found], stop - start)  # it reads b"" as None
+            return self._all(column, [blob or b"" for blob in found], stop - start)  # it reads b"" and "" as None
 
     def texts(self, column: str, start: int = 0, stop: int | None = None) -> list[str]:
         """Rows start..stop of a "text" column."""
         stop = len(self) if stop is None else stop
         if stop <= start:
             return []
-        with _translated(self.url, "read"):
-            found = self._column(column)[start:stop]
-            return self._all(column, [text or "" for text in found], stop - start)  # it reads "" as None
+        with self._asked():
+            return self._all(column, [text or "" for text in self._column(column)[start:stop]], stop - start)
 
     def texts_at(self, column: str, rows: Sequence[int] | NDArray[Any]) -> list[str]:
         """These rows of a "text" column, in this order, repeats included."""
         if not len(rows):
             return []
-        with _translated(self.url, "read"):
+        with self._asked():
             return self._all(column, [text or "" for text in self._column(column)[_plain(rows)]], len(rows))
+
+    def _asked(self) -> AbstractContextManager[None]:
+        """What is asked of the dataset: whatever goes wrong is said in our words, of one that is gone why it is."""
+        return _translated(self.url, "read", None if self._guard is None else self._guard.gone)
 
     def _column(self, column: str) -> Any:
         """The engine's own, whose files were looked at."""
@@ -162,7 +166,7 @@ class Reader:
     def _open(self, opening: Any = None) -> tuple[Any, dict[str, Any]]:
         """The engine's dataset and its columns."""
         if self._native is None:
-            with _translated(self.url, "read"):
+            with self._asked():
                 dataset: Any = native(self.url) if opening is None else opening.result()
                 if self._direct is not None and len(dataset) != self._direct.rows:
                     raise self._short(len(dataset), self._direct.rows)

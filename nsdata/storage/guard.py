@@ -39,7 +39,7 @@ class Guard:
 
     def __init__(self, objects: Objects, name: str, digest: str, gone: Callable[[], None] = lambda: None) -> None:
         """digest: of its list of files, as the log names it. gone: raises NotFound where it was deleted lawfully."""
-        self._objects, self._name, self._lock, self._gone = objects, name, threading.Lock(), gone
+        self._objects, self._name, self._lock, self.gone = objects, name, threading.Lock(), gone
         self._seen: dict[str, dict[str, Facts | None]] = {}  # column -> its files, as they were when looked at
         self.layouts: dict[str, chunks.Layout] = {}  # of files whose heads were read, for who takes them out
         self._folders: dict[str, str] | None = None
@@ -124,7 +124,7 @@ class Guard:
             same = _in_threads(self._same, paths)
         for path, as_published in zip(paths, same, strict=True):
             if not as_published:
-                self._gone()
+                self.gone()
                 raise StoreDamaged(f"{self._objects.url}/{self._name}/{path} was changed.", HINT)
 
     def _same(self, path: str) -> bool:

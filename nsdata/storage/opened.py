@@ -109,6 +109,10 @@ class Opened:
                 self._lock.release()
         return found
 
+    def begin_again(self) -> None:
+        """In a forked child: a thread that it does not have may hold the lock for ever, and no file would be closed."""
+        self._lock = threading.Lock()
+
     def forget(self, name: Name) -> None:
         """It is opened anew when it is wanted again."""
         self._files.pop(name, None)
@@ -134,3 +138,5 @@ def _descriptors() -> int:
 
 
 OPENED = Opened()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=OPENED.begin_again)

@@ -142,7 +142,7 @@ class Table:
     def blobs(self, rows: Array) -> list[bytes]:
         """The encoded bytes of these rows, in this order, repeats included. Raises NotFound for purged images.
 
-        Every thousandth picture is held against its id: raises StoreDamaged if it is another one.
+        On a disk every thousandth picture is held against its id: raises StoreDamaged if it is another one.
         """
         rows = np.asarray(rows, np.int64)
         found = self.present(rows, self._gathered(rows, lambda reader, at: reader.blobs("image", at), b""))
@@ -164,7 +164,12 @@ class Table:
         return blobs
 
     def _spot_check(self, rows: Array, blobs: list[bytes]) -> None:
-        """Hold the first picture that this table gives out against its id, and each thousandth that follows."""
+        """Hold the first picture that this table gives out against its id, and each thousandth that follows.
+
+        Not in a bucket: its objects are whole or not there, and each id would be a request of its own.
+        """
+        if self.is_far:
+            return
         before, self._given = self._given, self._given + len(blobs)  # threads may count a few twice
         some = [at for at in range(-before % _SPOT, len(blobs), _SPOT) if blobs[at]]
         if some:

@@ -323,3 +323,32 @@ def test_a_commit_that_did_not_arrive_is_not_counted(half: Store, monkeypatch: p
             writer.write(SOFT[part.pending[:10]])
     assert labelling.begin(half, 1, IDENTITY).done == before
     assert _finish(half) == before
+
+
+@pytest.mark.parametrize("lost", ["one", "each", "the name"])
+def test_what_a_disk_did_not_take_hides_nothing_of_what_it_had(
+    lost: str, half: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same dataset holds rows that were committed, and behind them a commit whose files ended short."""
+    run = labelling.begin(half, 1, IDENTITY)
+    part = next(part for part in run.parts if len(part.pending))
+    before = run.done
+
+    def take_away(where: str, known: Any = None) -> None:
+        paths = [file for file in Path(where).rglob("*") if file.is_file() and "_deeplake_log" not in str(file)]
+        newest = sorted(paths, key=lambda file: file.stat().st_mtime_ns)[-3:]  # soft labels, pseudo-labels, confidences
+        for file in newest[:1] if lost == "one" else newest:
+            file.unlink() if lost == "the name" else os.truncate(file, 0)
+
+    writer = PartWriter(part)
+    writer.write(SOFT[part.pending[:2]])
+    writer.commit()
+    with monkeypatch.context() as patch, pytest.raises(StorageFailed), writer:
+        patch.setattr(engine, "sync", take_away)
+        writer.write(SOFT[part.pending[:2]])
+        writer.commit()
+    assert _finish(half) == before + 2
+    assert verify(half.url).sound
+    store = Store.open(half.url)
+    assert np.array_equal(store.labels(1).pseudo, SOFT.argmax(1))
+    assert np.array_equal(store.labels(1).between(0, 120), SOFT.astype(np.float16))

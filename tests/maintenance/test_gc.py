@@ -26,6 +26,7 @@ from nsdata.maintenance.edits import write_batch
 from nsdata.maintenance.undo import plan
 from nsdata.schema import SEGMENT, part
 from nsdata.storage import engine, locks, writing
+from nsdata.storage.opened import OPENED
 
 Seal = Callable[..., np.ndarray]
 
@@ -300,6 +301,34 @@ def test_who_opened_the_store_before_a_purge_reads_on_or_hears_of_it(lake: Store
     assert len(earlier.table.label) == 60  # where it is now
     with pytest.raises(NotFound, match=r"labels/gen-1-.* was taken away by gc"):
         _ = earlier.labels(1).soft
+
+
+def test_pictures_and_soft_labels_gone_from_under_an_open_dataset_are_no_damage(
+    tmp_path: Path, seal: Seal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their datasets were read before, and few of the files are open still."""
+    monkeypatch.setattr(OPENED, "_most", 1)
+    lake = Store.create(tmp_path / "lake", CLASSES)
+    lake.add_arrays(np.random.default_rng(0).integers(0, 256, (60, 256, 256, 3), dtype=np.uint8))  # more than a file
+    seal(lake, 1)
+    rows, rest, early = np.arange(60), np.arange(1, 60), [Store.open(lake.url) for _ in range(2)]
+    pictures, _ = [store.table.blobs(rows) for store in early]
+    labels = [store.labels(1) for store in early]
+    assert np.array_equal(labels[0].take(rows), labels[1].between(0, 60))
+    lake.remove([bytes(lake.table.ids[0]).hex()])
+    seal(lake, 1, seed=7, replace=True)
+    lake.gc(purge=True, older_than_hours=0)
+    images: list[Callable[[], list[bytes]]] = [
+        lambda: early[0].table.blobs(rest),
+        lambda: early[1].table.blobs_between(1, 60),
+    ]
+    for read in images:
+        with pytest.raises(NotFound, match=r"images/.* was written again by gc --purge since it was opened"):
+            read()
+        assert read() == pictures[1:]  # where it is now
+    for look in (lambda: labels[0].take(rows), lambda: labels[1].between(0, 60)):
+        with pytest.raises(NotFound, match=r"labels/gen-1-.* was taken away by gc"):
+            look()
 
 
 def test_an_undone_import_is_purged_and_may_come_again(url: str) -> None:

@@ -137,6 +137,21 @@ def test_a_forked_child_reads_on(large: Path) -> None:
     assert os.waitpid(child, 0)[1] == 0
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+def test_a_child_forked_while_files_are_closed_keeps_as_few_open(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opened.OPENED, "_most", 2)
+    ours, _ = _both(large)
+    if threading.active_count() > 1 and sys.version_info >= (3, 12):
+        pytest.skip("forking beside threads is warned of")
+    with opened.OPENED._lock:  # as another thread may hold it
+        child = os.fork()
+        if not child:
+            ours.blobs("image", range(200))
+            ours.blobs("image", [0])
+            os._exit(len(opened.OPENED._files))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) <= 2
+
+
 @pytest.mark.parametrize("folder", ["images", "labels", "people", "views"])
 def test_published_datasets_of_the_frozen_format_are_read_so(folder: str) -> None:
     store = Store.open(FROZEN)

@@ -23,10 +23,12 @@ from conftest import CLASSES, ROOT, digits
 
 from nsdata import Store
 from nsdata.errors import BadInput, StorageFailed, StoreNotFound
+from nsdata.labels import spots
 from nsdata.schema import PEOPLE
 from nsdata.storage import buckets, engine, writing
 from nsdata.storage.address import absolute, canonical, is_local, relative
 from nsdata.storage.objects import Objects
+from nsdata.versions import table
 
 Rule = Callable[[str, str, int], str | tuple[int, str]]
 
@@ -264,6 +266,25 @@ def test_of_many_racers_one_wins(bucket: str) -> None:
     assert sorted(turn for turn, _ in wins) == list(range(rounds))
     for turn, me in wins:
         assert Objects(bucket).get(f"log/{turn}") == b"%d" % me
+
+
+def test_what_is_looked_at_on_a_disk_costs_a_bucket_no_request(
+    bucket: str, front: Front, seal: Callable[..., np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many pictures and soft labels would be held against their ids and pseudo-labels."""
+    made = Store.create(bucket, CLASSES)
+    made.add_arrays(digits(60)[0])
+    seal(made, 1)
+    counts: list[int] = []
+    for each in (1, 1000):
+        monkeypatch.setattr(table, "_SPOT", each)
+        monkeypatch.setattr(spots, "EACH", each)
+        store = Store.open(bucket)
+        before, asked = len(front.keys), np.arange(60)[::-1]
+        assert np.array_equal(store.labels(1).take(asked)[::-1], store.labels(1).soft)
+        assert store.table.blobs(asked)[::-1] == store.table.blobs_between(0, 60)
+        counts.append(len(front.keys) - before)
+    assert counts[0] == counts[1]
 
 
 # -------------------------------------------------------------------- keys

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader, RandomSampler, SubsetRandomSampler
 
 from nsdata import Store, View
-from nsdata.errors import BadInput, EmptyView, StoreDamaged
+from nsdata.errors import BadInput, EmptyView, NotFound, StoreDamaged
 from nsdata.images.crops import centre, random_resized
 from nsdata.images.pillow import pixels
 from training import loader as loader_module
@@ -569,3 +569,17 @@ def test_the_python_that_the_guide_shows_runs(needs: tuple[str, ...], tmp_path: 
             wants = [other for other in ("accelerate", "lightning") if f" {other}" in block.split("\n\n")[0]]
             if not wants or wants == list(needs):
                 exec(compile(block, "docs/loaders.md", "exec"), names)
+
+
+def test_a_worker_that_begins_after_a_purge_reads_where_the_images_are_now(tmp_path: Path) -> None:
+    store = Store.open(_filled(tmp_path / "lake").store.url)
+    everything, some = ViewDataset(store.view()), ViewDataset(store.view().labelled())
+    begins, before = [pickle.dumps(dataset) for dataset in (some, everything)], some[3]
+    row = next(iter({*everything.rows.tolist()} - {*some.rows.tolist()}))
+    store.remove([bytes(store.table.ids[row]).hex(), bytes(store.table.ids[some.rows[7]]).hex()])
+    store.gc(purge=True, older_than_hours=0)
+    worker, other = (pickle.loads(begun) for begun in begins)
+    assert torch.equal(worker[3][0], before[0]) and worker[3][1:] == before[1:]
+    for dataset, place in ((worker, 7), (other, everything.rows.tolist().index(row))):
+        with pytest.raises(NotFound, match="was removed and purged"):
+            dataset[place]
