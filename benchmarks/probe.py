@@ -56,11 +56,12 @@ def main() -> None:
     if options.unlabelled is not None:
         half = replace(half, unlabelled=options.unlabelled)
     for seed in options.seeds:
-        if all((seed, row) in done for row in ROWS):
+        wanted = [row for row in options.rows if (seed, row) not in done]
+        if not wanted:
             continue
         with tempfile.TemporaryDirectory() as folder:
             drawn = presets.drawn(half, options.data, Path(folder, "lake"), seed, options.dev)
-            for outcome in _seed(half, drawn, Path(folder), seed, backbone, done):
+            for outcome in _seed(half, drawn, Path(folder), seed, backbone, wanted):
                 done[seed, outcome["row"]] = outcome
                 print(json.dumps(outcome), flush=True)
                 if options.out:
@@ -78,6 +79,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--unlabelled", type=int, metavar="N", help="at most so many other images of them")
     parser.add_argument("--steps", type=int, metavar="N", help="of every training but the backbone's")
     parser.add_argument("--backbone-steps", type=int, default=3_000, metavar="N")
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS), help="only these")
     parser.add_argument("--work", type=Path, default=Path("probe-work"), help="where the backbone is kept")
     parser.add_argument("--out", type=Path, help="JSON lines; what is in it is not run again")
     parser.add_argument("--dev", action="store_true", help="judge on images of the pool, not on the test images")
@@ -100,9 +102,9 @@ def _backbone(preset: Preset, pool: list[presets.Picture], seen: set[str], optio
 
 
 def _seed(
-    preset: Preset, drawn: Drawn, folder: Path, seed: int, backbone: Path, done: dict[tuple[int, str], Any]
+    preset: Preset, drawn: Drawn, folder: Path, seed: int, backbone: Path, wanted: list[str]
 ) -> Iterator[dict[str, Any]]:
-    """The rows of one seed that are not done, one after the other."""
+    """The rows of one seed that are wanted, one after the other."""
     store, settings = drawn.store, {**preset.settings, "seed": seed, "val_fraction": 0}
     probing = {key: value for key, value in settings.items() if key != "steps"}
     config = recipe("probe").replace(**{**probing, "model": preset.teacher, "pretrained": str(backbone)})
@@ -116,22 +118,22 @@ def _seed(
         right = evaluate(model, drawn.judges).top1
         return {"row": row, **common, "accuracy": right, "seconds": round(model.seconds, 2), **more}
 
-    if (seed, "probe") not in done:
+    if "probe" in wanted:
         penalty = json.loads((folder / "probe" / "config.json").read_text())["probe"]["penalty"]
         yield told("probe", probe, embedding_seconds=round(embedding, 2), penalty=penalty)
     plain = TrainConfig(model=preset.teacher, **settings)
-    if (seed, "from scratch") not in done:
+    if "from scratch" in wanted:
         yield told("from scratch", train(drawn.labelled, config=plain, out=folder / "scratch", publish=False))
-    if (seed, "tuned") not in done:
+    if "tuned" in wanted:
         tuned = plain.replace(pretrained=str(backbone))
         yield told("tuned", train(drawn.labelled, config=tuned, out=folder / "tuned", publish=False))
     students = {"student of the probe": False, "tuned student": str(backbone)}
-    if all((seed, row) in done for row in students):
+    if not any(row in wanted for row in students):
         return
     label(store.refresh(), folder / "probe", gen=1, force=True)
     chosen = default_view(store, 1)
     for row, start in students.items():
-        if (seed, row) not in done:
+        if row in wanted:
             student = TrainConfig(model=preset.student, **settings, pretrained=start)
             made = train(drawn.labelled, chosen, config=student, out=folder / row.replace(" ", "-"), publish=False)
             yield told(row, made, chosen=len(chosen))
