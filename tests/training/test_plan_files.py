@@ -132,11 +132,13 @@ def test_the_command_writes_a_plan_runs_it_and_says_how_to_go_on(
         cut = command("run")
     assert cut.exit_code == 130 and "the same command goes on where it stopped" in cut.stderr
     printed = ok("run")
-    assert "plan.toml: 4 steps done, 1 done before" in printed and re.search("^1 +wrn_10_", printed, re.MULTILINE)
+    assert "plan.toml: 3 steps done, 2 done before" in printed and re.search("^1 +wrn_10_", printed, re.MULTILINE)
     found = json.loads(ok("run", "--json"))
     assert {step["did"] for step in found["steps"]} == {"kept"} and "accuracy" in found["steps"][1]
     assert "gain_interval" in found["steps"][-1]
     assert ok("run").endswith("nothing new: all 5 steps of plan.toml were done before\n")
     begun = next(event.number for event in store.refresh().events if event.kind == "planned")
-    assert f"carried out the plan of version {begun}" in ok("log")
+    logged = ok("log")
+    assert f"carried out the plan of version {begun}" in logged
+    assert re.search(r"judged model 1: \d+\.\d % of 30 test images", logged)
     assert f"plan.toml · begun at version {begun} · carried out at version" in ok("show")
