@@ -39,7 +39,7 @@ class Lines:
         """Told when it begins, and now and then."""
         what = f"{_DOING[step.kind]}{f' {step.turn.config.model}' if step.kind == 'train' else ''}"
         render.note(f"{step.name:<10}  {what}: {why}")
-        with shown(step.name, "steps" if step.kind == "train" else "images") as report:
+        with shown(f"{step.name:<10}", "steps" if step.kind == "train" else "images") as report:
             yield report
 
     def done(self, step: Step, facts: dict[str, Any]) -> None:

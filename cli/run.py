@@ -100,12 +100,13 @@ def _outline(store: Store, plan: PlanFile, json: bool) -> None:
     if json:
         render.emit({"plan": plan.name, "digest": plan.digest, "steps": [line.to_dict() for _, line in lines]})
         return
-    rows = []
+    rows, wide = [], max(len("bytes"), *(len(f"{line.bytes or 0:,}") for _, line in lines))
     for step, line in lines:
         network = step.turn.config.model if step.kind == "train" else ""
         took = "" if line.seconds is None else duration(line.seconds)
-        rows.append([line.step, network, line.state, line.images or None, took, line.bytes, line.why])
-    render.table(["step", "network", "state", "images", "time", "bytes", "why"], rows)
+        written = "" if line.bytes is None else f"{line.bytes:>{wide},}"
+        rows.append([line.step, network, line.state, line.images or None, took, written, line.why])
+    render.table(["step", "network", "state", "images", "time", f"{'bytes':>{wide}}", "why"], rows)
     seconds, size = (sum(getattr(line, name) or 0 for _, line in lines) for name in ("seconds", "bytes"))
     render.out(f"about {duration(seconds)} in all, from a short probe; {size:,} bytes to be written")
     for _, line in lines:
@@ -140,5 +141,6 @@ def _print(plan: PlanFile, results: list[dict[str, Any]], json: bool) -> None:
         )
     render.table(["gen", "network", "right", "95 %", "gain", "95 %", "model"], rows)
     done = sum(each["did"] == "done" for each in results)
-    render.out(f"{plan.name}: {done} steps done, {len(results) - done} done before" if done else
+    before = f", {len(results) - done} done before" if done < len(results) else ""
+    render.out(f"{plan.name}: {done} steps done{before}" if done else
                f"nothing new: all {len(results)} steps of {plan.name} were done before")  # fmt: skip

@@ -62,7 +62,7 @@ def outline(store: Store, plan: PlanFile, split: str | None) -> list[tuple[Step,
     lines, again = [], ""
     for step in of.steps(plan, split):
         if again:
-            line = Line(step.name, "follows", f"as {again} is", of.by_hand(store, plan, step))
+            line = Line(step.name, "follows", f"after {again}", of.by_hand(store, plan, step))
         else:
             found = of.look(store, plan, step, split)
             line = Line(step.name, "done" if found.done else "to do", found.why, found.replaces)
