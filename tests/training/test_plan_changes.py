@@ -10,12 +10,15 @@ import numpy as np
 import pytest
 from commands import run as command
 from conftest import CLASSES, digits
+from safetensors.torch import save_file
 from test_plans import TEXT, Crash, Watch, make
 
 from nsdata import Store
 from nsdata.errors import Conflict, NsdataError, StorageFailed
 from nsdata.storage import space
-from training import calibrate, label, load, train
+from training import TrainConfig, calibrate, label, load, train
+from training.models import create
+from training.plans.outline import measured
 from training.plans.plan_file import PlanFile, parse
 from training.plans.running import begin, run
 
@@ -160,6 +163,23 @@ def test_a_teacher_that_begins_with_its_teachers_weights_a_file_in_the_way_and_a
     with pytest.raises(NsdataError, match=r"the teacher: The folder .*gen-0 cannot be made: .*runs is a file"):
         again(store, wanted)
     assert store.refresh().version == 3
+
+
+def test_a_probe_is_a_plans_teacher_and_its_dry_run_counts_the_images_that_it_embeds(tmp_path: Path) -> None:
+    store = make(tmp_path / "lake")
+    weights = tmp_path / "backbone.safetensors"
+    save_file(create(TrainConfig(model="wrn_10_1"), CLASSES).state_dict(), weights)
+    text = SHORT.replace("[teacher]\n", f'[teacher]\nset = {{{{ probe = true, pretrained = "{weights}" }}}}\n')
+    text = text.format(runs=tmp_path / "runs") + "[[generation]]\nratio = 1\n"
+    wanted = parse(tomllib.loads(text), "plan.toml", text)
+    _, lines = begin(store, wanted, dry_run=True)
+    measured(store, wanted, lines)
+    teacher = lines[0][1]
+    assert (teacher.steps, teacher.images) == (0, len(store)) and (teacher.seconds or 0) > 0
+    assert again(store, wanted).did == ["teacher", "score 0", "labels 1", "student 1", "score 1"]
+    kinds = [event.kind for event in store.refresh().events][3:]
+    assert kinds == ["planned", "embedded", "trained", "judged", "sealed", "trained", "judged", "ran"]
+    assert again(store, wanted).did == [] and store.models[0].plan == 5
 
 
 def test_settings_given_beside_the_file_are_every_models_and_win(tmp_path: Path, monkeypatch: Any) -> None:

@@ -68,7 +68,7 @@ def refuse(plan: PlanFile, taken: Iterable[tuple[str, str]], *, replace: bool) -
     (step, _), whats = found[0], listed([what for _, what in found], 4)
     raise Conflict(
         f"{plan.name}: from {step} on it may replace {whats}, which no plan made.",
-        f'nsdata run {plan.name} --replace, or another folder in the plan: runs = "FOLDER"',
+        f"nsdata run {plan.name} --replace",
     )
 
 
@@ -83,7 +83,7 @@ def networks(store: Store, plan: PlanFile, turns: Iterable[Turn], *, labels: int
 
     files, most = 0, 0
     for turn in turns:
-        with placed(plan, turn), torch.random.fork_rng():
+        with placed(plan, turn), torch.random.fork_rng(devices=[]):
             config = settled_turn(store, turn)
             fetch.arguments(config.model_args, config.model, published=config.pretrained is True)
             model = models.create(config, store.classes, pretrained=False).to(pick_device(config.device))

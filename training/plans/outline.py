@@ -100,6 +100,7 @@ def measured(store: Store, plan: PlanFile, lines: list[tuple[Step, Line]]) -> No
             found = pace(step.turn)
             every = settled_every(step.turn.config, line.steps)
             line.seconds = extra + found.start + line.steps * found.step + -(-line.steps // every) * found.validation
+            line.seconds += line.images * found.image if not line.steps else 0.0
             line.bytes = found.bytes
         else:
             turn = plan.turns[step.gen - 1] if step.kind == "label" else step.turn
@@ -127,6 +128,11 @@ def _amounts(store: Store, plan: PlanFile, step: Step, line: Line, split: str | 
         line.images = len(store.view().split(split or "test").labelled())
     else:
         config = settled_turn(store, step.turn)
+        if config.probe:  # no step: the images are embedded, where they are not
+            known = {found.provenance["model"]: found for found in store.state.embeddings.values()}
+            ranges = to_label(store.state, known.get(config.model.partition(".")[0]))
+            line.images = sum(stop - start for start, stop in ranges)
+            return
         line.steps = settled(config.steps)
         line.images = line.steps * config.batch_size * (config.labelled + (config.ratio if step.gen else 0))
 
@@ -137,8 +143,8 @@ def _probe(store: Store, config: TrainConfig, turn: Turn) -> Pace:
 
     size = config.batch_size * (config.labelled + (config.ratio if turn.gen else 0))
     quick = config.replace(
-        steps=STEPS, batch_size=size, eval_every=STEPS, keep="last", init="scratch", pretrained=False, labelled=True,
-        checkpoint_seconds=1e9,
+        steps=STEPS, batch_size=size, eval_every=STEPS, keep="last", init="scratch", pretrained=False, probe=False,
+        labelled=True, checkpoint_seconds=1e9,
     )  # fmt: skip
     people, times = store.view().split("train").labelled(), [time.perf_counter()]
 
