@@ -91,9 +91,9 @@ def _write(store: Store, path: Path, replace: bool) -> None:
 def _outline(store: Store, plan: PlanFile, json: bool) -> None:
     from nsdata.progress import duration
     from training.plans.outline import measured
-    from training.plans.running import begin
+    from training.plans.running import prepared
 
-    _, lines = begin(store, plan, dry_run=True)
+    _, lines = prepared(store, plan, dry_run=True)
     if any(line.state != "done" for _, line in lines):
         render.note("measuring a few steps of each network …")
     measured(store, plan, lines)

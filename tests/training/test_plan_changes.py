@@ -20,7 +20,7 @@ from training import TrainConfig, calibrate, label, load, train
 from training.models import create
 from training.plans.outline import measured
 from training.plans.plan_file import PlanFile, parse
-from training.plans.running import begin, run
+from training.plans.running import prepared, run
 
 SHORT = TEXT.partition("[[generation]]")[0].replace("steps = 4", "steps = 2").replace("val_fraction = 0", "seed = 1")
 
@@ -107,7 +107,7 @@ def test_what_a_later_step_would_write_over_is_said_before_the_first(tmp_path: P
     version = store.refresh().version
     with pytest.raises(Conflict, match=r"from student 1 on it may replace the run in .*gen-1, which no plan made"):
         again(store, wanted)
-    _, lines = begin(store, wanted, dry_run=True)
+    _, lines = prepared(store, wanted, dry_run=True)
     assert [line.step for _, line in lines if line.replaces] == ["student 1"]
     assert store.refresh().version == version and not (tmp_path / "runs" / "gen-0").exists()
 
@@ -140,7 +140,7 @@ LATER = "[[generation]]\n[[generation]]\n"
 def test_what_cannot_go_well_is_refused_before_the_first_step(more: str, said: str, tmp_path: Path) -> None:
     store, wanted = make(tmp_path / "lake"), short(tmp_path / "runs", more)
     version = store.version
-    for refusing in (lambda: again(store, wanted), lambda: begin(store, wanted, dry_run=True)):
+    for refusing in (lambda: again(store, wanted), lambda: prepared(store, wanted, dry_run=True)):
         with pytest.raises(NsdataError) as error:
             refusing()
         assert said in error.value.message and error.value.hint
@@ -158,7 +158,7 @@ def test_a_teacher_that_begins_with_its_teachers_weights_a_file_in_the_way_and_a
         with pytest.raises(StorageFailed, match="this plan needs about"):
             again(store, wanted)
         with pytest.raises(StorageFailed, match="this plan needs about"):
-            begin(store, wanted, dry_run=True)
+            prepared(store, wanted, dry_run=True)
     (tmp_path / "runs").write_text("in the way")
     with pytest.raises(NsdataError, match=r"the teacher: The folder .*gen-0 cannot be made: .*runs is a file"):
         again(store, wanted)
@@ -172,7 +172,7 @@ def test_a_probe_is_a_plans_teacher_and_its_dry_run_counts_the_images_that_it_em
     text = SHORT.replace("[teacher]\n", f'[teacher]\nset = {{{{ probe = true, pretrained = "{weights}" }}}}\n')
     text = text.format(runs=tmp_path / "runs") + "[[generation]]\nratio = 1\n"
     wanted = parse(tomllib.loads(text), "plan.toml", text)
-    _, lines = begin(store, wanted, dry_run=True)
+    _, lines = prepared(store, wanted, dry_run=True)
     measured(store, wanted, lines)
     teacher = lines[0][1]
     assert (teacher.steps, teacher.images) == (0, len(store)) and (teacher.seconds or 0) > 0

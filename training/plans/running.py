@@ -6,7 +6,6 @@ import contextlib
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from functools import partial
 from typing import Any, Protocol
 
 from nsdata import Store
@@ -56,7 +55,7 @@ def run(
     """
     if workers.here().world > 1:
         raise BadInput("A plan is run by one process; label alone is shared by several.", "nsdata run plan.toml")
-    split, _ = begin(store, plan, replace=replace)
+    split, _ = prepared(store, plan, replace=replace)
     if split is None:
         watcher.note("No test and no val image has a label: nothing judges the models.")
     results: list[dict[str, Any]] = []
@@ -68,18 +67,18 @@ def run(
             results.append({**found.facts, "step": step.name, "key": found.key, "did": "kept"})
             continue
         ahead.refuse(plan, [(step.name, found.replaces)] if found.replaces else [], replace=replace)
-        number = number or _begin(store, plan)
+        number = number or _begun(store, plan)
         facts = _do(store, plan, step, found, split or "", watcher, report, number, replace)
         key = of.look(store.refresh(), plan, step, split).key
         results.append({**facts, "step": step.name, "key": key, "did": "done"})
         if step.kind == "score":  # at once: what was measured is not measured again
-            store.publish("judged", partial(_judged, number, _noted(results[-1])))
+            _publish(store, "judged", number, step=_noted(results[-1]))
         watcher.done(step, facts)
     _end(store, plan, results)
     return results
 
 
-def begin(
+def prepared(
     store: Store, plan: PlanFile, *, replace: bool = False, dry_run: bool = False
 ) -> tuple[str | None, list[tuple[Step, Line]]]:
     """What can be known to go wrong is raised here, before anything is done.
@@ -104,7 +103,7 @@ class _CarriedOut(Exception):
     """By another process, which runs the same plan."""
 
 
-def _begin(store: Store, plan: PlanFile) -> int:
+def _begun(store: Store, plan: PlanFile) -> int:
     """Note that the plan is begun, unless this very one is not carried out yet. Returns the number of that event."""
     facts = {"name": plan.name, "digest": plan.digest, "text": plan.text, "settings": list(plan.settings)}
     open_ = store.state.plans[-1:]
@@ -119,20 +118,19 @@ def _end(store: Store, plan: PlanFile, results: list[dict[str, Any]]) -> None:
     keys = [step["key"] for step in results]
     if last and last[0].ran and last[0].digest == plan.digest and [s["key"] for s in last[0].steps] == keys:
         return
-    number, steps = _begin(store, plan), list(map(_noted, results))
+    _publish(store, "ran", _begun(store, plan), steps=list(map(_noted, results)))
 
-    def ended(state: State) -> dict[str, Any]:
+
+def _publish(store: Store, kind: str, number: int, **facts: Any) -> None:
+    """An event of the plan that event ``number`` began; none where another process has carried it out meanwhile."""
+
+    def make(state: State) -> dict[str, Any]:
         if next(plan.ran for plan in state.plans if plan.event == number):
             raise _CarriedOut
-        return {"plan": number, "steps": steps}
+        return {"plan": number, **facts}
 
     with contextlib.suppress(_CarriedOut):
-        store.publish("ran", ended)
-
-
-def _judged(number: int, step: dict[str, Any], state: State) -> dict[str, Any]:
-    """What the log keeps of a score as soon as it is measured."""
-    return {"plan": number, "step": step}
+        store.publish(kind, make)
 
 
 def _noted(facts: dict[str, Any]) -> dict[str, Any]:
