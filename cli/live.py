@@ -112,8 +112,11 @@ class Table(Lines):
             row["left"] = ""
             if step.kind == "score":
                 row["accuracy"] = _judged(facts, "")
+                row["step"] = row.get("trained", "")
             else:
                 row["step"] = what
+            if step.kind == "train":
+                row["trained"] = what
 
     def _take(self, now: tuple[int, str, Meter] | None) -> None:
         """What is known of the work of this moment, into its row."""

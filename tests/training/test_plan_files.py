@@ -95,10 +95,13 @@ def test_the_table_fits_a_terminal_of_80_columns() -> None:
         drawn.print(table)
     text = drawn.file.getvalue()  # type: ignore[attr-defined]
     assert "done before" in text and "training 55 %" in text and "0.712" in text and "val 91.0 % of 10,000" in text
+    table.done(student, {"seconds": 200})
+    with table.working(score, ""):
+        pass
     table.done(score, {"right": 91, "images": 100, "seconds": 1})
     drawn.print(table)
     text = drawn.file.getvalue()  # type: ignore[attr-defined]
-    assert "91.0 % of 100" in text and max(map(len, text.splitlines())) <= 80
+    assert re.search(r"trained 3:20 .*91.0 % of 100", text) and max(map(len, text.splitlines())) <= 80
 
 
 def test_the_command_writes_a_plan_runs_it_and_says_how_to_go_on(
