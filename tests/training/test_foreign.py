@@ -386,12 +386,16 @@ def test_a_folder_of_timms_hub_says_all_of_itself(lake: Path, net: torch.nn.Modu
     assert "it has 'wolf', which the store has not, and it lacks 'fox'" in message
 
 
-def test_torchscript_labels_a_store(lake: Path, net: torch.nn.Module) -> None:
+def _script(net: torch.nn.Module, file: str) -> None:
     import warnings
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.jit.trace(net, torch.zeros(1, 3, 32, 32)).save("script.pt")
+        torch.jit.trace(net, torch.zeros(1, 3, 32, 32)).save(file)
+
+
+def test_torchscript_labels_a_store(lake: Path, net: torch.nn.Module) -> None:
+    _script(net, "script.pt")
     ok("label", "--gen", "1", "--teacher", "script.pt", *SETTINGS)
     assert _right(Store.open("lake"), 1) > 0.9
 
@@ -426,7 +430,7 @@ def test_a_file_from_elsewhere_and_a_model_of_ours_are_averaged(lake: Path, kind
     if kind == "onnx":
         _onnx("other.onnx")
     else:
-        torch.jit.trace(ByColour().eval(), torch.zeros(1, 3, 32, 32)).save("other.pt")
+        _script(ByColour().eval(), "other.pt")
     theirs = ["--teacher", "other.onnx", *SETTINGS[1:]] if kind == "onnx" else ["--teacher", "other.pt", *SETTINGS]
     ours = ["--teacher", "runs/gen-0"]
     ok("train", "--gen", "0", *TINY)

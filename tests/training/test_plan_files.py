@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,7 @@ from typing import Any
 import pytest
 from commands import ok, refused
 from commands import run as command
-from conftest import CLASSES, digits
+from conftest import CLASSES, ROOT, digits
 from rich.console import Console
 
 from cli.live import Table
@@ -140,6 +143,11 @@ def test_the_command_writes_a_plan_runs_it_and_says_how_to_go_on(
     assert {step["did"] for step in found["steps"]} == {"kept"} and "accuracy" in found["steps"][1]
     assert "gain_interval" in found["steps"][-1]
     assert ok("run").endswith("nothing new: all 5 steps of plan.toml were done before\n")
+    code = "import sys; from cli.app import app; app(['run'], standalone_mode=False); print({'torch'} & {*sys.modules})"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
+    assert done.stdout.endswith("were done before\nset()\n"), done  # it loads no torch to find that out
     begun = next(event.number for event in store.refresh().events if event.kind == "planned")
     logged = ok("log")
     assert f"carried out the plan of version {begun}" in logged
