@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -39,6 +39,7 @@ def embed(
     batch_size: Annotated[int, typer.Option(help="Images per forward pass.")] = 256,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, …", autocompletion=complete.devices)] = "auto",
     replace: Annotated[bool, typer.Option("--replace", help="Make embeddings of this name again.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would take.")] = False,
     json: JsonOption = False,
     store: StoreOption = None,
 ) -> None:
@@ -62,16 +63,35 @@ def embed(
     check_device(device)
     if name is not None:
         checked_name(name)
-    opened.writable()
-    from training.embedding import embed as run  # torch takes seconds to load: after what may be mistyped
+    if not dry_run:
+        opened.writable()
+    from training import embedding  # torch takes seconds to load: after what may be mistyped
 
+    options: dict[str, Any] = {
+        "name": name, "arch": arch, "image_size": image_size, "batch_size": batch_size, "device": device,
+        "replace": replace,
+    }  # fmt: skip
+    if dry_run:
+        _estimate(embedding.estimate(opened, model, **options), json)
+        return
     with shown("embedding") as report:
-        done = run(
-            opened, model, name=name, arch=arch, image_size=image_size, batch_size=batch_size, device=device,
-            replace=replace, on_progress=report, on_note=render.note,
-        )  # fmt: skip
+        done = embedding.embed(opened, model, **options, on_progress=report, on_note=render.note)
     if first:
         _print(done, json)
+
+
+def _estimate(found: dict[str, Any], json: bool) -> None:
+    if json:
+        render.emit(found)
+        return
+    render.pairs(
+        [
+            ("model", f"{found['model']} · sha256 {found['model_sha256'][:8]} · as {found['name']}"),
+            ("images", f"{found['images']:,}, {found['width']:,} numbers each"),
+            ("to write", f"{found['bytes']:,} bytes"),
+            ("time", f"about {found['seconds']:,.0f} s, from a short probe"),
+        ]
+    )
 
 
 def _print(done: Embedded, json: bool) -> None:

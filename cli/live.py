@@ -39,7 +39,7 @@ class Lines:
         """Told when it begins, and now and then."""
         what = f"{_DOING[step.kind]}{f' {step.turn.config.model}' if step.kind == 'train' else ''}"
         render.note(f"{step.name:<10}  {what}: {why}")
-        with shown(step.name, "steps" if step.kind == "train" else "images") as report:
+        with shown(f"{step.name:<10}", "steps" if step.kind == "train" else "images") as report:
             yield report
 
     def done(self, step: Step, facts: dict[str, Any]) -> None:
@@ -112,8 +112,11 @@ class Table(Lines):
             row["left"] = ""
             if step.kind == "score":
                 row["accuracy"] = _judged(facts, "")
+                row["step"] = row.get("trained", "")
             else:
                 row["step"] = what
+            if step.kind == "train":
+                row["trained"] = what
 
     def _take(self, now: tuple[int, str, Meter] | None) -> None:
         """What is known of the work of this moment, into its row."""

@@ -7,13 +7,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli import live, render
+from cli import complete, live, render
 from cli.settings import JsonOption, StoreOption, a_path, open_store
 from cli.train import Report
 
 if TYPE_CHECKING:
     from nsdata import Store
     from training.plans.plan_file import PlanFile
+
+
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="One setting of every model, whatever the plan says; may repeat.",
+        autocompletion=complete.fields,
+    ),
+]  # fmt: skip
 
 
 def run(
@@ -26,6 +35,7 @@ def run(
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace what was made by hand otherwise; with --init the file.")
     ] = False,
+    set_: Set = None,
     report: Report = None,
     json: JsonOption = False,
     store: StoreOption = None,
@@ -42,12 +52,14 @@ def run(
     """
     opened = open_store(ctx, store)
     if init:
+        if set_:
+            raise typer.BadParameter("--init writes a plan, in which settings have their place; --set is for its run")
         _write(opened, plan, replace)
         return
     from training.plans.plan_file import read
     from training.reporting import reporters
 
-    file, services = read(plan), reporters(report or [])
+    file, services = read(plan, set_ or []), reporters(report or [])
     if dry_run:
         _outline(opened, file, json)
         return
@@ -78,28 +90,28 @@ def _write(store: Store, path: Path, replace: bool) -> None:
 
 def _outline(store: Store, plan: PlanFile, json: bool) -> None:
     from nsdata.progress import duration
-    from training.plans.outline import measured, outline
-    from training.plans.running import check, judge_split
+    from training.plans.outline import measured
+    from training.plans.running import prepared
 
-    check(store, plan)
-    lines = outline(store, plan, judge_split(store, plan.split))
+    _, lines = prepared(store, plan, dry_run=True)
     if any(line.state != "done" for _, line in lines):
         render.note("measuring a few steps of each network …")
     measured(store, plan, lines)
     if json:
         render.emit({"plan": plan.name, "digest": plan.digest, "steps": [line.to_dict() for _, line in lines]})
         return
-    rows = []
+    rows, wide = [], max(len("bytes"), *(len(f"{line.bytes or 0:,}") for _, line in lines))
     for step, line in lines:
         network = step.turn.config.model if step.kind == "train" else ""
         took = "" if line.seconds is None else duration(line.seconds)
-        rows.append([line.step, network, line.state, line.images or None, took, line.bytes, line.why])
-    render.table(["step", "network", "state", "images", "time", "bytes", "why"], rows)
+        written = "" if line.bytes is None else f"{line.bytes:>{wide},}"
+        rows.append([line.step, network, line.state, line.images or None, took, written, line.why])
+    render.table(["step", "network", "state", "images", "time", f"{'bytes':>{wide}}", "why"], rows)
     seconds, size = (sum(getattr(line, name) or 0 for _, line in lines) for name in ("seconds", "bytes"))
     render.out(f"about {duration(seconds)} in all, from a short probe; {size:,} bytes to be written")
     for _, line in lines:
         if line.replaces:
-            render.warning(f"{line.step} would replace {line.replaces}, which no plan made: it takes --replace")
+            render.warning(f"{line.step} may replace {line.replaces}, which no plan made: it takes --replace")
 
 
 def _print(plan: PlanFile, results: list[dict[str, Any]], json: bool) -> None:
@@ -129,5 +141,6 @@ def _print(plan: PlanFile, results: list[dict[str, Any]], json: bool) -> None:
         )
     render.table(["gen", "network", "right", "95 %", "gain", "95 %", "model"], rows)
     done = sum(each["did"] == "done" for each in results)
-    render.out(f"{plan.name}: {done} steps done, {len(results) - done} done before" if done else
+    before = f", {len(results) - done} done before" if done < len(results) else ""
+    render.out(f"{plan.name}: {done} steps done{before}" if done else
                f"nothing new: all {len(results)} steps of {plan.name} were done before")  # fmt: skip

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 FORMAT = 1  # of the store, as its first event says
-NEWEST = 2  # that is read here, also of a checkpoint: 2 has embeddings; a higher one is refused
+NEWEST = 2  # that is read here, also of a checkpoint: 2 has embeddings or plans; a higher one is refused
 
 SPLITS = ("train", "val", "test")  # position = code in the column ``split``
 NO_LABEL = -1

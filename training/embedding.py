@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ from nsdata import Store
 from nsdata.arguments import flag, whole_number
 from nsdata.embeddings import embedding
 from nsdata.errors import BadInput, Conflict
+from nsdata.labels.eligibility import to_label
 from nsdata.log.events import now
 from nsdata.log.parts import Embedded as Published
 from nsdata.progress import Note, Progress, unheard, watched
 from nsdata.storage.address import relative
+from nsdata.streaming.stream import stream
 from training import arguments, backbone, noise, provenance, workers
 from training.answering import answered
 from training.backbone import Backbone
@@ -114,6 +117,39 @@ def embed(
     found = next(e for e in store.refresh().state.embedded if e.event == event)
     done = {"images": run.rows, "resumed": resumed, "fresh": fresh, "seconds": time.monotonic() - began}
     return _done(found, network, already=False, **done)
+
+
+def estimate(
+    store: Store,
+    model: str | Path | LoadedModel | Backbone,
+    *,
+    name: str | None = None,
+    arch: str | None = None,
+    image_size: int | None = None,
+    batch_size: int = 256,
+    device: str = "auto",
+    replace: bool = False,
+) -> dict[str, Any]:
+    """What ``embed`` would take, from a probe of at most four batches: images, bytes, seconds. Writes nothing.
+
+    Raises what ``embed`` raises; of vectors that are all there, there is nothing to do.
+    """
+    network, target = loaded(model, arch, image_size), pick_device(device)
+    name = own_name(store.refresh(), network) if name is None else checked_name(name)
+    there = embedding.already(store, name, identity(network, target, batch_size), replace=replace)
+    ranges = to_label(store.state, None if replace else there or store.state.embeddings.get(name))
+    rows = np.concatenate([np.empty(0, np.int64), *(np.arange(start, stop) for start, stop in ranges)])
+    width, _ = network.to(target).shape()
+    seen = rows[store.table.width[rows] > 0][: 4 * batch_size]
+    began = time.monotonic()
+    if len(seen):
+        options: dict[str, Any] = {"decode": noise.clean(network.preprocess), "shuffle": False}
+        with closing(stream(store.table, seen, batch_size, **options)) as batches:
+            for batch in batches:
+                network.features(batch.images)
+    seconds = (time.monotonic() - began) * len(rows) / max(1, len(seen))
+    facts = {"name": name, "model": network.name, "model_sha256": network.sha256, "width": width}
+    return {**facts, "images": len(rows), "bytes": 2 * width * len(rows), "seconds": round(seconds, 1)}
 
 
 def loaded(model: Any, arch: str | None = None, image_size: int | None = None) -> Backbone:

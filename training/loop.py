@@ -65,6 +65,7 @@ def train(
     publish: bool = True,
     replace: bool = False,
     restart: bool = False,
+    plan: int | None = None,
     on_progress: Progress | None = None,
     on_warning: Callable[[str], None] | None = None,
     on_resume: Callable[[int, int], None] | None = None,
@@ -78,6 +79,7 @@ def train(
     publish: record the model in the store, so that ``label`` finds it as the next generation's teacher.
     replace: train over a finished run in ``out``, or over an unfinished one that is of something else.
     restart: begin at step 0 even where this very run was interrupted and could be resumed.
+    plan:    the event of the plan that this is a step of, which is recorded; None where a person trains.
     on_progress: None: a bar in a terminal or notebook. on_warning: given each of ``Trained.warnings`` as it arises.
     on_resume: given (step, steps) of a run that is resumed. on_row: given each new row of metrics.csv.
 
@@ -93,14 +95,14 @@ def train(
     config, folder = arguments.config(config), file_path("out", out)
     publish, replace, restart = flag("publish", publish), flag("replace", replace), flag("restart", restart)
     gen, teacher_parameters = arguments.of_run(people, pseudo, gen, teacher_parameters)
-    plan = planned(
+    of_run = planned(
         people, pseudo, config=config, out=folder, gen=gen, publish=publish, replace=replace, restart=restart
     )
-    if plan.finished is not None:
-        return _already(people, pseudo, plan, plan.finished, publish)
-    if plan.config.probe:
-        return _probed(people, plan, folder, publish, replace, on_progress, on_warning)
-    config, gen, split, steps, per_epoch = plan.config, plan.gen, plan.split, plan.steps, plan.per_epoch
+    if of_run.finished is not None:
+        return _already(people, pseudo, of_run, of_run.finished, publish, plan)
+    if of_run.config.probe:
+        return _probed(people, of_run, folder, publish, replace, on_progress, on_warning, plan)
+    config, gen, split, steps, per_epoch = of_run.config, of_run.gen, of_run.split, of_run.steps, of_run.per_epoch
     device = pick_device(config.device, "--set device=auto")
     classes = people.store.classes
     warnings: list[str] = []
@@ -143,7 +145,7 @@ def train(
             run = resume.Run()
         elif on_resume is not None:
             on_resume(resumed, steps)
-        run_folder.write_config(folder, config, steps, gen, classes, split, preprocess, same)
+        run_folder.write_config(folder, config, steps, gen, classes, split, preprocess, same, plan)
         if run.rows:
             run_folder.write_metrics(folder, run.rows)
         judged = Validation.of(people, split.val, settled(config.val_fraction))
@@ -260,39 +262,39 @@ def train(
             **facts, metrics=run.rows, warnings=warnings, steps=steps, resumed=resumed, seconds=run.seconds
         )
         if publish:
-            publish_model(people, pseudo, trained)
+            publish_model(people, pseudo, trained, plan)
         keeper.forget()
     return trained
 
 
 def _probed(
-    people: View, plan: Plan, folder: Path, publish: bool, replace: bool, on_progress: Progress | None,
-    on_warning: Callable[[str], None] | None,
+    people: View, of_run: Plan, folder: Path, publish: bool, replace: bool, on_progress: Progress | None,
+    on_warning: Callable[[str], None] | None, plan: int | None,
 ) -> Trained:  # fmt: skip
     """The model of a run that only fits the classifier (training/probing.py)."""
-    warnings, device = list(plan.split.warnings), pick_device(plan.config.device, "--set device=auto")
-    seeds = seeded(initial(plan.config.seed, plan.gen), plan.config.threads, device)
+    warnings, device = list(of_run.split.warnings), pick_device(of_run.config.device, "--set device=auto")
+    seeds = seeded(initial(of_run.config.seed, of_run.gen), of_run.config.threads, device)
     with run_folder.held(folder), files.writing(folder), seeds:
         run_folder.refuse_finished(folder, replace)
-        found = probed(people, plan, folder, publish=publish, on_progress=on_progress, warn=warnings.append)
+        found = probed(people, of_run, folder, plan, publish=publish, on_progress=on_progress, warn=warnings.append)
         saved, metrics, seconds = found
         trained = Trained(**facts_of(saved), metrics=metrics, warnings=warnings, steps=1, resumed=0, seconds=seconds)
         if publish:
-            publish_model(people, None, trained)
+            publish_model(people, None, trained, plan)
     if on_warning is not None:
         for text in warnings:
             on_warning(text)
     return trained
 
 
-def _already(people: View, pseudo: View | None, plan: Plan, finished: Finished, publish: bool) -> Trained:
+def _already(people: View, pseudo: View | None, run: Plan, done: Finished, publish: bool, plan: int | None) -> Trained:
     """The model of this very run, which is finished; it is published if the store does not know it."""
-    saved = models.load(finished.path)
+    saved = models.load(done.path)
     facts = {field.name: getattr(saved, field.name) for field in dataclasses.fields(LoadedModel)}
     trained = Trained(
-        **facts, metrics=finished.metrics(), warnings=plan.split.warnings, steps=plan.steps, resumed=plan.steps,
-        seconds=float(finished.facts.get("seconds", 0.0)), already=True,
+        **facts, metrics=done.metrics(), warnings=run.split.warnings, steps=run.steps, resumed=run.steps,
+        seconds=float(done.facts.get("seconds", 0.0)), already=True,
     )  # fmt: skip
-    if publish and not finished.published:
-        publish_model(people, pseudo, trained)
+    if publish and not done.published:
+        publish_model(people, pseudo, trained, plan)
     return trained

@@ -40,15 +40,16 @@ Found = tuple[LoadedModel, list[run_folder.Row], float]
 
 
 def probed(
-    people: View, plan: Plan, folder: Path, *, publish: bool, on_progress: Progress | None, warn: Callable[[str], None]
-) -> Found:
-    """Fit a plan's classifier in a folder that is held: the model in its best.pt, the row of its metrics, and seconds.
+    people: View, run: Plan, folder: Path, plan: int | None, *, publish: bool, on_progress: Progress | None,
+    warn: Callable[[str], None],
+) -> Found:  # fmt: skip
+    """Fit a run's classifier in a folder that is held: the model in its best.pt, the row of its metrics, and seconds.
 
     Embeds the images of the store where it has not the network's vectors of all that are needed; of a run that is not
     published only these, and the store keeps nothing. Raises ModelError for a network whose classifier is no plain
     layer.
     """
-    config, split, classes = plan.config, plan.split, people.store.classes
+    config, split, classes = run.config, run.split, people.store.classes
     began, device = time.perf_counter(), pick_device(config.device, "--set device=auto")
     model = models.create(config, classes, pretrained=begun_with(config, None))
     network = backbone.made(model.eval().requires_grad_(False), config, *_begun_with(config))
@@ -71,15 +72,15 @@ def probed(
         layer.bias.copy_(torch.from_numpy(probe.bias))
     accuracy = None if split.val is None else _accuracy(probe, of_rows, split.val, labels)
     judged = Validation.of(people, split.val, settled(config.val_fraction))
-    same = run_identity.identity(config, plan.steps, plan.gen, classes, network.preprocess, split, device.type)
-    run_folder.write_config(folder, config, plan.steps, plan.gen, classes, split, network.preprocess, same)
+    same = run_identity.identity(config, run.steps, run.gen, classes, network.preprocess, split, device.type)
+    run_folder.write_config(folder, config, run.steps, run.gen, classes, split, network.preprocess, same, plan)
     _note(folder, {"probe": {"penalty": probe.penalty, "log_loss": probe.loss, "accuracy": probe.accuracy, **facts}})
     row = run_folder.row(1, 1.0, 0.0, [probe.loss, probe.loss, None], accuracy, 0.0)
     run_folder.write_metrics(folder, [row])
     unfinished, best = folder / "unfinished.pt", folder / "best.pt"
     models.save(
         unfinished, state=model.state_dict(), config=config, classes=classes, preprocess=network.preprocess,
-        generation=plan.gen, step=1, val_accuracy=accuracy, validation=judged,
+        generation=run.gen, step=1, val_accuracy=accuracy, validation=judged,
     )  # fmt: skip
     run_folder.keep_replaced(best, run_folder.file_sha256(unfinished))
     unfinished.replace(best)

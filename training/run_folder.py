@@ -170,8 +170,10 @@ def write_config(
     split: Split,
     preprocess: Preprocess,
     identity: dict[str, Any],
+    plan: int | None = None,
 ) -> None:
-    """config.json: what this run is of. identity: with what another run must agree to be the same."""
+    """config.json: what this run is of. identity: with what another run must agree to be the same. plan: the event of
+    the plan that it is a step of."""
     views = {"labelled": split.labelled, "unlabelled": split.unlabelled, "val": split.val}
     content = {
         "config": config.to_dict(),
@@ -182,6 +184,7 @@ def write_config(
         "views": {name: None if view is None else view.recipe for name, view in views.items()},
         "store": split.labelled.store.url,
         "identity": identity,
+        "plan": plan,
         "python": platform.python_version(),
         "libraries": {name: version(name) for name in ("torch", "torchvision", "timm", "numpy", "pillow")},
     }

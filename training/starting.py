@@ -22,30 +22,30 @@ _READ = ("ours", "torch", "safetensors", "timm")
 def check(config: TrainConfig, pseudo: View | None) -> None:
     """Raise ModelError for a file of starting weights that is not there, holds none or is not the one recorded, and
     BadInput for a teacher's where there is no teacher."""
+    check_early(config, student=pseudo is not None and pseudo.gen is not None)
+    if config.init == "teacher" and pseudo is not None:
+        _check_teachers(pseudo)
+
+
+def check_early(config: TrainConfig, *, student: bool) -> None:
+    """The same as far as nothing need be there of the generation that teaches a student."""
     if isinstance(config.pretrained, str):
         file = Path(config.pretrained)
         if not file.exists():
             raise ModelError(f"There is no file of starting weights at {file}.", HINT)
         if (kind := kinds.kind_of(file)).name not in _READ:
             raise ModelError(f"{file} holds no weights of timm's to start from: its kind is {kind.name}.", HINT)
-    if config.init == "teacher":
-        _check_teachers(pseudo)
-    if config.probe:
-        _check_probe(config, pseudo)
-
-
-def _check_probe(config: TrainConfig, pseudo: View | None) -> None:
-    if config.pretrained is False:
-        raise BadInput("A probe is of a network that knows something, and this one begins with nothing.", PROBED)
-    if pseudo is not None:
-        raise BadInput("A probe learns people's labels alone, and this is a student.", "--gen 0, or --set probe=false")
-
-
-def _check_teachers(pseudo: View | None) -> None:
-    if pseudo is None or pseudo.gen is None:
+    if config.init == "teacher" and not student:
         raise BadInput(
             "There is no teacher whose weights to begin with: this model learns no generation's soft labels.", SCRATCH
         )
+    if config.probe and config.pretrained is False:
+        raise BadInput("A probe is of a network that knows something, and this one begins with nothing.", PROBED)
+    if config.probe and student:
+        raise BadInput("A probe learns people's labels alone, and this is a student.", "--gen 0, or --set probe=false")
+
+
+def _check_teachers(pseudo: View) -> None:
     file, recorded = _teachers(pseudo)
     if not file.exists():
         raise ModelError(f"The teacher of generation {pseudo.gen} lay at {file}, and nothing is there now.", SCRATCH)

@@ -72,6 +72,8 @@ def label(
     outputs: str | None = None,
     model: str | None = None,
     noised_teacher: int | None = None,
+    plan: int | None = None,
+    fitted_to: str = "",
     on_progress: Progress | None = None,
     on_summary: Callable[[dict[str, Any]], None] | None = None,
     on_note: Note = unheard,
@@ -93,6 +95,8 @@ def label(
                  default. Names of its outputs. Their class -> ours. "logits" or "probabilities". Its name.
     noised_teacher: a seed: label with the noise that the teacher was trained with, to show that it makes worse students
                  (the paper's table 6). None: clean images, nothing dropped. Recorded in the provenance.
+    plan, fitted_to: recorded in the provenance, too: the event of the plan that this is a step of, and what its
+                 temperature was fitted to.
     on_summary, on_note: are given the figures before the seal, and what is labelled again. on_progress: None: a bar.
 
     Every image is labelled, val and test included, so that accuracy per generation is a query away; selection for
@@ -110,7 +114,8 @@ def label(
     options: dict[str, Any] = {"temperature": temperature, "batch_size": batch_size, "device": device, "top": top}
     options |= {"noised_teacher": seed_of(noised_teacher), "tta": tta}
     heard = Heard(on_progress, on_summary, on_note)
-    return _label(store, gen, teachers, said, options, max_kl, flag("force", force), heard, **flags)
+    facts = {name: value for name, value in (("plan", plan), ("fitted_to", fitted_to)) if value not in (None, "")}
+    return _label(store, gen, teachers, said, options, max_kl, flag("force", force), heard, facts, **flags)
 
 
 def _matched(store: Store, teachers: tuple[Any, ...], said: Given) -> tuple[tuple[Any, ...], Given]:
@@ -142,11 +147,12 @@ def _label(
     max_kl: float,
     force: bool,
     heard: Heard,
+    more: dict[str, Any],
     *,
     replace: bool,
     extend: bool,
 ) -> Labelled:
-    """``label``, of checked flags."""
+    """``label``, of checked flags. more: for the provenance."""
     worker, (temperature, batch_size, device, top, noised, tta) = workers.here(), options.values()
 
     def before() -> Generation | None:
@@ -184,7 +190,7 @@ def _label(
         model.to(target)
         fresh = _work(run, worker, shown, features, batch_size, temperature, max_kl, show)
     if worker.rank == 0:
-        facts = provenance.circumstances(store, run.gen, model, target)
+        facts = {**provenance.circumstances(store, run.gen, model, target), **more}
         event = run.seal(facts, before=lambda summary: codec_loss.judge(summary, max_kl, heard.on_summary))
     else:
         event = _await_seal(run)

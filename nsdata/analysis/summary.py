@@ -60,8 +60,9 @@ def summary(store: Handle) -> Rows:
         stale = f" · stale: {changed}" if changed else ""
         rows.append((f"view {view.name}", f"{view.rows:,} rows of {of}{stale}"))
     for plan in store.state.plans[-1:]:
-        became = f"carried out at version {plan.ran}: {planned_text(plan.steps)}" if plan.ran else "not carried out yet"
-        rows.append(("plan", f"{plan.name} · begun at version {plan.event} · {became}"))
+        scores = f": {planned_text(plan.steps)}" if plan.ran or plan.steps else ""
+        became = f"carried out at version {plan.ran}{scores}" if plan.ran else f"not carried out yet{scores}"
+        rows.append(("plan", f"{plan} · begun at version {plan.event} · {became}"))
     return rows
 
 

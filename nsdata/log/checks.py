@@ -69,6 +69,7 @@ def provenance(value: Any, classes: int) -> dict[str, Any]:
         raise ValueError(f"the {top[1]} largest of {classes} probabilities cannot be kept")
     text(found.get("given_sha256", ""))
     mapping(found.get("given", {}))
+    maybe(count)(found.get("plan")), maybe(text)(found.get("fitted_to"))
     _teacher(found)
     maybe(each(_teacher))(found.get("teachers"))
     return found

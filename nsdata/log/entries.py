@@ -152,7 +152,7 @@ def read(kind: Any, value: dict[str, Any], classes: int = 0) -> Any:
     elif kind is AddedClasses:
         value["names"] = tuple(value["names"])
     elif kind is Plan:
-        value["steps"] = tuple(value.get("steps", ()))
+        value |= {name: tuple(value.get(name, ())) for name in ("steps", "settings")}
     elif kind is SavedView:
         checks.counts(value["counts"], len(value["recipe"]["steps"]))
     return kind(**value)
@@ -195,7 +195,8 @@ _SHAPES: dict[Any, dict[str, untrusted.Check]] = {
                "extends": untrusted.maybe(_COUNT)},
     Model: {"gen": _COUNT, "event": _COUNT, "path": untrusted.path, "sha256": untrusted.hexadecimal, "name": _TEXT,
             "parameters": _COUNT, "val_accuracy": untrusted.maybe(untrusted.number), "config": untrusted.mapping,
-            "views": untrusted.each(checks.recipe), "val_images": untrusted.maybe(_COUNT)},
+            "views": untrusted.each(checks.recipe), "val_images": untrusted.maybe(_COUNT),
+            "plan": untrusted.maybe(_COUNT)},
     People: {"name": _TEXT, "rows": _COUNT, "event": _COUNT, "by": _TEXT, "at": _TEXT,
              "said": untrusted.each(list), "digests": untrusted.maybe(untrusted.digests), "files": _TEXT},
     SavedView: {"name": checks.name, "dataset": _PLACE, "event": _COUNT, "rows": _COUNT, "digest": _TEXT,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,7 +14,8 @@ from nsdata.untrusted import Check, count, each, hexadecimal, mapping, maybe, te
 class Plan:
     """A plan, from the event that says that it was begun; ``ran``: the one that says what became of it, 0 before.
 
-    digest: SHA-256 of what the plan means, whatever its text looks like. steps: what became of each (``step``).
+    digest: SHA-256 of what the plan means, whatever its text looks like. steps: what became of each (``step``); before
+    it is carried out, its scores so far. settings: "key=value", given beside the file.
     """
 
     event: int
@@ -21,12 +23,10 @@ class Plan:
     digest: str
     ran: int = 0
     steps: tuple[dict[str, Any], ...] = field(default=(), repr=False)
+    settings: tuple[str, ...] = ()
 
-    def made(self, number: int) -> bool:
-        """Whether an event is one of this plan's: one of its steps, or published while it was being carried out."""
-        if not self.ran:
-            return number > self.event
-        return self.event < number < self.ran or any(step.get("event") == number for step in self.steps)
+    def __str__(self) -> str:
+        return with_settings(self.name, self.settings)
 
 
 def step(value: Any) -> dict[str, Any]:
@@ -44,13 +44,39 @@ def step(value: Any) -> dict[str, Any]:
     return found
 
 
+def with_settings(name: str, settings: Iterable[str]) -> str:
+    """A plan's name, and what was given beside its file."""
+    return " ".join([name, *(f"--set {setting}" for setting in settings)])
+
+
+def judged(plans: list[Plan], event: Event) -> None:
+    """Add a score to the plan that it is a step of."""
+    at, found = _unfinished(plans, event), step(event.data["step"])
+    plans[at] = replace(plans[at], steps=(*plans[at].steps, found))
+
+
 def ran(plans: list[Plan], event: Event) -> None:
     """Add what became of a plan that was begun before."""
-    number, steps = count(event.data["plan"]), tuple(each(step)(event.data["steps"]))
+    at, steps = _unfinished(plans, event), tuple(each(step)(event.data["steps"]))
+    plans[at] = replace(plans[at], ran=event.number, steps=steps)
+
+
+def _unfinished(plans: list[Plan], event: Event) -> int:
+    """The place of the plan that an event tells of. Raises ValueError for none, and for one that is carried out."""
+    number = count(event.data["plan"])
     at = next((i for i, plan in enumerate(plans) if plan.event == number), None)
     if at is None or plans[at].ran:
         raise ValueError(f"version {number} began no plan that is not carried out yet")
-    plans[at] = replace(plans[at], ran=event.number, steps=steps)
+    return at
+
+
+def score_text(value: Any) -> str:
+    """One score, in a few words."""
+    facts = step(value)
+    if not facts.get("images"):
+        return "no image"
+    share = f"{100 * facts['right'] / facts['images']:.1f} % of {facts['images']:,} {facts.get('split', '')} images"
+    return share.replace("  ", " ")
 
 
 def planned_text(steps: Any) -> str:
@@ -63,5 +89,6 @@ def planned_text(steps: Any) -> str:
 
 
 PLAN: dict[str, Check] = {
-    "event": count, "name": text, "digest": hexadecimal, "ran": count, "steps": each(step)
+    "event": count, "name": text, "digest": hexadecimal, "ran": count, "steps": each(step),
+    "settings": each(text),
 }  # fmt: skip

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from nsdata.arithmetic.intervals import val_text
-from nsdata.log import checks, moves, plan_kinds, writers  # noqa: F401 - plan_kinds declares two more
+from nsdata.log import checks, moves, plan_kinds, writers  # noqa: F401 - plan_kinds declares three more
 from nsdata.log.entries import embedded, generation, identity, people, read
 from nsdata.log.events import Event
 from nsdata.log.kinds import Kind, kind

@@ -65,8 +65,8 @@ class Fold:
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values."""
         return {
-            # an earlier nsdata knows no embeddings, and reads past a list that it does not know: it is to refuse
-            "format": NEWEST if self._sums.lists["embedded"] else FORMAT,
+            # an earlier nsdata reads past a list that it does not know: it is to refuse
+            "format": NEWEST if self._sums.lists["embedded"] or self._sums.lists["plans"] else FORMAT,
             "anchor": asdict(self.anchor),
             "identity": self._sums.identity,
             "lists": {

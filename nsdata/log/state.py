@@ -73,6 +73,7 @@ class Model:
     config: dict[str, Any] = field(repr=False)
     views: list[Any] = field(repr=False)
     val_images: int | None = None  # that the accuracy was measured on; None in events that did not say
+    plan: int | None = None  # the event of the plan that it was trained for; None where a person trained it
 
 
 class People(NamedTuple):

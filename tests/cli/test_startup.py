@@ -31,6 +31,7 @@ NEEDED: dict[str, set[str]] = {
     "--version": set(),
     "recipes": set(),
     "embed --help": {"rich"},
+    "run --help": {"rich"},
     "log": set(),
     "log --json --limit 2": set(),
     "tag paper gen-1": {"numpy"},

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from . import full, harm, hostile, inputs, power, races, ranks, reads, stops
+from . import full, harm, hostile, inputs, plans, power, races, ranks, reads, stops
 from .kills import Killer, Tally
 from .processes import Server
 from .workshop import Workshop, scenarios
@@ -21,6 +21,7 @@ def main() -> int:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--kills", type=int, default=500)
+    parser.add_argument("--plans", type=int, default=20, help="plans killed five times and more")
     parser.add_argument("--stops", type=int, default=40, help="processes stopped while another publishes")
     parser.add_argument("--damage", type=int, default=100, help="files damaged")
     parser.add_argument("--races", type=int, default=100, help="rounds of two racing sealers")
@@ -45,6 +46,7 @@ def main() -> int:
         _kills(workshop, tally, asked)
         stops.run(workshop, tally, asked.stops, random.Random(asked.seed + 1), only=asked.only)
         harm.run(workshop, tally, asked.damage, random.Random(asked.seed + 2))
+        plans.run(folder, server, tally, asked.plans, asked.seed + 7, asked.minutes or 0.0)
         if not asked.no_inputs:
             inputs.run(workshop, tally)
         within: Any = {"only": asked.only, "minutes": asked.minutes or 0.0}
@@ -89,6 +91,8 @@ ROWS = [
     ("history changed", "histories changed"), ("not resumed", "commands that did not go on"),
     ("crashed or hung", "crashes, tracebacks, hangs"), ("verify found damage", "verify found damage"),
     ("does not open", "stores that did not open"), ("gc left something", "rubbish that gc left"),
+    ("plans", "whole plans, killed again and again"), ("plan kills", "… kills"),
+    ("plan equal", "… same weights, labels, views, scores"), ("plan went wrong", "… that went wrong"),
     ("stops", "processes stopped while another published"), ("stop went wrong", "… that went wrong"),
     ("damaged", "files damaged"), ("damage found", "… found by verify, exit code 3"),
     ("damage silent", "… silent"), ("inputs", "bad inputs tried"), ("inputs refused", "… refused, store unchanged"),

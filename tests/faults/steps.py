@@ -5,7 +5,7 @@ loss could matter. What the hook may hold:
 
 * ``trace``: a file; a line ``<step> <phase>`` for each step that is passed.
 * ``spy``: a file; a line for each run of rows that a teacher labelled, and for each that was committed.
-* ``at``: [step, phase, n, what]: the n-th time (from 1) do ``what``: "kill", "stop", "fail", "stop s"
+* ``at``: [step, phase, n, what]: the n-th time (from 1) do ``what``: "kill", "stop", "fail", "signal n", "stop s"
   to be stopped s seconds later, "fill" to have the disk full until the step has ended, "fill s" for s seconds, or a
   number of seconds after which a timer of the kernel ends the process, wherever in the engine's own code it is then.
 * ``ballast``, ``left``: for "fill", the file that takes what is free, and the bytes that it leaves.
@@ -140,6 +140,8 @@ def _pass(hook: dict[str, Any], step: str, phase: str) -> Path | None:
         os.kill(os.getpid(), signal.SIGSTOP)
     elif isinstance(what, str) and what.startswith("stop "):
         threading.Timer(float(what[5:]), os.kill, (os.getpid(), signal.SIGSTOP)).start()
+    elif isinstance(what, str) and what.startswith("signal "):
+        os.kill(os.getpid(), int(what[7:]))
     elif what == "fail":
         raise InjectedError(f"{step} {phase}")
     elif isinstance(what, str) and what.startswith("fill"):

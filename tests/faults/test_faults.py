@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from . import disks, inputs
 from .full import Filler
 from .kills import Kill, Killer, Tally
+from .plans import Plans
 from .power import Cut, Cutter
 from .processes import Server
 from .races import race
@@ -46,6 +48,23 @@ def test_a_killed_command_leaves_all_or_nothing_and_goes_on_to_the_same_end(
         killer.trial(scenario, Kill(at))
     assert not tally.wrong, "\n".join(tally.wrong)
     assert tally.counts["kills"] == tally.counts["recoveries"] == len(kills)
+
+
+def test_a_plan_killed_five_times_ends_in_the_same_bits(workshop: Workshop, tmp_path: Path) -> None:
+    tally = Tally()
+    plans = Plans(tmp_path, workshop.server, tally)
+    ended = plans.trial(
+        [
+            ("write-tensors", "after", 5),  # within the teacher's training
+            ("commit", "after", 3),  # within a labelling
+            ("publish", "after", 2),  # the plan goes on behind an event
+            ("rename", "before", 40),  # within a student's
+            ("publish", "before", 2),
+        ],
+        [(("write-tensors", "before", 4), signal.SIGINT), (("write-tensors", "after", 3), signal.SIGTERM)],
+    )
+    assert not tally.wrong, "\n".join(tally.wrong)
+    assert ended == 7 and plans.expected["events"]["judged"] == 4 and plans.expected["steps"][-1] == "score 3"
 
 
 @pytest.mark.parametrize(

@@ -185,9 +185,9 @@ def test_numbers_may_be_numpys_but_not_guesses(store: Store) -> None:
 
 def test_a_plan_and_what_became_of_it_are_events_that_a_checkpoint_keeps_and_nobody_undoes() -> None:
     store = Store.create("mem://planned", ["cat", "dog"])
-    begun = store.publish("planned", lambda _: {"name": "plan.toml", "text": "[teacher]", "digest": "ab"}).number
-    assert store.state.plans[0].made(begun + 1) and not store.state.plans[0].ran
-    step = {"step": "teacher", "key": "ab", "event": 9, "right": 3, "images": 5, "split": "test"}
+    data = {"name": "plan.toml", "text": "[teacher]", "digest": "ab", "settings": ["lr=1"]}
+    begun = store.publish("planned", lambda _: data).number
+    step = {"step": "score 0", "key": "ab", "event": 9, "right": 3, "images": 5, "split": "test"}
     for wrong in (
         {**step, "right": 6},
         {**step, "key": "no"},
@@ -197,18 +197,27 @@ def test_a_plan_and_what_became_of_it_are_events_that_a_checkpoint_keeps_and_nob
     ):
         with pytest.raises(StoreDamaged):
             store.publish("ran", lambda _, wrong=wrong: {"plan": begun, "steps": [wrong]})
-    store.publish("ran", lambda _: {"plan": begun, "steps": [step]})
-    with pytest.raises(StoreDamaged, match="began no plan"):
-        store.publish("ran", lambda _: {"plan": begun, "steps": [step]})
+        with pytest.raises(StoreDamaged):
+            store.publish("judged", lambda _, wrong=wrong: {"plan": begun, "step": wrong})
+    assert dict(summary(store))["plan"] == "plan.toml --set lr=1 · begun at version 2 · not carried out yet"
+    store.publish("judged", lambda _: {"plan": begun, "step": step})
+    assert store.state.plans[0].steps == (step,)
+    assert dict(summary(store))["plan"].endswith("not carried out yet: 60.0 % of 5 test images")
+    store.publish("ran", lambda _: {"plan": begun, "steps": [step, {"step": "labels 1", "key": "cd"}]})
+    for late in ({"plan": begun, "steps": [step]}, {"plan": begun, "step": step}):
+        with pytest.raises(StoreDamaged, match="began no plan"):
+            store.publish("ran" if "steps" in late else "judged", lambda _, late=late: late)
     fold = Fold()
     fold.add(store.events)
-    assert Fold.from_json(json.loads(json.dumps(fold.to_json()))).state() == store.state
+    kept = json.loads(json.dumps(fold.to_json()))
+    assert kept["format"] == 2 and Fold.from_json(kept).state() == store.state
     (plan,) = store.state.plans
-    assert (plan.event, plan.ran, plan.steps) == (begun, begun + 1, (step,))
-    assert plan.made(9) and not plan.made(begun + 2)
-    said = [sentence(event, {}) for event in store.events[1:]]
-    assert said == ["began the plan plan.toml", f"carried out the plan of version {begun}: 60.0 % of 5 test images"]
-    assert dict(summary(store))["plan"].endswith("carried out at version 3: 60.0 % of 5 test images")
-    for version in (begun, begun + 1):
+    assert (plan.event, plan.ran, len(plan.steps)) == (begun, begun + 2, 2)
+    assert [sentence(event, {}) for event in store.events[1:]] == [
+        "began the plan plan.toml --set lr=1", "judged model 0: 60.0 % of 5 test images",
+        f"carried out the plan of version {begun}: 60.0 % of 5 test images",
+    ]  # fmt: skip
+    assert dict(summary(store))["plan"].endswith("carried out at version 4: 60.0 % of 5 test images")
+    for version in (begun, begun + 1, begun + 2):
         with pytest.raises(BadInput, match="it changed no image or label"):
             store.undo(version)

@@ -29,7 +29,19 @@ def figures(store: Store) -> dict[str, Any]:
             "select class, count(*) as images, sum(gen1_confidence)::decimal(9, 4)::varchar as sure, "
             "count(*) filter (gen2_class = class) as agree from images group by class order by class"
         ).to_pylist(),
+        **_later(store),
     }
+
+
+def _later(store: Store) -> dict[str, Any]:
+    """What stores of format 1 had not."""
+    found: dict[str, Any] = {}
+    for name in store.state.embeddings:
+        vectors = store.embeddings(name)
+        found[f"embeddings {name}"] = [len(vectors), vectors.width, _digest(vectors.vectors), _digest(vectors.rows)]
+    for plan in store.state.plans:
+        found[f"plan {plan.event}"] = [plan.name, plan.digest, plan.ran, list(plan.steps)]
+    return found
 
 
 def _pairs(store: Store) -> list[tuple[str | int, str | int]]:

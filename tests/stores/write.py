@@ -1,4 +1,4 @@
-"""Writes a store of today's format, with one event of every kind, into ``format-<FORMAT>`` beside this file.
+"""Writes a store of today's format, with one event of every kind, into ``format-<NEWEST>`` beside this file.
 
 Run by hand, from the repository, when the format has risen: ``python -m tests.stores.write``. A folder that is there
 is what earlier versions wrote, and stays: every later version must read it. What cannot be the same in two runs is the
@@ -15,11 +15,13 @@ import shutil
 import socket
 import sys
 import tempfile
+import tomllib
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, chdir, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -28,17 +30,21 @@ import numpy as np
 import nsdata.log
 import training
 import training.provenance
+from cli.live import Lines
 from nsdata import Store
 from nsdata.images.identity import encode_array
 from nsdata.log.history import History
 from nsdata.log.replay import Fold
-from nsdata.schema import FORMAT
+from nsdata.schema import NEWEST
 from nsdata.storage.objects import Objects
 from training import TrainConfig, models
+from training.config_values import to_toml
+from training.plans import running
+from training.plans.plan_file import parse
 
 from .figures import figures
 
-HERE = Path(__file__).parent / f"format-{FORMAT}"
+HERE = Path(__file__).parent / f"format-{NEWEST}"
 LEAST = {"model": "wrn_10_1", "image_size": 8, "batch_size": 10, "device": "cpu", "threads": 1, "flip": False,
          "crop": "none", "ratio": 1}  # fmt: skip
 
@@ -52,7 +58,7 @@ def main() -> None:
         write(Path(folder))
         for lock in ("lake/claims", "pictures"):  # who worked on what: of no use to anybody later; and the sources
             shutil.rmtree(lock)
-        for name in ("last.pt", "metrics.csv", ".lock"):
+        for name in ("last.pt", "metrics.csv", ".lock", "events.out.tfevents.*"):
             for lost in Path("runs").rglob(name):
                 lost.unlink()
         tell_nothing(Path(folder), secrets)
@@ -77,10 +83,12 @@ def write(folder: Path) -> None:
     (abandoned / "left").write_bytes(b"by an import that was killed")
     store.gc(older_than_hours=0)  # swept
     store.gc(purge=True, older_than_hours=0)  # moved: the pictures of the removed images are gone for good
-    training.train(store.view().split("train").labelled(), config=config(60), out="runs/gen-0")
+    plan(store.refresh())
+    training.embed(store.refresh(), "runs/gen-0", name="seen", device="cpu", batch_size=16)
     training.label(store.refresh(), gen=1, device="cpu", force=True)
     training.label(store, gen=1, device="cpu", force=True, replace=True, temperature=0.8)
     store.add_folder("pictures/second")
+    training.embed(store.refresh(), "runs/gen-0", name="seen", device="cpu", batch_size=16)  # extended
     training.label(store.refresh(), gen=1, device="cpu", force=True, extend=True, temperature=0.8)
     unlabelled = store.view(gen=1).split("train").unlabelled()
     unlabelled.where("width = 8 and gen1_confidence > 0.1").balanced(4, seed=3).save("student-1")
@@ -99,6 +107,15 @@ def write(folder: Path) -> None:
     fold = Fold()
     fold.add(store.events)
     history.write_checkpoint(fold)
+
+
+def plan(store: Store) -> None:
+    """One of a teacher alone: begun, trained, judged, carried out."""
+    settings = ", ".join(f"{name} = {to_toml(value)}" for name, value in config(60).to_dict().items()
+                         if name in {*LEAST, "steps", "val_fraction"} - {"model", "device"})  # fmt: skip
+    text = f'device = "cpu"\n[teacher]\nmodel = "wrn_10_1"\nset = {{ {settings} }}\n[eval]\nsplit = "test"\n'
+    steps = running.run(store, parse(tomllib.loads(text), "plan.toml", text), Lines())
+    assert [step["did"] for step in steps] == ["done", "done"], steps
 
 
 def pictures(folder: Path) -> list[str]:
@@ -132,7 +149,7 @@ def config(steps: int) -> TrainConfig:
 @contextmanager
 def nobody() -> Iterator[None]:
     """No user, machine or checkout, a clock that begins again, and chance that is the same every time."""
-    draw, clock = random.Random(FORMAT), iter(range(10**9))
+    draw, clock = random.Random(NEWEST), iter(range(10**9))
     begin, save = datetime(2026, 1, 1, tzinfo=UTC), models.save
 
     class Clock(datetime):
@@ -156,6 +173,7 @@ def nobody() -> Iterator[None]:
             (nsdata.log.events, "datetime", Clock),
             (training.provenance, "_code_version", lambda: None),
             (models, "save", small),
+            (running, "time", SimpleNamespace(monotonic=lambda: 0.0)),
         ):
             patches.enter_context(patch.object(target, name, value))
         yield

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ import pytest
 import timm
 import torch
 from commands import TINY, ok, refused, run
-from conftest import CLASSES, digits, digits_store
+from conftest import CLASSES, ROOT, digits, digits_store
 from safetensors.torch import save_file
 
 from nsdata import Store
@@ -116,6 +119,21 @@ def test_a_killed_run_is_resumed_and_writes_the_same(store: Store, teachers: Any
         label(other, list(teachers), **options, on_progress=stop)
     assert 0 < label(other, list(teachers)[::-1], **options).resumed < 200
     assert np.array_equal(_soft(other), _soft(store))
+
+
+def test_two_workers_write_what_one_writes(teachers: Any, tmp_path: Path) -> None:
+    lake = digits_store(tmp_path / "lake")
+    label(lake, list(teachers), **{**OPTIONS, "batch_size": 16, "tta": "flip"})
+    alone = [part.digests for part in lake.refresh().state.generations[1].parts]
+    given = [word for one in teachers for word in ("--teacher", str(one.path))]
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--no-python", sys.executable,
+               "-m", "nsdata", "--store", str(lake.url), "label", "--gen", "1", *given, "--tta", "flip", "--force",
+               "--batch-size", "16", "--device", "cpu", "--replace"]  # fmt: skip
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "NSDATA_OFFLINE": "1"}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500)
+    assert ended.returncode == 0, ended.stderr
+    assert len(lake.refresh().state.sealed) == 2
+    assert [part.digests for part in lake.state.generations[1].parts] == alone
 
 
 def test_another_mean_is_told_apart(store: Store, teachers: Any, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 import timm
 import torch
 import torchvision
-from commands import ok, refused, run
+from commands import TINY, ok, refused, run
 from conftest import ROOT
 from PIL import Image
 from safetensors.torch import save_file
@@ -386,12 +386,16 @@ def test_a_folder_of_timms_hub_says_all_of_itself(lake: Path, net: torch.nn.Modu
     assert "it has 'wolf', which the store has not, and it lacks 'fox'" in message
 
 
-def test_torchscript_labels_a_store(lake: Path, net: torch.nn.Module) -> None:
+def _script(net: torch.nn.Module, file: str) -> None:
     import warnings
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        torch.jit.trace(net, torch.zeros(1, 3, 32, 32)).save("script.pt")
+        torch.jit.trace(net, torch.zeros(1, 3, 32, 32)).save(file)
+
+
+def test_torchscript_labels_a_store(lake: Path, net: torch.nn.Module) -> None:
+    _script(net, "script.pt")
     ok("label", "--gen", "1", "--teacher", "script.pt", *SETTINGS)
     assert _right(Store.open("lake"), 1) > 0.9
 
@@ -419,6 +423,23 @@ def test_onnx_labels_a_store_where_its_runtime_is_installed(lake: Path) -> None:
     ok("label", "--gen", "1", "--teacher", "colours.onnx", *SETTINGS[1:])
     store = Store.open("lake")
     assert _right(store, 1) == 1 and store.labels(1).provenance["preprocess"]["image_size"] == 32
+
+
+@pytest.mark.parametrize("kind", ["onnx", "torchscript"])
+def test_a_file_from_elsewhere_and_a_model_of_ours_are_averaged(lake: Path, kind: str) -> None:
+    if kind == "onnx":
+        _onnx("other.onnx")
+    else:
+        _script(ByColour().eval(), "other.pt")
+    theirs = ["--teacher", "other.onnx", *SETTINGS[1:]] if kind == "onnx" else ["--teacher", "other.pt", *SETTINGS]
+    ours = ["--teacher", "runs/gen-0"]
+    ok("train", "--gen", "0", *TINY)
+    soft = []
+    for teachers in (theirs, ours, [*ours, *theirs]):
+        ok("label", "--gen", "1", *teachers, "--force", *(["--replace"] if soft else []))
+        soft.append(np.asarray(Store.open("lake").labels(1).soft, np.float64))
+    assert np.abs(soft[2] - (soft[0] + soft[1]) / 2).max() < 1e-3 and np.abs(soft[0] - soft[1]).max() > 0.01
+    assert len(Store.open("lake").labels(1).provenance["teachers"]) == 2
 
 
 @pytest.mark.parametrize("package", ["onnxruntime", "transformers"])

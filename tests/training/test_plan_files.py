@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,7 @@ from typing import Any
 import pytest
 from commands import ok, refused
 from commands import run as command
-from conftest import CLASSES, digits
+from conftest import CLASSES, ROOT, digits
 from rich.console import Console
 
 from cli.live import Table
@@ -95,10 +98,13 @@ def test_the_table_fits_a_terminal_of_80_columns() -> None:
         drawn.print(table)
     text = drawn.file.getvalue()  # type: ignore[attr-defined]
     assert "done before" in text and "training 55 %" in text and "0.712" in text and "val 91.0 % of 10,000" in text
+    table.done(student, {"seconds": 200})
+    with table.working(score, ""):
+        pass
     table.done(score, {"right": 91, "images": 100, "seconds": 1})
     drawn.print(table)
     text = drawn.file.getvalue()  # type: ignore[attr-defined]
-    assert "91.0 % of 100" in text and max(map(len, text.splitlines())) <= 80
+    assert re.search(r"trained 3:20 .*91.0 % of 100", text) and max(map(len, text.splitlines())) <= 80
 
 
 def test_the_command_writes_a_plan_runs_it_and_says_how_to_go_on(
@@ -132,11 +138,18 @@ def test_the_command_writes_a_plan_runs_it_and_says_how_to_go_on(
         cut = command("run")
     assert cut.exit_code == 130 and "the same command goes on where it stopped" in cut.stderr
     printed = ok("run")
-    assert "plan.toml: 4 steps done, 1 done before" in printed and re.search("^1 +wrn_10_", printed, re.MULTILINE)
+    assert "plan.toml: 3 steps done, 2 done before" in printed and re.search("^1 +wrn_10_", printed, re.MULTILINE)
     found = json.loads(ok("run", "--json"))
     assert {step["did"] for step in found["steps"]} == {"kept"} and "accuracy" in found["steps"][1]
     assert "gain_interval" in found["steps"][-1]
     assert ok("run").endswith("nothing new: all 5 steps of plan.toml were done before\n")
+    code = "import sys; from cli.app import app; app(['run'], standalone_mode=False); print({'torch'} & {*sys.modules})"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
+    assert done.stdout.endswith("were done before\nset()\n"), done  # it loads no torch to find that out
     begun = next(event.number for event in store.refresh().events if event.kind == "planned")
-    assert f"carried out the plan of version {begun}" in ok("log")
+    logged = ok("log")
+    assert f"carried out the plan of version {begun}" in logged
+    assert re.search(r"judged model 1: \d+\.\d % of 30 test images", logged)
     assert f"plan.toml · begun at version {begun} · carried out at version" in ok("show")

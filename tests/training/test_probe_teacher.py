@@ -206,6 +206,11 @@ def test_the_commands_tell_what_they_did(lake: Store, backbone: Path, monkeypatc
     monkeypatch.chdir(Path(lake.url).parent)
     weights = [str(backbone), "--arch", "wrn_10_1", "--image-size", "8"]
     assert "nothing new: wrn_10_1, 260 images" in ok("embed", "--model", *weights, "--device", "cpu")
+    version, dry = lake.version, ["embed", "--model", *weights, "--device", "cpu", "--dry-run", "--json"]
+    assert json.loads(ok(*dry))["images"] == 0
+    told = json.loads(ok(*dry, "--name", "other"))
+    assert (told["images"], told["width"], told["bytes"]) == (260, 64, 260 * 64 * 2)
+    assert lake.refresh().version == version
     answer = json.loads(ok("embed", "--model", *weights, "--name", "other", "--json"))
     assert (answer["name"], answer["images"], answer["width"]) == ("other", 260, 64)
     sets = [f"--set={key}={str(value).lower()}" for key, value in SMALL.items() if key != "model"]

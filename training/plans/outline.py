@@ -13,12 +13,11 @@ from typing import Any
 import numpy as np
 
 from nsdata import Store
-from nsdata.labels.codec import Codec
 from nsdata.labels.eligibility import to_label
-from training import defaults
 from training.config import TrainConfig
 from training.config_values import settled
 from training.plans import steps as of
+from training.plans.ahead import settled_turn
 from training.plans.plan_file import PlanFile, Turn
 from training.plans.steps import Step
 
@@ -28,8 +27,9 @@ STEPS = 8
 
 @dataclass
 class Line:
-    """A step as it would be. state: "done", "to do", or "follows": of what is done again before it. images: shown to
-    the network, of a training all its steps. steps: of a training. seconds, bytes: None until they are measured."""
+    """A step as it would be. state: "done", "to do", or "follows": of what is done again before it. replaces: what no
+    plan made, and it may write over. images: shown to the network, of a training all its steps. steps: of a training.
+    seconds, bytes: None until they are measured."""
 
     step: str
     state: str
@@ -62,7 +62,7 @@ def outline(store: Store, plan: PlanFile, split: str | None) -> list[tuple[Step,
     lines, again = [], ""
     for step in of.steps(plan, split):
         if again:
-            line = Line(step.name, "follows", f"as {again} is")
+            line = Line(step.name, "follows", f"after {again}", of.by_hand(store, plan, step))
         else:
             found = of.look(store, plan, step, split)
             line = Line(step.name, "done" if found.done else "to do", found.why, found.replaces)
@@ -86,7 +86,7 @@ def measured(store: Store, plan: PlanFile, lines: list[tuple[Step, Line]]) -> No
     loading = time.perf_counter() - began
 
     def pace(turn: Turn) -> Pace:
-        config = _settled(store, plan, turn)
+        config = settled_turn(store, turn)
         key = json.dumps([getattr(config, name) for name in _DECIDE] + [bool(turn.gen)])
         if key not in paces:
             paces[key] = _probe(store, config, turn)
@@ -100,14 +100,12 @@ def measured(store: Store, plan: PlanFile, lines: list[tuple[Step, Line]]) -> No
             found = pace(step.turn)
             every = settled_every(step.turn.config, line.steps)
             line.seconds = extra + found.start + line.steps * found.step + -(-line.steps // every) * found.validation
+            line.seconds += line.images * found.image if not line.steps else 0.0
             line.bytes = found.bytes
         else:
             turn = plan.turns[step.gen - 1] if step.kind == "label" else step.turn
             line.seconds = extra + line.images * pace(turn).image
-            line.bytes = 0
-            if step.kind == "label" and step.turn.label is not None:
-                codec = Codec.of(step.turn.label.top, len(store.classes))
-                line.bytes = line.images * codec.bytes_per_image(len(store.classes))
+            line.bytes = of.label_bytes(store, step, line.images)
 
 
 def settled_every(config: TrainConfig, steps: int) -> int:
@@ -129,21 +127,14 @@ def _amounts(store: Store, plan: PlanFile, step: Step, line: Line, split: str | 
     elif step.kind == "score":
         line.images = len(store.view().split(split or "test").labelled())
     else:
-        config = _settled(store, plan, step.turn)
+        config = settled_turn(store, step.turn)
+        if config.probe:  # no step: the images are embedded, where they are not
+            known = {found.provenance["model"]: found for found in store.state.embeddings.values()}
+            ranges = to_label(store.state, known.get(config.model.partition(".")[0]))
+            line.images = sum(stop - start for start, stop in ranges)
+            return
         line.steps = settled(config.steps)
         line.images = line.steps * config.batch_size * (config.labelled + (config.ratio if step.gen else 0))
-
-
-def _settled(store: Store, plan: PlanFile, turn: Turn) -> TrainConfig:
-    """A turn's configuration with nothing left open: its soft labels as many as they can be, where there are none."""
-    people = store.view().split("train").labelled().need_rows()
-    pool = None
-    if turn.view is not None:
-        unlabelled = store.view().split("train").unlabelled()
-        wanted = turn.view.per_class
-        pool = len(unlabelled) if isinstance(wanted, str) or not wanted else wanted * len(store.classes)
-    facts = defaults.Facts(len(np.unique(people.rows)), len(store.view().split("val").labelled()), pool)
-    return defaults.settle(turn.config, facts)
 
 
 def _probe(store: Store, config: TrainConfig, turn: Turn) -> Pace:
@@ -152,8 +143,8 @@ def _probe(store: Store, config: TrainConfig, turn: Turn) -> Pace:
 
     size = config.batch_size * (config.labelled + (config.ratio if turn.gen else 0))
     quick = config.replace(
-        steps=STEPS, batch_size=size, eval_every=STEPS, keep="last", init="scratch", pretrained=False, labelled=True,
-        checkpoint_seconds=1e9,
+        steps=STEPS, batch_size=size, eval_every=STEPS, keep="last", init="scratch", pretrained=False, probe=False,
+        labelled=True, checkpoint_seconds=1e9,
     )  # fmt: skip
     people, times = store.view().split("train").labelled(), [time.perf_counter()]
 

@@ -6,7 +6,7 @@ import difflib
 import hashlib
 import json
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 from nsdata.arguments import number, whole_number
 from nsdata.errors import BadInput, ModelError
 from nsdata.schema import SPLITS
+from nsdata.storage.address import near
 from nsdata.views.steps import MOST_REPEATS
 from training import architectures
 from training.config import TrainConfig
@@ -61,7 +62,8 @@ class Turn:
 
 @dataclass(frozen=True)
 class PlanFile:
-    """A plan that can be carried out. name, text: of its file. split: that judges; None: whichever can."""
+    """A plan that can be carried out. name, text: of its file. split: that judges; None: whichever can. settings:
+    "key=value", given beside the file, of every model."""
 
     name: str
     text: str = field(repr=False)
@@ -69,6 +71,7 @@ class PlanFile:
     device: str
     split: str | None
     turns: tuple[Turn, ...]
+    settings: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -82,8 +85,11 @@ class PlanFile:
         return Path(self.runs) / f"gen-{gen}"
 
 
-def read(path: Path) -> PlanFile:
-    """The plan in a file. Raises BadInput, naming the place in it; ModelError for a network that there is not."""
+def read(path: Path, settings: Sequence[str] = ()) -> PlanFile:
+    """The plan in a file, with these settings in every model, whatever the file says.
+
+    Raises BadInput, naming the place in it; ModelError for a network that there is not.
+    """
     try:
         text = path.read_text(encoding="utf-8")
         values = tomllib.loads(text)
@@ -91,12 +97,14 @@ def read(path: Path) -> PlanFile:
         raise BadInput(f"The plan {path} cannot be read: {error.strerror}.", "nsdata run --init") from error
     except ValueError as error:
         raise BadInput(f"The plan {path} is not valid TOML: {error}.", HELP) from error
-    return parse(values, path.name, text)
+    return parse(values, near(path), text, settings)
 
 
-def parse(values: Mapping[str, Any], name: str, text: str = "") -> PlanFile:
+def parse(values: Mapping[str, Any], name: str, text: str = "", settings: Sequence[str] = ()) -> PlanFile:
     """The plan that these tables make. Raises as ``read``."""
     top = _keys(name, values, ("runs", "device", "train", "teacher", "student", "generation", "eval"))
+    devices = [setting.partition("=")[2] for setting in settings if setting.partition("=")[0].strip() == "device"]
+    top |= {"device": devices[-1].strip()} if devices else {}
     train = _keys(f"{name}, [train]", top.get("train", {}), _MODEL)
     teacher = _keys(f"{name}, [teacher]", top.get("teacher", {}), _MODEL)
     student = _keys(f"{name}, [student]", top.get("student", {}), (*_MODEL, "label", "view"))
@@ -105,11 +113,11 @@ def parse(values: Mapping[str, Any], name: str, text: str = "") -> PlanFile:
     if not isinstance(generations, list):
         raise BadInput(f"{name}: 'generation' is one table; a list of them was expected.", "[[generation]]")
     every = (f"{name}, [train]", train)
-    turns = [Turn(0, _config([every, (f"{name}, [teacher]", teacher)], top))]
+    turns = [Turn(0, _config([every, (f"{name}, [teacher]", teacher)], top, settings))]
     for gen, values_of in enumerate(generations, 1):
         here = f"{name}, generation {gen}"
         own = _keys(here, values_of, (*_MODEL, "label", "view"))
-        config = _config([every, (f"{name}, [student]", student), (here, own)], top)
+        config = _config([every, (f"{name}, [student]", student), (here, own)], top, settings)
         both: Tables = [(f"{name}, [student]", student), (here, own)]
         turns.append(Turn(gen, config, _labelling(both), _choice(both)))
         if not config.ratio:
@@ -121,7 +129,7 @@ def parse(values: Mapping[str, Any], name: str, text: str = "") -> PlanFile:
         raise BadInput(f"{name}: runs is {runs!r}; the path of a folder was expected.", 'runs = "runs"')
     if split is not None and split not in SPLITS[1:]:
         raise BadInput(f"{name}, [eval]: split is {split!r}; test or val was expected.", 'split = "test"')
-    return PlanFile(name, text, runs, device, split, tuple(turns))
+    return PlanFile(name, text, runs, device, split, tuple(turns), tuple(settings))
 
 
 _MODEL = ("model", "recipe", "ratio", "set")
@@ -139,8 +147,8 @@ def _keys(where: str, values: Any, known: Iterable[str]) -> dict[str, Any]:
     return dict(values)
 
 
-def _config(tables: Tables, top: Mapping[str, Any]) -> TrainConfig:
-    """The last recipe that is named, with the settings of all tables on it."""
+def _config(tables: Tables, top: Mapping[str, Any], settings: Sequence[str]) -> TrainConfig:
+    """The last recipe that is named, with the settings of all tables on it, and these on top."""
     where = tables[-1][0]
     base = TrainConfig(device=str(top.get("device", "auto"))) if is_device(str(top.get("device"))) else TrainConfig()
     for place, table in tables:
@@ -148,18 +156,17 @@ def _config(tables: Tables, top: Mapping[str, Any]) -> TrainConfig:
             base = _at(place, partial(recipe, name)).replace(device=base.device)
     changes: dict[str, Any] = {}
     for place, table in tables:
-        settings = table.get("set", {})
-        if not isinstance(settings, Mapping):
-            raise BadInput(
-                f"{place}: 'set' is {settings!r}; a table of settings was expected.", "set = { steps = 300 }"
-            )
-        own = {**settings, **{key: table[key] for key in ("model", "ratio") if key in table}}
+        own_set = table.get("set", {})
+        if not isinstance(own_set, Mapping):
+            raise BadInput(f"{place}: 'set' is {own_set!r}; a table of settings was expected.", "set = { steps = 300 }")
+        own = {**own_set, **{key: table[key] for key in ("model", "ratio") if key in table}}
         if "device" in own:
             raise BadInput(f"{place}: the device is the whole plan's, for labelling too.", 'device = "cpu", at the top')
         for key, value in own.items():  # one by one: so the place is that of the mistake
             _at(place, partial(TrainConfig.from_dict, {key: value}))
         changes |= own
     config = _at(where, lambda: base.replace(**changes))
+    config = _at(f"{where}, with --set", lambda: config.with_settings(settings))
     _at(where, lambda: architectures.check(config.model))
     return config
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from nsdata import Store
-from nsdata.errors import BadInput, Conflict, EmptyView
-from nsdata.labels.codec import Codec
+from nsdata.errors import BadInput
+from nsdata.log.state import State
 from nsdata.progress import Progress
-from nsdata.schema import SPLITS
-from nsdata.storage.address import near
+from nsdata.storage.address import checkpoint, near
 from training import reporting, workers
+from training.plans import ahead
 from training.plans import steps as of
+from training.plans.outline import Line, outline
 from training.plans.plan_file import PlanFile
 from training.plans.results import behind
 from training.plans.steps import Found, Step
@@ -46,75 +48,106 @@ def run(
     """Each step of a plan, in its order, as far as it is not done already; what became of each.
 
     A step is done again where its settings, or what it depends on, changed. So what an earlier plan made is replaced,
-    which is said; what was made by hand, otherwise, only with ``replace``. Killed, the same call goes on.
+    which is said; a generation, or a run in its folder, that was made by hand, otherwise, only with ``replace``.
+    Killed, the same call goes on. What can be known to go wrong is raised before the first step.
 
-    Raises BadInput, ModelError; Conflict for what was made by hand; and what ``train`` and ``label`` raise.
+    Raises BadInput, ModelError, StorageFailed; Conflict for what was made by hand; what ``train`` and ``label`` raise.
     """
     if workers.here().world > 1:
         raise BadInput("A plan is run by one process; label alone is shared by several.", "nsdata run plan.toml")
-    check(store.refresh(), plan)
-    split = judge_split(store, plan.split)
+    split, _ = prepared(store, plan, replace=replace)
     if split is None:
         watcher.note("No test and no val image has a label: nothing judges the models.")
     results: list[dict[str, Any]] = []
-    begun = False
+    number = 0
     for step in of.steps(plan, split):
         found = of.look(store.refresh(), plan, step, split)
         if found.done:
             watcher.kept(step, found.facts)
             results.append({**found.facts, "step": step.name, "key": found.key, "did": "kept"})
             continue
-        _refuse(plan, step, found.why, found.replaces, replace)
-        if not begun:
-            begun = True
-            store.writable()
-            _begin(store, plan)
-        facts = _do(store, plan, step, found, split or "", watcher, report, replace)
+        ahead.refuse(plan, [(step.name, found.replaces)] if found.replaces else [], replace=replace)
+        number = number or _begun(store, plan)
+        facts = _do(store, plan, step, found, split or "", watcher, report, number, replace)
         key = of.look(store.refresh(), plan, step, split).key
-        watcher.done(step, facts)
         results.append({**facts, "step": step.name, "key": key, "did": "done"})
+        if step.kind == "score":  # at once: what was measured is not measured again
+            _publish(store, "judged", number, step=_noted(results[-1]))
+        watcher.done(step, facts)
     _end(store, plan, results)
     return results
 
 
-def _refuse(plan: PlanFile, step: Step, why: str, replaces: str, replace: bool) -> None:
-    """Raise Conflict where what was made by hand would be lost."""
-    if replaces and not replace:
-        raise Conflict(
-            f"{plan.name}, {step.name}: {why}. It would replace {replaces}, which no plan made.",
-            f'nsdata run {plan.name} --replace, or another folder in the plan: runs = "FOLDER"',
-        )
+def prepared(
+    store: Store, plan: PlanFile, *, replace: bool = False, dry_run: bool = False
+) -> tuple[str | None, list[tuple[Step, Line]]]:
+    """What can be known to go wrong is raised here, before anything is done.
+
+    Returns the split that judges, and what is to be done of each step.
+    """
+    ahead.check(store.refresh(), plan)
+    split = ahead.judge_split(store, plan.split)
+    lines = outline(store, plan, split)
+    open_ = [(step, line) for step, line in lines if line.state != "done"]
+    if not dry_run:
+        ahead.refuse(plan, [(step.name, line.replaces) for step, line in open_ if line.replaces], replace=replace)
+        if open_:
+            store.writable()
+    if open_:
+        labels = sum(of.label_bytes(store, step, line.images) for step, line in open_)
+        ahead.networks(store, plan, [step.turn for step, _ in open_ if step.kind == "train"], labels=labels)
+    return split, lines
 
 
-def _begin(store: Store, plan: PlanFile) -> None:
-    """Note that the plan is begun, unless this very one is not carried out yet."""
+class _CarriedOut(Exception):
+    """By another process, which runs the same plan."""
+
+
+def _begun(store: Store, plan: PlanFile) -> int:
+    """Note that the plan is begun, unless this very one is not carried out yet. Returns the number of that event."""
+    facts = {"name": plan.name, "digest": plan.digest, "text": plan.text, "settings": list(plan.settings)}
     open_ = store.state.plans[-1:]
-    if not open_ or open_[0].ran or open_[0].digest != plan.digest:
-        facts = {"name": plan.name, "digest": plan.digest, "text": plan.text}
-        store.publish("planned", lambda _: facts)
+    if open_ and not open_[0].ran and open_[0].digest == plan.digest:
+        return open_[0].event
+    return store.publish("planned", lambda _: facts).number
 
 
 def _end(store: Store, plan: PlanFile, results: list[dict[str, Any]]) -> None:
     """Note what became of it, unless the very same was noted before."""
-    same = [p for p in store.refresh().state.plans if p.digest == plan.digest and p.ran]
+    last = store.refresh().state.plans[-1:]
     keys = [step["key"] for step in results]
-    if same and same[-1] is store.state.plans[-1] and [step["key"] for step in same[-1].steps] == keys:
+    if last and last[0].ran and last[0].digest == plan.digest and [s["key"] for s in last[0].steps] == keys:
         return
-    _begin(store, plan)
-    noted = [{key: value for key, value in step.items() if value is not None} for step in results]
-    store.publish("ran", lambda state: {"plan": state.plans[-1].event, "steps": noted})
+    _publish(store, "ran", _begun(store, plan), steps=list(map(_noted, results)))
+
+
+def _publish(store: Store, kind: str, number: int, **facts: Any) -> None:
+    """An event of the plan that event ``number`` began; none where another process has carried it out meanwhile."""
+
+    def make(state: State) -> dict[str, Any]:
+        if next(plan.ran for plan in state.plans if plan.event == number):
+            raise _CarriedOut
+        return {"plan": number, **facts}
+
+    with contextlib.suppress(_CarriedOut):
+        store.publish(kind, make)
+
+
+def _noted(facts: dict[str, Any]) -> dict[str, Any]:
+    """What the log keeps of a step."""
+    return {key: value for key, value in facts.items() if value is not None}
 
 
 def _do(
     store: Store, plan: PlanFile, step: Step, found: Found, split: str, watcher: Watcher, report: Sequence[Reporter],
-    replace: bool,
+    number: int, replace: bool,
 ) -> dict[str, Any]:  # fmt: skip
-    """Do a step. Returns what the log keeps of it."""
+    """Do a step of the plan that event ``number`` began. Returns what the log keeps of it."""
     began = time.monotonic()
     if step.kind == "train":
-        facts = _train(store, step, found, watcher, report, judged=bool(split))
+        facts = _train(store, step, found, watcher, report, number, judged=bool(split))
     elif step.kind == "label":
-        facts = _label(store, plan, step, found, watcher, replace)
+        facts = _label(store, plan, step, found, watcher, number, replace)
     else:
         from training.plans.scoring import score
 
@@ -126,7 +159,7 @@ def _do(
 
 
 def _train(
-    store: Store, step: Step, found: Found, watcher: Watcher, report: Sequence[Reporter], *, judged: bool
+    store: Store, step: Step, found: Found, watcher: Watcher, report: Sequence[Reporter], number: int, *, judged: bool
 ) -> dict[str, Any]:
     from training.judging import UNJUDGED
     from training.loop import train
@@ -134,7 +167,9 @@ def _train(
     people, pseudo = of.views(store, step.turn)
     known, folder, config = store.models.get(step.gen), found.options["out"], step.turn.config
     if known is not None:
-        watcher.note(f"{step.name} replaces model {step.gen} of the store, {known.name}: {found.why}")
+        where, theirs = checkpoint(store.url, known.path, known.sha256), known.plan is None
+        stays = f"; no plan made it, and it stays in {near(where)}" if theirs and where.parent != folder else ""
+        watcher.note(f"{step.name} replaces model {step.gen} of the store, {known.name}: {found.why}{stays}")
     elif found.options.get("replace"):
         watcher.note(f"{step.name} is begun again: {found.why}")
     with (
@@ -142,7 +177,7 @@ def _train(
         watcher.working(step, found.why) as progress,
     ):
         trained = train(
-            people, pseudo, config=config, gen=step.gen, **found.options, on_progress=progress,
+            people, pseudo, config=config, gen=step.gen, plan=number, **found.options, on_progress=progress,
             on_warning=lambda text: None if judged and text == UNJUDGED else watcher.warn(text), on_row=row,
             teacher_parameters=store.models[step.gen - 1].parameters if step.gen else None,
             on_resume=lambda done, steps: watcher.note(f"{step.name} goes on at step {done:,} of {steps:,}"),
@@ -151,7 +186,9 @@ def _train(
     return {"event": event, "sha256": trained.sha256, "path": near(trained.path), "model": trained.name}
 
 
-def _label(store: Store, plan: PlanFile, step: Step, found: Found, watcher: Watcher, replace: bool) -> dict[str, Any]:
+def _label(
+    store: Store, plan: PlanFile, step: Step, found: Found, watcher: Watcher, number: int, replace: bool
+) -> dict[str, Any]:
     from training.teacher import find_teacher, label
 
     assert step.turn.label is not None
@@ -166,40 +203,18 @@ def _label(store: Store, plan: PlanFile, step: Step, found: Found, watcher: Watc
         watcher.note(f"{step.name}: {fitted}")
         temperature = fitted.temperature
         if found.why == of.TO_FIT and known is not None and known.provenance.get("temperature") != temperature:
-            _refuse(plan, step, f"the temperature is {temperature:g} now", found.options["taken"], replace)
+            taken = found.options["taken"]
+            ahead.refuse(plan, [(step.name, taken)] if taken else [], replace=replace)
             options["replace"] = True
     if options.get("replace") and known is not None:
         watcher.note(f"{step.name} replace generation {step.gen}, version {known.event}: {found.why}")
+    # what a person labelled is not the plan's for being extended
+    theirs = bool(options.get("extend")) and bool(of.by_hand(store, plan, step))
     with watcher.working(step, found.why) as progress:
         done = label(
             store, teacher, gen=step.gen, temperature=temperature, **options, max_kl=asked.max_kl, force=asked.force,
-            on_progress=progress, on_note=watcher.note,
+            plan=None if theirs else number, fitted_to=found.options["fitted_to"], on_progress=progress,
+            on_note=watcher.note,
         )  # fmt: skip
     facts = {"event": done.version, "images_labelled": done.images, "temperature": temperature}
     return {**facts, "fitted_to": found.options["fitted_to"]}
-
-
-def check(store: Store, plan: PlanFile) -> None:
-    """Raise BadInput for what this store cannot do, before the hours that come before it."""
-    train = store.view().split("train")
-    if not len(train.labelled()):
-        raise EmptyView("No train image has a label, so there is nothing to train on.", "nsdata import FOLDER")
-    if len(plan.turns) > 1 and not len(train.unlabelled()):
-        raise EmptyView("All train images have a label: there is none to learn soft labels of.", "nsdata import FOLDER")
-    for turn in plan.turns:
-        if turn.label is not None:
-            Codec.of(turn.label.top, len(store.classes))
-
-
-def judge_split(store: Store, asked: str | None) -> str | None:
-    """The split that judges: the one asked for, else test, else val; None where neither has labelled images.
-
-    Raises BadInput where the one that was asked for has none.
-    """
-    labelled = {split: len(store.view().split(split).labelled()) for split in SPLITS[1:]}
-    if asked is not None and not labelled[asked]:
-        raise BadInput(
-            f"The plan is judged by labelled {asked} images, and the store has none.",
-            f"nsdata import FOLDER --split {asked}",
-        )
-    return asked or next((split for split in ("test", "val") if labelled[split]), None)

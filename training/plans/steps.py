@@ -2,7 +2,8 @@
 
 A step is named by its content: its key is the SHA-256 of its settings and of what it depends on (ids and labels of the
 images, the weights of the teacher, the soft labels). It is done where what it makes is there, whoever made it: the
-published model's run is this very run and its file is whole; the generation was sealed by this very teacher.
+published model's run is this very run and its file is whole; the generation was sealed by this very teacher. What is
+there and is not the same is a plan's own, where the log, or the run's folder, says so; or a person's.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from nsdata.storage.address import checkpoint, near
 from nsdata.views import moved
 from training import judges, planned, run_identity
 from training.plans.plan_file import PlanFile, Turn
-from training.run_folder import AnotherRun, file_sha256
+from training.run_folder import RESUME, AnotherRun, read_config
 from training.selection import mean_size
 
 TO_FIT = "its temperature is to be fitted"
@@ -49,7 +50,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Found:
-    """What is there of a step. why: it is not done; "" where it is. replaces: what of a person's would be lost to it.
+    """What is there of a step. why: it is not done; "" where it is. replaces: what of a person's it writes over.
 
     options: of the verb that does it. facts: of what is done already, as the log keeps them.
     """
@@ -98,31 +99,35 @@ def _train(store: Store, plan: PlanFile, turn: Turn) -> Found:
     people, pseudo = views(store, turn)
     own, known = plan.folder(turn.gen), store.models.get(turn.gen)
     there = None if known is None else checkpoint(store.url, known.path, known.sha256).parent
-    if there is not None and there.resolve() != own.resolve() and (there / "best.pt").exists():
-        try:  # trained by hand, elsewhere
+    otherwise = "its file is not what it was"
+    if there is not None and there.resolve() != own.resolve():  # trained by hand, or by a plan with other folders
+        try:
             run = planned.plan(people, pseudo, config=turn.config, out=there, gen=turn.gen, publish=False)
-        except NsdataError:  # another one
+        except AnotherRun as another:
+            otherwise = _difference(another)
+        except NsdataError:
             pass
         else:
             if run.finished is not None and run.finished.published:
                 return _trained(store, run, there)
-    taken = (
-        "" if known is None or _made(store, known.event) else f"model {turn.gen}, {known.name}, {near(there or own)}"
-    )
     try:
         run = planned.plan(people, pseudo, config=turn.config, out=own, gen=turn.gen, publish=False)
     except AnotherRun as another:
-        mine = _ours(store, own / "best.pt") if another.finished else bool(store.state.plans)
-        why = another.difference.replace(" was ", " ", 1).replace(", now ", " → ", 1) or "another run is there"
-        replaces = taken if mine else f"the run in {near(own)}"
-        return Found("", False, why, replaces, {"out": own, "replace": True})
+        replaces = by_hand(store, plan, Step("train", turn))
+        return Found("", False, _difference(another), replaces, {"out": own, "replace": True})
     if run.finished is not None and run.finished.published:
         return _trained(store, run, own)
     if run.finished is not None:
-        return Found(_key_of(store, run), False, "trained, and not published", taken, {"out": own})
-    begun = (own / "resume.pt").exists()
-    why = "it was interrupted" if begun else "not trained yet" if known is None else "the store's is of another run"
-    return Found(_key_of(store, run), False, why, taken, {"out": own})
+        why = "trained, and not published" if known is None else "trained, and the store has another since"
+    elif (own / RESUME).exists():
+        why = "it was interrupted"
+    else:
+        why = "not trained yet" if known is None else f"the store's is another: {otherwise}"
+    return Found(_key_of(store, run), False, why, options={"out": own})
+
+
+def _difference(another: AnotherRun) -> str:
+    return another.difference.replace(" was ", " ", 1).replace(", now ", " → ", 1) or "another run is there"
 
 
 def _key_of(store: Store, run: planned.Plan) -> str:
@@ -156,7 +161,7 @@ def _label(store: Store, plan: PlanFile, turn: Turn) -> Found:
         return Found(key, False, "not labelled yet", options=options)
     if temperature is None:  # it is fitted first; whether it is the generation's shows then
         wanted["temperature"] = sealed.provenance.get("temperature")
-    taken = "" if _made(store, sealed.event) else f"generation {turn.gen}, sealed at version {sealed.event}"
+    taken = by_hand(store, plan, Step("label", turn))
     try:
         check_as_asked(sealed, wanted)
     except GenerationError as error:
@@ -170,6 +175,13 @@ def _label(store: Store, plan: PlanFile, turn: Turn) -> Found:
                                    "fitted_to": fitting})  # fmt: skip
 
 
+def label_bytes(store: Store, step: Step, images: int) -> int:
+    """What so many soft labels of a step take on the disk; 0 of a step that writes none."""
+    if step.kind != "label" or step.turn.label is None:
+        return 0
+    return images * Codec.of(step.turn.label.top, len(store.classes)).bytes_per_image(len(store.classes))
+
+
 def calibration_key(store: Store, sha256: str, val_fraction: Any) -> str:
     """Of a temperature that is fitted: the teacher, and the images that it is fitted to. Raises ModelError."""
     rows = judges.to_calibrate(store, judges.of_ours(store, sha256, val_fraction, judges.MOST))
@@ -178,7 +190,8 @@ def calibration_key(store: Store, sha256: str, val_fraction: Any) -> str:
 
 def _fitted(store: Store, key: str) -> float | None:
     """The temperature that a plan fitted before, to the same images for the same teacher."""
-    every = [step for plan in store.state.plans for step in plan.steps if step.get("fitted_to") == key]
+    every = [generation.provenance for generation in store.state.sealed]
+    every = [step for step in (*every, *_noted(store)) if step.get("fitted_to") == key]
     return next((t for step in reversed(every) if isinstance(t := step.get("temperature"), float | int)), None)
 
 
@@ -196,24 +209,25 @@ def _score(store: Store, turn: Turn, split: str) -> Found:
     if turn.gen:
         content["teacher"] = [part.digests for part in store.generations[turn.gen].parts]
     key = _key(content)
-    for plan in reversed(store.state.plans):
-        for step in plan.steps:
-            if step["key"] == key:
-                return Found(key, True, facts=step)
-    return Found(key, False, "not measured yet")
+    known = next((step for step in reversed(_noted(store)) if step["key"] == key), None)
+    return Found(key, False, "not measured yet") if known is None else Found(key, True, facts=known)
 
 
-def _made(store: Store, event: int) -> bool:
-    """Whether an event is one of a plan's: that a plan may replace it."""
-    plans = store.state.plans
-    begun = [plan for plan in plans if plan.event < event][-1:]
-    return any(plan.made(event) for plan in (*begun, *(plan for plan in plans if plan.ran)))
+def _noted(store: Store) -> list[dict[str, Any]]:
+    """What the log keeps of the steps of all plans."""
+    return [step for plan in store.state.plans for step in plan.steps]
 
 
-def _ours(store: Store, best: Path) -> bool:
-    """Whether a checkpoint is one that a plan trained."""
-    found = file_sha256(best)
-    return any(model.sha256 == found and _made(store, model.event) for model in store.state.trained)
+def by_hand(store: Store, plan: PlanFile, step: Step) -> str:
+    """What no plan made of what a step writes over if it is done again; "" where there is nothing."""
+    if step.kind == "label":
+        sealed = store.generations.get(step.gen)
+        theirs = sealed is not None and sealed.provenance.get("plan") is None
+        return f"generation {step.gen}, sealed at version {sealed.event}" if sealed is not None and theirs else ""
+    own = plan.folder(step.gen)
+    if step.kind != "train" or not any((own / name).exists() for name in ("best.pt", RESUME)):
+        return ""
+    return "" if read_config(own).get("plan") is not None else f"the run in {near(own)}"
 
 
 def _digest(store: Store, rows: Any) -> str:
