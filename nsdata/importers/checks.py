@@ -15,7 +15,7 @@ from nsdata.importers.item import Item, Skipped
 from nsdata.importers.item import checked as of_kind
 
 CHUNK = 256  # items per task of a checking thread
-_BYTES = 4 << 20  # fewer of them where they are large: at the end no thread has long to wait for another
+_BYTES = 2 << 20  # fewer of them where they are large: at the end no thread has long to wait for another
 _AHEAD = 4  # tasks for each thread: while the others' pictures are stored there is work
 
 # the item, its id, and the (width, height) of the upright picture, None where it is known already

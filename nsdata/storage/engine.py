@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 from nsdata.errors import StorageFailed, StoreDamaged
 from nsdata.schema import Column, Schema
-from nsdata.storage import buckets, offline
+from nsdata.storage import buckets, environment
 from nsdata.storage.address import is_local
 from nsdata.storage.durable import sync_tree
 from nsdata.storage.engine_errors import translated as _translated
@@ -259,7 +259,7 @@ def loaded() -> Any:
     """Import the engine when it is first needed; with NSDATA_OFFLINE=1, without its crash-report request."""
     with _import_lock:
         if "deeplake" not in sys.modules:
-            offline.stay()
+            environment.prepare()
         try:
             import deeplake
         except ImportError as error:

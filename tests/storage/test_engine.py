@@ -245,3 +245,13 @@ def test_offline_is_settled_before_the_engine_is_loaded(setting: str, kept: bool
         check=True,
     )
     assert (done.stdout.strip() == "http://127.0.0.1:9") is kept
+
+
+@pytest.mark.parametrize(("own", "meant"), [(None, "500"), ("20", "20")])
+def test_the_engine_keeps_freed_memory_for_a_moment(own: str | None, meant: str) -> None:
+    """Its allocator reads this when it is loaded, and reports what it found; somebody's own value counts."""
+    program = "from nsdata.storage import engine; engine.exists('mem://x')"
+    clean = {key: value for key, value in os.environ.items() if key != "MIMALLOC_PURGE_DELAY"}
+    environment = {**clean, "MIMALLOC_VERBOSE": "1"} | ({} if own is None else {"MIMALLOC_PURGE_DELAY": own})
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert f"option 'purge_delay': {meant} " in done.stderr
