@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from nsdata.analysis.diff import Diff
     from nsdata.analysis.image import Card
+    from nsdata.analysis.why import Why
     from nsdata.embeddings.embeddings import Embeddings
     from nsdata.importers.result import Imported
     from nsdata.labels.given import Given
@@ -247,6 +248,16 @@ class Store(Handle):
         from nsdata.analysis.image import card
 
         return card(self, image)
+
+    def why(self, image: str, views: Sequence[str] | None = None) -> Why:
+        """Why an image is in each saved view, or is not, and how often; and the labelled images nearest to it.
+
+        views: names of some saved views; None: all of them, and what the published models learnt from. Of the image the
+        same as ``image``. Raises NotFound, BadInput.
+        """
+        from nsdata.analysis.why import why
+
+        return why(self, image, views)
 
     def datasets(self, version: int | str | None = None) -> dict[str, Any]:
         """The read-only Deep Lake datasets behind a version, by name, for those who want them directly."""

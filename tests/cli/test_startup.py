@@ -39,6 +39,7 @@ NEEDED: dict[str, set[str]] = {
     "show": {"numpy"},
     "show --json": {"numpy"},
     "show digits/0000": {"numpy", "deeplake"},  # for file names
+    "why digits/0000": {"numpy", "deeplake"},  # the same
     "view sure": {"numpy"},
     "view other --gen 1 --min-confidence 0.5 --dry-run": {"numpy"},
     "classes": {"numpy"},
