@@ -1,4 +1,4 @@
-"""Look: show, why, log, query, diff."""
+"""Look: show, log, query, diff."""
 
 from __future__ import annotations
 
@@ -47,26 +47,6 @@ def show(
         render.emit(facts(opened)) if json else render.pairs(summary(opened))
         return
     cards.generation(opened, gen, json)
-
-
-def why(
-    ctx: typer.Context,
-    image: Annotated[str, typer.Argument(help="An image: its id, the start of it, or its file name.")],
-    view: Annotated[
-        list[str] | None, typer.Option(help="Only this saved view; may be given again.", autocompletion=complete.views)
-    ] = None,
-    json: JsonOption = False,
-    store: StoreOption = None,
-) -> None:
-    """Tell why an image is in each saved view, or is not, and how often.
-
-    Beside the image itself, as show has it: what each step of a view did to it, its rank in its class, its repeats; the
-    same of what the models learnt from; and the labelled images nearest to it, where there are embeddings.
-
-    Example: nsdata why cat/001.jpg --view student-2
-    """
-    found = open_store(ctx, store).why(image, view or None)
-    render.emit(found.to_dict()) if json else cards.why(found)
 
 
 def log(
@@ -179,4 +159,4 @@ def diff(
         raise typer.Exit(3)
 
 
-COMMANDS = {"show": show, "why": why, "log": log, "query": query, "diff": diff}
+COMMANDS = {"show": show, "log": log, "query": query, "diff": diff}

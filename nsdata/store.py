@@ -12,6 +12,7 @@ from nsdata.versions.handle import Handle
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from nsdata.analysis.calibration import Calibration
     from nsdata.analysis.diff import Diff
     from nsdata.analysis.image import Card
     from nsdata.analysis.why import Why
@@ -258,6 +259,17 @@ class Store(Handle):
         from nsdata.analysis.why import why
 
         return why(self, image, views)
+
+    def calibration(self, gen: int, **options: Any) -> Calibration:
+        """Whether a generation's confidence is to be believed, by labelled images that its teacher was not trained on.
+
+        options: split, "val" or "test" (None: val, or what training held out; test images choose nothing); precisions,
+        for each of which the lowest threshold is looked for ((0.9, 0.95)); bins (15). Raises GenerationError; BadInput
+        where no image judges.
+        """
+        from nsdata.analysis.calibration import calibration
+
+        return calibration(self, whole_number("gen", gen), **options)
 
     def datasets(self, version: int | str | None = None) -> dict[str, Any]:
         """The read-only Deep Lake datasets behind a version, by name, for those who want them directly."""

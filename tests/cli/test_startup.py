@@ -40,6 +40,7 @@ NEEDED: dict[str, set[str]] = {
     "show --json": {"numpy"},
     "show digits/0000": {"numpy", "deeplake"},  # for file names
     "why digits/0000": {"numpy", "deeplake"},  # the same
+    "calibration --split test": {"numpy"},
     "view sure": {"numpy"},
     "view other --gen 1 --min-confidence 0.5 --dry-run": {"numpy"},
     "classes": {"numpy"},
@@ -58,7 +59,8 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = Store.create(url, CLASSES)
     pictures, labels = digits()
     store.add_arrays(pictures[:20], labels[:20], source="digits")
-    store.add_arrays(pictures[20:], source="more")
+    store.add_arrays(pictures[20:190], source="more")
+    store.add_arrays(pictures[190:], labels[190:], split="test", source="test")
     random = np.random.default_rng(0)
     for gen in (1, 2):
         soft = random.dirichlet(np.full(10, 0.2), len(store)).astype(np.float32)
