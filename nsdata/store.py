@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from nsdata.analysis.calibration import Calibration
     from nsdata.analysis.diff import Diff
     from nsdata.analysis.image import Card
+    from nsdata.analysis.view_diff import ViewDiff
     from nsdata.analysis.why import Why
     from nsdata.embeddings.embeddings import Embeddings
     from nsdata.importers.result import Imported
@@ -238,11 +239,22 @@ class Store(Handle):
 
         return query(self, sql, timeout)
 
-    def diff(self, a: int | str, b: int | str) -> Diff:
-        """What changed from version or tag ``a`` to ``b``. Raises NotFound."""
+    def diff(self, a: int | str, b: int | str, **options: Any) -> Diff:
+        """What changed from version or tag ``a`` to ``b``.
+
+        options: deep=True adds how far confidences moved, who became sure (sure=0.9), entropies, stability over three
+        generations and more, and whether the teacher is collapsing; other: the store that ``b`` is of, with the same
+        images and classes. Raises NotFound, BadInput.
+        """
         from nsdata.analysis.sides import diff
 
-        return diff(self, a, b)
+        return diff(self, a, b, **options)
+
+    def diff_views(self, a: str, b: str) -> ViewDiff:
+        """Which images entered or left from one saved view to another, and which step did it. Raises NotFound."""
+        from nsdata.analysis.view_diff import diff_views
+
+        return diff_views(self, a, b)
 
     def image(self, image: str) -> Card:
         """All that is known of one image, by id, unique prefix or unique file name. Raises NotFound, BadInput."""
