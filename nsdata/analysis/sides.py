@@ -33,7 +33,7 @@ def diff(
     if any(name != classes[: len(name)] for name in names):
         raise BadInput(
             f"The two stores have other classes: {listed(names[0], 5)}; {listed(names[1], 5)}.",
-            "nsdata export, and import into a store of the same classes",
+            "nsdata classes",
         )
     sure = number("sure", sure, "store.diff(a, b, deep=True, sure=0.9)")
     sides = _side(store, a, len(classes)), _side(theirs, b, len(classes))

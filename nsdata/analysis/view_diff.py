@@ -37,8 +37,8 @@ class ViewDiff:
     """From view ``a`` to view ``b``: images, each counted once, whatever its repeats.
 
     entered, left: (m,) int64 rows, ascending, that only one of them holds. entered_by, left_by: the steps that drop
-    them in the view that lacks them, in the order of the steps; empty where these cannot be run again. more, fewer: rows
-    in both that come more often, or less often, in ``b``. entries: of both, repeats counted.
+    them in the view that lacks them, in the order of the steps; none where these cannot be run again. more, fewer:
+    rows in both that come more often, or less often, in ``b``. entries: of both, repeats counted.
     """
 
     a: str
