@@ -1,5 +1,5 @@
 """``nsdata``: the app, and how every command ends. The commands are in fill, arrange, grow, look, views,
-changes, answers and keep."""
+changes, answers, keep and doctor."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from typing import Any, cast
 import typer
 from typer.core import TyperGroup
 
-from cli import answers, arrange, changes, complete, fill, grow, keep, look, markup, settings, values, views
+from cli import answers, arrange, changes, complete, doctor, fill, grow, keep, look, markup, settings, values, views
 from cli.settings import StoreOption
 
 PANELS = {
     "Fill": {**fill.COMMANDS, **arrange.COMMANDS},
     "Grow": grow.COMMANDS,
     "Look": {**look.COMMANDS, **views.COMMANDS, **changes.COMMANDS, **answers.COMMANDS},
-    "Keep": keep.COMMANDS,
+    "Keep": {**keep.COMMANDS, **doctor.COMMANDS},
 }
 
 CONTINUE = {

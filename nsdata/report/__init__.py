@@ -1,0 +1,1 @@
+"""Draws or sums up what the floors below found, and changes nothing: the doctor."""
