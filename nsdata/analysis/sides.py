@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 def diff(store: Handle, a: int | str, b: int | str) -> Diff:
     """See Store.diff. Each side shows the newest generation that its version has."""
     classes = max((store.at(version).classes for version in (a, b)), key=len)  # there are only ever more of them
-    return compare(_side(store, a, len(classes)), _side(store, b, len(classes)), classes)
+    change = compare(_side(store, a, len(classes)), _side(store, b, len(classes)), classes)
+    return replace(change, flipped=replace(change.flipped, table=store.at(b).table))
 
 
 def judged(store: Handle, gen: int) -> Judged | None:
