@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from nsdata.labels.given import Given
     from nsdata.labels.labels import Labels
     from nsdata.maintenance.gc import Collected
+    from nsdata.report.sheet import Sheet
     from nsdata.sql.sandbox import Result
     from nsdata.views.view import View
 
@@ -259,6 +260,16 @@ class Store(Handle):
         from nsdata.analysis.why import why
 
         return why(self, image, views)
+
+    def sheet(self, images: Sequence[str] | None = None, **options: Any) -> Sheet:
+        """A contact sheet, to look at in a notebook or to ``save`` as .png or .html: images by id or file name, or else
+
+        view, the name of a saved one or a View; query, SQL that gives a column id; diff, two versions whose flips are
+        shown, and flow, (old, new), those of two classes alone. limit: images at most (60). Raises NotFound, BadInput.
+        """
+        from nsdata.report.sheet import sheet
+
+        return sheet(self, images, **options)
 
     def calibration(self, gen: int, **options: Any) -> Calibration:
         """Whether a generation's confidence is to be believed, by labelled images that its teacher was not trained on.

@@ -93,7 +93,7 @@ class Flows(Changes):
             return ""
         some = evenly(len(self))
         lines = [
-            [f"{self.classes[old]} → {self.classes[new]}", f"{before:.2f} → {after:.2f}"]
+            [(self.classes[old], f"{before:.2f}"), (f"→ {self.classes[new]}", f"{after:.2f}")]
             for old, new, before, after in zip(
                 *(side[some].tolist() for side in (self.old, self.new, self.confidence_old, self.confidence_new)),
                 strict=True,

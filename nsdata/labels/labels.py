@@ -204,7 +204,7 @@ class Labels:
 
         some = self.rows[evenly(len(self))]
         known = zip(self.all_pseudo[some].tolist(), self.all_confidence[some].tolist(), strict=True)
-        lines = [[f"{self.classes[pseudo]} {confidence:.2f}"] for pseudo, confidence in known]
+        lines = [[(self.classes[pseudo], f"{confidence:.2f}")] for pseudo, confidence in known]
         facts = generation_rows(self._generation, self._table.readers.url)
         return to_html(facts) + gallery(self._table, some, lines)
 

@@ -19,8 +19,12 @@ if TYPE_CHECKING:
 SHOWN = 24  # pictures of a result in a notebook
 SIDE, BYTES = 96, 4_800  # pixels of their longer side, and bytes of each: together less than 200 kB of text
 ONE_SIDE, ONE_BYTES = 256, 40_000  # of a picture by itself
-WIDEST = 60  # letters of a line below a picture
+WIDEST = 40  # letters of a name below a picture
 
+Line = tuple[str, str]
+"""Below a picture: a name, which may be cut, and the number that stays behind it, or an empty text."""
+
+_BOX = f"height:{SIDE}px;display:flex;align-items:flex-end;margin-bottom:3px"  # what is below stands in a row
 _AT_ONCE = 16  # pictures read at a time: some are large
 
 
@@ -49,7 +53,7 @@ def small(table: Table, rows: NDArray[Any], side: int) -> Iterator[Image.Image |
                 yield None
 
 
-def gallery(table: Table, rows: NDArray[Any], captions: Sequence[Sequence[str]]) -> str:
+def gallery(table: Table, rows: NDArray[Any], captions: Sequence[Sequence[Line]]) -> str:
     """Pictures side by side as HTML, with lines below each; the first ``SHOWN`` of them.
 
     Without a stylesheet, which not every notebook keeps: letters have the colour of the page that is around them.
@@ -58,10 +62,11 @@ def gallery(table: Table, rows: NDArray[Any], captions: Sequence[Sequence[str]])
         pictures = list(small(table, rows[:SHOWN], SIDE))
     except NsdataError as error:
         return f"<p>no pictures: {escaped(error.message)}</p>"
+    texts = [[plain(line) for line in lines] for lines in captions]
     figures = [
-        f"<figure style='margin:0;width:{SIDE}px'>{img(picture, SIDE, BYTES, ' '.join(lines))}"
-        f"<figcaption style='text-align:left'>{'<br>'.join(escaped(cut(line)) for line in lines)}</figcaption></figure>"
-        for picture, lines in zip(pictures, captions, strict=False)
+        f"<figure style='margin:0;width:{SIDE}px'><div style='{_BOX}'>{img(picture, SIDE, BYTES, ' '.join(lines))}"
+        f"</div><figcaption style='text-align:left'>{'<br>'.join(map(escaped, lines))}</figcaption></figure>"
+        for picture, lines in zip(pictures, texts, strict=False)
     ]
     style = "display:flex;flex-wrap:wrap;gap:10px;margin:8px 0;font-size:11px;line-height:1.35;overflow-wrap:anywhere"
     return f"<div style='{style}'>{''.join(figures)}</div>" if figures else ""
@@ -91,7 +96,12 @@ def img(picture: Image.Image | None, side: int, most: int, alt: str) -> str:
     factor = enlarged(picture, side)
     style = "display:block;max-width:none;margin:0" + (";image-rendering:pixelated" if factor > 1 else "")
     size = f"width='{picture.width * factor}' height='{picture.height * factor}'"
-    return f"<img src='{data_uri(picture, most)}' {size} alt='{escaped(cut(alt))}' style='{style}'>"
+    return f"<img src='{data_uri(picture, most)}' {size} alt='{escaped(cut(alt, 2 * WIDEST))}' style='{style}'>"
+
+
+def plain(line: Line, most: int = WIDEST) -> str:
+    """A line as one text."""
+    return " ".join(filter(None, (cut(line[0], most), line[1])))
 
 
 def cut(text: str, most: int = WIDEST) -> str:

@@ -14,7 +14,7 @@ from nsdata.arithmetic.ids import hexes
 from nsdata.errors import NotFound, NsdataError
 from nsdata.schema import SPLITS
 from nsdata.text import to_html
-from nsdata.versions.pictures import one
+from nsdata.versions.pictures import Line, one
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -48,10 +48,10 @@ class Entry:
         """Plain JSON."""
         return {name: value for name, value in self.__dict__.items() if name != "_table"}
 
-    def caption(self) -> list[str]:
+    def caption(self) -> list[Line]:
         """Its classes in lines: "label cat", "cat 0.93"."""
-        lines = [] if self.label is None else [f"label {self.label}"]
-        return lines if self.pseudo is None else [*lines, f"{self.pseudo} {self.confidence:.2f}"]
+        lines: list[Line] = [] if self.label is None else [(f"label {self.label}", "")]
+        return lines if self.pseudo is None else [*lines, (self.pseudo, f"{self.confidence:.2f}")]
 
     def _repr_html_(self) -> str:
         rows = [(key, str(value)) for key, value in self.to_dict().items() if value is not None]
@@ -72,17 +72,20 @@ def entries(table: Table, rows: NDArray[Any], labels: Labels | None) -> list[Ent
     known, classes = table.label[rows].tolist(), table.state.classes
     pseudo = [-1] * len(rows) if labels is None else labels.all_pseudo[rows].tolist()
     sure = [0.0] * len(rows) if labels is None else labels.all_confidence[rows].tolist()
-    facts = zip(
-        hexes(table.ids[rows]),
-        rows.tolist(),
-        table.sources(rows.tolist()),
-        [SPLITS[code] for code in table.split[rows].tolist()],
-        [classes[label] if label >= 0 else None for label in known],
-        [classes[label] if label >= 0 else None for label in pseudo],
-        [confidence if label >= 0 else None for confidence, label in zip(sure, pseudo, strict=True)],
-        strict=True,
-    )
-    return [Entry(*values, table) for values in facts]
+    ids, sources, splits = hexes(table.ids[rows]), table.sources(rows.tolist()), table.split[rows].tolist()
+    return [
+        Entry(
+            id=ids[at],
+            row=row,
+            source=sources[at],
+            split=SPLITS[splits[at]],
+            label=classes[known[at]] if known[at] >= 0 else None,
+            pseudo=classes[pseudo[at]] if pseudo[at] >= 0 else None,
+            confidence=sure[at] if pseudo[at] >= 0 else None,
+            _table=table,
+        )
+        for at, row in enumerate(rows.tolist())
+    ]
 
 
 def entry(view: View, place: object) -> Entry:
@@ -93,9 +96,14 @@ def entry(view: View, place: object) -> Entry:
     return entries(view.store.table, view.rows[[number]], view.soft_labels)[0]
 
 
-def captions(found: Sequence[Entry], times: Sequence[int]) -> list[list[str]]:
+def captions(found: Sequence[Entry], times: Sequence[int]) -> list[list[Line]]:
     """Lines for each, and how often the view has it where it has it more than once."""
-    return [[*([f"{n}×"] if n > 1 else []), *one.caption()] for one, n in zip(found, times, strict=True)]
+    return [[*repeats(n), *one.caption()] for one, n in zip(found, times, strict=True)]
+
+
+def repeats(times: int) -> list[Line]:
+    """A line for what was chosen more than once: 3×."""
+    return [(f"{times:,}×", "")] if times > 1 else []
 
 
 class _Beyond(NotFound, IndexError):

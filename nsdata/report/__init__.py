@@ -1,0 +1,1 @@
+"""What was found, drawn and summed up for people to look at: nothing here finds anything itself."""
