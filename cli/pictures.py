@@ -39,7 +39,7 @@ def sheet(
     at: AtOption = None,
     store: StoreOption = None,
 ) -> None:
-    """Draw a contact sheet: pictures of a view, a query, a diff's flips, or named images.
+    """Draw a contact sheet of a view, a query, a diff's flips, or named images.
 
     Below each picture its label, its pseudo-label with the confidence (in a diff old → new) and its file name; what a
     view repeats has 3× in its corner. Of a view or a diff with more images some are taken evenly, from all over it.

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,6 +86,9 @@ class Flows(Changes):
     confidence_old: NDArray[np.float32]
     confidence_new: NDArray[np.float32]
     table: Table | None = None  # of the later side, for their pictures
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "table": None}  # what reads a store stays in its process
 
     def pictures(self) -> str:
         """Some of the flipped images, from all over them, as HTML; nothing where there is no store to read."""

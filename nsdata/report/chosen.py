@@ -61,7 +61,7 @@ class Chosen:
 
 def of_view(store: Handle, view: str | View, limit: int) -> Chosen:
     """The images of a view, each once, in the view's order."""
-    found = view if isinstance(view, View) else load(store, view)
+    found = view if isinstance(view, View) else load(store.refresh(), view)
     rows, times = distinct(found.need_rows().rows)
     some = evenly(len(rows), limit)
     cells = _cells(found.store.table, rows[some], times[some], found.soft_labels)

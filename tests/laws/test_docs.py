@@ -138,8 +138,10 @@ def test_the_command_reference_names_every_command_and_option_and_no_other() -> 
     commands = get_command(app).commands
     assert set(sections) == set(commands)
     for name, command in commands.items():
-        options = {o for p in command.params if p.param_type_name == "option" for o in p.opts}
-        assert set(re.findall(r"^\* `(--[\w-]+)", sections[name], re.MULTILINE)) - {"--help"} == options - {"--help"}
+        every = {o for p in command.params if p.param_type_name == "option" for o in p.opts}
+        options = {o for o in every if o.startswith("--")}
+        named = set(re.findall(r"^\* `(?:-\w, )?(--[\w-]+)", sections[name], re.MULTILINE))
+        assert named - {"--help"} == options - {"--help"}
         assert (command.help or "").split("\n")[0].split(":")[0][:40] in sections[name].replace("&#x27;", "'")
 
 
