@@ -17,8 +17,11 @@ def sheet(
         list[str] | None, typer.Argument(help="Images: ids, beginnings of them, file names.", show_default=False)
     ] = None,
     out: Annotated[
-        Path, typer.Option("--out", "-o", parser=a_path, metavar="FILE", help="A .html or .png to write.")
-    ] = Path("sheet.html"),
+        Path | None,
+        typer.Option(
+            "--out", "-o", parser=a_path, metavar="FILE", help="A .html or .png to write (default: sheet.html)."
+        ),
+    ] = None,
     view: Annotated[str | None, typer.Option(help="The images of a saved view.", autocompletion=complete.views)] = None,
     query: Annotated[
         str | None, typer.Option(metavar="SQL", help="The images whose id a query gives, in its order.")
@@ -52,12 +55,12 @@ def sheet(
     """
     from nsdata.report.sheet import check
 
-    check(out, overwrite)  # before anything is read
+    place = check(out or "sheet.html", overwrite)  # before anything is read
     opened = open_store(ctx, store)
     opened = opened if at is None else opened.at(at)
     made = opened.sheet(images, view=view, query=query, diff=diff, flow=flow, limit=limit)
-    size = made.save(out, overwrite=overwrite)
-    render.out(f"{render.name(str(out))}  {made} · {size:,} bytes")
+    size = made.save(place, overwrite=overwrite)
+    render.out(f"{render.name(str(place))}  {made} · {size:,} bytes")
 
 
 COMMANDS = {"sheet": sheet}
