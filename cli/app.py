@@ -1,5 +1,5 @@
-"""``nsdata``: the app, and how every command ends. The commands are in fill, arrange, grow, look, views,
-changes, answers, keep and doctor."""
+"""``nsdata``: the app, and how every command ends. The commands are in fill, arrange, grow, look, views, changes,
+answers, pictures, keep and doctor."""
 
 from __future__ import annotations
 
@@ -17,13 +17,28 @@ from typing import Any, cast
 import typer
 from typer.core import TyperGroup
 
-from cli import answers, arrange, changes, complete, doctor, fill, grow, keep, look, markup, settings, values, views
+from cli import (
+    answers,
+    arrange,
+    changes,
+    complete,
+    doctor,
+    fill,
+    grow,
+    keep,
+    look,
+    markup,
+    pictures,
+    settings,
+    values,
+    views,
+)  # fmt: skip
 from cli.settings import StoreOption
 
 PANELS = {
     "Fill": {**fill.COMMANDS, **arrange.COMMANDS},
     "Grow": grow.COMMANDS,
-    "Look": {**look.COMMANDS, **views.COMMANDS, **changes.COMMANDS, **answers.COMMANDS},
+    "Look": {**look.COMMANDS, **views.COMMANDS, **changes.COMMANDS, **answers.COMMANDS, **pictures.COMMANDS},
     "Keep": {**keep.COMMANDS, **doctor.COMMANDS},
 }
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli import cards, complete, render
+from cli import cards, complete, inline, render
 from cli.settings import AtOption, JsonOption, StoreOption, open_store
 
 
@@ -16,14 +16,15 @@ def show(
     gen: Annotated[
         int | None, typer.Option(help="A generation, with where it comes from.", autocompletion=complete.generations)
     ] = None,
+    no_picture: Annotated[bool, typer.Option("--no-picture", help="Draw no picture of the image.")] = False,
     at: AtOption = None,
     json: JsonOption = False,
     store: StoreOption = None,
 ) -> None:
     """Show the store, one image, or one generation.
 
-    An image: its labels by people and by every generation. A generation: its lineage back to people's labels, its
-    teacher, and how it was written.
+    An image: its picture, where a terminal can draw one, and its labels by people and by every generation. A
+    generation: its lineage back to people's labels, its teacher, and how it was written.
 
     Example: nsdata show --gen 2
 
@@ -40,6 +41,8 @@ def show(
         if json:
             render.emit(card.to_dict())
         else:
+            if not no_picture:
+                inline.show(card.encoded)
             cards.image(card)
         return
     if gen is None:

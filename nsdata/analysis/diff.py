@@ -172,7 +172,7 @@ class Diff:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return to_html(self.lines(), f"{self.a} → {self.b}: {self._head()}")
+        return to_html(self.lines(), f"{self.a} → {self.b}: {self._head()}") + self.flipped.pictures()
 
 
 def _counted(count: int, of: int, flows: list[Flow]) -> str:

@@ -38,6 +38,7 @@ def diff(
     sure = number("sure", sure, "store.diff(a, b, deep=True, sure=0.9)")
     sides = _side(store, a, len(classes)), _side(theirs, b, len(classes))
     change = compare(*sides, classes, sure=sure if flag("deep", deep) else None)
+    change = replace(change, flipped=replace(change.flipped, table=theirs.at(b).table))
     if change.deep is None or other is not None or None in change.generations:
         return change
     first, last = sorted(gen for gen in change.generations if gen is not None)
