@@ -1,4 +1,5 @@
-"""``nsdata``: the app, and how every command ends. The commands are in fill, arrange, grow, look, views and keep."""
+"""``nsdata``: the app, and how every command ends. The commands are in fill, arrange, grow, look, views, changes,
+answers, pictures, keep and doctor."""
 
 from __future__ import annotations
 
@@ -16,14 +17,29 @@ from typing import Any, cast
 import typer
 from typer.core import TyperGroup
 
-from cli import arrange, complete, fill, grow, keep, look, markup, settings, values, views
+from cli import (
+    answers,
+    arrange,
+    changes,
+    complete,
+    doctor,
+    fill,
+    grow,
+    keep,
+    look,
+    markup,
+    pictures,
+    settings,
+    values,
+    views,
+)  # fmt: skip
 from cli.settings import StoreOption
 
 PANELS = {
     "Fill": {**fill.COMMANDS, **arrange.COMMANDS},
     "Grow": grow.COMMANDS,
-    "Look": {**look.COMMANDS, **views.COMMANDS},
-    "Keep": keep.COMMANDS,
+    "Look": {**look.COMMANDS, **views.COMMANDS, **changes.COMMANDS, **answers.COMMANDS, **pictures.COMMANDS},
+    "Keep": {**keep.COMMANDS, **doctor.COMMANDS},
 }
 
 CONTINUE = {

@@ -1,13 +1,12 @@
-"""Look: show, log, query, diff."""
+"""Look: show, log, query."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
-from cli import cards, complete, render
+from cli import cards, complete, inline, render
 from cli.settings import AtOption, JsonOption, StoreOption, open_store
 
 
@@ -17,14 +16,15 @@ def show(
     gen: Annotated[
         int | None, typer.Option(help="A generation, with where it comes from.", autocompletion=complete.generations)
     ] = None,
+    no_picture: Annotated[bool, typer.Option("--no-picture", help="Draw no picture of the image.")] = False,
     at: AtOption = None,
     json: JsonOption = False,
     store: StoreOption = None,
 ) -> None:
     """Show the store, one image, or one generation.
 
-    An image: its labels by people and by every generation. A generation: its lineage back to people's labels, its
-    teacher, and how it was written.
+    An image: its picture, where a terminal can draw one, and its labels by people and by every generation. A
+    generation: its lineage back to people's labels, its teacher, and how it was written.
 
     Example: nsdata show --gen 2
 
@@ -41,6 +41,8 @@ def show(
         if json:
             render.emit(card.to_dict())
         else:
+            if not no_picture:
+                inline.show(card.encoded)
             cards.image(card)
         return
     if gen is None:
@@ -114,49 +116,4 @@ def query(
         render.table(result.columns, list(result.rows()))
 
 
-def diff(
-    ctx: typer.Context,
-    a: Annotated[
-        str, typer.Argument(help="The earlier version or tag, such as gen-1.", autocompletion=complete.versions)
-    ],
-    b: Annotated[
-        str, typer.Argument(help="The later version or tag, such as gen-2.", autocompletion=complete.versions)
-    ],
-    flipped: Annotated[bool, typer.Option("--flipped", help="List the images whose pseudo-label flipped.")] = False,
-    matrix: Annotated[bool, typer.Option("--matrix", help="Print flips, old class by new class.")] = False,
-    limit: Annotated[int | None, typer.Option(min=1, help="List at most this many.")] = None,
-    json: JsonOption = False,
-    exit_code: Annotated[bool, typer.Option("--exit-code", help="End with 3 if anything differs.")] = False,
-    store: StoreOption = None,
-) -> None:
-    """Compare two versions: images, people's labels, pseudo-labels, confidences.
-
-    Each side is shown by its newest generation. An image is flipped where the two pseudo-labels differ. Labelled images
-    that trained neither teacher (test, else val, else what training held out) tell what was fixed and what was broken.
-
-    Example: nsdata diff gen-1 gen-2 --flipped --limit 20
-    """
-    from nsdata.analysis.sides import flipped_images
-
-    opened = open_store(ctx, store)
-    change = opened.diff(a, b)
-    images = flipped_images(opened.at(b), change, limit) if flipped else []
-    if json:
-        render.emit(change.to_dict() | ({"flipped_images": [asdict(image) for image in images]} if flipped else {}))
-    elif flipped:
-        render.table(
-            ["id", "file", "old", "new", "confidence"],
-            [[i.short, i.source, i.old, i.new, f"{i.confidence_old:.2f} → {i.confidence_new:.2f}"] for i in images],
-        )
-    else:
-        render.out(str(change))
-        if matrix:
-            render.table(
-                ["old \\ new", *change.classes],
-                [[name, *(int(n) for n in row)] for name, row in zip(change.classes, change.flips, strict=True)],
-            )
-    if exit_code and change:
-        raise typer.Exit(3)
-
-
-COMMANDS = {"show": show, "log": log, "query": query, "diff": diff}
+COMMANDS = {"show": show, "log": log, "query": query}

@@ -77,6 +77,12 @@ def pairs(rows: Sequence[tuple[str, str]]) -> None:
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Columns, aligned: numbers to the right, everything whole."""
+    for line in aligned(head, rows):
+        out(line)
+
+
+def aligned(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
+    """The lines of a table, its head first."""
     heads, cells = [name(text) for text in head], [[_cell(value) for value in row] for row in rows]
     widths = [max(len(text), *(len(row[i]) for row in cells)) if cells else len(text) for i, text in enumerate(heads)]
     right = [all(isinstance(row[i], numbers.Real) for row in rows if row[i] is not None) for i in range(len(head))]
@@ -87,9 +93,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
             for value, width, side in zip(values, widths, right, strict=True)
         ).rstrip()
 
-    out(line(heads))
-    for row in cells:
-        out(line(row))
+    return [line(heads), *map(line, cells)]
 
 
 def percent(value: float | None, digits: int = 1) -> str:

@@ -78,23 +78,11 @@ def read(commands: dict[str, set[str]]) -> dict[str, Any]:
 
     commands: the options that each command has. A key that means nothing is an error: it would be ignored silently.
     """
-    path = Path("nsdata.toml")
-    settings: dict[str, Any] = {}
-    if path.is_file():
-        import tomllib
-
-        try:
-            settings = tomllib.loads(path.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-            raise typer.BadParameter(f"./nsdata.toml cannot be read: {error}") from error
-    for key in settings:
-        if key != "store" and (key not in commands or not isinstance(settings[key], dict)):
-            _refuse(key, ["store", *commands])
-    for variable, value in os.environ.items():
-        command, _, option = variable.removeprefix("NSDATA_").lower().partition("_")
-        if variable == "NSDATA_STORE":
+    settings = _of_file(commands)
+    for (command, option), value in _of_environment(commands).items():
+        if option is None:
             settings["store"] = value
-        elif variable.startswith("NSDATA_") and option and command in commands:
+        else:
             settings.setdefault(command, {})[option] = value
     for key, value in settings.items():
         if key == "store" and isinstance(value, str):
@@ -105,6 +93,53 @@ def read(commands: dict[str, set[str]]) -> dict[str, Any]:
             if option not in commands[key]:
                 _refuse(f"{key}.{option}", [f"{key}.{known}" for known in commands[key]])
     return settings
+
+
+def sources(ctx: typer.Context, store: str | None) -> dict[str, str]:
+    """Every setting that is not a default, and where it comes from; the store's always."""
+    group: Any = ctx.find_root().command
+    commands = {name: {str(p.name) for p in command.params} for name, command in group.commands.items()}
+    out = {"store": "lake (default)"}
+    for name, value in _of_file(commands).items():
+        table = {name: value} if name == "store" else {f"{name}.{option}": v for option, v in value.items()}
+        out |= {key: f"{shown} (./nsdata.toml)" for key, shown in table.items()}
+    for (command, option), value in _of_environment(commands).items():
+        key = command if option is None else f"{command}.{option}"
+        out[key] = f"{value} (NSDATA_{key.upper().replace('.', '_')})"
+    if given := store or ctx.find_root().params.get("store"):
+        own = ctx.get_parameter_source("store")
+        if store is None or own is None or own.name == "COMMANDLINE":
+            out["store"] = f"{given} (--store)"
+    return out
+
+
+def _of_file(commands: dict[str, set[str]]) -> dict[str, Any]:
+    """./nsdata.toml, if there is one."""
+    path = Path("nsdata.toml")
+    if not path.is_file():
+        return {}
+    import tomllib
+
+    try:
+        settings = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise typer.BadParameter(f"./nsdata.toml cannot be read: {error}") from error
+    for key in settings:
+        if key != "store" and (key not in commands or not isinstance(settings[key], dict)):
+            _refuse(key, ["store", *commands])
+    return settings
+
+
+def _of_environment(commands: dict[str, set[str]]) -> dict[tuple[str, str | None], str]:
+    """(command, option) -> what NSDATA_COMMAND_OPTION says; ("store", None) of NSDATA_STORE."""
+    found: dict[tuple[str, str | None], str] = {}
+    for variable, value in os.environ.items():
+        command, _, option = variable.removeprefix("NSDATA_").lower().partition("_")
+        if variable == "NSDATA_STORE":
+            found["store", None] = value
+        elif variable.startswith("NSDATA_") and option and command in commands:
+            found[command, option] = value
+    return found
 
 
 def _refuse(key: str, known: list[str]) -> NoReturn:

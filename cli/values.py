@@ -61,6 +61,8 @@ def _turned(parameter: Any, value: Any) -> Any:
             return _BY_TYPER
     if kind == list[str] and several and value and isinstance(value, list | tuple) and all(map(_is_text, value)):
         return list(value)
+    if kind == tuple[str, str] and isinstance(value, tuple) and len(value) == 2 and all(map(_is_text, value)):
+        return value
     if kind is str and not several and _is_text(value):
         return value
     if kind in _PLAIN and not several and not info.clamp:

@@ -1,4 +1,4 @@
-"""Store: the front door. Verbs live in modules of their own; the methods here hand over to them."""
+"""Store: the front door. Verbs live in modules of their own; methods here, and in questions.py, hand over to them."""
 
 from __future__ import annotations
 
@@ -7,25 +7,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from nsdata.arguments import whole_number
-from nsdata.versions.handle import Handle
+from nsdata.questions import Questions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from nsdata.analysis.diff import Diff
-    from nsdata.analysis.image import Card
     from nsdata.embeddings.embeddings import Embeddings
     from nsdata.importers.result import Imported
     from nsdata.labels.given import Given
     from nsdata.labels.labels import Labels
     from nsdata.maintenance.gc import Collected
-    from nsdata.sql.sandbox import Result
-    from nsdata.views.view import View
 
 Split = Literal["train", "val", "test"]
 
 
-class Store(Handle):
+class Store(Questions):
     """A store of images, people's labels and sealed generations of soft labels, at one version.
 
     ``Store.create`` and ``Store.open`` give the newest version, on which methods that change the store work and
@@ -209,51 +205,3 @@ class Store(Handle):
         from nsdata.maintenance import edits
 
         return edits.record_model(self, facts)
-
-    # ---------------------------------------------------------------- looking
-
-    def view(self, gen: int | None = None, *, select_gen: int | None = None) -> View:
-        """All images, as the start of a view pinned to this version.
-
-        gen:        the generation whose soft labels train; None = people's labels.
-        select_gen: the generation whose confidence and pseudo-labels select (the paper selects once and relabels
-                    the same set); default ``gen``.
-        """
-        from nsdata.views.view import View
-
-        numbers = [None if g is None else whole_number("gen", g) for g in (gen, select_gen)]
-        return View.start(self, *numbers)
-
-    def load_view(self, name: str) -> View:
-        """A saved view: the exact rows of the day it was saved. Raises NotFound, StoreDamaged."""
-        from nsdata.views.saved import load
-
-        return load(self.refresh(), name)
-
-    def query(self, sql: str, timeout: float | None = 60.0) -> Result:
-        """One SELECT over the table ``images``, read-only, within ``timeout`` seconds (None: any). Raises BadQuery."""
-        from nsdata.sql.columns import query
-
-        return query(self, sql, timeout)
-
-    def diff(self, a: int | str, b: int | str) -> Diff:
-        """What changed from version or tag ``a`` to ``b``. Raises NotFound."""
-        from nsdata.analysis.sides import diff
-
-        return diff(self, a, b)
-
-    def image(self, image: str) -> Card:
-        """All that is known of one image, by id, unique prefix or unique file name. Raises NotFound, BadInput."""
-        from nsdata.analysis.image import card
-
-        return card(self, image)
-
-    def datasets(self, version: int | str | None = None) -> dict[str, Any]:
-        """The read-only Deep Lake datasets behind a version, by name, for those who want them directly."""
-        from nsdata.storage.engine import native
-
-        state = (self.at(version) if version is not None else self).state
-        names = [s.name for s in state.segments]
-        names += [piece.name for g in state.generations.values() for piece in g.pieces]
-        names += [piece.name for found in state.embeddings.values() for piece in found.pieces]
-        return {name: native(f"{self.url}/{self._readers.looked_at(name)}") for name in names}

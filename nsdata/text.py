@@ -21,21 +21,22 @@ def listed(names: Sequence[str], most: int = 10) -> str:
 
 def to_html(rows: Sequence[tuple[str, str]], caption: str = "") -> str:
     """A two-column table; everything that came from outside is escaped."""
-    head = f"<caption>{_escaped(caption)}</caption>" if caption else ""
+    head = f"<caption>{escaped(caption)}</caption>" if caption else ""
     body = "".join(
-        f"<tr><th style='text-align:left'>{_escaped(key)}</th><td>{_escaped(value)}</td></tr>" for key, value in rows
+        f"<tr><th style='text-align:left'>{escaped(key)}</th><td>{escaped(value)}</td></tr>" for key, value in rows
     )
     return f"<table>{head}{body}</table>"
 
 
 def columns_html(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table under its columns' names; everything is escaped."""
-    names = "".join(f"<th>{_escaped(name)}</th>" for name in head)
-    body = "".join(f"<tr>{''.join(f'<td>{_escaped(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    names = "".join(f"<th>{escaped(name)}</th>" for name in head)
+    body = "".join(f"<tr>{''.join(f'<td>{escaped(cell)}</td>' for cell in row)}</tr>" for row in rows)
     return f"<table><thead><tr>{names}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """Text within HTML, between tags or in an attribute's quotes: what it holds of HTML is shown and not obeyed."""
     import html
 
     return html.escape(visible(text))

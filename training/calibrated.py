@@ -9,13 +9,13 @@ import numpy as np
 
 from nsdata import Store
 from nsdata.arithmetic import calibration
+from nsdata.arithmetic.reliability import expected_error
 from nsdata.errors import BadInput
 from training import arguments, judges, probe, provenance
 from training.averaged import Averaged
 from training.foreign import python
 from training.foreign.given import given
 from training.provenance import Teacher
-from training.scores import calibration_error
 
 
 @dataclass(frozen=True)
@@ -70,4 +70,4 @@ def calibrate(store: Store, teacher: Teacher | Any, *, device: str = "auto", **s
 def _error(logits: np.ndarray, people: np.ndarray) -> float:
     soft = np.exp(logits - logits.max(1, keepdims=True))
     soft /= soft.sum(1, keepdims=True)
-    return calibration_error(soft.max(1), soft.argmax(1) == people)
+    return expected_error(soft.max(1), soft.argmax(1) == people)

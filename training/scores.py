@@ -14,13 +14,8 @@ from numpy.typing import NDArray
 
 from nsdata.arguments import array, listing, whole_number
 from nsdata.arithmetic.intervals import Interval, accuracy_text, signed, wilson
+from nsdata.arithmetic.reliability import LEAST, expected_error
 from nsdata.errors import BadInput, BadLabels, EmptyView
-
-BINS = 15
-"""Of the calibration error, equal in width, as in Guo et al. 2017 (arXiv 1706.04599)."""
-
-LEAST = float(np.finfo(np.float32).tiny)
-"""Of a probability: a softmax in float32 may give 0 for what is below."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -208,7 +203,7 @@ def _scores(
         per_class=per_class,
         counts=counts,
         confusion=confusion,
-        ece=calibration_error(sure_N, right_N),
+        ece=expected_error(sure_N, right_N),
         overconfidence=float(np.mean(sure_N, dtype=np.float64) - right_N.mean()),
         nll=float(-np.log(np.maximum(np.where(lost_N, at_most_N, likelihood_N), LEAST)).mean()),
         lost=int(lost_N.sum()),
@@ -226,17 +221,6 @@ def _checked(soft_NK: NDArray[Any], labels_N: NDArray[Any]) -> NDArray[np.bool_]
         kinds = f"{soft_NK.dtype} and {labels_N.dtype}"
         raise BadLabels(f"Probabilities and labels are {kinds}; floats and integers, -1 for none, were expected.")
     return np.asarray(labels_N >= 0)
-
-
-def calibration_error(confidence: NDArray[Any], right: NDArray[np.bool_], bins: int = BINS) -> float:
-    """Σ over bins of (share of images) × |accuracy − mean confidence|, 0 to 1; Guo et al. 2017, equation 3.
-
-    confidence, right: (N,). The bins ((i-1)/bins, i/bins] are equal in width; an empty one adds nothing.
-    """
-    confidence = np.asarray(confidence, np.float64)
-    which = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    gap = np.bincount(which, weights=np.asarray(right, np.float64) - confidence, minlength=bins)
-    return float(np.abs(gap).sum() / len(confidence))
 
 
 def _direction(overconfidence: float) -> str:

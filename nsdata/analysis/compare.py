@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nsdata.analysis.deep import deep, soft_statistics
 from nsdata.analysis.diff import Diff, Ids
 from nsdata.analysis.flows import Changes, Flows, transitions_matrix
 from nsdata.analysis.judged import Held, Judged, judge
@@ -67,8 +68,10 @@ class Side:
     held: Held | None = field(default=None, repr=False)
 
 
-def compare(a: Side, b: Side, classes: Sequence[str]) -> Diff:
+def compare(a: Side, b: Side, classes: Sequence[str], *, sure: float | None = None) -> Diff:
     """What changed from ``a`` to ``b``. Raises BadInput for a pseudo-label that is not among ``classes``.
+
+    sure: the confidence of the deep part (analysis.deep); None: without it.
 
     One pass over the arrays; soft labels are read in chunks, and only where both sides labelled the image.
     """
@@ -95,6 +98,12 @@ def compare(a: Side, b: Side, classes: Sequence[str]) -> Diff:
         old_c, new_c, sure_old_c, sure_new_c = old_c[both], new_c[both], sure_old_c[both], sure_new_c[both]
     at = np.flatnonzero(old_c != new_c)
     flipped = Flows(a.ids.take(pos_a[at], 0), old_c[at], new_c[at], names, sure_old_c[at], sure_new_c[at])
+    transitions = transitions_matrix(old_c, new_c, K, at)
+    beyond = None
+    if sure is not None and c:
+        soft = soft_statistics(a.soft, b.soft, pos_a, pos_b, K) if a.soft and b.soft else None
+        sides = ((old_c, sure_old_c), (new_c, sure_new_c))
+        beyond = deep(a.ids.take(pos_a, 0), *sides, names, transitions, soft, sure)
     rose, fell = int(np.count_nonzero(sure_new_c > sure_old_c)), int(np.count_nonzero(sure_new_c < sure_old_c))
     return Diff(
         a=a.name,
@@ -109,7 +118,7 @@ def compare(a: Side, b: Side, classes: Sequence[str]) -> Diff:
         removed_ids=a.ids.take(only_a, 0),
         relabelled=relabelled,
         moved=moved,
-        transitions=transitions_matrix(old_c, new_c, K, at),
+        transitions=transitions,
         flipped=flipped,
         mean_before=float(sure_old_c.mean(dtype=np.float64)) if c else None,
         mean_after=float(sure_new_c.mean(dtype=np.float64)) if c else None,
@@ -118,6 +127,7 @@ def compare(a: Side, b: Side, classes: Sequence[str]) -> Diff:
         unchanged=c - rose - fell,
         js=mean_divergence(a.soft, b.soft, pos_a, pos_b, K) if a.soft and b.soft and c else None,
         judged=judged,
+        deep=beyond,
     )
 
 

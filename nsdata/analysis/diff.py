@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nsdata.analysis.deep import Deep
 from nsdata.analysis.flows import Changes, Flow, Flows, shares, without_diagonal
 from nsdata.analysis.judged import Judged
 from nsdata.arguments import flag
@@ -33,7 +34,7 @@ class Diff:
     compared). Means, agreement (1 - flipped/compared) and js are None when there is nothing to take them of.
     js: mean Jensen-Shannon divergence of the soft labels in nats, 0 to ln 2. rose, fell, unchanged and the
     means are over the compared images. generations: that of each side, None for a version without one. judged: both
-    sides on labelled images that trained neither teacher; None where there are none.
+    sides on labelled images that trained neither teacher; None where there are none. deep: where it was asked for.
     """
 
     a: str
@@ -57,6 +58,7 @@ class Diff:
     unchanged: int
     js: float | None
     judged: Judged | None
+    deep: Deep | None = None
 
     @cached_property
     def added(self) -> list[str]:
@@ -102,6 +104,7 @@ class Diff:
         out["moves"] = [asdict(flow) for flow in self.moved.top()]
         out |= {"flips": self.flips.tolist(), "transitions": self.transitions.tolist()}
         out |= {"classes": list(self.classes), "flows": [asdict(flow) for flow in self.flipped.top()]}
+        out["deep"] = self.deep and self.deep.to_dict()
         out["share_before"] = self.share_before.tolist() if self.compared else None
         out["share_after"] = self.share_after.tolist() if self.compared else None
         if ids:
@@ -152,6 +155,8 @@ class Diff:
             out.append(("divergence", f"mean {self.js:.4f} nats (Jensen-Shannon)"))
         if self.judged is not None:
             out.append(("held out", str(self.judged)))
+        if self.deep is not None:
+            out += self.deep.lines()
         if self.gained or self.lost:
             out.append(("labelled", f"{self.gained:,} only in {self.b}   {self.lost:,} only in {self.a}"))
         return out
@@ -167,7 +172,7 @@ class Diff:
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        return to_html(self.lines(), f"{self.a} → {self.b}: {self._head()}")
+        return to_html(self.lines(), f"{self.a} → {self.b}: {self._head()}") + self.flipped.pictures()
 
 
 def _counted(count: int, of: int, flows: list[Flow]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,13 @@ from numpy.typing import NDArray
 from nsdata.arguments import whole_number
 from nsdata.arithmetic.ids import hexes
 from nsdata.errors import BadInput
-from nsdata.text import visible
+from nsdata.text import to_html, visible
+from nsdata.versions.pictures import evenly, gallery
+
+if TYPE_CHECKING:
+    from nsdata.versions.table import Table
+
+_LARGEST = 10  # flows in a notebook
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,28 @@ class Flows(Changes):
 
     confidence_old: NDArray[np.float32]
     confidence_new: NDArray[np.float32]
+    table: Table | None = None  # of the later side, for their pictures
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "table": None}  # what reads a store stays in its process
+
+    def pictures(self) -> str:
+        """Some of the flipped images, from all over them, as HTML; nothing where there is no store to read."""
+        if self.table is None or not len(self):
+            return ""
+        some = evenly(len(self))
+        lines = [
+            [(self.classes[old], f"{before:.2f}"), (f"→ {self.classes[new]}", f"{after:.2f}")]
+            for old, new, before, after in zip(
+                *(side[some].tolist() for side in (self.old, self.new, self.confidence_old, self.confidence_new)),
+                strict=True,
+            )
+        ]
+        return gallery(self.table, self.table.rows_of(self.ids_f16[some]), lines)
+
+    def _repr_html_(self) -> str:
+        largest = [(f"{flow.old} → {flow.new}", f"{flow.count:,}") for flow in self.top(_LARGEST)]
+        return to_html(largest, f"{len(self):,} images flipped") + self.pictures()
 
 
 def transitions_matrix(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import builtins
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,8 +13,11 @@ from nsdata.labels.labels import of_generation
 from nsdata.schema import SPLITS
 from nsdata.text import to_html, visible
 from nsdata.versions.named_rows import rows_meant
+from nsdata.versions.pictures import one
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from nsdata.versions.handle import Handle
 
 
@@ -31,7 +35,8 @@ class Prediction:
 class Card:
     """One image: where it came from, its splits and people's labels (oldest first), each generation's.
 
-    moves: the splits that it was in, the first with the import, where it was in more than one.
+    moves: the splits that it was in, the first with the import, where it was in more than one. encoded: its bytes as
+    they came.
     """
 
     id: str
@@ -45,10 +50,19 @@ class Card:
     people: list[dict[str, Any]]
     moves: list[dict[str, Any]]
     generations: list[Prediction]
+    encoded: builtins.bytes = field(default=b"", compare=False)
+
+    @property
+    def picture(self) -> Image.Image:
+        """The picture, upright, in RGB."""
+        from nsdata.images.pillow import picture
+
+        return picture(self.encoded)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON."""
-        return {**self.__dict__, "generations": [asdict(prediction) for prediction in self.generations]}
+        """Plain JSON, without the picture."""
+        facts = {name: value for name, value in self.__dict__.items() if name != "encoded"}
+        return {**facts, "generations": [asdict(prediction) for prediction in self.generations]}
 
     def __repr__(self) -> str:
         label = f"label {self.label}" if self.label is not None else "no label"
@@ -60,27 +74,28 @@ class Card:
     def _repr_html_(self) -> str:
         rows = [(key, str(getattr(self, key))) for key in ("id", "source", "split", "label")]
         rows += [(f"generation {s.gen}", f"{s.pseudo} {s.confidence:.3f}") for s in self.generations]
-        return to_html(rows)
+        return one(self.encoded, self.source) + to_html(rows)
 
 
 def card(store: Handle, image: str) -> Card:
     """See Store.image."""
     table = store.table
     row = int(rows_meant(table, [image])[0])
-    one = np.asarray([row])
-    label = int(table.label[row])
+    place = np.asarray([row])
+    label, encoded = int(table.label[row]), table.blobs(place)[0]
     return Card(
-        id=hexes(table.ids[one])[0],
+        id=hexes(table.ids[place])[0],
         row=row,
         source=table.sources([row])[0],
         split=SPLITS[int(table.split[row])],
         width=int(table.width[row]),
         height=int(table.height[row]),
-        bytes=len(table.blobs(one)[0]),
+        bytes=len(encoded),
         label=store.classes[label] if label >= 0 else None,
         people=_people(store, row),
         moves=_moves(store, row),
         generations=[found for gen in sorted(store.state.generations) if (found := _predicted(store, gen, row))],
+        encoded=encoded,
     )
 
 

@@ -2,27 +2,52 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nsdata.analysis.compare import Side, compare
+from nsdata.analysis.deep import SURE, stability
 from nsdata.analysis.diff import Diff
 from nsdata.analysis.judged import Judged, judge
+from nsdata.arguments import flag, number
 from nsdata.arithmetic.ids import hexes, shortest
+from nsdata.errors import BadInput
 from nsdata.labels.labels import of_generation, widened
+from nsdata.text import listed
 from nsdata.views import held_out, moved
 
 if TYPE_CHECKING:
     from nsdata.versions.handle import Handle
 
 
-def diff(store: Handle, a: int | str, b: int | str) -> Diff:
+def diff(
+    store: Handle, a: int | str, b: int | str, *, other: Handle | None = None, deep: bool = False, sure: float = SURE
+) -> Diff:
     """See Store.diff. Each side shows the newest generation that its version has."""
-    classes = max((store.at(version).classes for version in (a, b)), key=len)  # there are only ever more of them
-    return compare(_side(store, a, len(classes)), _side(store, b, len(classes)), classes)
+    theirs = store if other is None else other
+    names = store.at(a).classes, theirs.at(b).classes
+    classes = max(names, key=len)  # in one store there are only ever more of them
+    if any(name != classes[: len(name)] for name in names):
+        raise BadInput(
+            f"The two stores have other classes: {listed(names[0], 5)}; {listed(names[1], 5)}.",
+            "nsdata classes",
+        )
+    sure = number("sure", sure, "store.diff(a, b, deep=True, sure=0.9)")
+    sides = _side(store, a, len(classes)), _side(theirs, b, len(classes))
+    change = compare(*sides, classes, sure=sure if flag("deep", deep) else None)
+    change = replace(change, flipped=replace(change.flipped, table=theirs.at(b).table))
+    if change.deep is None or other is not None or None in change.generations:
+        return change
+    first, last = sorted(gen for gen in change.generations if gen is not None)
+    gens = [gen for gen in sorted(store.at(b).generations) if first <= gen <= last]
+    if len(gens) < 3:
+        return change
+    at = store.at(b)
+    every = [np.where(at.table.visible, of_generation(at, gen).all_pseudo, -1) for gen in gens]
+    return replace(change, deep=replace(change.deep, stability=stability(gens, every)))
 
 
 def judged(store: Handle, gen: int) -> Judged | None:

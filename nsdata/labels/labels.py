@@ -200,7 +200,13 @@ class Labels:
         return f"<Labels of generation {self.gen}: {len(self):,} images, {classes}>"
 
     def _repr_html_(self) -> str:
-        return to_html(generation_rows(self._generation, self._table.readers.url))
+        from nsdata.versions.pictures import evenly, gallery
+
+        some = self.rows[evenly(len(self))]
+        known = zip(self.all_pseudo[some].tolist(), self.all_confidence[some].tolist(), strict=True)
+        lines = [[(self.classes[pseudo], f"{confidence:.2f}")] for pseudo, confidence in known]
+        facts = generation_rows(self._generation, self._table.readers.url)
+        return to_html(facts) + gallery(self._table, some, lines)
 
     @cached_property
     def _pieces(self) -> Pieces:

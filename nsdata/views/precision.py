@@ -35,30 +35,36 @@ MUCH, LITTLE = 0.2, 0.01
 class Judges(NamedTuple):
     """Held-out images of a generation: what they are, their confidences (N,), and whether the pseudo-label is right.
 
-    taught: how many more would be, but taught the generation's teacher before they were moved.
+    rows: (N,) ascending. taught: how many more would be, but taught the generation's teacher before they were moved.
     """
 
     what: str
     confidence: NDArray[np.float32]
     right: NDArray[np.bool_]
+    rows: NDArray[np.int64]
     taught: int = 0
+
+    @classmethod
+    def of(cls, store: Handle, gen: int, what: str, rows: NDArray[np.int64]) -> Judges:
+        """Those of these rows that have a label by people and by the generation's teacher, and did not teach it."""
+        labels = of_generation(store, gen)
+        every = np.unique(rows[(store.table.label[rows] >= 0) & (labels.all_pseudo[rows] >= 0)])
+        judging = np.setdiff1d(every, moved.taught_teacher(store, gen))
+        right = labels.all_pseudo[judging] == store.table.label[judging]
+        return cls(what, labels.all_confidence[judging], right, judging, len(every) - len(judging))
 
 
 def judges(store: Handle, gen: int) -> Judges:
     """The held-out images of a generation with a label by people and by its teacher; there may be none."""
     from nsdata.views.view import View
 
-    labels = of_generation(store, gen)
     rows = View.start(store, None, None).split("val").labelled().rows
     what = "val"
     if not len(rows):
         found = held_out.rows_of_teacher(store, gen)
         rows, what = np.empty(0, np.int64) if found is None else found, "held-out"
         rows = rows[store.table.split[rows] == SPLITS.index("train")]  # some may be test images by now
-    every = np.unique(rows[(store.table.label[rows] >= 0) & (labels.all_pseudo[rows] >= 0)])
-    rows = np.setdiff1d(every, moved.taught_teacher(store, gen))
-    right = labels.all_pseudo[rows] == store.table.label[rows]
-    return Judges(what, labels.all_confidence[rows], right, len(every) - len(rows))
+    return Judges.of(store, gen, what, rows)
 
 
 def threshold(view: View, wanted: float) -> float:

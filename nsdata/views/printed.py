@@ -47,9 +47,16 @@ def _step(count: Count) -> str:
 
 
 def view_html(view: View) -> str:
-    """The steps as a table, for notebooks."""
+    """The steps as a table, and some images from all over the view, for notebooks."""
+    from nsdata.versions.pictures import distinct, evenly, gallery
+    from nsdata.views.entry import captions, entries
+
     rows = [(f"{i}", f"{c.text}: {c.rows:,} {c.remark}") for i, c in enumerate(merged_counts(view), 1)]
-    return to_html(rows + ([("stale", str(view.changed))] if view.changed else []))
+    held, times = distinct(view.rows)
+    some = evenly(len(held))
+    lines = captions(entries(view.store.table, held[some], view.soft_labels), times[some].tolist())
+    pictures = gallery(view.store.table, held[some], lines)
+    return to_html(rows + ([("stale", str(view.changed))] if view.changed else [])) + pictures
 
 
 def why_empty(view: View) -> str:

@@ -12,6 +12,19 @@ if TYPE_CHECKING:
     from nsdata.versions.handle import Handle
 
 
+def recipe_of(view: View) -> dict[str, Any]:
+    """See View.recipe."""
+    return {
+        "format": 1,
+        "name": view.name,
+        "version": view.store.version,
+        "gen": view.gen,
+        "select_gen": view.select_gen,
+        "steps": [step.recipe() for step in view.steps],
+        "rows": len(view),
+    }
+
+
 def of_recipe(store: Handle, recipe: Mapping[str, Any]) -> View:
     """The view, to be run again on the version that it is pinned to. Raises NotFound, GenerationError, StoreDamaged."""
     gen, selects = recipe["gen"], recipe.get("select_gen", recipe["gen"])

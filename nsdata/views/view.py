@@ -16,6 +16,7 @@ from nsdata.arguments import flag, text, whole_number, wrong
 from nsdata.errors import BadInput, EmptyView
 from nsdata.labels.labels import Labels, of_generation
 from nsdata.views import changed, steps
+from nsdata.views.entry import Entry, entry
 from nsdata.views.rows import Chosen, Context, Count
 from nsdata.views.step import Step
 
@@ -180,18 +181,16 @@ class View:
     @property
     def recipe(self) -> dict[str, Any]:
         """The view as plain JSON: version, generations, steps."""
-        return {
-            "format": 1,
-            "name": self.name,
-            "version": self.store.version,
-            "gen": self.gen,
-            "select_gen": self.select_gen,
-            "steps": [step.recipe() for step in self.steps],
-            "rows": len(self),
-        }
+        from nsdata.views.recipe import recipe_of
+
+        return recipe_of(self)
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def __getitem__(self, place: int) -> Entry:
+        """The image at a place of ``rows``, with its ``picture``; from the end where negative. Raises IndexError."""
+        return entry(self, place)
 
     def need_rows(self) -> View:
         """This view, or EmptyView saying which step kept nothing."""

@@ -40,6 +40,10 @@ NEEDED: dict[str, set[str]] = {
     "show": {"numpy"},
     "show --json": {"numpy"},
     "show digits/0000": {"numpy", "deeplake"},  # for file names
+    "why digits/0000": {"numpy", "deeplake"},  # the same
+    "calibration --split test": {"numpy"},
+    "sheet --view sure --overwrite": {"numpy", "deeplake"},  # for file names
+    "sheet --diff gen-1 gen-2 --overwrite": {"numpy", "deeplake"},  # the same
     "view sure": {"numpy"},
     "view other --gen 1 --min-confidence 0.5 --dry-run": {"numpy"},
     "classes": {"numpy"},
@@ -58,7 +62,8 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = Store.create(url, CLASSES)
     pictures, labels = digits()
     store.add_arrays(pictures[:20], labels[:20], source="digits")
-    store.add_arrays(pictures[20:], source="more")
+    store.add_arrays(pictures[20:190], source="more")
+    store.add_arrays(pictures[190:], labels[190:], split="test", source="test")
     random = np.random.default_rng(0)
     for gen in (1, 2):
         soft = random.dirichlet(np.full(10, 0.2), len(store)).astype(np.float32)
@@ -67,11 +72,12 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return url
 
 
-def run(code: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(code: str, *arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
     """A process of its own, which must end well."""
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120", **environment}, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120", **environment},
+        cwd=cwd, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0, (arguments, done.stderr)
     return done
@@ -85,7 +91,7 @@ def test_a_command_loads_what_it_needs(lake: Path, command: str) -> None:
         atexit.register(lambda: print("loaded", *sorted({HEAVY} & set(sys.modules)), file=sys.stderr))
         app(shlex.split(sys.argv[1]), prog_name="nsdata")
     """
-    done = run(code, command, NSDATA_STORE=str(lake))
+    done = run(code, command, cwd=lake.parent, NSDATA_STORE=str(lake))
     assert set(done.stderr.rpartition("loaded")[2].split()) <= NEEDED[command]
     assert done.stdout
 

@@ -138,8 +138,10 @@ def test_the_command_reference_names_every_command_and_option_and_no_other() -> 
     commands = get_command(app).commands
     assert set(sections) == set(commands)
     for name, command in commands.items():
-        options = {o for p in command.params if p.param_type_name == "option" for o in p.opts}
-        assert set(re.findall(r"^\* `(--[\w-]+)", sections[name], re.MULTILINE)) - {"--help"} == options - {"--help"}
+        every = {o for p in command.params if p.param_type_name == "option" for o in p.opts}
+        options = {o for o in every if o.startswith("--")}
+        named = set(re.findall(r"^\* `(?:-\w, )?(--[\w-]+)", sections[name], re.MULTILINE))
+        assert named - {"--help"} == options - {"--help"}
         assert (command.help or "").split("\n")[0].split(":")[0][:40] in sections[name].replace("&#x27;", "'")
 
 
@@ -171,7 +173,7 @@ def test_the_architecture_page_draws_the_house_as_it_is() -> None:
     drawing = page[page.index("```") : page.rindex("```")]
     drawn, floor = {}, 0
     for line in drawing.splitlines():
-        if found := re.match(r"( \d|  )  {2,3}(?:nsdata/)?(\w+)(?:/|\.py)  ", line):
+        if found := re.match(r"([ 1]\d|  )  {2,3}(?:nsdata/)?(\w+)(?:/|\.py)  ", line):
             floor = int(found[1]) if found[1].strip() else floor
             drawn[found[2]] = floor
     assert drawn == FLOORS

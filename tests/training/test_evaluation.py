@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from nsdata import Store
 from nsdata.arithmetic.intervals import wilson
+from nsdata.arithmetic.reliability import expected_error
 from nsdata.errors import BadLabels, EmptyView
 from nsdata.labels.codec import Codec
 from training.evaluation import score_stored
-from training.scores import calibration_error, score
+from training.scores import score
 
 
 def _example(n: int = 500, k: int = 8) -> tuple[np.ndarray, np.ndarray]:
@@ -49,7 +50,7 @@ def test_calibration_error_equals_brute_force() -> None:
         inside = (confidence > i / 15) & (confidence <= (i + 1) / 15)
         if inside.any():
             slow += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
-    assert calibration_error(confidence, right) == pytest.approx(slow)
+    assert expected_error(confidence, right) == pytest.approx(slow)
     assert score(soft, labels).ece == pytest.approx(slow)
 
 

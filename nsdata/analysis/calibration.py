@@ -1,0 +1,220 @@
+"""Whether a generation's confidence is to be believed, by people's labels of images that did not teach it.
+
+Legend: N such images, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsdata.arguments import number, whole_number
+from nsdata.arithmetic import calibration as thresholds
+from nsdata.arithmetic import reliability
+from nsdata.arithmetic.intervals import Interval, accuracy_text, signed
+from nsdata.arithmetic.reliability import Bin
+from nsdata.errors import BadInput
+from nsdata.labels.labels import of_generation
+from nsdata.views.precision import USUAL, Judges, judges
+
+if TYPE_CHECKING:
+    from nsdata.labels.labels import Labels
+    from nsdata.versions.handle import Handle
+
+Array = NDArray[Any]
+
+SMALLEST = 2.0**-25
+"""Half the smallest number of float16: a stored 0 was at most this."""
+
+FEW = 200  # images: with fewer, each of the 15 bins has about a dozen
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A number and its 95 % interval. chance: of a perfectly reliable teacher on as many images; None where it is 0."""
+
+    value: float
+    interval: Interval
+    chance: float | None = None
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The answer of ``Store.calibration``.
+
+    what: "val", "held-out" (train images that training held out) or "test". taught: images that are left out, as they
+    taught the teacher before they were moved. bins: of equal width, bins_of_mass: of equal numbers of images.
+    ece, ece_of_mass: 0 to 1; brier: 0 to 2; log_loss: nats, lost: images whose label's probability was too small to be
+    stored, and counts with the largest that it can have been. overconfidence: mean confidence − accuracy.
+    temperature: that makes the soft labels the likeliest for the labels; after: the calibration error with it, on the
+    same images. kept: what thresholds keep of the images without a person's label. wanted: precision -> the lowest
+    threshold that reaches it, None where none does. temperature, after, kept and wanted are None and empty of test
+    images: they choose nothing.
+    """
+
+    gen: int
+    what: str
+    images: int
+    taught: int
+    right: int
+    bins: list[Bin]
+    bins_of_mass: list[Bin]
+    ece: Measure
+    ece_of_mass: Measure
+    brier: Measure
+    log_loss: Measure
+    lost: int
+    overconfidence: float
+    temperature: float | None = None
+    after: float | None = None
+    kept: list[thresholds.Kept] = field(default_factory=list)
+    wanted: dict[float, float | None] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON."""
+        plain = asdict(self)
+        for name in ("bins", "bins_of_mass"):
+            plain[name] = [
+                {**bin_._asdict(), "accuracy": bin_.accuracy, "interval": list(bin_.interval)}
+                for bin_ in getattr(self, name)
+            ]
+        plain["kept"] = [{**k._asdict(), "precision": k.precision, "interval": list(k.interval)} for k in self.kept]
+        return {**plain, "wanted": [{"precision": p, "threshold": t} for p, t in self.wanted.items()]}
+
+    def lines(self) -> list[tuple[str, str]]:
+        """The rows of ``nsdata calibration``: (word, text)."""
+        few = ": too few to tell much" if self.images < FEW else ""
+        taught = f", {self.taught:,} more taught it before they were moved" if self.taught else ""
+        points = signed(100 * self.overconfidence)
+        sure = f"{'over' if points[0] == '+' else 'under'}-confident by {points[1:]} points"
+        lost = f"; of {self.lost:,} images the label's probability was too small to be stored" if self.lost else ""
+        out = [
+            ("judged by", f"{self.images:,} {self.what} images{few}{taught}"),
+            ("right", accuracy_text(self.right, self.images)),
+            ("confidence", "as sure as it is right" if points == "0.0" else sure),
+            ("calibration error", f"{_percent(self.ece)}"),
+            ("  bins of one size", f"{_percent(self.ece_of_mass)}"),
+            ("Brier score", _number(self.brier)),
+            ("log loss", f"{_number(self.log_loss)} nats{lost}"),
+        ]
+        if self.temperature is not None and self.after is not None:
+            change = f"calibration error {100 * self.ece.value:.1f} → {100 * self.after:.1f} % of these very images"
+            out.append(("temperature", f"{self.temperature:g}: {change}"))
+        for precision, threshold in self.wanted.items():
+            text = "no threshold reaches it" if threshold is None else f"confidence ≥ {threshold:.6g}"
+            out.append((f"right for {100 * precision:g} %", text))
+        return out
+
+    def __str__(self) -> str:
+        width = max(len(word) for word, _ in self.lines())
+        return "\n".join(f"{word:<{width}}  {text}" for word, text in self.lines())
+
+    def _repr_html_(self) -> str:
+        from nsdata.text import to_html
+
+        return to_html(self.lines())
+
+
+def calibration(
+    store: Handle, gen: int, *, split: str | None = None, precisions: tuple[float, ...] = (0.9, 0.95), bins: int = 15
+) -> Calibration:
+    """See Store.calibration."""
+    bins = whole_number("bins", bins)
+    if not 2 <= bins <= 100:
+        raise BadInput(f"bins is {bins}; 2 to 100 were expected.")
+    wanted = [number("A precision", p, "store.calibration(1, precisions=(0.9,))") for p in precisions]
+    if wrong := [p for p in wanted if not 0 < p <= 1]:
+        raise BadInput(f"A precision of {wrong[0]:g} cannot be; above 0, up to 1 was expected.", "--precision 0.9")
+    if split not in (None, "val", "test"):
+        raise BadInput(f"split is {split!r}; val or test was expected: train images taught the teacher.")
+    labels, known = of_generation(store, gen), _judges(store, gen, split)
+    if not len(known.rows):
+        more = f"; {known.taught:,} taught its teacher before they were moved there" if known.taught else ""
+        raise BadInput(
+            f"No labelled {known.what} image judges generation {gen}{more}.",
+            "nsdata import FOLDER --split val, or label them: nsdata relabel IMAGE CLASS",
+        )
+    return _measured(store, labels, known, wanted, bins)
+
+
+def _judges(store: Handle, gen: int, split: str | None) -> Judges:
+    if split != "test":
+        return judges(store, gen)
+    from nsdata.views.view import View
+
+    return Judges.of(store, gen, "test", View.start(store, None, None).split("test").labelled().rows)
+
+
+def _measured(store: Handle, labels: Labels, known: Judges, wanted: list[float], bins: int) -> Calibration:
+    people_N, right_N = store.table.label[known.rows], known.right
+    sure_N = known.confidence.astype(np.float64)
+    soft_NK = labels.take(known.rows).astype(np.float64)
+    likelihood_N = soft_NK[np.arange(len(soft_NK)), people_N]
+    at_most_N = labels.codec.at_most(soft_NK[:, : labels.known], people_N)
+    likelihood_N = np.maximum(np.where(np.isnan(at_most_N), likelihood_N, at_most_N), reliability.LEAST)
+    measured = Calibration(
+        gen=labels.gen,
+        what=known.what,
+        images=len(known.rows),
+        taught=known.taught,
+        right=int(right_N.sum()),
+        bins=reliability.bins_of_width(sure_N, right_N, bins),
+        bins_of_mass=reliability.bins_of_mass(sure_N, right_N, bins),
+        ece=_error(sure_N, right_N, lambda sure, right: reliability.expected_error(sure, right, bins)),
+        ece_of_mass=_error(sure_N, right_N, lambda sure, right: reliability.error_by_mass(sure, right, bins)),
+        brier=_mean(reliability.brier(soft_NK, people_N)),
+        log_loss=_mean(reliability.log_loss(likelihood_N)),
+        lost=int((~np.isnan(at_most_N)).sum()),
+        overconfidence=float(sure_N.mean() - right_N.mean()),
+    )
+    if known.what == "test":
+        return measured
+    pool = labels.all_confidence[store.table.visible & (store.table.label < 0)]
+    temperature = _temperature(soft_NK[:, : labels.known], people_N)
+    return replace(
+        measured,
+        temperature=temperature,
+        after=None if temperature is None else _after(soft_NK[:, : labels.known], right_N, temperature, bins),
+        kept=[thresholds.kept(at, known.confidence, right_N, pool) for at in USUAL],
+        wanted={p: thresholds.threshold_for(p, known.confidence, right_N) for p in wanted},
+    )
+
+
+def _temperature(soft_NK: Array, people_N: Array) -> float | None:
+    """Fitted to stored soft labels, to three digits; None where no image is of a class that the teacher knows."""
+    inside = people_N < soft_NK.shape[1]
+    if not inside.any():
+        return None
+    logits = np.log(np.maximum(soft_NK[inside], SMALLEST))
+    return float(f"{thresholds.temperature(logits, people_N[inside]):.3g}")
+
+
+def _after(soft_NK: Array, right_N: Array, temperature: float, bins: int) -> float:
+    """The calibration error with a temperature, which changes how sure a pseudo-label is, and not which it is."""
+    powers = np.maximum(soft_NK, SMALLEST) ** (1 / temperature)
+    return reliability.expected_error(powers.max(1) / powers.sum(1), right_N, bins)
+
+
+def _error(sure_N: Array, right_N: Array, measure: Callable[[Array, Array], float]) -> Measure:
+    interval = reliability.bootstrapped(lambda at: measure(sure_N[at], right_N[at]), len(sure_N))
+    return Measure(measure(sure_N, right_N), interval, reliability.by_chance(sure_N, measure))
+
+
+def _mean(values_N: Array) -> Measure:
+    return Measure(
+        float(values_N.mean()), reliability.bootstrapped(lambda at: float(values_N[at].mean()), len(values_N))
+    )
+
+
+def _number(measure: Measure) -> str:
+    return f"{measure.value:.3f} (95 %: {measure.interval.low:.3f} – {measure.interval.high:.3f})"
+
+
+def _percent(error: Measure) -> str:
+    low, high = (f"{100 * end:.1f}" for end in error.interval)
+    chance = "" if error.chance is None else f"; by chance alone {100 * error.chance:.1f}"
+    return f"{100 * error.value:.1f} % (95 %: {low} – {high}{chance})"

@@ -1,0 +1,168 @@
+"""Why an image is in a view, or is not: the view's steps, one by one; and what it is worth to those that learn from it.
+
+What a saved view holds is its rows of the day it was saved; its steps, run again on its version, say why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsdata.analysis.image import Card, card
+from nsdata.arithmetic.ids import hexes
+from nsdata.errors import NotFound, NsdataError
+from nsdata.text import listed
+from nsdata.views.reasons import Fate, fates
+from nsdata.views.recipe import of_recipe
+from nsdata.views.saved import load
+from nsdata.views.view import View
+
+if TYPE_CHECKING:
+    from nsdata.versions.handle import Handle
+
+NEAREST = 5  # labelled images that are listed
+
+_AT_ONCE = 1 << 14  # vectors that are compared at a time
+
+
+@dataclass(frozen=True)
+class Membership:
+    """An image and a view. ``times``: how often the view holds it, 0 for not at all.
+
+    name: of the view; "" where only a model's recipe knows it. gen: whose soft labels train; None: people's labels.
+    version: that the view is pinned to. fates: what each step did, up to the one that dropped it. remark: why there are
+    no steps to list.
+    """
+
+    name: str
+    gen: int | None
+    version: int
+    times: int
+    fates: list[Fate] = field(default_factory=list)
+    remark: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return {**asdict(self), "fates": [fate._asdict() for fate in self.fates]}
+
+
+@dataclass(frozen=True)
+class Near:
+    """A labelled image that looks alike. likeness: the cosine of the two vectors, -1 to 1."""
+
+    id: str
+    source: str
+    split: str
+    label: str
+    likeness: float
+
+
+@dataclass(frozen=True)
+class Why:
+    """The answer of ``Store.why``.
+
+    views: saved ones, in their order. models: what the published models learnt from, by their generation. near: the
+    labelled images that are nearest by the embeddings called ``embeddings``; None where no embeddings know the image.
+    """
+
+    card: Card
+    views: list[Membership]
+    models: dict[int, list[Membership]]
+    embeddings: str | None
+    near: list[Near]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return {
+            **self.card.to_dict(),
+            "views": [view.to_dict() for view in self.views],
+            "models": {gen: [view.to_dict() for view in found] for gen, found in self.models.items()},
+            "embeddings": self.embeddings,
+            "near": [asdict(found) for found in self.near],
+        }
+
+
+def why(store: Handle, image: str, views: Sequence[str] | None = None) -> Why:
+    """See Store.why."""
+    known = card(store, image)
+    names = list(store.state.views) if views is None else views
+    for name in names:
+        if name not in store.state.views:
+            have = listed(sorted(store.state.views)) or "none"
+            raise NotFound(f"There is no view {name!r}; this store has {have}.", "nsdata views")
+    models = {} if views is not None else {g: _learnt(store, m.views, known.row) for g, m in store.models.items()}
+    called, near = _nearest(store, known.row)
+    return Why(known, [_saved(store, name, known.row) for name in names], models, called, near)
+
+
+def _saved(store: Handle, name: str, row: int) -> Membership:
+    """Of a saved view: what it holds, from its rows; why, from its steps."""
+    recipe = store.state.views[name].recipe
+    times = int((load(store, name).rows == row).sum())
+    return _membership(store, recipe, row, name, times)
+
+
+def _learnt(store: Handle, recipes: Sequence[Any], row: int) -> list[Membership]:
+    """Of the views that a model was trained on, by their recipes."""
+    return [_membership(store, recipe, row, recipe["name"] or "", None) for recipe in recipes]
+
+
+def _membership(store: Handle, recipe: Any, row: int, name: str, times: int | None) -> Membership:
+    """times: None where the steps are all that is known."""
+    version, found, remark = int(recipe["version"]), list[Fate](), ""
+    try:
+        view = of_recipe(store, recipe)
+        if not (remark := _not_there(store, view, row)):
+            found = fates(view, row)
+    except NsdataError as error:  # another store's, cut by a mask, or gc took what it was made of
+        remark = f"its steps cannot be run again: {error.message}"
+    if times is None:
+        times = found[-1].times if found else int(not remark)
+    return Membership(name, recipe["gen"], version, times, found, remark)
+
+
+def _not_there(store: Handle, view: View, row: int) -> str:
+    """Why a version has no such image to choose; "" where it has."""
+    table = view.store.table
+    if row >= len(table):
+        since = next(s.event for s in store.state.segments if s.start <= row < s.start + s.rows)
+        return f"it came in with version {since}, after the view's version {view.store.version}"
+    return "" if table.visible[row] else f"it was hidden at the view's version {view.store.version}"
+
+
+def _nearest(store: Handle, row: int) -> tuple[str | None, list[Near]]:
+    """The labelled images nearest to one, by the embeddings that were published last of those that know it."""
+    every = sorted(store.state.embeddings, key=lambda name: store.state.embeddings[name].event)
+    for name in reversed(every):
+        from nsdata.embeddings.embeddings import of_name
+
+        found = of_name(store, name)
+        if not found.covers(np.asarray([row])):
+            continue
+        rows = found.rows[(store.table.label[found.rows] >= 0) & (found.rows != row)]
+        own = _unit(found.at(np.asarray([row])))[0]
+        likeness = np.empty(len(rows), np.float32)
+        for start in range(0, len(rows), _AT_ONCE):
+            likeness[start : start + _AT_ONCE] = _unit(found.at(rows[start : start + _AT_ONCE])) @ own
+        best = np.argsort(-likeness, kind="stable")[:NEAREST]
+        return name, [_near(store, int(rows[place]), float(likeness[place])) for place in best]
+    return None, []
+
+
+def _near(store: Handle, row: int, likeness: float) -> Near:
+    from nsdata.schema import SPLITS
+
+    table = store.table
+    id_, source = hexes(table.ids[[row]])[0], table.sources([row])[0]
+    return Near(id_, source, SPLITS[int(table.split[row])], store.classes[int(table.label[row])], likeness)
+
+
+def _unit(vectors: NDArray[Any]) -> NDArray[np.float32]:
+    """(m, D) float32 of length 1; zeros stay zeros."""
+    wide = vectors.astype(np.float32)
+    length = np.linalg.norm(wide, axis=1, keepdims=True)
+    return np.asarray(wide / np.where(length > 0, length, 1), np.float32)

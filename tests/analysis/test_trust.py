@@ -1,0 +1,109 @@
+"""A generation's confidence held against people's labels: planted miscalibration is found, and set right."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+
+import numpy as np
+import pytest
+from conftest import CLASSES, digits
+from typer.testing import CliRunner
+
+from cli.app import app
+from nsdata import Store
+from nsdata.errors import BadInput
+from nsdata.labels import labelling
+from training.evaluation import score_stored
+
+SHARPER = 2.5
+
+
+def _boastful(labels: np.ndarray, seed: int) -> np.ndarray:
+    """(n, 10) float32: soft labels that are SHARPER times too sharp for these labels."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 1.5, (len(labels), 10))
+    p = np.exp(logits)
+    p /= p.sum(1, keepdims=True)
+    drawn = (p.cumsum(1) < rng.random((len(p), 1))).sum(1)  # whom the reliable soft label would call it
+    shift = np.take_along_axis(np.add.outer(labels - drawn, np.arange(10)) % 10, np.argsort(np.arange(10))[None], 1)
+    turned = np.empty_like(logits)
+    np.put_along_axis(turned, shift, logits, 1)
+    soft = np.exp(SHARPER * (turned - turned.max(1, keepdims=True)))
+    return (soft / soft.sum(1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def lake() -> Store:
+    """1,500 digits, most of them val and test, with soft labels that boast."""
+    store = Store.create(f"mem://calibration-{uuid.uuid4().hex}", CLASSES)
+    images, labels = digits(1500)
+    known = labels.copy()
+    known[20:200] = -1
+    store.add_arrays(images[:200], known[:200], source="train")
+    store.add_arrays(images[200:1200], labels[200:1200], split="val", source="val")
+    store.add_arrays(images[1200:], labels[1200:], split="test", source="test")
+    store.refresh()
+    run = labelling.begin(store, 1, {"teacher_sha256": "a"})
+    soft = _boastful(labels, 3)
+    for part in run.parts:
+        with labelling.PartWriter(part) as writer:
+            writer.write(soft[part.start : part.start + part.rows])
+    run.seal({})
+    return store.refresh()
+
+
+def test_the_temperature_that_was_left_out_is_found_and_sets_the_error_right(lake: Store) -> None:
+    found = lake.calibration(1)
+    assert (found.what, found.images) == ("val", 1000)
+    assert found.temperature == pytest.approx(SHARPER, rel=0.15)
+    assert found.overconfidence > 0.2
+    assert found.after is not None and found.after < 0.3 * found.ece.value
+    assert found.ece.interval.low <= found.ece.value <= found.ece.interval.high
+    assert found.ece.chance is not None and found.ece.value > 3 * found.ece.chance
+
+
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_figures_are_those_of_eval(lake: Store, split: str) -> None:
+    found = lake.calibration(1, split=split)
+    scores = score_stored(lake.view(gen=1).split(split))
+    assert found.images == scores.n
+    assert found.right / found.images == pytest.approx(scores.top1)
+    assert found.ece.value == pytest.approx(scores.ece)
+    assert found.log_loss.value == pytest.approx(scores.nll)
+    assert found.lost == scores.lost
+    assert found.overconfidence == pytest.approx(scores.overconfidence)
+
+
+def test_test_images_choose_nothing(lake: Store) -> None:
+    found = lake.calibration(1, split="test")
+    assert found.temperature is None and not found.kept and not found.wanted
+
+
+def test_the_threshold_reaches_the_precision_that_was_wanted(lake: Store) -> None:
+    found = lake.calibration(1, precisions=(0.5, 1.0))
+    threshold = found.wanted[0.5]
+    assert threshold is not None and found.wanted[1.0] is None
+    labels, val = lake.labels(1), lake.view().split("val").rows
+    over = val[labels.all_confidence[val] >= np.float32(threshold)]
+    assert (labels.all_pseudo[over] == lake.table.label[over]).mean() >= 0.5
+    assert [kept.pool for kept in found.kept] == [180] * len(found.kept)
+
+
+def test_a_split_that_taught_the_teacher_and_a_store_without_judges_are_refused(lake: Store) -> None:
+    with pytest.raises(BadInput, match="taught the teacher"):
+        lake.calibration(1, split="train")
+    with pytest.raises(BadInput, match="above 0"):
+        lake.calibration(1, precisions=(1.5,))
+
+
+def test_the_command_prints_lines_a_table_and_json(lake: Store) -> None:
+    run = CliRunner().invoke(app, ["--store", lake.url, "calibration"])
+    assert run.exit_code == 0, run.output
+    assert "over-confident by" in run.stdout
+    assert re.search(r"0\.93 – 1\.00 +0\.9\d", run.stdout)
+    assert "█" not in run.stdout  # what is piped is the table alone
+    told = json.loads(CliRunner().invoke(app, ["--store", lake.url, "calibration", "--json"]).stdout)
+    assert sum(b["images"] for b in told["bins"]) == told["images"] == 1000
+    assert {w["precision"] for w in told["wanted"]} == {0.9, 0.95}
