@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli import cards, charts, complete, render
+from cli import cards, charts, complete, inline, render
 from cli.settings import JsonOption, StoreOption, check_split, open_store
 
 
@@ -16,6 +16,7 @@ def why(
     view: Annotated[
         list[str] | None, typer.Option(help="Only this saved view; may be given again.", autocompletion=complete.views)
     ] = None,
+    no_picture: Annotated[bool, typer.Option("--no-picture", help="Draw no picture of the image.")] = False,
     json: JsonOption = False,
     store: StoreOption = None,
 ) -> None:
@@ -27,7 +28,12 @@ def why(
     Example: nsdata why cat/001.jpg --view student-2
     """
     found = open_store(ctx, store).why(image, view or None)
-    render.emit(found.to_dict()) if json else cards.why(found)
+    if json:
+        render.emit(found.to_dict())
+        return
+    if not no_picture:
+        inline.show(found.card.encoded)
+    cards.why(found)
 
 
 def calibration(
