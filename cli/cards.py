@@ -10,7 +10,7 @@ from cli import render
 
 if TYPE_CHECKING:
     from nsdata import Store
-    from nsdata.analysis.why import Membership, Why
+    from nsdata.analysis.why import Why
     from training import Repeats, Scores
 
 
@@ -39,27 +39,10 @@ def image(card: Any) -> None:
 def why(found: Why) -> None:
     """One image, what each view's steps did to it, and the labelled images nearest to it."""
     image(found.card)
-    for view in found.views:
-        _membership(f"view {view.name}", view)
-    for gen, views in found.models.items():
-        for view in views:
-            _membership(f"model {gen} learnt from {view.name or 'people'}".rstrip(), view)
-    if found.embeddings is not None:
-        render.out(f"\nnearest labelled images, by the embeddings {render.name(found.embeddings)}")
-        near = [[n.id[:12], n.source, n.split, n.label, f"{n.likeness:.3f}"] for n in found.near]
-        render.table(["id", "file", "split", "label", "likeness"], near)
-
-
-def _membership(title: str, view: Membership) -> None:
-    held = "not in it" if not view.times else "in it" if view.times == 1 else f"in it {view.times:,} times"
-    of = "people's labels" if view.gen is None else f"generation {view.gen}"
-    render.out(f"\n{render.name(title)}: {held} · {of} · version {view.version}")
-    if view.remark:
-        render.out(f"  {render.name(view.remark)}")
-    width = max((len(render.name(fate.step)) for fate in view.fates), default=0)
-    for number, fate in enumerate(view.fates, 1):
-        word = "kept" if fate.times else "dropped"
-        render.out(f"  {number}  {render.name(fate.step):<{width}}  {word:<7}  {render.name(fate.why)}".rstrip())
+    for title, lines in found.parts():
+        render.out(f"\n{render.name(title)}")
+        for line in lines:
+            render.out(f"  {render.name(line)}")
 
 
 def generation(opened: Store, gen: int, json: bool) -> None:

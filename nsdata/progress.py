@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from importlib.util import find_spec
 from typing import Any, Protocol
 
 from nsdata.text import visible
@@ -38,11 +39,15 @@ def unheard(text: str) -> None:
 
 @contextlib.contextmanager
 def watched(given: Progress | None, what: str, unit: str = "images") -> Iterator[Progress]:
-    """The caller's progress; where none was given a bar if a person watches, in a terminal or a notebook."""
+    """The caller's progress; where none was given a bar if a person watches, in a terminal or a notebook.
+
+    In a notebook without ipywidgets, in which rich draws, and of which it would warn each time, plain lines.
+    """
+    notebook = "ipykernel" in sys.modules
     if given is not None:
         yield given
-    elif _first() and (_terminal() or "ipykernel" in sys.modules):
-        with bar(what, unit) as report:
+    elif _first() and (_terminal() or notebook):
+        with bar(what, unit) if _terminal() or find_spec("ipywidgets") else shown(what, unit) as report:
             yield report
     else:
         yield silent

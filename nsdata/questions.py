@@ -61,7 +61,7 @@ class Questions(Handle):
         """Which images entered or left from one saved view to another, and which step did it. Raises NotFound."""
         from nsdata.analysis.view_diff import diff_views
 
-        return diff_views(self, a, b)
+        return diff_views(self.refresh(), a, b)
 
     def image(self, image: str) -> Card:
         """All that is known of one image, by id, unique prefix or unique file name. Raises NotFound, BadInput."""
@@ -77,7 +77,7 @@ class Questions(Handle):
         """
         from nsdata.analysis.why import why
 
-        return why(self, image, views)
+        return why(self.refresh(), image, views)
 
     def sheet(self, images: Sequence[str] | None = None, **options: Any) -> Sheet:
         """A contact sheet, to look at in a notebook or to ``save`` as .png or .html: images by id or file name, or else

@@ -42,7 +42,7 @@ class Measure:
     chance: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Calibration:
     """The answer of ``Store.calibration``.
 
@@ -112,6 +112,8 @@ class Calibration:
     def __str__(self) -> str:
         width = max(len(word) for word, _ in self.lines())
         return "\n".join(f"{word:<{width}}  {text}" for word, text in self.lines())
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         from nsdata.text import to_html

@@ -49,6 +49,20 @@ class Membership:
         """Plain JSON."""
         return {**asdict(self), "fates": [fate._asdict() for fate in self.fates]}
 
+    def __str__(self) -> str:
+        held = "not in it" if not self.times else "in it" if self.times == 1 else f"in it {self.times:,} times"
+        of = "people's labels" if self.gen is None else f"generation {self.gen}"
+        return f"{held} · {of} · version {self.version}"
+
+    def lines(self) -> list[str]:
+        """Each step and what it did, or why there are none."""
+        width = max((len(fate.step) for fate in self.fates), default=0)
+        steps = [
+            f"{number}  {fate.step:<{width}}  {'kept' if fate.times else 'dropped':<7}  {fate.why}".rstrip()
+            for number, fate in enumerate(self.fates, 1)
+        ]
+        return [*([self.remark] if self.remark else []), *steps]
+
 
 @dataclass(frozen=True)
 class Near:
@@ -61,7 +75,7 @@ class Near:
     likeness: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Why:
     """The answer of ``Store.why``.
 
@@ -74,6 +88,28 @@ class Why:
     models: dict[int, list[Membership]]
     embeddings: str | None
     near: list[Near]
+
+    def parts(self) -> list[tuple[str, list[str]]]:
+        """For each view, each model, and the nearest images: a title and its lines."""
+        out = [(f"view {view.name}: {view}", view.lines()) for view in self.views]
+        for gen, views in self.models.items():
+            out += [(f"model {gen} learnt from {view.name or 'a view'}: {view}", view.lines()) for view in views]
+        if self.embeddings is not None:
+            near = [f"{n.likeness:.3f}  {n.label}  {n.split}  {n.id[:12]}  {n.source}" for n in self.near]
+            out.append((f"nearest labelled images, by the embeddings {self.embeddings}", near))
+        return out
+
+    def __str__(self) -> str:
+        parts = ["\n".join([title, *(f"  {line}" for line in lines)]) for title, lines in self.parts()]
+        return "\n".join([repr(self.card), *parts])
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        from nsdata.text import to_html
+
+        tables = [to_html([("", line) for line in lines], title) for title, lines in self.parts()]
+        return self.card._repr_html_() + "".join(tables)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON."""
