@@ -1,5 +1,5 @@
-"""``nsdata``: the app, and how every command ends. The commands are in fill, arrange, grow, look, views, answers
-and keep."""
+"""``nsdata``: the app, and how every command ends. The commands are in fill, arrange, grow, look, views, answers,
+leaks and keep."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from typing import Any, cast
 import typer
 from typer.core import TyperGroup
 
-from cli import answers, arrange, complete, fill, grow, keep, look, markup, settings, values, views
+from cli import answers, arrange, complete, fill, grow, keep, leaks, look, markup, settings, values, views
 from cli.settings import StoreOption
 
 PANELS = {
     "Fill": {**fill.COMMANDS, **arrange.COMMANDS},
     "Grow": grow.COMMANDS,
-    "Look": {**look.COMMANDS, **views.COMMANDS, **answers.COMMANDS},
+    "Look": {**look.COMMANDS, **views.COMMANDS, **answers.COMMANDS, **leaks.COMMANDS},
     "Keep": keep.COMMANDS,
 }
 

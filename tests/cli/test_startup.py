@@ -41,6 +41,7 @@ NEEDED: dict[str, set[str]] = {
     "show digits/0000": {"numpy", "deeplake"},  # for file names
     "why digits/0000": {"numpy", "deeplake"},  # the same
     "calibration --split test": {"numpy"},
+    "leaks": {"numpy", "deeplake"},  # for pictures
     "view sure": {"numpy"},
     "view other --gen 1 --min-confidence 0.5 --dry-run": {"numpy"},
     "classes": {"numpy"},
