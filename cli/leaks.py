@@ -36,7 +36,7 @@ def leaks(
 
     Example: nsdata leaks --exit-code
 
-    Example: nsdata leaks --ids | xargs nsdata remove
+    Example: nsdata leaks --within --ids
     """
     with shown("leaks") as report:
         found = open_store(ctx, store).leaks(

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 
-NEARLY, LEAST, STRICT = 0.6, 0.85, 0.97
+NEARLY, LEAST, STRICT = 0.75, 0.85, 0.97
 """Likeness of two pictures: from LEAST they are the same one (benchmarks/leaks.py)."""
 
 _BATCH = 512  # pictures
 _MOST = 8  # images that are compared with a held-out one, of those whose codes are like its
-_HELD = 1 << 22  # candidates in memory
-_MANY = 1e11  # pairs of images: with more, longer bands, which find a little less
+_HELD = 1 << 20  # candidates in memory, or twice those that stay
+_BANDS = ((1e9, 5), (1e11, 4), (np.inf, 3))  # up to so many pairs of images: longer bands are faster and find less
 _TOGETHER = 2048  # candidates whose pictures are compared together
 _PIECE = 256  # of them at a time
 _VECTORS = 2048  # that are multiplied at a time with four times as many
@@ -62,7 +62,7 @@ class Near:
 def by_pictures(table: Table, rows: Array, least: float | None, *, within: bool, report: Progress) -> Near:
     """Of images in different splits, or ``within`` all of them. rows: (n,) ascending.
 
-    least: None: LEAST; STRICT where more than one in twenty is like another that is no copy (NEARLY to LEAST): where
+    least: None: LEAST; STRICT where more than one in ten is like another that is no copy (NEARLY to LEAST): where
     pictures are all of a kind, as digits and drawings are, some that are no copies are as much alike as copies.
     """
     hashed, flat = _codes(table, rows, report)
@@ -76,7 +76,7 @@ def by_pictures(table: Table, rows: Array, least: float | None, *, within: bool,
     if least is None:
         best = _best_of_each(np.sort(found[:, :2], axis=1), alike)
         nearly = np.unique(found[best[(alike[best] >= NEARLY) & (alike[best] < LEAST)], 5])
-        least = STRICT if 20 * len(nearly) > len(few) else LEAST
+        least = STRICT if 10 * len(nearly) > len(few) else LEAST
     return _confirmed(rows, found, alike, windows, least)
 
 
@@ -107,15 +107,15 @@ def _candidates(hashed: Array, asked: Array, few: Array, split: Array | None) ->
     of ``few``.
 
     asked, few: places that are compared, each of one with each of the other. split: of each place, where pairs within
-    one do not count.
+    one do not count; None: few are all that are asked.
     """
     from nsdata.images.fingerprint import BOTH, FIRST, MIRROR, WINDOWS
 
-    bands = 4 if len(asked) * len(few) <= _MANY else 3
-    index, found, size = Index(hashed[few, 0], bands), list[Array](), 0
-    windows, whole = len(WINDOWS), len(asked) == len(few)
+    bands = next(number for pairs, number in _BANDS if len(asked) * len(few) <= pairs)
+    index, found, size, most = Index(hashed[few, 0], bands), list[Array](), 0, _HELD
+    windows = len(WINDOWS)
     turns = [(window, mirrored, False) for window in range(windows) for mirrored in (0, 1)]
-    if not whole:  # else what is a window of the other was found the other way round
+    if split is not None:  # else all were asked, and a window of one of few was found the other way round
         turns += [(0, mirrored, True) for mirrored in (0, 1)]
     for window, mirrored, back in turns:
         if back and mirrored == 0:
@@ -130,9 +130,10 @@ def _candidates(hashed: Array, asked: Array, few: Array, split: Array | None) ->
             parts = [one, other, part, np.full(len(q), mirrored), differ.astype(np.int64), of]
             found.append(np.stack(parts, 1)[fine])
             size += len(found[-1])
-            if size > _HELD:
+            if size > most:
                 found = [_fewest(np.concatenate(found))]
                 size = len(found[0])
+                most = max(_HELD, 2 * size)
     return _fewest(np.concatenate([np.empty((0, 6), np.int64), *found]))
 
 

@@ -20,7 +20,7 @@ from nsdata.images.crops import Crop
 Array = NDArray[Any]
 
 SIDE = 32  # pixels
-FIRST, BOTH = 12, 28  # bits that the codes of copies differ in, at most: of the first word, and of both
+FIRST, BOTH = 14, 30  # bits that the codes of copies differ in, at most: of the first word, and of both
 
 _PART = 0.9  # of the sides, that a window shows
 _SPANS = ((0.0, 1.0), *((start, start + _PART) for start in (0.0, (1 - _PART) / 2, 1 - _PART)))

@@ -32,7 +32,7 @@ words = st.integers(0, 2**63 - 1)
 @given(
     st.lists(st.tuples(words, words), min_size=1, max_size=40),
     st.lists(st.tuples(st.integers(0, 99), st.sets(st.integers(0, 62), max_size=14), words), max_size=20),
-    st.sampled_from([3, 4]),
+    st.sampled_from([3, 4, 5]),
     st.integers(1, 1 << 20),
 )
 def test_codes_that_differ_in_few_bits_are_those_of_brute_force(
@@ -160,7 +160,7 @@ def test_it_is_the_same_in_small_pieces(lake: Store, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(near, "_TOGETHER", 4)
     monkeypatch.setattr(near, "_PIECE", 3)
     monkeypatch.setattr(near, "_BATCH", 7)
-    monkeypatch.setattr(near, "_MANY", 1)
+    monkeypatch.setattr(near, "_BANDS", ((1, 5), (np.inf, 3)))
     again = lake.leaks(within=True)
     assert [(p.one, p.other, p.kind) for p in again.pairs] == [(p.one, p.other, p.kind) for p in whole.pairs]
     assert [p.likeness for p in again.pairs] == pytest.approx([p.likeness for p in whole.pairs], abs=1e-4)
