@@ -118,7 +118,7 @@ class Leaks:
                 for option in (
                     "--within" if self.within else "",
                     f"--embeddings {self.embeddings}" if self.embeddings is not None else "",
-                    f"--likeness {self.least:.6g}",
+                    f"--likeness {self.least!r}" if self.given else "",
                 )
                 if option
             )

@@ -258,6 +258,13 @@ def test_the_command_prints_pairs_ids_and_json(photos: list[Image.Image], tmp_pa
     assert "none" in ok("--store", store.url, "leaks")
 
 
+def test_of_many_to_drop_the_command_prints_how_to_pipe_them(lake: Store) -> None:
+    words = dict(lake.leaks(likeness=0.86).lines())
+    assert words["to drop them"] == "nsdata leaks --likeness 0.86 --ids | xargs nsdata remove"
+    assert words["or to move them"].endswith("xargs nsdata split --to test")
+    assert dict(lake.leaks(within=True).lines())["to drop them"] == "nsdata leaks --within --ids | xargs nsdata remove"
+
+
 def test_what_cannot_be_is_refused(embedded: Store) -> None:
     with pytest.raises(BadInput, match="likeness is 2"):
         embedded.leaks(likeness=2)
