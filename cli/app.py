@@ -1,5 +1,5 @@
 """``nsdata``: the app, and how every command ends. The commands are in fill, arrange, grow, look, views, changes,
-answers, pictures, keep and doctor."""
+answers, leaks, pictures, keep and doctor."""
 
 from __future__ import annotations
 
@@ -26,19 +26,27 @@ from cli import (
     fill,
     grow,
     keep,
+    leaks,
     look,
     markup,
     pictures,
     settings,
     values,
     views,
-)  # fmt: skip
+)
 from cli.settings import StoreOption
 
 PANELS = {
     "Fill": {**fill.COMMANDS, **arrange.COMMANDS},
     "Grow": grow.COMMANDS,
-    "Look": {**look.COMMANDS, **views.COMMANDS, **changes.COMMANDS, **answers.COMMANDS, **pictures.COMMANDS},
+    "Look": {
+        **look.COMMANDS,
+        **views.COMMANDS,
+        **changes.COMMANDS,
+        **answers.COMMANDS,
+        **leaks.COMMANDS,
+        **pictures.COMMANDS,
+    },
     "Keep": {**keep.COMMANDS, **doctor.COMMANDS},
 }
 

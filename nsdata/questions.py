@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from nsdata.analysis.calibration import Calibration
     from nsdata.analysis.diff import Diff
     from nsdata.analysis.image import Card
+    from nsdata.analysis.leaks import Leaks
     from nsdata.analysis.view_diff import ViewDiff
     from nsdata.analysis.why import Why
     from nsdata.report.sheet import Sheet
@@ -99,6 +100,21 @@ class Questions(Handle):
         from nsdata.analysis.calibration import calibration
 
         return calibration(self, whole_number("gen", gen), **options)
+
+    def leaks(self, *, within: bool = False, embeddings: str | None = None, **options: Any) -> Leaks:
+        """Images of val and test that look like others in train, labelled or not, or in one another: near-duplicates.
+
+        within:     also those within each split.
+        embeddings: compare these vectors (``embeddings``); None: pictures, which are found again where they were
+                    recompressed, resized, a little cropped, mirrored, made brighter or darker.
+        options:    likeness, from which two count as the same (None: 0.85 of pictures, more where they look much
+                    alike; of embeddings found from the data); on_progress (a bar by default).
+
+        Raises NotFound, BadInput; StoreDamaged for a picture that cannot be decoded.
+        """
+        from nsdata.analysis.leaks import leaks
+
+        return leaks(self, within=within, embeddings=embeddings, **options)
 
     def datasets(self, version: int | str | None = None) -> dict[str, Any]:
         """The read-only Deep Lake datasets behind a version, by name, for those who want them directly."""

@@ -44,6 +44,7 @@ NEEDED: dict[str, set[str]] = {
     "calibration --split test": {"numpy"},
     "sheet --view sure --overwrite": {"numpy", "deeplake"},  # for file names
     "sheet --diff gen-1 gen-2 --overwrite": {"numpy", "deeplake"},  # the same
+    "leaks": {"numpy", "deeplake"},  # for pictures
     "view sure": {"numpy"},
     "view other --gen 1 --min-confidence 0.5 --dry-run": {"numpy"},
     "classes": {"numpy"},

@@ -1,0 +1,75 @@
+"""Look: leaks. Which images of val and test are known to train, too."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli import render
+from cli.settings import JsonOption, StoreOption, open_store
+from nsdata.progress import shown
+
+if TYPE_CHECKING:
+    from nsdata.analysis.leaks import Leaks
+
+
+def leaks(
+    ctx: typer.Context,
+    within: Annotated[bool, typer.Option("--within", help="Also near-duplicates within each split.")] = False,
+    embeddings: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Compare these embeddings, not the pictures.")
+    ] = None,
+    likeness: Annotated[
+        float | None,
+        typer.Option(help="From which two count as the same, up to 1 (default: 0.85, or found from the data)."),
+    ] = None,
+    ids: Annotated[bool, typer.Option("--ids", help="Print only the ids of images to drop, one a line.")] = False,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="End with exit code 3 if there are any.")] = False,
+    json: JsonOption = False,
+    store: StoreOption = None,
+) -> None:
+    """Find images of val and test that look like others in train, labelled or not.
+
+    The same picture in other bytes: recompressed, resized, a little cropped, mirrored, brighter or darker. What looks
+    the same to a model, but is another picture, is found by embeddings. Nothing is changed; what to type is printed.
+
+    Example: nsdata leaks --exit-code
+
+    Example: nsdata leaks --within --ids
+    """
+    with shown("leaks") as report:
+        found = open_store(ctx, store).leaks(
+            within=within, embeddings=embeddings, likeness=likeness, on_progress=report
+        )
+    if json:
+        render.emit(found.to_dict())
+    elif ids:
+        for id_ in found.surplus:
+            render.out(id_)
+    else:
+        render.pairs(found.lines())
+        if found.pairs:
+            render.out()
+            render.table(
+                ["split", "images", "also in", "of them", "pairs", "labels differ"],
+                [[c.split, c.of, c.other, c.images, c.pairs, c.differ] for c in found.counts],
+            )
+            render.out()
+            _pairs(found)
+    if exit_code and found.pairs:
+        raise typer.Exit(3)
+
+
+def _pairs(found: Leaks) -> None:
+    words = {True: "agree", False: "differ", None: ""}
+    rows = []
+    for pair in found.pairs:
+        one, other = pair.one, pair.other
+        kind = f"{pair.kind}, mirrored" if pair.mirrored else pair.kind
+        where = [text for image in (one, other) for text in (image.id[:12], image.split, image.source)]
+        rows.append([f"{pair.likeness:.3f}", kind, *where, words[pair.agree]])
+    render.table(["likeness", "kind", "id", "split", "file", "id", "split", "file", "labels"], rows)
+
+
+COMMANDS = {"leaks": leaks}
