@@ -39,7 +39,7 @@ Total = Callable[[], float | None] | None
 
 _ROWS, _BYTES = 4096, 12 << 20  # append when this much has gathered
 _SECONDS = 2.0  # a killed import loses at most about this much work
-_HELD = 48 << 20  # bytes, and commit when so much was appended: until it is read back it lies in memory
+_HELD = 36 << 20  # bytes, and commit when so much was appended: until it is read back it lies in memory
 
 
 class Moved(Exception):

@@ -251,7 +251,8 @@ def test_a_checkpoint_with_the_right_sum_is_read_as_carefully(forger: Forger) ->
     good = json.loads(json.dumps(fold.to_json()))
     draw = random.Random(5)
     refused = 0
-    for leaf in draw.sample(list(_leaves(good)), 150):
+    leaves = [leaf for leaf in _leaves(good) if "config" not in leaf]  # of a model: any mapping is one
+    for leaf in draw.sample(leaves, 150):
         forged, value = copy.deepcopy(good), draw.choice(VALUES)
         _put(forged, leaf, value)
         body = json.dumps(forged).encode()
