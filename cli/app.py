@@ -1,5 +1,5 @@
 """``nsdata``: the app, and how every command ends. The commands are in fill, arrange, grow, look, views, changes,
-answers, pictures, keep and doctor."""
+answers, pictures, report, keep and doctor."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from cli import (
     look,
     markup,
     pictures,
+    report,
     settings,
     values,
     views,
@@ -38,9 +39,12 @@ from cli.settings import StoreOption
 PANELS = {
     "Fill": {**fill.COMMANDS, **arrange.COMMANDS},
     "Grow": grow.COMMANDS,
-    "Look": {**look.COMMANDS, **views.COMMANDS, **changes.COMMANDS, **answers.COMMANDS, **pictures.COMMANDS},
+    "Look": {
+        **look.COMMANDS, **views.COMMANDS, **changes.COMMANDS, **answers.COMMANDS, **pictures.COMMANDS,
+        **report.COMMANDS,
+    },
     "Keep": {**keep.COMMANDS, **doctor.COMMANDS},
-}
+}  # fmt: skip
 
 CONTINUE = {
     "import": "Nothing of it is visible yet; the same command resumes it where it stopped.",

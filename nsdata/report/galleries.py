@@ -35,7 +35,7 @@ def flips(found: Found) -> Gallery | None:
         return None
     flipped, table = change.flipped, found.store.table
     rows = table.rows_of(flipped.ids_f16)
-    at = np.flatnonzero(rows >= 0)  # others were removed since
+    at = np.flatnonzero((rows >= 0) & table.visible[rows])  # others were removed since
     some = at[evenly(len(at), SHOWN)]
     cells = [
         replace(cell, old=change.classes[old], confidence_old=sure)
@@ -81,15 +81,17 @@ def repeated(found: Found) -> Gallery | None:
     balance = next((b for b in reversed(found.balances) if b.times.max(initial=0) > 1), None)
     if balance is None:
         return None
-    cells = _most_repeated(balance)
+    cells = _most_repeated(balance, found.store.table.visible)
     more = int((balance.times > 1).sum())
     note = f"What a training on view {balance.view.name} sees most often in each epoch. {_of(len(cells), more)}"
     return _gallery("Repeated most", note, balance.view.store.table, cells)
 
 
-def _most_repeated(balance: Balance) -> list[Cell]:
-    often = np.argsort(-balance.times, kind="stable")[:SHOWN]
-    often = often[balance.times[often] > 1]
+def _most_repeated(balance: Balance, visible_N: Array) -> list[Cell]:
+    """Of those that nobody removed since."""
+    times = np.where(visible_N[balance.rows], balance.times, 0)
+    often = np.argsort(-times, kind="stable")[:SHOWN]
+    often = often[times[often] > 1]
     return cells_of(balance.view.store.table, balance.rows[often], balance.times[often], balance.view.soft_labels)
 
 
