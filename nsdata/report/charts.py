@@ -30,7 +30,7 @@ def accuracies(gens: Sequence[int], shares: Sequence[float], intervals: Sequence
     """How often each generation is right, with 95 % intervals."""
 
     def draw(figure: Figure, names: Names) -> None:
-        axis, places = axes(figure, 46, 34), range(len(gens))
+        axis, places = axes(figure, 46, 38), range(len(gens))
         low, high = min(i.low for i in intervals), max(i.high for i in intervals)
         room = max(0.02, 0.08 * (high - low))
         axis.set_xlim(-0.6, len(gens) - 0.4)
@@ -53,7 +53,7 @@ def confidences(gen: int, shares: Array, most: float) -> Markup:
     largest share of any generation, so that all have one scale."""
 
     def draw(figure: Figure, names: Names) -> None:
-        axis, width = axes(figure, 40, 34), 1 / len(shares)
+        axis, width = axes(figure, 40, 38), 1 / len(shares)
         axis.set_xlim(0, 1)
         axis.set_ylim(0, 1.05 * max(most, 1e-9))
         percents(axis, _ticks(0, most))
@@ -67,9 +67,9 @@ def reliability(gen: int, bins: Sequence[Bin]) -> Markup:
     """How often pseudo-labels are right, by confidence, beside what it would be if confidence were to be believed."""
 
     def draw(figure: Figure, names: Names) -> None:
-        axis = axes(figure, 46, 34)
+        axis = axes(figure, 46, 38)
         axis.set_xlim(0, 1.02)
-        axis.set_ylim(-0.02, 1.03)
+        axis.set_ylim(0, 1.03)
         percents(axis, (0, 0.25, 0.5, 0.75, 1))
         _unit(axis, "confidence")
         axis.plot([0, 1], [0, 1], color=FAINT, linewidth=1.2, dashes=(4, 3))
@@ -88,7 +88,7 @@ def shift(counts: Array) -> Markup:
     """How far confidences moved. counts: images, by confidence after − before, from -1 to 1."""
 
     def draw(figure: Figure, names: Names) -> None:
-        axis, width, places = axes(figure, 46, 34), 2 / len(counts), np.arange(len(counts))
+        axis, width, places = axes(figure, 46, 38), 2 / len(counts), np.arange(len(counts))
         shares = counts / max(1, counts.sum())
         axis.set_xlim(-1, 1)
         axis.set_ylim(0, 1.05 * max(float(shares.max()), 1e-9))
@@ -130,7 +130,7 @@ def _ranked(key: str, before_K: Array | None, after_K: Array) -> Markup:
     """Classes by their size, the largest first."""
 
     def draw(figure: Figure, names: Names) -> None:
-        axis, K = axes(figure, 52, 34), len(after_K)
+        axis, K = axes(figure, 52, 38), len(after_K)
         at = np.unique(np.linspace(0, K - 1, min(K, 300)).astype(int))
         sides = [(after_K, FIRST, 2.0)] if before_K is None else [(before_K, FAINT, 1.5), (after_K, FIRST, 2.0)]
         most = max(int(side.max()) for side, _, _ in sides)
@@ -172,8 +172,10 @@ def heat_map(classes: Sequence[str], flips_kk: Array) -> Markup:
         turned = {"rotation": 90.0, "rotation_mode": "anchor", "ha": "right", "va": "center"} if longest > 2 else {}
         axis.set_xticks(range(k), [names.mark(name, 11) for name in classes], **turned)  # type: ignore[arg-type]
         axis.set_yticks(range(k), [names.mark(name, 11) for name in classes])
-        axis.set_xlabel("new class")
-        axis.set_ylabel("old class")
+        width, height = (72 * float(side) for side in figure.get_size_inches())
+        figure.text((left + k * cell / 2) / width, 4 / height, "class now", color=FAINT, ha="center")
+        middle = (bottom + k * cell / 2) / height
+        figure.text(12 / width, middle, "class before", color=FAINT, rotation=90, rotation_mode="anchor", ha="center")
 
     size = ((left + k * cell + 4) / 72, (bottom + k * cell + 4) / 72)
     return drawn("flips", size, "Flips by old and new class", draw)

@@ -49,11 +49,13 @@ class Report:
     def html(self) -> str:
         """The page: light or dark as its reader likes it, without scripts, and escaped whatever it shows."""
         from jinja2 import Environment, PackageLoader, StrictUndefined
-        from markupsafe import Markup
+        from markupsafe import Markup, escape
 
         def seen(value: Any) -> Any:
-            """What controls a terminal, or turns the direction of what is read, is shown as well."""
-            return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+            """What turns the direction of what is read is shown, and not obeyed; a number stays beside its percents."""
+            if not isinstance(value, str) or isinstance(value, Markup):
+                return value
+            return escape(visible(value)).replace(" %", "\N{NO-BREAK SPACE}%")
 
         environment = Environment(
             loader=PackageLoader("nsdata", "report"), autoescape=True, finalize=seen, undefined=StrictUndefined,

@@ -13,33 +13,38 @@ from markupsafe import Markup
 
 
 @dataclass(frozen=True)
-class Chart:
-    """A drawing with a line above and below it. size: "small" beside others, "large" by itself."""
-
-    title: str
-    svg: Markup
-    note: str = ""
-    kind: str = "chart"
-
-
-@dataclass(frozen=True)
-class Charts:
-    """Drawings side by side. keys: what their colours mean, (class of the stylesheet, words)."""
-
-    charts: list[Chart]
-    keys: Sequence[tuple[str, str]] = ()
-    kind: str = "charts"
-
-
-@dataclass(frozen=True)
 class Table:
-    """Columns under their names. right: the columns of numbers; bars: a share, 0 to 1, for each row's first cell."""
+    """Columns under their names. right: the columns of numbers; bars: a share, 0 to 1, behind each row's cell of column
+    ``barred``."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
     right: frozenset[int] = frozenset()
     bars: Sequence[float] = ()
+    barred: int = 0
     kind: str = "table"
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A drawing, or a small table in its place, with a title and a line above it."""
+
+    title: str
+    svg: Markup | None
+    note: str = ""
+    table: Table | None = None
+    kind: str = "chart"
+
+
+@dataclass(frozen=True)
+class Charts:
+    """Drawings side by side. keys: what their colours mean, (class of the stylesheet, words). beside: a table that is
+    to the right of the only drawing, where there is room."""
+
+    charts: list[Chart]
+    keys: Sequence[tuple[str, str]] = ()
+    beside: Table | None = None
+    kind: str = "charts"
 
 
 @dataclass(frozen=True)
@@ -82,9 +87,11 @@ class Facts:
 
 @dataclass(frozen=True)
 class Section:
-    """A section of the page. key: its anchor; lead: what it shows, or in one line that there is nothing to show."""
+    """A section of the page. key: its anchor; short: its title where many are listed; lead: what it shows, or in one
+    line that there is nothing to show."""
 
     key: str
+    short: str
     title: str
     lead: str
     blocks: list[Any] = field(default_factory=list)

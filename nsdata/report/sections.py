@@ -33,11 +33,12 @@ def generations(found: Found) -> Section:
     """Each with its teacher and its score."""
     turns = found.turns
     if not turns:
-        return Section("generations", "Generations", _NONE)
+        return Section("generations", "Generations", "Generations", _NONE)
     lead = "Each line is one turn of the loop: who labelled the images, how sure it was, and how often it was right."
     if found.earlier:
         lead += f" {found.earlier:,} earlier generations are left out."
-    blocks: list[Any] = []
+    head = ("generation", "labelled by", "images", "mean confidence", "right", "gain over the one before")
+    table, blocks = Table(head, [_turn_row(turn) for turn in turns], frozenset({0, 2, 3})), list[Any]()
     scored = [turn for turn in turns if turn.score is not None]
     if len(scored) > 1:
         scores = [turn.score for turn in scored if turn.score is not None]
@@ -45,12 +46,13 @@ def generations(found: Found) -> Section:
             [turn.gen for turn in scored], [s.share for s in scores], [s.interval for s in scores]
         )
         whats = " and ".join(dict.fromkeys(score.what for score in scores))
-        blocks.append(Charts([Chart("How often it is right", svg, f"{whats} images; bars are 95 % intervals")]))
-    head = ("generation", "labelled by", "images", "mean confidence", "right", "gain over the one before")
-    rows = [_turn_row(turn) for turn in turns]
-    blocks.append(Table(head, rows, frozenset({0, 2, 3})))
+        blocks.append(
+            Charts([Chart("How often it is right", svg, f"{whats} images; bars are 95 % intervals")], beside=table)
+        )
+    else:
+        blocks.append(table)
     blocks.append(Facts([(f"generation {turn.gen}", turn.stale) for turn in turns if turn.stale]))
-    return Section("generations", "Generations", lead, blocks, "nsdata show")
+    return Section("generations", "Generations", "Generations", lead, blocks, "nsdata show")
 
 
 def _turn_row(turn: Turn) -> list[str]:
@@ -67,9 +69,9 @@ def _turn_row(turn: Turn) -> list[str]:
 
 def confidence(found: Found) -> Section:
     """The histograms of all generations, on one scale."""
-    key, title = "confidence", "How sure each generation is"
+    key = "confidence", "Confidence", "How sure each generation is"
     if not found.turns:
-        return Section(key, title, _NONE)
+        return Section(*key, _NONE)
     shares = [turn.histogram / max(1, int(turn.histogram.sum())) for turn in found.turns]
     most = max(float(one.max()) for one in shares)
     drawn = [
@@ -80,7 +82,7 @@ def confidence(found: Found) -> Section:
         "Confidence is the largest probability of a soft label: 1 is certainty. A higher bar is a larger share of the "
         "images; all charts have one scale."
     )
-    return Section(key, title, lead, [Charts(drawn)])
+    return Section(*key, lead, [Charts(drawn)])
 
 
 def _sureness(turn: Turn) -> str:
@@ -92,11 +94,11 @@ def _sureness(turn: Turn) -> str:
 
 def reliability(found: Found) -> Section:
     """Diagrams and errors, of each generation that somebody can judge."""
-    key, title = "reliability", "Whether confidence is to be believed"
+    key = "reliability", "Reliability", "Whether confidence is to be believed"
     judged = [turn for turn in found.turns if turn.calibration is not None]
     if not judged:
         nobody = "Nobody can judge it: no image with a person's label was kept out of training."
-        return Section(key, title, nobody if found.turns else _NONE, command="nsdata import FOLDER --split val")
+        return Section(*key, nobody if found.turns else _NONE, command="nsdata import FOLDER --split val")
     drawn, rows = [], []
     for turn in judged:
         known = turn.calibration
@@ -123,7 +125,7 @@ def reliability(found: Found) -> Section:
         "much. Larger dots are more images; bars are 95 % intervals. An error is judged beside what chance alone gives."
     )
     command = f"nsdata calibration --gen {judged[-1].gen}"
-    return Section(key, title, lead, [Charts(drawn), Table(head, rows, frozenset({0, 2, 3, 5, 6, 7}))], command)
+    return Section(*key, lead, [Charts(drawn), Table(head, rows, frozenset({0, 2, 3, 5, 6, 7}))], command)
 
 
 def _error(measure: Measure) -> str:
@@ -133,13 +135,13 @@ def _error(measure: Measure) -> str:
 
 def advice(found: Found) -> Section:
     """Temperature and thresholds of the newest generation."""
-    key, title, turn = "advice", "What threshold to take", found.newest
+    key, turn = ("advice", "Thresholds", "What threshold to take"), found.newest
     known = None if turn is None else turn.calibration
     if turn is None or known is None or known.temperature is None:
         why = "Test images choose no threshold; labelled val images would." if known is not None else (
             "Without labelled images that were kept out of training nobody can tell what a threshold is worth."
         )  # fmt: skip
-        return Section(key, title, why if turn is not None else _NONE, command="nsdata import FOLDER --split val")
+        return Section(*key, why if turn is not None else _NONE, command="nsdata import FOLDER --split val")
     rows = []
     for precision, threshold in known.wanted.items():
         text = "no threshold reaches it" if threshold is None else f"confidence ≥ {threshold:.6g}"
@@ -165,24 +167,24 @@ def advice(found: Found) -> Section:
         f"for generation {turn.gen}; that it holds for the unlabelled ones is the promise of whoever drew them."
     )
     bars = [k.kept / k.pool if k.pool else 0.0 for k in known.kept]
-    return Section(key, title, lead, [Facts(rows, commands), Table(head, table, frozenset({0, 1, 2}), bars)])
+    return Section(*key, lead, [Facts(rows, commands), Table(head, table, frozenset({0, 1, 2}), bars, barred=2)])
 
 
 def balance(found: Found) -> Section:
     """Each saved view: its classes before and after, its steps."""
-    key, title = "views", "Class balance before and after each view"
+    key = "views", "Class balance", "Class balance before and after each view"
     if not found.balances:
-        return Section(key, title, "No view has been saved.", command="nsdata view student-1 --gen 1 --per-class 1000")
+        return Section(*key, "No view has been saved.", command="nsdata view student-1 --gen 1 --per-class 1000")
     drawn = [_balanced(number, one, found) for number, one in enumerate(found.balances)]
     lead = "A view chooses what a student learns from. Grey: the images among which it chose. Blue: what it holds."
     if found.more_views:
         lead += f" {found.more_views:,} earlier views are left out."
     keys = [("faint", "before"), ("first", "in the view, repeats counted")]
     steps = [
-        (str(one.view.name), " → ".join(f"{cut(c.text, 60)} {c.rows:,}" for c in merged_counts(one.view)))
+        (str(one.view.name), " → ".join(f"{cut(c.text, 60)}: {c.rows:,}" for c in merged_counts(one.view)))
         for one in found.balances
     ]
-    return Section(key, title, lead, [Charts(drawn, keys), Facts(steps)], "nsdata views")
+    return Section(*key, lead, [Charts(drawn, keys), Facts(steps)], "nsdata views")
 
 
 def _balanced(number: int, one: Balance, found: Found) -> Chart:
@@ -194,17 +196,19 @@ def _balanced(number: int, one: Balance, found: Found) -> Chart:
 
 
 def _ends(ends: dict[str, Any] | None) -> str:
-    return "" if ends is None else f"{ends['least']:,} to {ends['most']:,}"
+    if ends is None:
+        return ""
+    return f"{ends['least']:,}" if ends["least"] == ends["most"] else f"{ends['least']:,} to {ends['most']:,}"
 
 
 def flips(found: Found) -> Section:
     """What changed between the newest two generations."""
-    key, title, change = "flips", "What changed", found.change
+    key, change = ("flips", "Changes", "What changed"), found.change
     if change is None:
-        return Section(key, title, "It takes two generations to see what changed.")
+        return Section(*key, "It takes two generations to see what changed.")
     if not change.compared:
-        return Section(key, title, "No image was labelled by both of the newest two generations.")
-    blocks: list[Any] = [Facts([(word, text) for word, text in change.lines() if text])]
+        return Section(*key, "No image was labelled by both of the newest two generations.")
+    blocks: list[Any] = [Facts([(word, text.replace("   ", " · ")) for word, text in change.lines() if text])]
     chosen, share = largest(change.flips, DRAWN)
     drawn = []
     if chosen:
@@ -216,18 +220,18 @@ def flips(found: Found) -> Section:
     if change.deep is not None:
         note = "right of 0: surer than before"
         drawn.append(Chart("How far confidences moved", charts.shift(change.deep.shift), note))
-    blocks.append(Charts(drawn))
     flows = change.flipped.top(FLOWS)
     if flows:
         rows = [[f"{cut(flow.old, 30)} → {cut(flow.new, 30)}", f"{flow.count:,}"] for flow in flows]
-        bars = [flow.count / flows[0].count for flow in flows]
-        blocks.append(Table(("from → to", "images"), rows, frozenset({1}), bars))
+        table = Table((), rows, frozenset({1}), [flow.count / flows[0].count for flow in flows])
+        drawn.append(Chart("The largest flows", None, "images from one class to another", table))
+    blocks.append(Charts(drawn))
     if found.stable is not None and found.stable.images:
         s = found.stable
         text = f"{100 * s.always / s.images:.1f} % of {s.images:,} images never flipped; {s.returned:,} flipped and came back"
         blocks.append(Facts([(f"generations {s.gens[0]} to {s.gens[-1]}", text)]))
     lead = f"From {change.a} to {change.b}: images whose pseudo-label became another class have flipped."
-    return Section(key, title, lead, blocks, f"nsdata diff {change.a} {change.b} --deep")
+    return Section(*key, lead, blocks, f"nsdata diff {change.a} {change.b} --deep")
 
 
 def pictures(found: Found) -> Section:
@@ -235,7 +239,7 @@ def pictures(found: Found) -> Section:
     makers = (galleries.flips, galleries.wrong, galleries.doubtful, galleries.repeated)
     made = [gallery for make in makers if (gallery := make(found)) is not None]
     lead = "Under each picture its label by a person, the class that the model gives it, and how sure it is."
-    return Section("pictures", "Pictures to look at", lead if made else _NONE, made, "nsdata sheet" if made else "")
+    return Section("pictures", "Pictures", "Pictures to look at", lead if made else _NONE, made, "nsdata sheet" if made else "")
 
 
 def checks(found: Found) -> Section:
@@ -245,12 +249,12 @@ def checks(found: Found) -> Section:
     commands = [finding.hint if finding.good is False else "" for finding in bad][:30]
     count = sum(finding.good is False for finding in bad)
     some = f"{count:,} thing{'s' if count != 1 else ''} to look at, each with the command that helps."
-    return Section("checks", "Checks", some if count else "Nothing to look at.", [Facts(rows, commands)], "nsdata doctor")
+    return Section("checks", "Checks", "Checks", some if count else "Nothing to look at.", [Facts(rows, commands)], "nsdata doctor")
 
 
 def provenance(found: Found) -> Section:
     """Where the newest generation comes from, and the plans that made it."""
-    key, title, plans = "provenance", "Where it comes from", found.store.state.plans
+    key, plans = ("provenance", "Provenance", "Where it comes from"), found.store.state.plans
     blocks: list[Any] = []
     if found.newest is not None:
         try:
@@ -270,7 +274,7 @@ def provenance(found: Found) -> Section:
     lead = "Who labelled, what that teacher had learnt from, and so on back to people's labels."
     lead += "" if plans else " No plan was run."
     gen = "" if found.newest is None else f"nsdata show --gen {found.newest.gen}"
-    return Section(key, title, lead if found.newest or plans else _NONE, blocks, gen)
+    return Section(*key, lead if found.newest or plans else _NONE, blocks, gen)
 
 
 SECTIONS: tuple[Callable[[Found], Section], ...] = (
