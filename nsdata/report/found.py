@@ -94,18 +94,18 @@ class Turn:
 
 @dataclass(frozen=True, eq=False)
 class Balance:
-    """A saved view. before_K: images of each class among which it chose; None where that cannot be found any more.
-    after_K: its entries, repeats counted. rows, times: its images, each once, and how often each comes."""
+    """A saved view. before: (K,) images of each class among which it chose; None where nobody can find that any more.
+    after: (K,) its entries, repeats counted. rows, times: its images, each once, and how often each comes."""
 
     view: View
-    before_K: NDArray[np.int64] | None
-    after_K: NDArray[np.int64]
+    before: NDArray[np.int64] | None
+    after: NDArray[np.int64]
     rows: NDArray[np.int64]
     times: NDArray[np.int64]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON; of many classes their smallest and largest alone."""
-        counts = {"before": self.before_K, "after": self.after_K}
+        counts = {"before": self.before, "after": self.after}
         return {
             "name": self.view.name,
             "gen": self.view.gen,

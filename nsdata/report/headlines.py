@@ -36,7 +36,9 @@ class Headline:
 
 def headlines(found: Found) -> list[Headline]:
     """The ``SHOWN`` most important, most important first."""
-    every = [one for part in (_collapse, _student, _confidence, _unread, _checks, _flips, _sizes) for one in part(found)]
+    every = [
+        one for part in (_collapse, _student, _confidence, _unread, _checks, _flips, _sizes) for one in part(found)
+    ]
     return sorted(every, key=lambda one: -one.rank)[:SHOWN]
 
 
@@ -47,8 +49,8 @@ def _collapse(found: Found) -> Iterator[Headline]:
     starving, command = listed(change.deep.starving, 3), f"nsdata diff {change.a} {change.b} --deep"
     if change.deep.collapsing:
         detail = (
-            f"Its labels became surer while {starving} lost more than half of their images: a student that believes its "
-            "teacher's mistakes looks like this. Balance the view, or raise its threshold."
+            f"Its labels became surer while {starving} lost more than half of their images: a student that believes "
+            "its teacher's mistakes looks like this. Balance the view, or raise its threshold."
         )
         yield Headline(100, False, "Alarm: the newest student may be collapsing into few classes.", detail, command)
     else:

@@ -42,9 +42,7 @@ def generations(found: Found) -> Section:
     scored = [turn for turn in turns if turn.score is not None]
     if len(scored) > 1:
         scores = [turn.score for turn in scored if turn.score is not None]
-        svg = charts.accuracies(
-            [turn.gen for turn in scored], [s.share for s in scores], [s.interval for s in scores]
-        )
+        svg = charts.accuracies([turn.gen for turn in scored], [s.share for s in scores], [s.interval for s in scores])
         whats = " and ".join(dict.fromkeys(score.what for score in scores))
         blocks.append(
             Charts([Chart("How often it is right", svg, f"{whats} images; bars are 95 % intervals")], beside=table)
@@ -163,8 +161,8 @@ def advice(found: Found) -> Section:
         for k in known.kept
     ]
     lead = (
-        f"A higher threshold keeps fewer images, and more of them right. Judged by {known.images:,} {known.what} images "
-        f"for generation {turn.gen}; that it holds for the unlabelled ones is the promise of whoever drew them."
+        f"A higher threshold keeps fewer images, and more of them right. Judged by {known.images:,} {known.what} "
+        f"images for generation {turn.gen}; that it holds for the unlabelled ones is the promise of whoever drew them."
     )
     bars = [k.kept / k.pool if k.pool else 0.0 for k in known.kept]
     return Section(*key, lead, [Facts(rows, commands), Table(head, table, frozenset({0, 1, 2}), bars, barred=2)])
@@ -188,10 +186,12 @@ def balance(found: Found) -> Section:
 
 
 def _balanced(number: int, one: Balance, found: Found) -> Chart:
-    svg = charts.balance(str(number), found.store.classes, one.before_K, one.after_K)
-    before, after = (_ends(spread(side)) for side in (one.before_K, one.after_K))
+    svg = charts.balance(str(number), found.store.classes, one.before, one.after)
+    before, after = (_ends(spread(side)) for side in (one.before, one.after))
     of = "people's labels" if one.view.gen is None else f"generation {one.view.gen}"
-    note = f"{len(one.view):,} entries, {len(one.rows):,} images, {of} · {f'{before} → ' if before else ''}{after} a class"
+    note = (
+        f"{len(one.view):,} entries, {len(one.rows):,} images, {of} · {f'{before} → ' if before else ''}{after} a class"
+    )
     return Chart(str(one.view.name), svg, note)
 
 
@@ -228,7 +228,8 @@ def flips(found: Found) -> Section:
     blocks.append(Charts(drawn))
     if found.stable is not None and found.stable.images:
         s = found.stable
-        text = f"{100 * s.always / s.images:.1f} % of {s.images:,} images never flipped; {s.returned:,} flipped and came back"
+        text = f"{100 * s.always / s.images:.1f} % of {s.images:,} images never flipped"
+        text += f"; {s.returned:,} flipped and came back"
         blocks.append(Facts([(f"generations {s.gens[0]} to {s.gens[-1]}", text)]))
     lead = f"From {change.a} to {change.b}: images whose pseudo-label became another class have flipped."
     return Section(*key, lead, blocks, f"nsdata diff {change.a} {change.b} --deep")
@@ -239,7 +240,9 @@ def pictures(found: Found) -> Section:
     makers = (galleries.flips, galleries.wrong, galleries.doubtful, galleries.repeated)
     made = [gallery for make in makers if (gallery := make(found)) is not None]
     lead = "Under each picture its label by a person, the class that the model gives it, and how sure it is."
-    return Section("pictures", "Pictures", "Pictures to look at", lead if made else _NONE, made, "nsdata sheet" if made else "")
+    return Section(
+        "pictures", "Pictures", "Pictures to look at", lead if made else _NONE, made, "nsdata sheet" if made else ""
+    )
 
 
 def checks(found: Found) -> Section:
@@ -249,7 +252,9 @@ def checks(found: Found) -> Section:
     commands = [finding.hint if finding.good is False else "" for finding in bad][:30]
     count = sum(finding.good is False for finding in bad)
     some = f"{count:,} thing{'s' if count != 1 else ''} to look at, each with the command that helps."
-    return Section("checks", "Checks", "Checks", some if count else "Nothing to look at.", [Facts(rows, commands)], "nsdata doctor")
+    return Section(
+        "checks", "Checks", "Checks", some if count else "Nothing to look at.", [Facts(rows, commands)], "nsdata doctor"
+    )
 
 
 def provenance(found: Found) -> Section:
