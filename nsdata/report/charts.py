@@ -76,7 +76,7 @@ def reliability(gen: int, bins: Sequence[Bin]) -> Markup:
         filled = [b for b in bins if b.images]
         largest = max((b.images for b in filled), default=1)
         for found in filled:
-            x, accuracy = found.confidence, found.accuracy
+            x, accuracy = found.confidence, found.right / found.images
             axis.plot([x, x], found.interval, color=FIRST, linewidth=3, alpha=0.35, solid_capstyle="round")
             size = 4 + 7 * (found.images / largest) ** 0.5
             axis.plot([x], [accuracy], "o", color=FIRST, markersize=size, clip_on=False)

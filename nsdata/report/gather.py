@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from nsdata.versions.handle import Handle
 
 Array = NDArray[Any]
-S, T = TypeVar("S"), TypeVar("T")
+S = TypeVar("S")
+T = TypeVar("T")
 
 SHOWN = 8
 """Generations, and saved views, that are looked at: the newest."""

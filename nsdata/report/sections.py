@@ -240,9 +240,8 @@ def pictures(found: Found) -> Section:
     makers = (galleries.flips, galleries.wrong, galleries.doubtful, galleries.repeated)
     made = [gallery for make in makers if (gallery := make(found)) is not None]
     lead = "Under each picture its label by a person, the class that the model gives it, and how sure it is."
-    return Section(
-        "pictures", "Pictures", "Pictures to look at", lead if made else _NONE, made, "nsdata sheet" if made else ""
-    )
+    key = "pictures", "Pictures", "Pictures to look at"
+    return Section(*key, lead, made, "nsdata sheet --help") if made else Section(*key, _NONE)
 
 
 def checks(found: Found) -> Section:

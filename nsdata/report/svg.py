@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
@@ -27,14 +27,14 @@ _OF_PAGE = {
     INK: "currentColor", FAINT: "var(--faint)", LINE: "var(--line)", FIRST: "var(--first)", SECOND: "var(--second)",
     PAGE: "var(--card)",
 }  # fmt: skip
-_SETTINGS = {
+_SETTINGS: dict[Any, Any] = {
     "svg.fonttype": "none", "text.parse_math": False, "text.usetex": False, "font.family": ["DejaVu Sans"],
     "font.size": 11.0, "text.color": INK, "axes.labelcolor": FAINT, "axes.edgecolor": LINE, "axes.linewidth": 1.0,
     "axes.facecolor": "none", "figure.facecolor": "none", "savefig.facecolor": "auto", "axes.grid": False,
     "xtick.color": LINE, "ytick.color": LINE, "xtick.labelcolor": FAINT, "ytick.labelcolor": FAINT,
     "xtick.major.size": 0.0, "xtick.major.pad": 7.0, "ytick.major.size": 0.0, "axes.spines.top": False,
-    "axes.spines.right": False,    "axes.spines.left": False, "axes.unicode_minus": True, "lines.linewidth": 1.5, "patch.linewidth": 0.0,
-    "axes.axisbelow": True, "figure.dpi": 72.0, "svg.image_inline": True, "path.simplify": True, "path.sketch": None,
+    "axes.spines.right": False, "axes.spines.left": False, "axes.unicode_minus": True, "lines.linewidth": 1.5,
+    "patch.linewidth": 0.0, "axes.axisbelow": True, "figure.dpi": 72.0, "path.sketch": None,
 }  # fmt: skip
 """All that changes how they look, so that a person's own settings do not."""
 
