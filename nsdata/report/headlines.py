@@ -6,7 +6,7 @@ is better than the one before it, then whether its confidence is to be believed,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +14,10 @@ from nsdata.arithmetic.intervals import accuracy_text, gain_text
 from nsdata.report.doctor import SURE, Finding
 from nsdata.report.found import Found, Turn
 from nsdata.text import listed
+from nsdata.versions.pictures import cut
 
 SHOWN = 3
+WIDEST = 24  # letters of a class's name
 FEW = 200  # images: a calibration by fewer is a rough one
 
 
@@ -46,7 +48,7 @@ def _collapse(found: Found) -> Iterator[Headline]:
     change = found.change
     if change is None or change.deep is None or not change.deep.starving:
         return
-    starving, command = listed(change.deep.starving, 3), f"nsdata diff {change.a} {change.b} --deep"
+    starving, command = _named(change.deep.starving, 3), f"nsdata diff {change.a} {change.b} --deep"
     if change.deep.collapsing:
         detail = (
             f"Its labels became surer while {starving} lost more than half of their images: a student that believes "
@@ -173,7 +175,7 @@ def _flips(found: Found) -> Iterator[Headline]:
     if change is None or not change.compared:
         return
     share = 100 * len(change.flipped) / change.compared
-    most = [f"{flow.old} → {flow.new} ({flow.count:,})" for flow in change.flipped.top(3)]
+    most = [f"{cut(flow.old, WIDEST)} → {cut(flow.new, WIDEST)} ({flow.count:,})" for flow in change.flipped.top(3)]
     detail = f"{len(change.flipped):,} of {change.compared:,} images"
     detail += f", most of them {listed(most, 3)}." if most else "."
     text = f"The newest generation changed its mind about {share:.1f} % of the images."
@@ -186,8 +188,12 @@ def _sizes(found: Found) -> Iterator[Headline]:
     share = f"{100 * found.labelled / found.images:.0f} %" if found.images else "None"
     if found.images:
         yield Headline(20, None, f"People labelled {share} of the images.", detail, "nsdata show")
-    classes = listed(found.store.classes, 8)
+    classes = _named(found.store.classes, 8)
     yield Headline(10, None, f"There are {len(found.store.classes):,} classes.", f"{classes}.", "nsdata classes")
+
+
+def _named(classes: Sequence[str], most: int) -> str:
+    return listed([cut(name, WIDEST) for name in classes], most)
 
 
 def _flattered(what: str) -> str:

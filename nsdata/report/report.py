@@ -12,6 +12,7 @@ from nsdata import __version__
 from nsdata.arguments import flag
 from nsdata.report import files
 from nsdata.text import escaped, visible
+from nsdata.versions.pictures import cut
 
 if TYPE_CHECKING:
     from nsdata.report.found import Found
@@ -110,7 +111,7 @@ def check(out: str | Path, overwrite: bool) -> Path:
 
 def name(url: str) -> str:
     """The last part of a store's address; what is before it tells a stranger nothing, and others too much."""
-    return url.rstrip("/").rsplit("/", 1)[-1] or url
+    return cut(url.rstrip("/").rsplit("/", 1)[-1] or url, 60)
 
 
 def _sealed(found: Found) -> str:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from nsdata.text import escaped
-from nsdata.versions.pictures import cut
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,8 +47,10 @@ class Names:
         self._names: list[str] = []
 
     def mark(self, name: str, most: int) -> str:
-        """What stands for a name of ``most`` letters at most."""
-        self._names.append(cut(name, most))
+        """What stands for a name, of which dots are the middle where it has more than ``most`` letters: names that
+        begin alike are told apart by their ends."""
+        half = most // 2
+        self._names.append(name if len(name) <= most else f"{name[:half]}…{name[half + 1 - most :]}")
         return f"@@{len(self._names) - 1}@@"
 
     def put(self, text: str) -> str:
