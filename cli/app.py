@@ -1,5 +1,5 @@
 """``nsdata``: the app, and how every command ends. The commands are in fill, arrange, grow, look, views, changes,
-answers, leaks, pictures, keep and doctor."""
+answers, leaks, pictures, report, keep and doctor."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ from cli import (
     look,
     markup,
     pictures,
+    report,
     settings,
     values,
     views,
@@ -40,15 +41,11 @@ PANELS = {
     "Fill": {**fill.COMMANDS, **arrange.COMMANDS},
     "Grow": grow.COMMANDS,
     "Look": {
-        **look.COMMANDS,
-        **views.COMMANDS,
-        **changes.COMMANDS,
-        **answers.COMMANDS,
-        **leaks.COMMANDS,
-        **pictures.COMMANDS,
+        **look.COMMANDS, **views.COMMANDS, **changes.COMMANDS, **answers.COMMANDS, **leaks.COMMANDS,
+        **pictures.COMMANDS, **report.COMMANDS,
     },
     "Keep": {**keep.COMMANDS, **doctor.COMMANDS},
-}
+}  # fmt: skip
 
 CONTINUE = {
     "import": "Nothing of it is visible yet; the same command resumes it where it stopped.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nsdata.arguments import whole_number
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from nsdata.analysis.leaks import Leaks
     from nsdata.analysis.view_diff import ViewDiff
     from nsdata.analysis.why import Why
+    from nsdata.report.report import Report
     from nsdata.report.sheet import Sheet
     from nsdata.sql.sandbox import Result
     from nsdata.views.view import View
@@ -89,6 +91,16 @@ class Questions(Handle):
         from nsdata.report.sheet import sheet
 
         return sheet(self, images, **options)
+
+    def report(self, path: str | Path | None = None, *, overwrite: bool = False) -> Report:
+        """A page on the whole store, to look at in a notebook or to ``save`` as one .html that needs no network: what
+
+        matters most, generations with their scores, calibration, what changed, views, pictures, checks, provenance.
+        path: where it is saved right away. ``to_dict`` has its numbers. Raises BadInput, Conflict, StorageFailed.
+        """
+        from nsdata.report.report import report
+
+        return report(self, path, overwrite=overwrite)
 
     def calibration(self, gen: int, **options: Any) -> Calibration:
         """Whether a generation's confidence is to be believed, by labelled images that its teacher was not trained on.

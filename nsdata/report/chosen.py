@@ -64,7 +64,7 @@ def of_view(store: Handle, view: str | View, limit: int) -> Chosen:
     found = view if isinstance(view, View) else load(store.refresh(), view)
     rows, times = distinct(found.need_rows().rows)
     some = evenly(len(rows), limit)
-    cells = _cells(found.store.table, rows[some], times[some], found.soft_labels)
+    cells = cells_of(found.store.table, rows[some], times[some], found.soft_labels)
     what = f"view {found.name}" if found.name else "the view"
     return Chosen(f"{what} at version {found.store.version}", cells, len(rows), True, found.store.table)
 
@@ -86,7 +86,7 @@ def of_query(store: Handle, sql: str, limit: int) -> Chosen:
         raise BadQuery(f"The query's column id holds {ids[missing[0]]}, which is no image of this version.")
     if not len(rows):
         raise BadQuery("The query gives no images.", "nsdata query 'select id from images limit 5'")
-    cells = _cells(store.table, rows, times, _newest(store))
+    cells = cells_of(store.table, rows, times, _newest(store))
     return Chosen(f"the query at version {store.version}", cells, len(counts), False, store.table)
 
 
@@ -114,11 +114,12 @@ def of_names(store: Handle, images: Sequence[str], limit: int) -> Chosen:
     """The images that a person names by id, its beginning, or file name, each once. Raises NotFound, BadInput."""
     names = listing("images", images, "ids or file names", "images=['cat/001.jpg']")
     rows, times = distinct(rows_meant(store.table, names))
-    cells = _cells(store.table, rows[:limit], times[:limit], _newest(store))
+    cells = cells_of(store.table, rows[:limit], times[:limit], _newest(store))
     return Chosen(f"images named, at version {store.version}", cells, len(rows), False, store.table)
 
 
-def _cells(table: Table, rows: NDArray[Any], times: NDArray[Any], labels: Labels | None) -> list[Cell]:
+def cells_of(table: Table, rows: NDArray[Any], times: NDArray[Any], labels: Labels | None) -> list[Cell]:
+    """These rows, in this order. times: how often each was chosen; labels: what they are trained as, if anything."""
     return [Cell(*one) for one in zip(entries(table, rows, labels), map(int, times), strict=True)]
 
 

@@ -87,10 +87,17 @@ def examine(url: str, report: Report | None = None) -> list[Finding]:
         return [Finding("store", error.message, None, error.hint)]
     except NsdataError as error:
         return [Finding("store", error.message, False, error.hint), *found]
+    known = {finding.text for finding in found}  # of what is damaged, once is enough
+    return found + [finding for finding in findings(store) if finding.what != "damage" or finding.text not in known]
+
+
+def findings(store: Handle) -> list[Finding]:
+    """What is likely to go wrong with a store's contents, at one version."""
+    found: list[Finding] = []
     for part in (_judges, _classes, _room, _generations, _views):
         try:
             found += part(store)
-        except NsdataError as error:  # of what is damaged, once is enough
+        except NsdataError as error:
             if all(finding.text != error.message for finding in found):
                 found.append(Finding("damage", error.message, False, error.hint))
     return found

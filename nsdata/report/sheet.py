@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nsdata.arguments import file_path, flag, whole_number
-from nsdata.errors import BadInput, Conflict
-from nsdata.exporters.place import refuse
+from nsdata.arguments import flag, whole_number
+from nsdata.errors import BadInput
+from nsdata.report import files
 from nsdata.report.chosen import Cell, Chosen, of_diff, of_names, of_query, of_view
-from nsdata.storage import local, writable
-from nsdata.storage.space import refused
 from nsdata.text import escaped, visible
 from nsdata.versions.pictures import cut, gallery, img, plain, small
 from nsdata.views.entry import repeats
@@ -82,15 +79,7 @@ class Sheet:
             data = png(self.image())
         else:
             data = self.html().encode()
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if overwrite:
-                local.replace(os.path.abspath(path), data)
-            elif not local.write_new(os.path.abspath(path), data):
-                raise Conflict(f"{path} exists already.", "--overwrite replaces it")
-        except OSError as error:
-            raise refused(path, error, len(data), what="the sheet") from error
-        return len(data)
+        return files.write(path, data, overwrite, "sheet")
 
     def pictures(self) -> Iterator[Image.Image | None]:
         """The small picture of each; None of one that was purged."""
@@ -133,12 +122,7 @@ def sheet(
 
 def check(out: str | Path, overwrite: bool) -> Path:
     """Where a sheet goes. Raises what ``save`` raises of it, before there is anything to write."""
-    path = file_path("out", out)
-    if path.suffix.lower() not in ENDINGS:
-        raise BadInput(f"'{path.name}' ends in no format of a sheet; there are .html and .png.", "-o sheet.html")
-    refuse(path, overwrite)
-    writable.check(path.parent, "the folder of the sheet")
-    return path
+    return files.check(out, overwrite, "sheet", ENDINGS)
 
 
 _WAYS = ("images", "view", "query", "diff")

@@ -23,7 +23,7 @@ from nsdata import Store
 
 HEAVY = {
     "torch", "timm", "sklearn", "pandas", "duckdb", "pyarrow", "deeplake", "numpy", "pydantic", "rich", "pygments",
-    "markdown_it",
+    "markdown_it", "matplotlib", "jinja2",
 }  # fmt: skip
 NEEDED: dict[str, set[str]] = {
     "--help": {"rich"},
@@ -45,6 +45,8 @@ NEEDED: dict[str, set[str]] = {
     "sheet --view sure --overwrite": {"numpy", "deeplake"},  # for file names
     "sheet --diff gen-1 gen-2 --overwrite": {"numpy", "deeplake"},  # the same
     "leaks": {"numpy", "deeplake"},  # for pictures
+    "report --overwrite": {"numpy", "deeplake", "matplotlib", "jinja2"},  # file names, charts, the page
+    "report --json": {"numpy"},
     "view sure": {"numpy"},
     "view other --gen 1 --min-confidence 0.5 --dry-run": {"numpy"},
     "classes": {"numpy"},

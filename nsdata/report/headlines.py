@@ -1,0 +1,209 @@
+"""The three most important things about a store, for somebody who has never seen one.
+
+Each function below finds some; those with the highest rank are shown. Alarms come first, then whether the newest model
+is better than the one before it, then whether its confidence is to be believed, then what is stale or missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nsdata.arithmetic.intervals import accuracy_text, gain_text
+from nsdata.report.doctor import SURE, Finding
+from nsdata.report.found import Found, Turn
+from nsdata.text import listed
+from nsdata.versions.pictures import cut
+
+SHOWN = 3
+WIDEST = 24  # letters of a class's name
+FEW = 200  # images: a calibration by fewer is a rough one
+
+
+@dataclass(frozen=True)
+class Headline:
+    """A sentence, a second one with its numbers, what to type. good: None where there is nothing to judge."""
+
+    rank: int
+    good: bool | None
+    text: str
+    detail: str
+    command: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON."""
+        return {"good": self.good, "text": self.text, "detail": self.detail, "command": self.command}
+
+
+def headlines(found: Found) -> list[Headline]:
+    """The ``SHOWN`` most important, most important first."""
+    every = [
+        one for part in (_collapse, _student, _confidence, _unread, _checks, _flips, _sizes) for one in part(found)
+    ]
+    return sorted(every, key=lambda one: -one.rank)[:SHOWN]
+
+
+def _collapse(found: Found) -> Iterator[Headline]:
+    change = found.change
+    if change is None or change.deep is None or not change.deep.starving:
+        return
+    starving, command = _named(change.deep.starving, 3), f"nsdata diff {change.a} {change.b} --deep"
+    if change.deep.collapsing:
+        detail = (
+            f"Its labels became surer while {starving} lost more than half of their images: a student that believes "
+            "its teacher's mistakes looks like this. Balance the view, or raise its threshold."
+        )
+        yield Headline(100, False, "Alarm: the newest student may be collapsing into few classes.", detail, command)
+    else:
+        detail = f"More than half of the images of {starving} have another class in generation {found.turns[-1].gen}."
+        yield Headline(72, False, "Some classes are losing their images.", detail, command)
+
+
+def _student(found: Found) -> Iterator[Headline]:
+    """Whether the newest model is better than the one before it."""
+    turn = found.newest
+    if turn is None:
+        yield from _no_generation(found)
+    elif turn.judged is not None:
+        yield _compared(turn)
+    elif turn.score is None:
+        detail = (
+            "No image with a person's label was kept out of training, so that nobody knows how often the models are "
+            "right. A hundred labelled test images are a beginning."
+        )
+        command = "nsdata import FOLDER --split test"
+        yield Headline(92, False, f"Nobody can judge the labels of generation {turn.gen}.", detail, command)
+    else:
+        share, score = f"{100 * turn.score.share:.0f} %", turn.score
+        detail = (
+            f"Generation {turn.gen}, {turn.teacher}: {accuracy_text(score.right, score.images)} of {score.what} images "
+            f"that did not teach it.{_flattered(score.what)}"
+        )
+        command = f"nsdata view student-{turn.gen} --gen {turn.gen} --min-confidence 0.3"
+        yield Headline(85, None, f"The labels are right for about {share} of the images.", detail, command)
+
+
+def _compared(turn: Turn) -> Headline:
+    judged, given = turn.judged, turn.generation.given
+    assert judged is not None
+    newest = f"generation {turn.gen}" if given else "the newest student"
+    older = f"generation {turn.gen - 1}" if given else "its teacher"
+    low, high = judged.interval
+    before, after = (f"{100 * right / judged.images:.1f} %" for right in (judged.before, judged.after))
+    detail = (
+        f"It is right for {after} of {judged.images:,} {judged.what} images that taught neither, {older} for {before}: "
+        f"{gain_text(judged.fixed, judged.broken, judged.images)}.{_flattered(judged.what)}"
+    )
+    diff = f"nsdata diff gen-{turn.gen - 1} gen-{turn.gen}"
+    if low > 0:
+        return Headline(90, True, f"{_upper(newest)} is better than {older}.", detail, diff)
+    if high < 0:
+        return Headline(98, False, f"{_upper(newest)} is worse than {older}.", detail, f"{diff} --deep")
+    detail += " The interval holds 0: more labelled test images would tell."
+    text = f"It is open whether {newest} is better than {older}."
+    return Headline(90, None, text, detail, "nsdata import FOLDER --split test")
+
+
+def _no_generation(found: Found) -> Iterator[Headline]:
+    if not found.images:
+        detail = "Import a folder of images; the folders' names become people's labels."
+        yield Headline(95, None, "The store is empty.", detail, "nsdata import FOLDER")
+        return
+    trained = 0 in found.store.models
+    detail = "A first teacher is trained on people's labels; it then labels all images, each with probabilities."
+    if trained:
+        detail = "The first teacher is trained; it has not labelled the images yet."
+    command = "nsdata label --gen 1" if trained else "nsdata train --gen 0"
+    yield Headline(90, None, "No model has labelled these images yet.", detail, command)
+
+
+def _confidence(found: Found) -> Iterator[Headline]:
+    """Whether the newest generation is right as often as it is sure; bad as the doctor has it."""
+    turn = found.newest
+    if turn is None or turn.calibration is None:
+        return
+    known = turn.calibration
+    error, chance = known.ece.value, known.ece.chance or 0.0
+    right = known.right / known.images
+    sure = right + known.overconfidence
+    few = " A rough answer: they are few." if known.images < FEW else ""
+    detail = (
+        f"On average it is {100 * sure:.0f} % sure, and right for {100 * right:.0f} % of {known.images:,} {known.what} "
+        f"images. Confidence and truth are {100 * error:.1f} points apart; by chance alone it would be "
+        f"{100 * chance:.1f}.{few}"
+    )
+    if error > SURE and error > 2 * chance:
+        over = "less often than it claims" if known.overconfidence > 0 else "more often than it claims"
+        command = f"nsdata label --gen {turn.gen} --replace --calibrate"
+        if turn.generation.given:  # somebody else's model cannot be run again
+            command = f"nsdata calibration --gen {turn.gen}"
+        yield Headline(88, False, f"Do not take its confidence at its word: it is right {over}.", detail, command)
+    else:
+        command = f"nsdata calibration --gen {turn.gen}"
+        yield Headline(60, True, "Its confidence can be believed, on the whole.", detail, command)
+
+
+def _unread(found: Found) -> Iterator[Headline]:
+    if found.wrong:
+        yield Headline(110, False, "Part of the store cannot be read.", found.wrong[0], "nsdata verify")
+
+
+def _checks(found: Found) -> Iterator[Headline]:
+    """What the doctor would name, in plain words."""
+    for finding in found.findings:
+        if finding.good is False and finding.what not in ("confidence", "damage"):
+            rank, text = _plainly(finding, found)
+            yield Headline(rank, False, text, _sentence(finding.text), finding.hint)
+
+
+def _plainly(finding: Finding, found: Found) -> tuple[int, str]:
+    kind, _, name = finding.what.partition("-" if finding.what.startswith("gen-") else " ")
+    nobody = not found.judging["test"]["labelled"]
+    return {
+        "gen": (82, f"Generation {name} is not what it could be any more."),
+        "labels": (78, "Some classes have no labelled image to learn from."),
+        "room": (75, "The disk is nearly full."),
+        "view": (64, f"The view {name} needs a look."),
+        "test": (66, "No test image has a label." if nobody else "Few test images have a label."),
+        "val": (50, "Few images can choose a threshold."),
+    }.get(kind, (45, f"Look at {finding.what}."))
+
+
+def _flips(found: Found) -> Iterator[Headline]:
+    change = found.change
+    if change is None or not change.compared:
+        return
+    share = 100 * len(change.flipped) / change.compared
+    most = [f"{cut(flow.old, WIDEST)} → {cut(flow.new, WIDEST)} ({flow.count:,})" for flow in change.flipped.top(3)]
+    detail = f"{len(change.flipped):,} of {change.compared:,} images"
+    detail += f", most of them {listed(most, 3)}." if most else "."
+    text = f"The newest generation changed its mind about {share:.1f} % of the images."
+    yield Headline(40, None, text, detail, f"nsdata sheet --diff {change.a} {change.b}")
+
+
+def _sizes(found: Found) -> Iterator[Headline]:
+    counts = [f"{name} {n['images']:,} ({n['labelled']:,})" for name, n in found.judging.items() if n["images"]]
+    detail = f"Images of each split, and how many a person labelled: {', '.join(counts)}." if counts else ""
+    share = f"{100 * found.labelled / found.images:.0f} %" if found.images else "None"
+    if found.images:
+        yield Headline(20, None, f"People labelled {share} of the images.", detail, "nsdata show")
+    classes = _named(found.store.classes, 8)
+    yield Headline(10, None, f"There are {len(found.store.classes):,} classes.", f"{classes}.", "nsdata classes")
+
+
+def _named(classes: Sequence[str], most: int) -> str:
+    return listed([cut(name, WIDEST) for name in classes], most)
+
+
+def _flattered(what: str) -> str:
+    """Of images that had a part in training."""
+    return "" if what == "test" else " They helped to choose the weights, which flatters it a little."
+
+
+def _sentence(text: str) -> str:
+    return f"{_upper(text)}." if text else ""
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]

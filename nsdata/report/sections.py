@@ -1,0 +1,296 @@
+"""The sections of the report, in their order, each in a function: what was found to what is shown.
+
+A section without anything to show says so in its lead. ``SECTIONS`` is the one list of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from nsdata.analysis.calibration import Measure
+from nsdata.arithmetic.intervals import accuracy_text, gain_text, signed
+from nsdata.arithmetic.reliability import Bin
+from nsdata.errors import NsdataError
+from nsdata.labels.lineage import lineage
+from nsdata.log.plan import planned_text
+from nsdata.report import charts, galleries
+from nsdata.report.found import FLOWS, Balance, Found, Turn, largest, spread
+from nsdata.report.section import Chart, Charts, Facts, Lines, Section, Table
+from nsdata.versions.pictures import cut
+from nsdata.views.printed import merged_counts
+
+DRAWN = 12  # classes of the heat map
+LINKS, PLANS = 40, 4  # of a lineage, and plans, that are shown
+WIDEST = 300  # letters of a line
+
+_NONE = "No model has labelled the images yet."
+
+
+def generations(found: Found) -> Section:
+    """Each with its teacher and its score."""
+    turns = found.turns
+    if not turns:
+        return Section("generations", "Generations", "Generations", _NONE)
+    lead = "Each line is one turn of the loop: who labelled the images, how sure it was, and how often it was right."
+    if found.earlier:
+        lead += f" {found.earlier:,} earlier generations are left out."
+    head = ("generation", "labelled by", "images", "mean confidence", "right", "gain over the one before")
+    table, blocks = Table(head, [_turn_row(turn) for turn in turns], frozenset({0, 2, 3})), list[Any]()
+    scored = [turn for turn in turns if turn.score is not None]
+    if len(scored) > 1:
+        scores = [turn.score for turn in scored if turn.score is not None]
+        svg = charts.accuracies([turn.gen for turn in scored], [s.share for s in scores], [s.interval for s in scores])
+        whats = " and ".join(dict.fromkeys(score.what for score in scores))
+        blocks.append(
+            Charts([Chart("How often it is right", svg, f"{whats} images; bars are 95 % intervals")], beside=table)
+        )
+    else:
+        blocks.append(table)
+    blocks.append(Facts([(f"generation {turn.gen}", turn.stale) for turn in turns if turn.stale]))
+    return Section("generations", "Generations", "Generations", lead, blocks, "nsdata show")
+
+
+def _turn_row(turn: Turn) -> list[str]:
+    score, judged = turn.score, turn.judged
+    return [
+        str(turn.gen),
+        cut(turn.teacher, 60),
+        f"{len(turn.labels):,}",
+        "–" if turn.mean is None else f"{turn.mean:.2f}",
+        "nobody can tell" if score is None else accuracy_text(score.right, score.images),
+        "–" if judged is None else gain_text(judged.fixed, judged.broken, judged.images),
+    ]
+
+
+def confidence(found: Found) -> Section:
+    """The histograms of all generations, on one scale."""
+    key = "confidence", "Confidence", "How sure each generation is"
+    if not found.turns:
+        return Section(*key, _NONE)
+    shares = [turn.histogram / max(1, int(turn.histogram.sum())) for turn in found.turns]
+    most = max(float(one.max()) for one in shares)
+    drawn = [
+        Chart(f"Generation {turn.gen}", charts.confidences(turn.gen, share, most), _sureness(turn))
+        for turn, share in zip(found.turns, shares, strict=True)
+    ]
+    lead = (
+        "Confidence is the largest probability of a soft label: 1 is certainty. A higher bar is a larger share of the "
+        "images; all charts have one scale."
+    )
+    return Section(*key, lead, [Charts(drawn)])
+
+
+def _sureness(turn: Turn) -> str:
+    sure, unsure = (turn.generation.summary.get(key) for key in ("at_least_0.9", "below_0.3"))
+    parts = [] if turn.mean is None else [f"mean {turn.mean:.2f}"]
+    parts += [f"{sure:,} ≥ 0.9"] if isinstance(sure, int) else []
+    return " · ".join([*parts, *([f"{unsure:,} < 0.3"] if isinstance(unsure, int) else [])])
+
+
+def reliability(found: Found) -> Section:
+    """Diagrams and errors, of each generation that somebody can judge."""
+    key = "reliability", "Reliability", "Whether confidence is to be believed"
+    judged = [turn for turn in found.turns if turn.calibration is not None]
+    if not judged:
+        nobody = "Nobody can judge it: no image with a person's label was kept out of training."
+        return Section(*key, nobody if found.turns else _NONE, command="nsdata import FOLDER --split val")
+    drawn, rows = [], []
+    for turn in judged:
+        known = turn.calibration
+        assert known is not None
+        bins: Sequence[Bin] = known.bins
+        note = f"calibration error {100 * known.ece.value:.1f} % · {known.images:,} {known.what} images"
+        drawn.append(Chart(f"Generation {turn.gen}", charts.reliability(turn.gen, bins), note))
+        rows.append(
+            [
+                str(turn.gen),
+                f"{known.images:,} {known.what}",
+                f"{100 * known.right / known.images:.1f} %",
+                f"{signed(100 * known.overconfidence)} points",
+                _error(known.ece),
+                "–" if known.ece.chance is None else f"{100 * known.ece.chance:.1f} %",
+                f"{known.brier.value:.3f}",
+                f"{known.log_loss.value:.3f}",
+            ]
+        )
+    head = ("generation", "judged by", "right", "surer than right by", "calibration error (95 %)", "by chance alone",
+            "Brier score", "log loss (nats)")  # fmt: skip
+    lead = (
+        "On the dashed line, images with confidence 0.8 are right four times in five. Below it the model claims too "
+        "much. Larger dots are more images; bars are 95 % intervals. An error is judged beside what chance alone gives."
+    )
+    command = f"nsdata calibration --gen {judged[-1].gen}"
+    return Section(*key, lead, [Charts(drawn), Table(head, rows, frozenset({0, 2, 3, 5, 6, 7}))], command)
+
+
+def _error(measure: Measure) -> str:
+    low, high = (f"{100 * end:.1f}" for end in measure.interval)
+    return f"{100 * measure.value:.1f} % ({low} – {high})"
+
+
+def advice(found: Found) -> Section:
+    """Temperature and thresholds of the newest generation."""
+    key, turn = ("advice", "Thresholds", "What threshold to take"), found.newest
+    known = None if turn is None else turn.calibration
+    if turn is None or known is None or known.temperature is None:
+        why = "Test images choose no threshold; labelled val images would." if known is not None else (
+            "Without labelled images that were kept out of training nobody can tell what a threshold is worth."
+        )  # fmt: skip
+        return Section(*key, why if turn is not None else _NONE, command="nsdata import FOLDER --split val")
+    rows = []
+    for precision, threshold in known.wanted.items():
+        text = "no threshold reaches it" if threshold is None else f"confidence ≥ {threshold:.6g}"
+        rows.append((f"right for {100 * precision:g} %", text))
+    commands = [""] * len(rows)
+    after = "" if known.after is None else (
+        f": calibration error {100 * known.ece.value:.1f} → {100 * known.after:.1f} % of these very images"
+    )  # fmt: skip
+    rows.append(("temperature", f"{known.temperature:g}{after}"))
+    commands.append("" if turn.generation.given else f"nsdata label --gen {turn.gen} --replace --calibrate")
+    head = ("confidence ≥", "keeps", "of the unlabelled", "right on judging images")
+    table = [
+        [
+            f"{k.threshold:g}",
+            f"{k.kept:,}",
+            f"{100 * k.kept / k.pool:.1f} %" if k.pool else "–",
+            accuracy_text(k.right, k.judged),
+        ]
+        for k in known.kept
+    ]
+    lead = (
+        f"A higher threshold keeps fewer images, and more of them right. Judged by {known.images:,} {known.what} "
+        f"images for generation {turn.gen}; that it holds for the unlabelled ones is the promise of whoever drew them."
+    )
+    bars = [k.kept / k.pool if k.pool else 0.0 for k in known.kept]
+    return Section(*key, lead, [Facts(rows, commands), Table(head, table, frozenset({0, 1, 2}), bars, barred=2)])
+
+
+def balance(found: Found) -> Section:
+    """Each saved view: its classes before and after, its steps."""
+    key = "views", "Class balance", "Class balance before and after each view"
+    if not found.balances:
+        return Section(*key, "No view has been saved.", command="nsdata view student-1 --gen 1 --per-class 1000")
+    drawn = [_balanced(number, one, found) for number, one in enumerate(found.balances)]
+    lead = "A view chooses what a student learns from. Grey: the images among which it chose. Blue: what it holds."
+    if found.more_views:
+        lead += f" {found.more_views:,} earlier views are left out."
+    keys = [("faint", "before"), ("first", "in the view, repeats counted")]
+    steps = [
+        (str(one.view.name), " → ".join(f"{cut(c.text, 60)}: {c.rows:,}" for c in merged_counts(one.view)))
+        for one in found.balances
+    ]
+    return Section(*key, lead, [Charts(drawn, keys), Facts(steps)], "nsdata views")
+
+
+def _balanced(number: int, one: Balance, found: Found) -> Chart:
+    svg = charts.balance(str(number), found.store.classes, one.before, one.after)
+    before, after = (_ends(spread(side)) for side in (one.before, one.after))
+    of = "people's labels" if one.view.gen is None else f"generation {one.view.gen}"
+    note = (
+        f"{len(one.view):,} entries, {len(one.rows):,} images, {of} · {f'{before} → ' if before else ''}{after} a class"
+    )
+    return Chart(str(one.view.name), svg, note)
+
+
+def _ends(ends: dict[str, Any] | None) -> str:
+    if ends is None:
+        return ""
+    return f"{ends['least']:,}" if ends["least"] == ends["most"] else f"{ends['least']:,} to {ends['most']:,}"
+
+
+def flips(found: Found) -> Section:
+    """What changed between the newest two generations."""
+    key, change = ("flips", "Changes", "What changed"), found.change
+    if change is None:
+        return Section(*key, "It takes two generations to see what changed.")
+    if not change.compared:
+        return Section(*key, "No image was labelled by both of the newest two generations.")
+    blocks: list[Any] = [
+        Facts([(word, cut(text, WIDEST).replace("   ", " · ")) for word, text in change.lines() if text])
+    ]
+    chosen, share = largest(change.flips, DRAWN)
+    drawn = []
+    if chosen:
+        names = [change.classes[k] for k in chosen]
+        svg = charts.heat_map(names, change.flips[np.ix_(chosen, chosen)])
+        left = len(change.classes) - len(chosen)
+        note = f"{100 * share:.0f} % of the flips" + (f"; {left:,} classes with fewer are left out" if left else "")
+        drawn.append(Chart("Flips: from which class to which", svg, note))
+    if change.deep is not None:
+        note = "right of 0: surer than before"
+        drawn.append(Chart("How far confidences moved", charts.shift(change.deep.shift), note))
+    flows = change.flipped.top(FLOWS)
+    if flows:
+        rows = [[f"{cut(flow.old, 30)} → {cut(flow.new, 30)}", f"{flow.count:,}"] for flow in flows]
+        table = Table((), rows, frozenset({1}), [flow.count / flows[0].count for flow in flows])
+        drawn.append(Chart("The largest flows", None, "images from one class to another", table))
+    blocks.append(Charts(drawn))
+    if found.stable is not None and found.stable.images:
+        s = found.stable
+        text = f"{100 * s.always / s.images:.1f} % of {s.images:,} images never flipped"
+        text += f"; {s.returned:,} flipped and came back"
+        blocks.append(Facts([(f"generations {s.gens[0]} to {s.gens[-1]}", text)]))
+    lead = f"From {change.a} to {change.b}: images whose pseudo-label became another class have flipped."
+    return Section(*key, lead, blocks, f"nsdata diff {change.a} {change.b} --deep")
+
+
+def pictures(found: Found) -> Section:
+    """Contact sheets."""
+    makers = (galleries.flips, galleries.wrong, galleries.doubtful, galleries.repeated)
+    made = [gallery for make in makers if (gallery := make(found)) is not None]
+    lead = "Under each picture its label by a person, the class that the model gives it, and how sure it is."
+    key = "pictures", "Pictures", "Pictures to look at"
+    return Section(*key, lead, made, "nsdata sheet --help") if made else Section(*key, _NONE)
+
+
+def checks(found: Found) -> Section:
+    """What the doctor found."""
+    bad = sorted(found.findings, key=lambda finding: finding.good is not False)
+    rows = [(cut(finding.what, 60), cut(finding.text, WIDEST)) for finding in bad][:30]
+    commands = [finding.hint if finding.good is False else "" for finding in bad][:30]
+    count = sum(finding.good is False for finding in bad)
+    some = f"{count:,} thing{'s' if count != 1 else ''} to look at, each with the command that helps."
+    return Section(
+        "checks", "Checks", "Checks", some if count else "Nothing to look at.", [Facts(rows, commands)], "nsdata doctor"
+    )
+
+
+def provenance(found: Found) -> Section:
+    """Where the newest generation comes from, and the plans that made it."""
+    key, plans = ("provenance", "Provenance", "Where it comes from"), found.store.state.plans
+    blocks: list[Any] = []
+    if found.newest is not None:
+        try:
+            links = lineage(found.store, found.newest.gen)
+        except NsdataError as error:
+            blocks.append(Lines([(0, error.message)]))
+        else:
+            lines = [(min(link.depth, 12), cut(link.text, WIDEST)) for link in links[:LINKS]]
+            more = [(0, f"and {len(links) - LINKS:,} more links")] if len(links) > LINKS else []
+            blocks.append(Lines(lines + more))
+    rows = []
+    for plan in plans[-PLANS:]:
+        became = f"carried out at version {plan.ran}" if plan.ran else "not carried out yet"
+        scores = f": {planned_text(plan.steps)}" if plan.ran or plan.steps else ""
+        rows.append((cut(f"plan {plan}", 80), f"begun at version {plan.event} · {became}{scores}"))
+    blocks.append(Facts(rows))
+    lead = "Who labelled, what that teacher had learnt from, and so on back to people's labels."
+    lead += "" if plans else " No plan was run."
+    gen = "" if found.newest is None else f"nsdata show --gen {found.newest.gen}"
+    return Section(*key, lead if found.newest or plans else _NONE, blocks, gen)
+
+
+SECTIONS: tuple[Callable[[Found], Section], ...] = (
+    generations,
+    reliability,
+    advice,
+    confidence,
+    flips,
+    balance,
+    pictures,  # behind it: label issues, and leaks between splits
+    checks,
+    provenance,
+)
