@@ -1,5 +1,5 @@
 """``nsdata``: the app, and how every command ends. The commands are in fill, arrange, grow, look, views, changes,
-answers, pictures, keep and doctor."""
+answers, issues, pictures, keep and doctor."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from cli import (
     doctor,
     fill,
     grow,
+    issues,
     keep,
     look,
     markup,
@@ -38,9 +39,12 @@ from cli.settings import StoreOption
 PANELS = {
     "Fill": {**fill.COMMANDS, **arrange.COMMANDS},
     "Grow": grow.COMMANDS,
-    "Look": {**look.COMMANDS, **views.COMMANDS, **changes.COMMANDS, **answers.COMMANDS, **pictures.COMMANDS},
+    "Look": {
+        **look.COMMANDS, **views.COMMANDS, **changes.COMMANDS, **answers.COMMANDS, **issues.COMMANDS,
+        **pictures.COMMANDS,
+    },
     "Keep": {**keep.COMMANDS, **doctor.COMMANDS},
-}
+}  # fmt: skip
 
 CONTINUE = {
     "import": "Nothing of it is visible yet; the same command resumes it where it stopped.",
