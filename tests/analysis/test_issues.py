@@ -80,10 +80,11 @@ def test_planted_wrong_labels_are_found_with_few_false_alarms(planted: tuple[Sto
     found = store.issues()
     assert (found.embeddings, found.gen, found.judged, found.taught, found.unknown) == ("pixels", None, IMAGES, 0, 0)
     hits = [id_ in wrong for id_ in found.ids]
-    assert sum(hits) >= 0.9 * FLIPS
-    assert sum(hits) >= 0.8 * len(hits)
+    assert sum(hits) >= 0.75 * FLIPS
+    assert sum(hits) >= 0.9 * len(hits)
     assert np.mean(hits[:20]) >= 0.95  # the most doubtful first
-    assert 0.5 * FLIPS < found.expected < 2 * FLIPS
+    assert 0.7 * FLIPS < found.expected < 1.3 * FLIPS
+    assert found.agrees == pytest.approx(0.95 * 0.94 * IMAGES, rel=0.05)
     assert [i.quality for i in found.issues] == sorted(i.quality for i in found.issues)
 
 
