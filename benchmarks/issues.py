@@ -32,7 +32,8 @@ from PIL import Image
 from sklearn.cluster import MiniBatchKMeans
 
 from nsdata import Store
-from nsdata.analysis.issues import doubtful, judgement
+from nsdata.analysis.issues import doubtful
+from nsdata.analysis.out_of_sample import judgement
 from nsdata.embeddings import embedding
 from nsdata.importers.item import Item
 

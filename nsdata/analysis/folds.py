@@ -44,7 +44,7 @@ class Judged(NamedTuple):
     fitted: int
 
 
-def out_of_sample(
+def probabilities(
     vectors: Callable[[Array], Array], labels_n: Array, ids_n16: Array, fits_n: Array, classes: int
 ) -> Judged:
     """How probable each of K = ``classes`` classes is of n images, by classifiers that saw other images alone.

@@ -1,8 +1,7 @@
 """Labels by people that are probably wrong: confident learning on probabilities that the labels did not make.
 
-Whoever has learnt a label agrees with it. So an image is judged by a classifier that was fitted without it, or by a
-generation's teacher that has not learnt from it, as its provenance tells. cleanlab finds the labels that such
-probabilities speak against (Northcutt, Jiang & Chuang 2021).
+The probabilities are those of out_of_sample.py; cleanlab tells how many labels they speak against (Northcutt, Jiang &
+Chuang 2021).
 
 Legend: n judged images, K classes.
 """
@@ -12,18 +11,16 @@ from __future__ import annotations
 import shlex
 import warnings
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nsdata.analysis.out_of_sample import EMBED, Judgement, judgement, labelled, usual
 from nsdata.arguments import flag, split_name, whole_number
 from nsdata.arithmetic.ids import hexes
-from nsdata.embeddings.embeddings import Embeddings, of_name
 from nsdata.errors import BadInput
-from nsdata.labels.labels import of_generation
 from nsdata.schema import SPLITS
-from nsdata.views.learnt import by_network, by_teacher
 
 if TYPE_CHECKING:
     from nsdata.versions.handle import Handle
@@ -32,9 +29,7 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 AGREES = 0.75
-"""Share of the labels: with one who agrees with fewer, many doubts are its own mistakes."""
-
-_EMBED = "nsdata embed --model NAME"
+"""Share of the labels: of one who agrees with fewer, many doubts are its own mistakes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +103,7 @@ class Issues:
         if self.unknown:
             out.append(("left out", f"{self.unknown:,}: nothing is known of them, or of their class"))
         few = self.agrees < AGREES * self.judged
-        weak = (
-            f"; who agrees with so few labels takes too many for wrong, so look at the first: {_EMBED}" if few else ""
-        )
+        weak = f"; too many, if it is a weak judge: look at the first ones ({EMBED})" if few else ""
         return [*out, ("doubtful", f"{self.found:,}; {self.expected:,} wrong labels are expected{weak}")]
 
     def __str__(self) -> str:
@@ -131,16 +124,6 @@ class Issues:
         return to_html(self.lines()) + gallery(self._table, self.rows, captions)
 
 
-class Judgement(NamedTuple):
-    """What judges labels. rows: (n,) ascending; probabilities: (n, K) floats, rows sum to 1; the rest as in Issues."""
-
-    by: str
-    rows: NDArray[np.int64]
-    probabilities: Array
-    taught: int
-    unknown: int
-
-
 def issues(
     store: Handle,
     *,
@@ -159,7 +142,7 @@ def issues(
         raise BadInput(f"limit is {limit}; 1 or more was expected.")
     in_sample = flag("in_sample", in_sample)
     if gen is None and embeddings is None:
-        gen, embeddings = _usual(store, labelled(store, split))
+        gen, embeddings = usual(store, labelled(store, split))
     found = judgement(store, gen, embeddings, split, in_sample)
     labels_n = store.table.label[found.rows]
     doubted_n, quality_n, expected = doubtful(labels_n, found.probabilities)
@@ -173,38 +156,12 @@ def issues(
     )  # fmt: skip
 
 
-def labelled(store: Handle, split: str | None) -> NDArray[np.int64]:
-    """(n,) int64, ascending: the visible images that have a label by people."""
-    mask = store.table.visible & (store.table.label >= 0)
-    if split is not None:
-        mask &= store.table.split == SPLITS.index(split)
-    return np.flatnonzero(mask)
-
-
-def judgement(
-    store: Handle, gen: int | None, embeddings: str | None, split: str | None, in_sample: bool = False
-) -> Judgement:
-    """Probabilities of the classes of labelled images, by embeddings or else by a generation.
-
-    Raises BadInput where no image is left that did not teach who judges.
-    """
-    rows = labelled(store, split)
-    if not len(rows):
-        where = "" if split is None else f" in {split}"
-        raise BadInput(
-            f"No image{where} has a label by people, so that none is doubtful.", "nsdata relabel IMAGE CLASS"
-        )
-    if embeddings is not None:
-        return _by_embeddings(store, of_name(store, embeddings), rows, in_sample)
-    return _by_generation(store, whole_number("gen", gen), rows, in_sample)
-
-
 def doubtful(labels_n: Array, likely_nK: Array) -> tuple[NDArray[np.bool_], NDArray[np.float64], int]:
     """(n,) bool, which labels are probably wrong; (n,) float64, 0 to 1, how good each is; how many are wrong.
 
-    The labels of the least probability, as many as the confident joint has off its diagonal. Measured on labels by
-    people (benchmarks/RESULTS.md) this order finds more than the normalised margin, and as many labels taken in this
-    order more than cleanlab's prunings by class and noise rate; and its calibrated joint expects too many even more.
+    The least probable labels, as many as the confident joint has off its diagonal. Measured on labels by people
+    (benchmarks/RESULTS.md) this order finds more than the normalised margin does, and so many in this order hold more
+    wrong ones than what cleanlab prunes by class and noise rate; the calibrated joint expects even more too many.
     Raises BadInput where all labels are of one class, and where cleanlab is not installed.
     """
     if len(np.unique(labels_n)) < 2:
@@ -225,89 +182,6 @@ def doubtful(labels_n: Array, likely_nK: Array) -> tuple[NDArray[np.bool_], NDAr
         quality_n = get_label_quality_scores(labels_n, likely_nK, method="self_confidence")
         doubted_n = find_label_issues(labels_n, likely_nK, filter_by="low_self_confidence", n_jobs=1)
     return doubted_n & (likely_nK.argmax(1) != labels_n), quality_n, expected
-
-
-def _usual(store: Handle, rows: Array) -> tuple[int | None, str | None]:
-    """Who judges if nobody says: the embeddings published last of those that have a vector of every labelled image and
-    are of a network that has not learnt from the store; else the newest generation."""
-    every = store.state.embeddings
-    for name in sorted(every, key=lambda name: every[name].event, reverse=True):
-        found = of_name(store, name)
-        if found.covers(rows) and not len(by_network(store, found.model_sha256)):
-            return None, name
-    if store.generations:
-        return max(store.generations), None
-    if every:
-        return None, max(every, key=lambda name: every[name].event)
-    raise BadInput("This store has no embeddings and no generation, so that nothing judges its labels.", _EMBED)
-
-
-def _by_embeddings(store: Handle, found: Embeddings, rows: Array, in_sample: bool) -> Judgement:
-    from nsdata.analysis.folds import FOLDS, out_of_sample
-
-    table, learnt = store.table, by_network(store, found.model_sha256)
-    fits = labelled(store, None)  # of all splits: a few labels of val judge each other with the help of train's
-    have = found.rows
-    if in_sample:
-        learnt = learnt[:0]
-    fits = np.setdiff1d(np.intersect1d(fits, have), learnt)
-    apart = table.split[fits] != SPLITS.index("test")
-    if apart.any():  # test images decide nothing, where there are others
-        fits = fits[apart]
-    wanted = np.setdiff1d(rows, learnt)
-    judged = np.intersect1d(wanted, have)
-    taught = len(rows) - len(wanted)
-    if not len(judged):
-        raise _none(f"the embeddings '{found.name}'", taught, len(rows), "have no vector of any of them", _EMBED)
-    if (np.bincount(table.label[fits], minlength=1) >= 2).sum() < 2:
-        raise BadInput(
-            f"The probe of the embeddings '{found.name}' needs two labelled images of each of two classes; "
-            f"{len(fits):,} images teach it.",
-            "nsdata relabel IMAGE CLASS, or --gen 1",
-        )
-    every = np.union1d(fits, judged)
-    probe = out_of_sample(
-        lambda places: found.at(every[places]), table.label[every], table.ids[every], np.isin(every, fits),
-        len(store.classes),
-    )  # fmt: skip
-    at = np.searchsorted(every, judged)
-    at = at[probe.seen[at]]
-    if not len(at):
-        raise BadInput("Each of these labels is the only one of its class: no other image speaks for or against it.")
-    by = f"embeddings {found.name}: a probe in {FOLDS} folds of {probe.fitted:,} labels"
-    return Judgement(by, every[at], probe.probabilities[at], taught, len(wanted) - len(at))
-
-
-def _by_generation(store: Handle, gen: int, rows: Array, in_sample: bool) -> Judgement:
-    labels = of_generation(store, gen)
-    learnt = by_teacher(store, gen)
-    if in_sample:
-        learnt = rows[:0]
-    elif learnt is None:
-        raise BadInput(
-            f"It is not known which images taught the teacher of generation {gen}: it may agree with wrong labels that "
-            "it has learnt.",
-            f"nsdata issues --gen {gen} --in-sample, if none of them did, or {_EMBED}",
-        )
-    wanted = np.setdiff1d(rows, learnt)
-    judged = wanted[(labels.all_pseudo[wanted] >= 0) & (store.table.label[wanted] < labels.known)]
-    taught = len(rows) - len(wanted)
-    if not len(judged):
-        raise _none(f"generation {gen}", taught, len(rows), "labels none of them", _EMBED)
-    soft_nK = labels.take(judged).astype(np.float32)
-    soft_nK /= soft_nK.sum(1, keepdims=True)
-    return Judgement(f"generation {gen}", judged, soft_nK, taught, len(wanted) - len(judged))
-
-
-def _none(who: str, taught: int, rows: int, otherwise: str, hint: str) -> BadInput:
-    """The error where no image is left to judge."""
-    if not taught:
-        return BadInput(f"{rows:,} images have a label, and {who} {otherwise}.", hint)
-    return BadInput(
-        f"{taught:,} of {rows:,} labelled images taught who is to judge them ({who}), and no other can be judged: a "
-        "wrong label that was learnt is not seen to be wrong.",
-        f"{hint}, or --in-sample to judge them all the same",
-    )
 
 
 def _listed(store: Handle, found: Judgement, places: Array, quality_n: Array) -> list[Issue]:

@@ -14,8 +14,8 @@ from conftest import CLASSES, digits
 
 from nsdata import Store
 from nsdata.analysis import folds as module
-from nsdata.analysis.folds import FOLDS, folds, out_of_sample
-from nsdata.analysis.issues import judgement
+from nsdata.analysis.folds import FOLDS, folds, probabilities
+from nsdata.analysis.out_of_sample import judgement
 from nsdata.arithmetic.seeded import hashes_of
 from nsdata.embeddings import embedding
 from nsdata.errors import BadInput, NotFound
@@ -114,11 +114,11 @@ def test_an_image_is_judged_the_same_whatever_its_own_label(monkeypatch: pytest.
     assert np.bincount(fold).tolist() == [200 // FOLDS] * FOLDS
     monkeypatch.setattr(module, "folds", lambda *_: fold)
     monkeypatch.setattr(module, "PENALTIES", (0.01,))
-    before = out_of_sample(lambda at: vectors[at], labels, ids, fits, 10).probabilities
+    before = probabilities(lambda at: vectors[at], labels, ids, fits, 10).probabilities
     for place in (0, 17, 199):
         other = labels.copy()
         other[place] = (labels[place] + 5) % 10
-        after = out_of_sample(lambda at: vectors[at], other, ids, fits, 10).probabilities
+        after = probabilities(lambda at: vectors[at], other, ids, fits, 10).probabilities
         np.testing.assert_array_equal(after[place], before[place])
         assert not np.array_equal(after, before)
 
@@ -128,8 +128,8 @@ def test_images_come_in_another_order_and_are_judged_alike() -> None:
     vectors = images.reshape(-1, 64) / 16
     draw = np.random.default_rng(1)
     ids, fits, order = draw.integers(0, 256, (300, 16), np.uint8), np.ones(300, bool), draw.permutation(300)
-    one = out_of_sample(lambda at: vectors[at], labels, ids, fits, 10)
-    other = out_of_sample(lambda at: vectors[order][at], labels[order], ids[order], fits, 10)
+    one = probabilities(lambda at: vectors[at], labels, ids, fits, 10)
+    other = probabilities(lambda at: vectors[order][at], labels[order], ids[order], fits, 10)
     np.testing.assert_allclose(other.probabilities, one.probabilities[order], atol=2e-2)
     assert (other.probabilities.argmax(1) == one.probabilities[order].argmax(1)).all()
 
