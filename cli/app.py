@@ -1,5 +1,5 @@
 """``nsdata``: the app, and how every command ends. The commands are in fill, arrange, grow, look, views, changes,
-answers, leaks, pictures, report, keep and doctor."""
+answers, leaks, issues, pictures, report, keep and doctor."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from cli import (
     doctor,
     fill,
     grow,
+    issues,
     keep,
     leaks,
     look,
@@ -42,7 +43,7 @@ PANELS = {
     "Grow": grow.COMMANDS,
     "Look": {
         **look.COMMANDS, **views.COMMANDS, **changes.COMMANDS, **answers.COMMANDS, **leaks.COMMANDS,
-        **pictures.COMMANDS, **report.COMMANDS,
+        **issues.COMMANDS, **pictures.COMMANDS, **report.COMMANDS,
     },
     "Keep": {**keep.COMMANDS, **doctor.COMMANDS},
 }  # fmt: skip

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from nsdata.analysis.calibration import Calibration
     from nsdata.analysis.diff import Diff
     from nsdata.analysis.image import Card
+    from nsdata.analysis.issues import Issues
     from nsdata.analysis.leaks import Leaks
     from nsdata.analysis.view_diff import ViewDiff
     from nsdata.analysis.why import Why
@@ -127,6 +128,18 @@ class Questions(Handle):
         from nsdata.analysis.leaks import leaks
 
         return leaks(self, within=within, embeddings=embeddings, **options)
+
+    def issues(self, **options: Any) -> Issues:
+        """Labels by people that are probably wrong, the most doubtful first, judged by what has not learnt them.
+
+        options: embeddings, the name of some, of which a probe judges each image without having seen its label; or gen,
+        a generation, which judges the images that its teacher has not learnt from (None: embeddings of every labelled
+        image, else the newest generation). split; limit; in_sample=True lets it judge what it has learnt, too. Raises
+        BadInput where nothing judges, NotFound, GenerationError.
+        """
+        from nsdata.analysis.issues import issues
+
+        return issues(self, **options)
 
     def datasets(self, version: int | str | None = None) -> dict[str, Any]:
         """The read-only Deep Lake datasets behind a version, by name, for those who want them directly."""

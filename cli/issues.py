@@ -1,0 +1,95 @@
+"""Look: issues. Labels by people that are probably wrong."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli import complete, render
+from cli.settings import JsonOption, StoreOption, check_split, open_store
+
+if TYPE_CHECKING:
+    from nsdata.analysis.issues import Issues
+
+SHOWN = 3  # commands that are printed
+
+
+def issues(
+    ctx: typer.Context,
+    gen: Annotated[
+        int | None,
+        typer.Option(help="A generation that judges the labels its teacher has not learnt.",
+                     autocompletion=complete.generations),
+    ] = None,
+    embeddings: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Embeddings of which a probe, fitted in folds, judges.")
+    ] = None,
+    split: Annotated[
+        str, typer.Option(help="train, val, test or all.", autocompletion=complete.splits)
+    ] = "all",
+    limit: Annotated[int, typer.Option(min=1, help="List at most so many, the most doubtful.")] = 60,
+    in_sample: Annotated[
+        bool, typer.Option("--in-sample", help="Let it judge the labels that it has learnt, too.")
+    ] = False,
+    ids: Annotated[bool, typer.Option("--ids", help="Only the ids, one a line.")] = False,
+    json: JsonOption = False,
+    exit_code: Annotated[bool, typer.Option("--exit-code", help="End with 3 if any label is doubtful.")] = False,
+    store: StoreOption = None,
+) -> None:  # fmt: skip
+    """List labels by people that are probably wrong, the most doubtful first.
+
+    Judged by what has not learnt them: a classifier of the store's embeddings, fitted in five folds without the image
+    in question; where there are none, the newest generation, without the images that taught its teacher. cleanlab finds
+    the labels that such probabilities speak against.
+
+    Example: nsdata issues --limit 20
+
+    Example: nsdata issues --ids | xargs nsdata sheet -o issues.html
+    """
+    if split != "all":
+        check_split(split)
+    opened = open_store(ctx, store)
+    found = opened.issues(
+        gen=gen, embeddings=embeddings, split=None if split == "all" else split, limit=limit, in_sample=in_sample
+    )
+    if in_sample:
+        render.warning("labels may be judged by what has learnt them: wrong ones that were learnt are missing here")
+    if ids:
+        for id_ in found.ids:
+            render.out(id_)
+    elif json:
+        render.emit(found.to_dict())
+    else:
+        render.pairs(found.lines())
+        if len(found):
+            _table(found)
+    if exit_code and found.found:
+        raise typer.Exit(3)
+
+
+def _table(found: Issues) -> None:
+    """The images, and what is typed to take the first suggestions, or to look at them all."""
+    render.out()
+    render.table(
+        ["id", "file", "split", "label", "suggested", "p(label)", "p(suggested)"],
+        [
+            [
+                i.id[:12],
+                i.source,
+                i.split,
+                i.label,
+                i.suggested,
+                f"{i.probability:.3f}",
+                f"{i.suggested_probability:.3f}",
+            ]
+            for i in found.issues
+        ],
+    )
+    render.out()
+    for issue in found.issues[:SHOWN]:
+        render.out(render.name(issue.command))
+    render.out("nsdata issues --ids | xargs nsdata sheet -o issues.html")
+
+
+COMMANDS = {"issues": issues}

@@ -1,0 +1,139 @@
+"""Labels judged by classifiers that have not seen them: logistic regression on vectors, in folds.
+
+Each image is left out of one fold's classifier, which says how probable each class is of it. Which fold that is depends
+on ids and labels alone: the same images are judged alike, in whatever order they came.
+
+Legend: n labelled images, m that are fitted on, D numbers of a vector, K classes, F folds.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsdata.arithmetic.seeded import hashes_of
+
+Array = NDArray[Any]
+
+FOLDS = 5
+MOST = 20_000
+"""Images that one classifier is fitted on: a class's first by a hash of the id."""
+
+SEARCHED = 4_000
+"""Of these, those on which penalties are compared."""
+
+PENALTIES = (1.0, 0.1, 0.01, 0.001, 0.0001)
+"""Of half the squared weights' sum, beside the mean log loss. The first is taken after which the loss rises."""
+
+EACH = 10  # images of every class that are fitted on, however many there are of others
+
+_AT_ONCE = 1 << 14  # vectors in memory
+
+
+class Judged(NamedTuple):
+    """probabilities: (n, K) float32, rows sum to 1; seen: (n,) bool, whether the classifier had seen other images with
+    the label of this one: where not, nothing is said of it. penalty: that was chosen; fitted: images in all folds."""
+
+    probabilities: NDArray[np.float32]
+    seen: NDArray[np.bool_]
+    penalty: float
+    fitted: int
+
+
+def probabilities(
+    vectors: Callable[[Array], Array], labels_n: Array, ids_n16: Array, fits_n: Array, classes: int
+) -> Judged:
+    """How probable each of K = ``classes`` classes is of n images, by classifiers that saw other images alone.
+
+    vectors: gives the (…, D) floats of some positions 0…n-1, ascending. labels_n: 0 to K-1. fits_n: (n,) bool, which of
+    them classifiers may learn from; there are two or more of two classes or more. At most ``MOST`` are fitted on at a
+    time, and ``_AT_ONCE`` vectors read at a time, so that memory is bounded.
+    """
+    hashes_n = hashes_of(np.arange(len(labels_n)), ids_n16, 0)
+    fold_n = folds(labels_n, hashes_n, fits_n)
+    some_m = _first(labels_n, hashes_n, fits_n, MOST * FOLDS // (FOLDS - 1))
+    x_mD = vectors(some_m).astype(np.float32)
+    mean_D, scale_D = x_mD.mean(0), x_mD.std(0)
+    scale_D[scale_D <= 1e-6 * (1 + np.abs(mean_D))] = np.inf  # a number that never varies
+    x_mD = (x_mD - mean_D) / scale_D
+    penalty = _penalty(x_mD, labels_n[some_m], fold_n[some_m], hashes_n[some_m])
+    weights = [_fitted(x_mD, labels_n[some_m], fold_n[some_m] != fold, penalty, classes) for fold in range(FOLDS)]
+    found_nK = np.empty((len(labels_n), classes), np.float32)
+    for start in range(0, len(labels_n), _AT_ONCE):
+        block = np.arange(start, min(start + _AT_ONCE, len(labels_n)))
+        x_bD = (vectors(block).astype(np.float32) - mean_D) / scale_D
+        for fold, (weight_KD, bias_K) in enumerate(weights):
+            here = fold_n[block] == fold
+            found_nK[block[here]] = _softmax(x_bD[here] @ weight_KD.T + bias_K)
+    known_FK = np.stack([np.isfinite(bias_K) for _, bias_K in weights])
+    return Judged(found_nK, known_FK[fold_n, labels_n], penalty, len(some_m))
+
+
+def folds(labels_n: Array, hashes_n: Array, fits_n: Array) -> NDArray[np.int64]:
+    """(n,) int: the fold that each image is left out of, each class spread over all of them by the hashes of its ids,
+
+    and by itself what classifiers may learn from.
+    """
+    found = np.empty(len(labels_n), np.int64)
+    found[np.lexsort((hashes_n, labels_n, fits_n))] = np.arange(len(labels_n)) % FOLDS
+    return found
+
+
+def _first(labels_n: Array, hashes_n: Array, fits_n: Array, most: int) -> NDArray[np.int64]:
+    """(m,) positions, ascending, of ``most`` images that may be fitted on: a few of every class, then by hash."""
+    places = np.flatnonzero(fits_n)
+    if len(places) <= most:
+        return places
+    order = places[np.lexsort((hashes_n[places], labels_n[places]))]
+    starts = np.searchsorted(labels_n[order], labels_n[order])
+    rest = np.arange(len(order)) - starts >= EACH
+    return np.sort(order[np.lexsort((hashes_n[order], rest))][:most])
+
+
+def _penalty(x_mD: Array, labels_m: Array, fold_m: Array, hashes_m: Array) -> float:
+    """The penalty whose log loss on images that were left out is least, from strong to weak up to where it rises."""
+    some = _first(labels_m, hashes_m, np.ones(len(labels_m), bool), SEARCHED)
+    x_sD, labels_s, fold_s = x_mD[some], labels_m[some], fold_m[some]
+    classes, before = int(labels_m.max()) + 1, np.inf
+    for place, penalty in enumerate(PENALTIES):
+        loss = 0.0
+        for fold in range(FOLDS):
+            weight_KD, bias_K = _fitted(x_sD, labels_s, fold_s != fold, penalty, classes)
+            out = (fold_s == fold) & np.isfinite(bias_K)[labels_s]
+            likely_s = _softmax(x_sD[out] @ weight_KD.T + bias_K)[np.arange(int(out.sum())), labels_s[out]]
+            loss -= float(np.log(np.maximum(likely_s, 1e-30)).sum())
+        if loss > before:
+            return PENALTIES[place - 1]
+        before = loss
+    return PENALTIES[-1]
+
+
+def _fitted(x_mD: Array, labels_m: Array, of_m: Array, penalty: float, classes: int) -> tuple[Array, Array]:
+    """weight (K, D) and bias (K,) of the classifier of some images; -inf the bias of a class that is not among them."""
+    from sklearn.linear_model import LogisticRegression
+
+    labels = labels_m[of_m]
+    weight_KD = np.zeros((classes, x_mD.shape[1]), np.float32)
+    bias_K = np.full(classes, -np.inf, np.float32)
+    known = np.unique(labels)
+    if len(known) < 2:
+        bias_K[known] = 0
+        return weight_KD, bias_K
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # not converged to the last digit: the ranking of labels is the same
+        model = LogisticRegression(C=1 / (penalty * len(labels)), max_iter=100, tol=1e-3).fit(x_mD[of_m], labels)
+    if len(known) == 2:  # scikit-learn's is of the second class alone
+        weight_KD[known[1]], bias_K[known] = model.coef_[0], [0, model.intercept_[0]]
+    else:
+        weight_KD[known], bias_K[known] = model.coef_, model.intercept_
+    return weight_KD, bias_K
+
+
+def _softmax(logits_nK: Array) -> Array:
+    """(n, K) float32 probabilities; one logit or more of each row is finite."""
+    likely_nK = np.exp(logits_nK - logits_nK.max(1, keepdims=True))
+    return np.asarray(likely_nK / likely_nK.sum(1, keepdims=True), np.float32)

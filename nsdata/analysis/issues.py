@@ -1,0 +1,199 @@
+"""Labels by people that are probably wrong: confident learning on probabilities that the labels did not make.
+
+The probabilities are those of out_of_sample.py; cleanlab tells how many labels they speak against (Northcutt, Jiang &
+Chuang 2021).
+
+Legend: n judged images, K classes.
+"""
+
+from __future__ import annotations
+
+import shlex
+import warnings
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nsdata.analysis.out_of_sample import EMBED, Judgement, judgement, labelled, usual
+from nsdata.arguments import flag, split_name, whole_number
+from nsdata.arithmetic.ids import hexes
+from nsdata.errors import BadInput
+from nsdata.schema import SPLITS
+
+if TYPE_CHECKING:
+    from nsdata.versions.handle import Handle
+    from nsdata.versions.table import Table
+
+Array = NDArray[Any]
+
+AGREES = 0.75
+"""Share of the labels: of one who agrees with fewer, many doubts are its own mistakes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """An image whose label is doubted. suggested: the most probable class. probability: of the label,
+    suggested_probability: of that class. quality: of the label, 0 to 1: the lower, the more doubtful."""
+
+    id: str
+    row: int
+    source: str
+    split: str
+    label: str
+    suggested: str
+    probability: float
+    suggested_probability: float
+    quality: float
+
+    @property
+    def command(self) -> str:
+        """What is typed to take the suggestion."""
+        return (
+            f"nsdata relabel {self.id} {'-- ' if self.suggested.startswith('-') else ''}{shlex.quote(self.suggested)}"
+        )
+
+
+@dataclass(frozen=True)
+class Issues:
+    """The answer of ``Store.issues``: the most doubtful first.
+
+    embeddings, gen: which of the two judged. by: the same in words. judged: images. agrees: of how many its most
+    probable class is the label. taught: images that are left out, as who judges has learnt from them; unknown: left out
+    as it knows nothing of them, or of their class. in_sample: whether what was learnt judges all the same. expected:
+    wrong labels among those judged, as estimated: the less it agrees with them, the more too many. found: labels that
+    are doubted, of which ``issues`` may be the first.
+    """
+
+    by: str
+    gen: int | None
+    embeddings: str | None
+    in_sample: bool
+    judged: int
+    agrees: int
+    taught: int
+    unknown: int
+    expected: int
+    found: int
+    issues: list[Issue]
+    _table: Table = field(repr=False, compare=False)
+
+    @property
+    def ids(self) -> list[str]:
+        """Of the images, in their order."""
+        return [issue.id for issue in self.issues]
+
+    @property
+    def rows(self) -> NDArray[np.int64]:
+        """(m,) int64: their row numbers."""
+        return np.asarray([issue.row for issue in self.issues], np.int64)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON."""
+        plain = {name: value for name, value in self.__dict__.items() if not name.startswith("_")}
+        return {**plain, "issues": [asdict(issue) for issue in self.issues]}
+
+    def lines(self) -> list[tuple[str, str]]:
+        """The rows of ``nsdata issues``: (word, text)."""
+        share = f"{100 * self.agrees / self.judged:.1f} %"
+        out = [("judged by", self.by), ("labels", f"{self.judged:,} judged; it agrees with {share} of them")]
+        if self.taught:
+            out.append(("left out", f"{self.taught:,}: who judges has learnt from them"))
+        if self.unknown:
+            out.append(("left out", f"{self.unknown:,}: nothing is known of them, or of their class"))
+        few = self.agrees < AGREES * self.judged
+        weak = f"; too many, if it is a weak judge: look at the first ones ({EMBED})" if few else ""
+        return [*out, ("doubtful", f"{self.found:,}; {self.expected:,} wrong labels are expected{weak}")]
+
+    def __str__(self) -> str:
+        return "\n".join(f"{word:<9}  {text}" for word, text in self.lines())
+
+    def __len__(self) -> int:
+        return len(self.issues)
+
+    def _repr_html_(self) -> str:
+        from nsdata.text import to_html
+        from nsdata.versions.pictures import file_name, gallery
+
+        captions = [
+            [(f"label {i.label}", f"{i.probability:.2f}"), (f"→ {i.suggested}", f"{i.suggested_probability:.2f}"),
+             (file_name(i.source), "")]
+            for i in self.issues
+        ]  # fmt: skip
+        return to_html(self.lines()) + gallery(self._table, self.rows, captions)
+
+
+def issues(
+    store: Handle,
+    *,
+    gen: int | None = None,
+    embeddings: str | None = None,
+    split: str | None = None,
+    limit: int | None = None,
+    in_sample: bool = False,
+) -> Issues:
+    """See Store.issues."""
+    if gen is not None and embeddings is not None:
+        raise BadInput("A generation and embeddings are given; one of them judges.", "--gen 1, or --embeddings NAME")
+    if split is not None:
+        split_name("split", split)
+    if limit is not None and whole_number("limit", limit) < 1:
+        raise BadInput(f"limit is {limit}; 1 or more was expected.")
+    in_sample = flag("in_sample", in_sample)
+    if gen is None and embeddings is None:
+        gen, embeddings = usual(store, labelled(store, split))
+    found = judgement(store, gen, embeddings, split, in_sample)
+    labels_n = store.table.label[found.rows]
+    doubted_n, quality_n, expected = doubtful(labels_n, found.probabilities)
+    agrees = int((found.probabilities.argmax(1) == labels_n).sum())
+    places = np.flatnonzero(doubted_n)
+    places = places[np.argsort(quality_n[places], kind="stable")]
+    listed = _listed(store, found, places[:limit], quality_n)
+    return Issues(
+        found.by, gen, embeddings, in_sample, len(found.rows), agrees, found.taught, found.unknown, expected,
+        len(places), listed, store.table,
+    )  # fmt: skip
+
+
+def doubtful(labels_n: Array, likely_nK: Array) -> tuple[NDArray[np.bool_], NDArray[np.float64], int]:
+    """(n,) bool, which labels are probably wrong; (n,) float64, 0 to 1, how good each is; how many are wrong.
+
+    The least probable labels, as many as the confident joint has off its diagonal. Measured on labels by people
+    (benchmarks/RESULTS.md) this order finds more than the normalised margin does, and so many in this order hold more
+    wrong ones than what cleanlab prunes by class and noise rate; the calibrated joint expects even more too many.
+    Raises BadInput where all labels are of one class, and where cleanlab is not installed.
+    """
+    if len(np.unique(labels_n)) < 2:
+        raise BadInput(
+            f"All {len(labels_n):,} labels that could be judged are of one class; two or more are needed.",
+            "nsdata relabel IMAGE CLASS",
+        )
+    try:
+        from cleanlab.count import num_label_issues
+        from cleanlab.filter import find_label_issues
+        from cleanlab.rank import get_label_quality_scores
+    except ModuleNotFoundError as error:
+        raise BadInput(f"The package '{error.name}' is not installed.", f"pip install {error.name}") from error
+    labels_n, likely_nK = labels_n.astype(np.int64), likely_nK.astype(np.float64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # classes with few labels: their labels are listed with the others
+        expected = int(num_label_issues(labels_n, likely_nK, estimation_method="off_diagonal"))
+        quality_n = get_label_quality_scores(labels_n, likely_nK, method="self_confidence")
+        doubted_n = find_label_issues(labels_n, likely_nK, filter_by="low_self_confidence", n_jobs=1)
+    return doubted_n & (likely_nK.argmax(1) != labels_n), quality_n, expected
+
+
+def _listed(store: Handle, found: Judgement, places: Array, quality_n: Array) -> list[Issue]:
+    table, rows, likely = store.table, found.rows[places], found.probabilities[places]
+    best = likely.argmax(1)
+    given = table.label[rows]
+    at = np.arange(len(rows))
+    columns = (
+        hexes(table.ids[rows]), rows.tolist(), table.sources(rows.tolist()), table.split[rows].tolist(), given.tolist(),
+        best.tolist(), likely[at, given].tolist(), likely[at, best].tolist(), quality_n[places].tolist(),
+    )  # fmt: skip
+    return [
+        Issue(id_, row, source, SPLITS[split], store.classes[label], store.classes[other], *numbers)
+        for id_, row, source, split, label, other, *numbers in zip(*columns, strict=True)
+    ]
