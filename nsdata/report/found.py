@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from nsdata.analysis.calibration import Calibration
 from nsdata.analysis.deep import Stability
 from nsdata.analysis.diff import Diff
+from nsdata.analysis.issues import Issues
 from nsdata.analysis.judged import Judged
+from nsdata.analysis.leaks import Leaks
 from nsdata.arithmetic.intervals import Interval, wilson
 from nsdata.labels.labels import Labels
 from nsdata.log.state import Generation
@@ -123,7 +125,8 @@ class Balance:
 class Found:
     """A store at one version. turns: its newest generations, oldest first; earlier: how many came before them.
 
-    wrong: what could not be read, in words.
+    issues, leaks: None where nobody looked for them, and why in ``without_issues`` and ``without_leaks``. wrong: what
+    could not be read, in words.
     """
 
     store: Handle
@@ -136,6 +139,10 @@ class Found:
     balances: list[Balance]
     more_views: int
     findings: list[Finding]
+    issues: Issues | None = None
+    without_issues: str = ""
+    leaks: Leaks | None = None
+    without_leaks: str = ""
     wrong: list[str] = field(default_factory=list)
 
     @property
@@ -172,6 +179,8 @@ class Found:
             "views": [balance.to_dict() for balance in self.balances],
             "more_views": self.more_views,
             "findings": [finding.to_dict() for finding in self.findings],
+            "issues": self.issues and {**self.issues.to_dict(), "issues": len(self.issues)},
+            "leaks": self.leaks and [asdict(count) for count in self.leaks.counts],
             "wrong": self.wrong,
         }
 

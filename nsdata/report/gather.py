@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 
 from nsdata.analysis.calibration import Calibration, calibration
 from nsdata.analysis.deep import stability
+from nsdata.analysis.issues import Issues, issues
+from nsdata.analysis.leaks import Leaks, leaks
 from nsdata.analysis.sides import diff, judged
 from nsdata.errors import BadInput, NsdataError
 from nsdata.labels.labels import of_generation
 from nsdata.labels.sentences import stale_remark
 from nsdata.log.state import Generation
+from nsdata.progress import silent
 from nsdata.report.doctor import findings
 from nsdata.report.found import Balance, Found, Score, Turn
 from nsdata.schema import SPLITS
@@ -39,6 +42,10 @@ T = TypeVar("T")
 SHOWN = 8
 """Generations, and saved views, that are looked at: the newest."""
 
+MOST_ISSUES = 50  # labels that are listed
+PIXELS = 1_000_000_000
+"""Of all images together, that are compared with each other: about five seconds."""
+
 BINS = 20  # of a histogram of confidences
 
 
@@ -57,6 +64,8 @@ def look(store: Handle) -> Found:
         stable = stability([turn.gen for turn in turns], every)
     names = list(store.views)
     table = store.table
+    doubted, no_issues = _doubted(store)
+    known, no_leaks = _leaking(store)
     return Found(
         store=store,
         images=int(table.visible.sum()),
@@ -68,8 +77,34 @@ def look(store: Handle) -> Found:
         balances=_each(names[-SHOWN:], lambda name: _balance(store, name), wrong),
         more_views=max(0, len(names) - SHOWN),
         findings=list(findings(store)),
+        issues=doubted,
+        without_issues=no_issues,
+        leaks=known,
+        without_leaks=no_leaks,
         wrong=wrong,
     )
+
+
+def _doubted(store: Handle) -> tuple[Issues | None, str]:
+    """Labels that are probably wrong, the first of them; or why nothing judges them."""
+    try:
+        return issues(store, limit=MOST_ISSUES), ""
+    except NsdataError as error:
+        return None, error.message
+
+
+def _leaking(store: Handle) -> tuple[Leaks | None, str]:
+    """Near-duplicates between splits; or why they were not looked for."""
+    table = store.table
+    shown = table.visible & (table.width > 0)
+    if not (shown & (table.split != SPLITS.index("train"))).any():
+        return None, "Nothing is held out, so nothing can leak."
+    if int((table.width[shown].astype(np.int64) * table.height[shown]).sum()) > PIXELS:
+        return None, "Not looked for here: it takes longer than the whole page for so many pictures."
+    try:
+        return leaks(store, on_progress=silent), ""
+    except NsdataError as error:
+        return None, error.message
 
 
 def _each(of: Iterable[S], make: Callable[[S], T], wrong: list[str]) -> list[T]:

@@ -39,7 +39,9 @@ class Headline:
 def headlines(found: Found) -> list[Headline]:
     """The ``SHOWN`` most important, most important first."""
     every = [
-        one for part in (_collapse, _student, _confidence, _unread, _checks, _flips, _sizes) for one in part(found)
+        one
+        for part in (_collapse, _student, _confidence, _leaks, _unread, _checks, _flips, _sizes)
+        for one in part(found)
     ]
     return sorted(every, key=lambda one: -one.rank)[:SHOWN]
 
@@ -142,6 +144,20 @@ def _confidence(found: Found) -> Iterator[Headline]:
     else:
         command = f"nsdata calibration --gen {turn.gen}"
         yield Headline(60, True, "Its confidence can be believed, on the whole.", detail, command)
+
+
+def _leaks(found: Found) -> Iterator[Headline]:
+    """Whether the images that judge were seen in training."""
+    if found.leaks is None:
+        return
+    leaking = {pair.one.id for pair in found.leaks.pairs if pair.one.split == "test" != pair.other.split}
+    if leaking:
+        text = "Some test images look like images that models learn from."
+        of = found.leaks.images["test"]
+        detail = (
+            f"{len(leaking):,} of {of:,} test images have a near-duplicate in another split, which flatters the score."
+        )
+        yield Headline(86, False, text, detail, "nsdata leaks")
 
 
 def _unread(found: Found) -> Iterator[Headline]:

@@ -16,7 +16,7 @@ from nsdata.arithmetic.reliability import Bin
 from nsdata.errors import NsdataError
 from nsdata.labels.lineage import lineage
 from nsdata.log.plan import planned_text
-from nsdata.report import charts, galleries
+from nsdata.report import charts, doubts, galleries
 from nsdata.report.found import FLOWS, Balance, Found, Turn, largest, spread
 from nsdata.report.section import Chart, Charts, Facts, Lines, Section, Table
 from nsdata.versions.pictures import cut
@@ -290,7 +290,9 @@ SECTIONS: tuple[Callable[[Found], Section], ...] = (
     confidence,
     flips,
     balance,
-    pictures,  # behind it: label issues, and leaks between splits
+    pictures,
+    doubts.label_issues,
+    doubts.leaks,
     checks,
     provenance,
 )

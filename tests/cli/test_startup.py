@@ -47,7 +47,7 @@ NEEDED: dict[str, set[str]] = {
     "sheet --diff gen-1 gen-2 --overwrite": {"numpy", "deeplake"},  # the same
     "leaks": {"numpy", "deeplake"},  # for pictures
     "report --overwrite": {"numpy", "deeplake", "matplotlib", "jinja2"},  # file names, charts, the page
-    "report --json": {"numpy"},
+    "report --json": {"numpy", "deeplake"},  # for the pictures, which it compares
     "view sure": {"numpy"},
     "view other --gen 1 --min-confidence 0.5 --dry-run": {"numpy"},
     "classes": {"numpy"},
