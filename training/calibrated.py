@@ -33,6 +33,11 @@ class Calibrated:
     taught: int = 0
 
     def __str__(self) -> str:
+        if self.temperature == 1 and self.before == self.after:
+            said = judges.said(self.taught)
+            return (
+                f"temperature 1: of {self.images:,} validation images{said} no other is the likeliest, or all are right"
+            )
         return (
             f"temperature {self.temperature:g}, fitted on {self.images:,} validation images{judges.said(self.taught)}: "
             f"calibration error {100 * self.before:.1f} % → {100 * self.after:.1f} %"
@@ -42,6 +47,7 @@ class Calibrated:
 def calibrate(store: Store, teacher: Teacher | Any, *, device: str = "auto", **said: Any) -> Calibrated:
     """The temperature for ``label(temperature=…)`` that makes the teacher's soft labels the likeliest for people's.
 
+    1 where none between 0.05 and 20 is the likeliest: where all images are right 0 would be, and make soft labels hard.
     Guo et al. 2017 (arXiv 1706.04599), on at most 5,000 validation images: labelled val images, or those that training
     held out. It is rounded to three digits, so that another machine comes to the same. Raises ModelError with fewer
     than 50 of them, and for a teacher from elsewhere where there is no val split: what it was trained on is not known.
@@ -63,6 +69,8 @@ def calibrate(store: Store, teacher: Teacher | Any, *, device: str = "auto", **s
     people, soft = probe.answers_to(store, rows, teacher, calibration.HOTTEST)
     logits = calibration.HOTTEST * np.log(np.maximum(soft.astype(np.float64), 1e-300))
     fitted = float(f"{calibration.temperature(logits, people):.3g}")
+    if not calibration.COLDEST < fitted < calibration.HOTTEST:  # of images that are all right it would be 0
+        fitted = 1.0
     before, after = (_error(logits / t, people) for t in (1.0, fitted))
     return Calibrated(fitted, len(rows), before, after, found.taught)
 

@@ -187,12 +187,13 @@ def _measured(store: Handle, labels: Labels, known: Judges, wanted: list[float],
 
 
 def _temperature(soft_NK: Array, people_N: Array) -> float | None:
-    """Fitted to stored soft labels, to three digits; None where no image is of a class that the teacher knows."""
+    """Fitted to stored soft labels, to three digits; None where no image is of a class that the teacher knows, and
+    where none is the likeliest: where all images are right it would be 0, which makes each soft label a hard one."""
     inside = people_N < soft_NK.shape[1]
     if not inside.any():
         return None
-    logits = np.log(np.maximum(soft_NK[inside], SMALLEST))
-    return float(f"{thresholds.temperature(logits, people_N[inside]):.3g}")
+    fitted = thresholds.temperature(np.log(np.maximum(soft_NK[inside], SMALLEST)), people_N[inside])
+    return float(f"{fitted:.3g}") if thresholds.COLDEST < fitted < thresholds.HOTTEST else None
 
 
 def _after(soft_NK: Array, right_N: Array, temperature: float, bins: int) -> float:

@@ -111,7 +111,8 @@ class Leaks:
         if self.embeddings is None and self.least > LEAST and not self.given:
             out.append(("raised", f"from {LEAST:g}: pictures of this store look much alike (--likeness {LEAST:g})"))
         if self.pairs:
-            out.append(("found", f"{len(self.pairs):,} pairs; without {len(self.surplus):,} images none is left"))
+            pairs, images = (_counted(*one) for one in ((len(self.pairs), "pair"), (len(self.surplus), "image")))
+            out.append(("found", f"{pairs}; without {images} none is left"))
             few = len(self.typed) <= _TYPED
             more = "".join(
                 f" {option}"
@@ -139,6 +140,10 @@ class Leaks:
         from nsdata.text import to_html
 
         return to_html(self.lines())
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count:,} {word}" + ("" if count == 1 else "s")
 
 
 def leaks(

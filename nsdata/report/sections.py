@@ -135,7 +135,7 @@ def advice(found: Found) -> Section:
     """Temperature and thresholds of the newest generation."""
     key, turn = ("advice", "Thresholds", "What threshold to take"), found.newest
     known = None if turn is None else turn.calibration
-    if turn is None or known is None or known.temperature is None:
+    if turn is None or known is None or known.what == "test":
         why = "Test images choose no threshold; labelled val images would." if known is not None else (
             "Without labelled images that were kept out of training nobody can tell what a threshold is worth."
         )  # fmt: skip
@@ -148,8 +148,9 @@ def advice(found: Found) -> Section:
     after = "" if known.after is None else (
         f": calibration error {100 * known.ece.value:.1f} → {100 * known.after:.1f} % of these very images"
     )  # fmt: skip
-    rows.append(("temperature", f"{known.temperature:g}{after}"))
-    commands.append("" if turn.generation.given else f"nsdata label --gen {turn.gen} --replace --calibrate")
+    if known.temperature is not None:
+        rows.append(("temperature", f"{known.temperature:g}{after}"))
+        commands.append("" if turn.generation.given else f"nsdata label --gen {turn.gen} --replace --calibrate")
     head = ("confidence ≥", "keeps", "of the unlabelled", "right on judging images")
     table = [
         [

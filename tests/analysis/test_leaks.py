@@ -243,7 +243,7 @@ def test_the_command_prints_pairs_ids_and_json(photos: list[Image.Image], tmp_pa
     items += [Item("copy.jpg", _saved(photos[1], "mirror"), 0, "test"), Item("other.jpg", jpeg(photos[9]), 0, "test")]
     store.add_items(lambda: items, source="photos")
     answer = ok("--store", store.url, "leaks")
-    assert "1 pairs; without 1 images none is left" in answer
+    assert "1 pair; without 1 image none is left" in answer
     assert "same picture, mirrored" in answer and "copy.jpg" in answer and "other.jpg" not in answer
     wrong = store.table.sources().index("1.jpg")
     (id_,) = ok("--store", store.url, "leaks", "--ids").split()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -107,3 +108,18 @@ def test_the_command_prints_lines_a_table_and_json(lake: Store) -> None:
     told = json.loads(CliRunner().invoke(app, ["--store", lake.url, "calibration", "--json"]).stdout)
     assert sum(b["images"] for b in told["bins"]) == told["images"] == 1000
     assert {w["precision"] for w in told["wanted"]} == {0.9, 0.95}
+
+
+def test_no_temperature_is_advised_where_every_image_is_right(tmp_path: Path) -> None:
+    images, labels = digits(120)
+    store = Store.create(tmp_path / "lake", CLASSES)
+    store.add_arrays(images[:60], source="train")
+    store.add_arrays(images[60:], labels[60:], split="val", source="val")
+    store.refresh()
+    soft = np.full((120, 10), 0.04, np.float32)
+    soft[np.arange(120), labels] = 0.64
+    store.add_soft_labels(1, store.table.ids, soft)
+    found = store.refresh().calibration(1)
+    assert found.right == found.images == 60
+    assert found.temperature is None and found.after is None
+    assert "temperature" not in str(found)

@@ -56,6 +56,21 @@ def test_the_temperature_makes_confidence_what_accuracy_is(tmp_path: Path) -> No
     assert not [note for note in notes if "sure on average" in note]
 
 
+def test_a_teacher_that_is_always_right_keeps_its_soft_labels_soft(tmp_path: Path) -> None:
+    made = store(tmp_path / "lake", 100)
+    images, labels = digits(100)
+    known = {tuple(i.ravel()[:40].tolist()): int(k) for i, k in zip(images, labels, strict=True)}
+
+    def right(batch: Tensor) -> Tensor:
+        grey = (batch[:, 0] * 255).round().long()
+        said = [known.get(tuple(g.flatten()[:40].tolist()), 0) for g in grey]
+        return 3.0 * one_hot(grey.new_tensor(said), 10).float()
+
+    found = calibrate(made, right, preprocess=SEEN)
+    assert found.temperature == 1.0 and found.before == found.after
+    assert "all are right" in str(found)
+
+
 def test_without_images_held_out_there_is_nothing_to_fit_on(tmp_path: Path) -> None:
     made = store(tmp_path / "lake", 0)
     with pytest.raises(ModelError, match="0 images are held out"):
