@@ -11,7 +11,8 @@ Judged by:
   patches          a probe of features that no label made: k-means of whitened patches, pooled in quarters of the image
                    (Coates, Lee & Ng 2011)
   pyx              cleanlab's own cross-validated probabilities of a good network, given as a generation
-Beside it the plain baseline, the labels of the lowest probability; drawn at random, as many are wrong as of all.
+Beside it the plain baseline, the labels of the lowest probability; drawn at random, as many are wrong as of all. And
+what cleanlab's other orders, filters and estimates would do with the same probabilities.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from cleanlab.count import num_label_issues
+from cleanlab.filter import find_label_issues
+from cleanlab.rank import get_label_quality_scores
 from PIL import Image
 from sklearn.cluster import MiniBatchKMeans
 
@@ -110,7 +114,23 @@ def _measured(store: Store, wrong: np.ndarray, split: str, gen: int | None) -> d
         "plain": {k: float(wrong[plain[:k]].mean()) for k in firsts},
         "plain recall": float(wrong[plain[: len(ranked)]].sum() / wrong.sum()),
         "random": float(wrong.mean()),
+        "other": _others(labels.astype(np.int64), found.probabilities.astype(np.float64), wrong),
     }
+
+
+def _others(labels: np.ndarray, likely: np.ndarray, wrong: np.ndarray) -> dict[str, Any]:
+    """What other choices of cleanlab's would do: orders of all labels, filters, estimates of how many are wrong."""
+    found: dict[str, Any] = {}
+    for order in ("self_confidence", "normalized_margin", "confidence_weighted_entropy"):
+        ranked = np.argsort(get_label_quality_scores(labels, likely, method=order), kind="stable")
+        found[order] = {k: float(wrong[ranked[:k]].mean()) for k in (50, 100, int(wrong.sum()))}
+    for way in ("both", "prune_by_noise_rate", "prune_by_class", "confident_learning"):
+        mask = find_label_issues(labels, likely, filter_by=way, n_jobs=1)
+        doubted = int(mask.sum())
+        hits = int((mask & wrong).sum())
+        found[way] = {"doubted": doubted, "precision": hits / doubted, "recall": hits / int(wrong.sum())}
+    found["calibrated"] = int(num_label_issues(labels, likely, estimation_method="off_diagonal_calibrated"))
+    return found
 
 
 def _listed(data: Path, split: str) -> list[tuple[int, int, bytes]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,7 +13,7 @@ from cli.settings import JsonOption, StoreOption, check_split, open_store
 if TYPE_CHECKING:
     from nsdata.analysis.issues import Issues
 
-SHOWN = 3  # commands that are printed
+SHOWN, LIMIT = 3, 60  # commands that are printed; images, which are as many as a sheet takes
 
 
 def issues(
@@ -28,7 +29,7 @@ def issues(
     split: Annotated[
         str, typer.Option(help="train, val, test or all.", autocompletion=complete.splits)
     ] = "all",
-    limit: Annotated[int, typer.Option(min=1, help="List at most so many, the most doubtful.")] = 60,
+    limit: Annotated[int, typer.Option(min=1, help="List at most so many, the most doubtful.")] = LIMIT,
     in_sample: Annotated[
         bool, typer.Option("--in-sample", help="Let it judge the labels that it has learnt, too.")
     ] = False,
@@ -43,9 +44,9 @@ def issues(
     in question; where there are none, the newest generation, without the images that taught its teacher. cleanlab finds
     the labels that such probabilities speak against.
 
-    Example: nsdata issues --limit 20
+    Their pictures: nsdata issues --ids | xargs nsdata sheet -o issues.html
 
-    Example: nsdata issues --ids | xargs nsdata sheet -o issues.html
+    Example: nsdata issues --split train --limit 20
     """
     if split != "all":
         check_split(split)
@@ -63,12 +64,20 @@ def issues(
     else:
         render.pairs(found.lines())
         if len(found):
-            _table(found)
+            _table(found, _options(gen, embeddings, split, limit, in_sample))
     if exit_code and found.found:
         raise typer.Exit(3)
 
 
-def _table(found: Issues) -> None:
+def _options(gen: int | None, embeddings: str | None, split: str, limit: int, in_sample: bool) -> str:
+    """What was given, to be given again: " --gen 1"."""
+    given = {"gen": gen, "embeddings": embeddings, "split": split if split != "all" else None}
+    given["limit"] = limit if limit != LIMIT else None
+    words = [f" --{name} {shlex.quote(str(value))}" for name, value in given.items() if value is not None]
+    return "".join([*words, " --in-sample" if in_sample else ""])
+
+
+def _table(found: Issues, options: str) -> None:
     """The images, and what is typed to take the first suggestions, or to look at them all."""
     render.out()
     render.table(
@@ -89,7 +98,7 @@ def _table(found: Issues) -> None:
     render.out()
     for issue in found.issues[:SHOWN]:
         render.out(render.name(issue.command))
-    render.out("nsdata issues --ids | xargs nsdata sheet -o issues.html")
+    render.out(render.name(f"nsdata issues --ids{options} | xargs nsdata sheet -o issues.html"))
 
 
 COMMANDS = {"issues": issues}

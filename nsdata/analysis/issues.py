@@ -159,9 +159,8 @@ def issues(
 def doubtful(labels_n: Array, likely_nK: Array) -> tuple[NDArray[np.bool_], NDArray[np.float64], int]:
     """(n,) bool, which labels are probably wrong; (n,) float64, 0 to 1, how good each is; how many are wrong.
 
-    The least probable labels, as many as the confident joint has off its diagonal. Measured on labels by people
-    (benchmarks/RESULTS.md) this order finds more than the normalised margin does, and so many in this order hold more
-    wrong ones than what cleanlab prunes by class and noise rate; the calibrated joint expects even more too many.
+    The least probable labels, as many as the confident joint has off its diagonal. On labels by people this order was
+    the best of cleanlab's, the list no worse than those of its filters (benchmarks/RESULTS.md).
     Raises BadInput where all labels are of one class, and where cleanlab is not installed.
     """
     if len(np.unique(labels_n)) < 2:
