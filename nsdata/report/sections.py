@@ -208,7 +208,9 @@ def flips(found: Found) -> Section:
         return Section(*key, "It takes two generations to see what changed.")
     if not change.compared:
         return Section(*key, "No image was labelled by both of the newest two generations.")
-    blocks: list[Any] = [Facts([(word, cut(text, WIDEST).replace("   ", " · ")) for word, text in change.lines() if text])]
+    blocks: list[Any] = [
+        Facts([(word, cut(text, WIDEST).replace("   ", " · ")) for word, text in change.lines() if text])
+    ]
     chosen, share = largest(change.flips, DRAWN)
     drawn = []
     if chosen:
