@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from nsdata import __version__
 from nsdata.arguments import flag
+from nsdata.errors import NsdataError
 from nsdata.report import files
 from nsdata.text import escaped, visible
 from nsdata.versions.pictures import cut
@@ -44,7 +46,7 @@ class Report:
         """What follows them."""
         from nsdata.report.sections import SECTIONS
 
-        return [make(self.found) for make in SECTIONS]
+        return [_section(make, self.found) for make in SECTIONS]
 
     @cached_property
     def html(self) -> str:
@@ -102,6 +104,17 @@ def report(store: Handle, path: str | Path | None = None, *, overwrite: bool = F
     if path is not None:
         made.save(path, overwrite=overwrite)
     return made
+
+
+def _section(make: Callable[[Found], Section], found: Found) -> Section:
+    """A section, or why there is none."""
+    from nsdata.report.section import Section
+
+    try:
+        return make(found)
+    except NsdataError as error:  # what is damaged shall not take the rest of the page with it
+        key = make.__name__
+        return Section(key, key.capitalize(), key.capitalize(), f"It cannot be read: {error.message}", [], error.hint)
 
 
 def check(out: str | Path, overwrite: bool) -> Path:

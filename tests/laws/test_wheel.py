@@ -40,6 +40,7 @@ def test_it_is_built_without_a_compiler(tmp_path: Path) -> None:
     name, files = _build(tmp_path, "no-such-compiler")
     assert "-cp311-abi3-" in name
     assert "nsdata/images/decoder.py" in files and "training/recipes/paper-b7.toml" in files
+    assert "nsdata/report/report.html.jinja" in files and "nsdata/report/report.css" in files
     assert not [path for path in files if path.endswith(".so")]
     _check_metadata(email.message_from_string(files[f"nsdata-{__version__}.dist-info/METADATA"].decode()))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import uuid
 from html import unescape
 from html.parser import HTMLParser
@@ -245,6 +246,18 @@ def test_removed_images_are_not_shown(lake: Store) -> None:
     store.gc(purge=True, older_than_hours=0)
     again = set(re.findall(r'figure title="[^"]*· ([0-9a-f]{32})"', store.refresh().report().html))
     assert again and not again & set(gone)
+
+
+def test_what_is_damaged_is_said_and_the_rest_is_shown(tmp_path: Path) -> None:
+    store = digits_store(tmp_path / "lake")
+    for gen in (1, 2):
+        store.add_soft_labels(gen, store.table.ids, soft_labels(200, 10, gen))
+    for folder in (tmp_path / "lake" / "labels").glob("gen-2-*"):
+        shutil.rmtree(folder)
+    made = Store.open(tmp_path / "lake").report()
+    assert made.headlines[0].text == "Part of the store cannot be read." and made.headlines[0].detail
+    assert [turn["gen"] for turn in made.to_dict()["generations"]] == [1]
+    assert "Changed class" not in words(made.html) and "Most doubtful" in words(made.html)
 
 
 def test_the_command_writes_a_page_or_its_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
