@@ -37,6 +37,7 @@ from nsdata.views.command import again
 from nsdata.views.saved import load
 
 if TYPE_CHECKING:
+    from nsdata.log.state import Generation
     from nsdata.verify.report import Report
 
 PACKAGES = ("deeplake", "numpy", "pillow", "pyarrow", "duckdb", "torch", "timm")
@@ -191,7 +192,7 @@ def _generations(store: Handle) -> Iterator[Finding]:
     for gen, sealed in sorted(store.generations.items()):
         if sealed.stale:
             text = "an earlier generation was sealed again: its teacher learnt from what is no more"
-            yield Finding(f"gen-{gen}", text, False, f"nsdata label --gen {gen} --replace")
+            yield Finding(f"gen-{gen}", text, False, f"nsdata label --gen {gen}{_from(sealed)} --replace")
         if moves := moved.of_generation(store, sealed):
             text = f"taught by images of which {words(moves)}"
             yield Finding(f"gen-{gen}", text, False, f"nsdata train --gen {gen - 1}")
@@ -200,7 +201,9 @@ def _generations(store: Handle) -> Iterator[Finding]:
         return
     if later := unlabelled_rows(store.state, store.generations[newest]):
         text = f"{later:,} images came in later, and have no soft label"
-        yield Finding(f"gen-{newest}", text, False, f"nsdata label --gen {newest} --extend")
+        yield Finding(
+            f"gen-{newest}", text, False, f"nsdata label --gen {newest}{_from(store.generations[newest])} --extend"
+        )
     try:
         known = calibration(store, newest)
     except BadInput:
@@ -209,7 +212,15 @@ def _generations(store: Handle) -> Iterator[Finding]:
     error, chance = known.ece.value, known.ece.chance or 0.0
     text = f"of generation {newest}: calibration error {100 * error:.1f} %, by chance {100 * chance:.1f}"
     bad = error > SURE and error > 2 * chance
-    yield Finding("confidence", text, not bad, f"nsdata label --gen {newest} --replace --calibrate" if bad else "")
+    again = f"nsdata label --gen {newest} --replace --calibrate"
+    if store.generations[newest].given:  # somebody else's model cannot be run again
+        again = f"nsdata calibration --gen {newest}"
+    yield Finding("confidence", text, not bad, again if bad else "")
+
+
+def _from(sealed: Generation) -> str:
+    """What writes a generation again has of the first time: a file, where somebody gave its soft labels."""
+    return " --from FILE" if sealed.given else ""
 
 
 def _views(store: Handle) -> Iterator[Finding]:
