@@ -53,8 +53,9 @@ def calibration(
 ) -> None:
     """Hold a generation's confidence against people's labels: can 0.9 be trusted?
 
-    On labelled val images, else those that the teacher's training held out. Of each confidence how many pseudo-labels
-    are right, the calibration error, the temperature that would set it right, and what thresholds keep.
+    On labelled val images, else those that the teacher's training held out, else test images, which choose nothing. Of
+    each confidence how many pseudo-labels are right, the calibration error, the temperature that would set it right,
+    and what thresholds keep.
 
     Example: nsdata calibration --gen 1 --precision 0.95
     """

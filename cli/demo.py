@@ -150,6 +150,7 @@ def _close(folder: Path, outcomes: list[Outcome], seconds: float) -> None:
     render.out(
         f"\nThe store is {folder / 'lake'}, the models are in {folder / 'runs'}. Now try:\n"
         f"  {typed} show\n"
+        f"  {typed} report\n"
         f"  {typed} diff gen-1 gen-2 --flipped --limit 5\n"
         f"  {typed} eval --gen 2\n"
         f"  {typed} query 'select gen2_class, count(*) from images group by 1 order by 1'\n"

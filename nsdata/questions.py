@@ -106,9 +106,9 @@ class Questions(Handle):
     def calibration(self, gen: int, **options: Any) -> Calibration:
         """Whether a generation's confidence is to be believed, by labelled images that its teacher was not trained on.
 
-        options: split, "val" or "test" (None: val, or what training held out; test images choose nothing); precisions,
-        for each of which the lowest threshold is looked for ((0.9, 0.95)); bins (15). Raises GenerationError; BadInput
-        where no image judges.
+        options: split, "val" or "test" (None: val, or what training held out, else test, whose images choose nothing);
+        precisions, for each of which the lowest threshold is looked for ((0.9, 0.95)); bins (15). Raises
+        GenerationError; BadInput where no image judges.
         """
         from nsdata.analysis.calibration import calibration
 

@@ -144,11 +144,14 @@ def calibration(
 
 
 def _judges(store: Handle, gen: int, split: str | None) -> Judges:
-    if split != "test":
-        return judges(store, gen)
+    """Those that may choose a threshold, where there are any; else, unless val was asked for, test images."""
+    known = Judges.of(store, gen, "test", np.empty(0, np.int64)) if split == "test" else judges(store, gen)
+    if len(known.rows) or split == "val":
+        return known
     from nsdata.views.view import View
 
-    return Judges.of(store, gen, "test", View.start(store, None, None).split("test").labelled().rows)
+    test = Judges.of(store, gen, "test", View.start(store, None, None).split("test").labelled().rows)
+    return test if len(test.rows) or split == "test" else known
 
 
 def _measured(store: Handle, labels: Labels, known: Judges, wanted: list[float], bins: int) -> Calibration:

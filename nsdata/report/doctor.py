@@ -207,13 +207,15 @@ def _generations(store: Handle) -> Iterator[Finding]:
     try:
         known = calibration(store, newest)
     except BadInput:
-        yield Finding("confidence", f"nobody can judge that of generation {newest}: no held-out image has a label")
+        yield Finding(
+            "confidence", f"nobody can judge that of generation {newest}: no image of val or test has a label"
+        )
         return
     error, chance = known.ece.value, known.ece.chance or 0.0
     text = f"of generation {newest}: calibration error {100 * error:.1f} %, by chance {100 * chance:.1f}"
     bad = error > SURE and error > 2 * chance
     again = f"nsdata label --gen {newest} --replace --calibrate"
-    if store.generations[newest].given:  # somebody else's model cannot be run again
+    if store.generations[newest].given or known.what == "test":  # somebody else's model, or nothing to fit on
         again = f"nsdata calibration --gen {newest}"
     yield Finding("confidence", text, not bad, again if bad else "")
 

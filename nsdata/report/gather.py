@@ -162,13 +162,11 @@ def _score(store: Handle, gen: int) -> Score | None:
 
 
 def _calibrated(store: Handle, gen: int) -> Calibration | None:
-    """On val or held-out images, which may choose a temperature; else on test images, which may not."""
-    for split in (None, "test"):
-        try:
-            return calibration(store, gen, split=split)
-        except BadInput:  # no such image
-            continue
-    return None
+    """None where no image judges."""
+    try:
+        return calibration(store, gen)
+    except BadInput:
+        return None
 
 
 def _balance(store: Handle, name: str) -> Balance:

@@ -123,3 +123,15 @@ def test_no_temperature_is_advised_where_every_image_is_right(tmp_path: Path) ->
     assert found.right == found.images == 60
     assert found.temperature is None and found.after is None
     assert "temperature" not in str(found)
+
+
+def test_without_val_images_those_of_test_judge_and_choose_nothing(tmp_path: Path) -> None:
+    images, labels = digits(200)
+    store = Store.create(tmp_path / "lake", CLASSES)
+    store.add_arrays(images[:100], source="train")
+    store.add_arrays(images[100:], labels[100:], split="test", source="test")
+    store.refresh().add_soft_labels(1, store.refresh().table.ids, _boastful(labels, 5))
+    found = store.refresh().calibration(1)
+    assert (found.what, found.images, found.temperature) == ("test", 100, None)
+    with pytest.raises(BadInput, match="judges generation 1"):
+        store.calibration(1, split="val")
