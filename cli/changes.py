@@ -50,7 +50,7 @@ def diff(
     """
     opened = open_store(ctx, store)
     if views:
-        if flipped or matrix or deep or csv or other is not None:
+        if flipped or matrix or deep or csv or other is not None or limit is not None:
             raise typer.BadParameter(
                 "--views compares views; of the other options only --json and --exit-code go with it"
             )

@@ -11,6 +11,7 @@ from nsdata.errors import BadInput, Conflict
 from nsdata.importers.formats.layout import MARK
 from nsdata.storage import writable
 from nsdata.storage.address import near
+from nsdata.storage.space import refused
 
 FORMATS = ("csv", "folder", "jsonl", "parquet", "txt", "wds")
 TABLES = ("csv", "jsonl", "txt")  # of paths, without the pictures unless they are asked for
@@ -88,9 +89,12 @@ def refuse(out: Path, overwrite: bool) -> None:
 
 
 def _not_ours(out: Path, why: str = "", hint: str = "") -> None:
-    """Raise Conflict for what --overwrite does not replace."""
-    if not out.is_dir():
-        return
+    """Raise Conflict for what --overwrite does not replace, StorageFailed for a name that no file can have."""
+    try:
+        if not out.is_dir():
+            return
+    except OSError as error:  # too long, or in a folder that may not be entered
+        raise refused(out.parent, error, what="what is written") from error
     if out.is_symlink():
         place = shlex.quote(near(out.resolve()))
         raise Conflict(f"{out} is a link to a folder; it stays{why}.", hint or f"nsdata export {place} --overwrite")

@@ -20,7 +20,7 @@ def check(out: str | Path, overwrite: bool, what: str, endings: Sequence[str]) -
     if path.suffix.lower() not in endings:
         have = " and ".join(ending for ending in endings if ending != ".htm")
         verb = "are" if " and " in have else "is"
-        raise BadInput(f"'{path.name}' ends in no format of a {what}; there {verb} {have}.", f"-o {what}.html")
+        raise BadInput(f"'{path.name or path}' ends in no format of a {what}; there {verb} {have}.", f"-o {what}.html")
     refuse(path, overwrite)
     writable.check(path.parent, f"the folder of the {what}")
     return path

@@ -108,7 +108,8 @@ def sheet(
     given = [name for name, value in zip(_WAYS, (images, view, query, diff), strict=True) if value is not None]
     if len(given) != 1:
         which = " and ".join(given) or "nothing"
-        raise BadInput(f"{which} is given; one of images, a view, a query or a diff was expected.", "--view NAME")
+        verb = "are" if len(given) > 1 else "is"
+        raise BadInput(f"{which} {verb} given; one of images, a view, a query or a diff was expected.", "--view NAME")
     if flow is not None and diff is None:
         raise BadInput("A flow is given without a diff.", "--diff gen-1 gen-2 --flow cat dog")
     if view is not None:

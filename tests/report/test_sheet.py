@@ -19,9 +19,10 @@ from PIL import Image
 
 from nsdata import Store
 from nsdata.errors import BadInput, BadQuery, Conflict, EmptyView, NotFound, StorageFailed
+from nsdata.exporters.place import check_place
 from nsdata.images.pillow import encode_array
 from nsdata.importers import Item
-from nsdata.report.sheet import SIDE, Sheet
+from nsdata.report.sheet import SIDE, Sheet, check
 from nsdata.storage import local
 from nsdata.versions.pictures import distinct, evenly
 
@@ -117,7 +118,7 @@ def test_of_images_that_are_named_those(lake: Store) -> None:
     ("asked", "error", "word"),
     [
         ({}, BadInput, "nothing is given"),
-        ({"view": "twenty", "query": "select id from images"}, BadInput, "view and query is given"),
+        ({"view": "twenty", "query": "select id from images"}, BadInput, "view and query are given"),
         ({"view": "none"}, NotFound, "no view 'none'"),
         ({"view": "twenty", "limit": 0}, BadInput, "limit is 0"),
         ({"view": "twenty", "limit": 1001}, BadInput, "limit is 1,001"),
@@ -137,6 +138,16 @@ def test_what_cannot_be_is_refused(lake: Store, asked: dict[str, object], error:
         lake.sheet(**asked)  # type: ignore[arg-type]
     with pytest.raises(EmptyView):
         lake.sheet(view=lake.view().split("val").unlabelled())
+
+
+def test_a_place_that_cannot_be_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    long = "n" * 300
+    with pytest.raises(StorageFailed, match="longer than its disk takes"):
+        check(tmp_path / f"{long}.html", False)
+    with pytest.raises(StorageFailed, match="longer than its disk takes"):
+        check_place(tmp_path / f"{long}.csv", None, False)
+    with pytest.raises(BadInput, match=r"^'\.' ends in no format"):
+        check(".", False)
 
 
 def test_a_sheet_is_written_whole_or_not_at_all(lake: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
