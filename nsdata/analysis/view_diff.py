@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from nsdata.arithmetic.ids import hexes
 from nsdata.errors import NsdataError
 from nsdata.labels.labels import of_generation
+from nsdata.views.reasons import PURGED
 from nsdata.views.recipe import of_recipe
 from nsdata.views.rows import Chosen, Context
 from nsdata.views.saved import load
@@ -37,8 +38,9 @@ class ViewDiff:
     """From view ``a`` to view ``b``: images, each counted once, whatever its repeats.
 
     entered, left: (m,) int64 rows, ascending, that only one of them holds. entered_by, left_by: the steps that drop
-    them in the view that lacks them, in the order of the steps; none where these cannot be run again. more, fewer:
-    rows in both that come more often, or less often, in ``b``. entries: of both, repeats counted.
+    them in the view that lacks them, in the order of the steps, each image counted once; none where these cannot be run
+    again. Of what a purge took the steps are not known, and behind a purge others may choose other rows than they did.
+    more, fewer: rows in both that come more often, or less often, in ``b``. entries: of both, repeats counted.
     """
 
     a: str
@@ -123,13 +125,17 @@ def _dropped_by(store: Handle, saved: View, rows: Rows) -> list[Reason]:
         rows = rows[rows < len(table)]
         hidden = int((~table.visible[rows]).sum())
         rows = rows[table.visible[rows]]
-        for count, text in ((later, f"came in after version {view.store.version}"), (hidden, "were hidden")):
+        there = table.width[rows] > 0  # a purge took the label, which a step may have asked for
+        purged, rows = int((~there).sum()), rows[there]
+        came = f"came in after version {view.store.version}"
+        for count, text in ((later, came), (hidden, "were hidden"), (purged, "were removed and purged")):
             found += [Reason(text, count)] if count else []
         for step in view.steps:
             chosen, _ = step.apply(context, chosen)
             kept = chosen.mask[rows] if chosen.mask is not None else np.isin(rows, chosen.rows)
             found += [Reason(step.text(), int((~kept).sum()))] if not kept.all() else []
             rows = rows[kept]
+        found += [Reason(PURGED, len(rows))] if len(rows) else []
     except NsdataError:  # gc took what its steps read
         return []
     return found

@@ -16,7 +16,7 @@ from nsdata.analysis.image import Card, card
 from nsdata.arithmetic.ids import hexes
 from nsdata.errors import NotFound, NsdataError
 from nsdata.text import listed
-from nsdata.views.reasons import Fate, fates
+from nsdata.views.reasons import PURGED, Fate, fates, purged
 from nsdata.views.recipe import of_recipe
 from nsdata.views.saved import load
 from nsdata.views.view import View
@@ -35,7 +35,7 @@ class Membership:
 
     name: of the view; "" where only a model's recipe knows it. gen: whose soft labels train; None: people's labels.
     version: that the view is pinned to. fates: what each step did, up to the one that dropped it. remark: why there are
-    no steps to list.
+    no steps to list, or why they may not be what they were.
     """
 
     name: str
@@ -153,11 +153,13 @@ def _membership(store: Handle, recipe: Any, row: int, name: str, times: int | No
     try:
         view = of_recipe(store, recipe)
         if not (remark := _not_there(store, view, row)):
-            found = fates(view, row)
+            found, remark = fates(view, row), PURGED if purged(view) else ""
     except NsdataError as error:  # another store's, cut by a mask, or gc took what it was made of
         remark = f"its steps cannot be run again: {error.message}"
     if times is None:
         times = found[-1].times if found else int(not remark)
+    elif found and found[-1].times != times:  # the saved rows are what it holds
+        found, remark = [], PURGED
     return Membership(name, recipe["gen"], version, times, found, remark)
 
 

@@ -21,6 +21,9 @@ from nsdata.views.step import Step
 if TYPE_CHECKING:
     from nsdata.views.view import View
 
+PURGED = "a purge took images of its version, among which its steps ranked or drew: they may choose others now"
+"""Why steps that are run again may not give the rows that were saved: what was purged has no label any more."""
+
 
 class Fate(NamedTuple):
     """What a step did to a row: its text, how often the row comes behind it, and why."""
@@ -46,6 +49,13 @@ def fates(view: View, row: int) -> list[Fate]:
         words = _WORDS.get(type(step))
         found.append(Fate(step.text(), times, "" if words is None else words(step, context, row, before, times)))
     return found
+
+
+def purged(view: View) -> bool:
+    """Whether images are gone among which a view's steps ranked or drew, so that these may choose others now."""
+    table = view.store.table
+    drawn = any(isinstance(step, steps.Top | steps.Balanced | steps.Sample) for step in view.steps)
+    return drawn and bool((table.visible & (table.width == 0)).any())
 
 
 def _times(chosen: Chosen, row: int) -> int:

@@ -133,6 +133,35 @@ def test_what_is_told_of_saved_views_is_what_they_hold(lake: Store) -> None:
     assert "came in with version" in next(v.remark for v in late.views if v.name == "early")
 
 
+def test_behind_a_purge_no_step_speaks_against_what_a_view_holds(tmp_path: Path) -> None:
+    """A purge takes labels, too: what had one then is unlabelled now where the steps are run again."""
+    store = Store.create(str(tmp_path / "lake"), CLASSES)
+    images, labels = digits(120)
+    store.add_arrays(images, np.where(np.arange(120) < 60, labels, -1), source="train")
+    store.add_soft_labels(1, store.refresh().table.ids, soft_labels(120, 10, 5))
+    store.refresh().view(gen=1).split("train").unlabelled().balanced(7, seed=1).save("drawn")
+    store.refresh().view(gen=1).split("train").unlabelled().confident(0.2).save("sure")
+    store.refresh().view(gen=1).split("train").labelled().save("people")
+    names = list(store.refresh().views)
+    ids = [bytes(id_).hex() for id_ in store.table.ids]
+    store.remove([*ids[:40:2], *ids[70:80:3]])
+    store.refresh().gc(purge=True, older_than_hours=0)
+    held = {name: Counter(store.refresh().load_view(name).rows.tolist()) for name in names}
+    for row in np.flatnonzero(store.table.visible).tolist():
+        for view in store.why(ids[row]).views:
+            assert view.times == held[view.name][row]
+            assert view.fates or view.remark
+            assert not view.fates or view.fates[-1].times == view.times
+            assert ("purge" in view.remark) == (view.name == "drawn")  # the others' steps look at one image at a time
+    for one in names:
+        for other in names:
+            found = store.diff_views(one, other)
+            for reasons, rows in ((found.entered_by, found.entered), (found.left_by, found.left)):
+                assert sum(reason.images for reason in reasons) == len(rows)
+    steps = {reason.step for reason in store.diff_views("drawn", "people").entered_by}
+    assert steps == {"were removed and purged", "unlabelled"}
+
+
 def test_a_view_that_there_is_not_is_named_with_those_there_are(lake: Store) -> None:
     with pytest.raises(NotFound, match="no view 'none'"):
         lake.why(bytes(lake.table.ids[0]).hex(), ["none"])
