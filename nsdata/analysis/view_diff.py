@@ -69,11 +69,16 @@ class ViewDiff:
         out = [
             ("entries", f"{self.entries[0]:,} → {self.entries[1]:,}"),
             ("in both", f"{self.both:,} images   {len(self.more):,} more often   {len(self.fewer):,} less often"),
-            ("entered", f"{len(self.entered):,} images"),
         ]
-        out += [("", f"{r.images:,} that {self.a} lacks: {r.step}") for r in self.entered_by]
-        out.append(("left", f"{len(self.left):,} images"))
-        return out + [("", f"{r.images:,} that {self.b} lacks: {r.step}") for r in self.left_by]
+        for word, rows, lacks, reasons in (
+            ("entered", self.entered, self.a, self.entered_by),
+            ("left", self.left, self.b, self.left_by),
+        ):
+            out.append((word, f"{len(rows):,} image{'' if len(rows) == 1 else 's'}"))
+            out += [("", f"{r.images:,} that {lacks} lacks: {r.step}") for r in reasons]
+            if len(rows) and not reasons:
+                out.append(("", f"why is not known: what the steps of {lacks} read was purged"))
+        return out
 
     def __str__(self) -> str:
         width = max(len(word) for word, _ in self.lines())

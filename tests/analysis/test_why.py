@@ -160,6 +160,11 @@ def test_behind_a_purge_no_step_speaks_against_what_a_view_holds(tmp_path: Path)
                 assert sum(reason.images for reason in reasons) == len(rows)
     steps = {reason.step for reason in store.diff_views("drawn", "people").entered_by}
     assert steps == {"were removed and purged", "unlabelled"}
+    store.add_soft_labels(1, store.table.ids[store.table.visible], soft_labels(96, 10, 6), replace=True)
+    store.refresh().gc(purge=True, older_than_hours=0)
+    found = store.refresh().diff_views("people", "sure")
+    assert len(found.left) and found.left_by == []
+    assert "why is not known: what the steps of sure read was purged" in str(found)
 
 
 def test_a_view_that_there_is_not_is_named_with_those_there_are(lake: Store) -> None:
