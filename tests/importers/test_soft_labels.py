@@ -167,7 +167,7 @@ def test_images_are_named_by_what_is_unique(lake: Store, tmp_path: Path, names: 
 
 
 def test_a_name_that_several_images_have_is_refused(lake: Store) -> None:
-    with pytest.raises(BadInput, match=r"1 name in the soft labels may mean several images: '0\.png' 2 \(") as error:
+    with pytest.raises(BadInput, match=r"1 name in what is given may mean several images: '0\.png' 2 \(") as error:
         lake.add_soft_labels(1, ["1.png", "0.png"], soft_labels(2, 4, 0))
     assert "ids" in error.value.hint
     assert lake.version == 3

@@ -53,7 +53,7 @@ def arrays(
         names = [arguments.image_id(name) for name in arguments.listing("ids_or_sources", ids_or_sources, "ids")]
     own = None if classes is None else [str(name) for name in arguments.listing("classes", classes, "names")]
     own = _agreed(own, named, store.refresh().classes)
-    table = tables.of_arrays(names, soft, own, "the soft labels", "")
+    table = tables.of_arrays(names, soft, own, "what is given", "")
     table.sha256 = _hashed(table.names, soft, own)
     return given.add(store, gen, table, **options)
 
