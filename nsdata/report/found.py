@@ -126,7 +126,7 @@ class Found:
     """A store at one version. turns: its newest generations, oldest first; earlier: how many came before them.
 
     issues, leaks: None where nobody looked for them, and why in ``without_issues`` and ``without_leaks``. wrong: what
-    could not be read, in words.
+    could not be read, in words; gone: the same of what gc took, as somebody wanted.
     """
 
     store: Handle
@@ -144,6 +144,7 @@ class Found:
     leaks: Leaks | None = None
     without_leaks: str = ""
     wrong: list[str] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
 
     @property
     def newest(self) -> Turn | None:
@@ -182,6 +183,7 @@ class Found:
             "issues": self.issues and {**self.issues.to_dict(), "issues": len(self.issues)},
             "leaks": self.leaks and [asdict(count) for count in self.leaks.counts],
             "wrong": self.wrong,
+            "gone": self.gone,
         }
 
 

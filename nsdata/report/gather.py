@@ -16,7 +16,7 @@ from nsdata.analysis.deep import stability
 from nsdata.analysis.issues import Issues, issues
 from nsdata.analysis.leaks import Leaks, leaks
 from nsdata.analysis.sides import diff, judged
-from nsdata.errors import BadInput, NsdataError
+from nsdata.errors import BadInput, NotFound, NsdataError
 from nsdata.labels.labels import of_generation
 from nsdata.labels.sentences import stale_remark
 from nsdata.log.state import Generation
@@ -50,8 +50,8 @@ BINS = 20  # of a histogram of confidences
 
 
 def look(store: Handle) -> Found:
-    """All of it. What cannot be read is left out, and its reason is in ``wrong``."""
-    wrong: list[str] = []
+    """All of it. What cannot be read is left out, and its reason is in ``wrong``, or in ``gone``."""
+    wrong: list[NsdataError] = []
     gens = sorted(store.generations)
     turns = _each(gens[-SHOWN:], lambda gen: _turn(store, gen), wrong)
     change = stable = None
@@ -81,7 +81,8 @@ def look(store: Handle) -> Found:
         without_issues=no_issues,
         leaks=known,
         without_leaks=no_leaks,
-        wrong=wrong,
+        wrong=[error.message for error in wrong if not isinstance(error, NotFound)],
+        gone=[error.message for error in wrong if isinstance(error, NotFound)],
     )
 
 
@@ -107,14 +108,14 @@ def _leaking(store: Handle) -> tuple[Leaks | None, str]:
         return None, error.message
 
 
-def _each(of: Iterable[S], make: Callable[[S], T], wrong: list[str]) -> list[T]:
+def _each(of: Iterable[S], make: Callable[[S], T], wrong: list[NsdataError]) -> list[T]:
     """What could be made; why others could not goes to ``wrong``."""
     made = []
     for one in of:
         try:
             made.append(make(one))
         except NsdataError as error:  # of what is damaged, or whose data gc took
-            wrong += [error.message] if error.message not in wrong else []
+            wrong += [error] if error.message not in [known.message for known in wrong] else []
     return made
 
 

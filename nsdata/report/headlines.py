@@ -163,6 +163,10 @@ def _leaks(found: Found) -> Iterator[Headline]:
 def _unread(found: Found) -> Iterator[Headline]:
     if found.wrong:
         yield Headline(110, False, "Part of the store cannot be read.", found.wrong[0], "nsdata verify")
+    if found.gone:  # as somebody wanted it
+        yield Headline(
+            5, False, "Something that is saved was chosen by data that gc took.", found.gone[0], "nsdata log"
+        )
 
 
 def _checks(found: Found) -> Iterator[Headline]:

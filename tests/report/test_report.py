@@ -260,6 +260,18 @@ def test_what_is_damaged_is_said_and_the_rest_is_shown(tmp_path: Path) -> None:
     assert "Changed class" not in words(made.html) and "Most doubtful" in words(made.html)
 
 
+def test_what_a_purge_took_is_no_damage(tmp_path: Path) -> None:
+    store = digits_store(str(tmp_path / "lake"))
+    for seed in (1, 2):
+        store.add_soft_labels(1, store.refresh().table.ids, soft_labels(200, 10, seed), replace=True)
+        if seed == 1:
+            store.refresh().view(gen=1).split("train").unlabelled().top(2).save("best")
+    store.refresh().gc(purge=True, older_than_hours=0)
+    found = Store.open(str(tmp_path / "lake")).report()
+    assert found.found.wrong == [] and len(found.found.gone) == 1
+    assert "cannot be read" not in str(found)
+
+
 def test_the_command_writes_a_page_or_its_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     store = digits_store("lake")
