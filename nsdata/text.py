@@ -19,6 +19,12 @@ def listed(names: Sequence[str], most: int = 10) -> str:
     return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
+def aligned(rows: Rows) -> list[str]:
+    """A line of each name and value, the values below each other."""
+    width = max((len(name) for name, _ in rows), default=0)
+    return [f"{name:<{width}}  {value}" for name, value in rows]
+
+
 def to_html(rows: Sequence[tuple[str, str]], caption: str = "") -> str:
     """A two-column table; everything that came from outside is escaped."""
     head = f"<caption>{escaped(caption)}</caption>" if caption else ""

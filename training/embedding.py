@@ -78,15 +78,9 @@ def embed(
     Called again, an interrupted run is resumed, and images that came in since are embedded; under ``torchrun`` each
     rank embeds its share. Raises ModelError, BadInput, Conflict (another model's have this name).
     """
-    arguments.store(store)
     replace, worker = flag("replace", replace), workers.here()
-    if whole_number("batch_size", batch_size) < 1:
-        raise BadInput(f"The batch size is {batch_size}; at least 1 was expected.", "--batch-size 256")
-    check_device(device)
-    network = loaded(model, arch, image_size)
-    target = pick_device(worker.device(device))
+    name, network, target = _meant(store, model, name, arch, image_size, batch_size, worker.device(device))
     asked = identity(network, target, batch_size)
-    name = own_name(store.refresh(), network) if name is None else checked_name(name)
 
     def before() -> Published | None:
         return embedding.already(store.refresh(), name, asked, replace=replace)
@@ -134,8 +128,7 @@ def estimate(
 
     Raises what ``embed`` raises; of vectors that are all there, there is nothing to do.
     """
-    network, target = loaded(model, arch, image_size), pick_device(device)
-    name = own_name(store.refresh(), network) if name is None else checked_name(name)
+    name, network, target = _meant(store, model, name, arch, image_size, batch_size, device)
     there = embedding.already(store, name, identity(network, target, batch_size), replace=replace)
     ranges = to_label(store.state, None if replace else there or store.state.embeddings.get(name))
     rows = np.concatenate([np.empty(0, np.int64), *(np.arange(start, stop) for start, stop in ranges)])
@@ -150,6 +143,19 @@ def estimate(
     seconds = (time.monotonic() - began) * len(rows) / max(1, len(seen))
     facts = {"name": name, "model": network.name, "model_sha256": network.sha256, "width": width}
     return {**facts, "images": len(rows), "bytes": 2 * width * len(rows), "seconds": round(seconds, 1)}
+
+
+def _meant(
+    store: Store, model: Any, name: str | None, arch: str | None, image_size: int | None, batch_size: int, device: str
+) -> tuple[str, Backbone, torch.device]:
+    """The embeddings' name, the network and where it runs. Raises BadInput, ModelError."""
+    arguments.store(store)
+    if whole_number("batch_size", batch_size) < 1:
+        raise BadInput(f"The batch size is {batch_size}; at least 1 was expected.", "--batch-size 256")
+    check_device(device)
+    network = loaded(model, arch, image_size)
+    name = own_name(store.refresh(), network) if name is None else checked_name(name)
+    return name, network, pick_device(device)
 
 
 def loaded(model: Any, arch: str | None = None, image_size: int | None = None) -> Backbone:

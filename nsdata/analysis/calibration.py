@@ -19,7 +19,8 @@ from nsdata.arithmetic.intervals import Interval, accuracy_text, signed
 from nsdata.arithmetic.reliability import Bin
 from nsdata.errors import BadInput
 from nsdata.labels.labels import of_generation
-from nsdata.views.precision import USUAL, Judges, judges
+from nsdata.text import aligned
+from nsdata.views.precision import USUAL, Judges, judges, test_judges
 
 if TYPE_CHECKING:
     from nsdata.labels.labels import Labels
@@ -29,6 +30,8 @@ Array = NDArray[Any]
 
 SMALLEST = 2.0**-25
 """Half the smallest number of float16: a stored 0 was at most this."""
+
+WRONG = 0.05  # a calibration error that matters
 
 FEW = 200  # images: with fewer, each of the 15 bins has about a dozen
 
@@ -74,6 +77,12 @@ class Calibration:
     kept: list[thresholds.Kept] = field(default_factory=list)
     wanted: dict[float, float | None] = field(default_factory=dict)
 
+    @property
+    def believable(self) -> bool:
+        """False where the calibration error is above 5 %, and above twice what chance alone gives."""
+        error = self.ece.value
+        return not (error > WRONG and error > 2 * (self.ece.chance or 0.0))
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON."""
         plain = asdict(self)
@@ -110,8 +119,7 @@ class Calibration:
         return out
 
     def __str__(self) -> str:
-        width = max(len(word) for word, _ in self.lines())
-        return "\n".join(f"{word:<{width}}  {text}" for word, text in self.lines())
+        return "\n".join(aligned(self.lines()))
 
     __repr__ = __str__
 
@@ -145,13 +153,13 @@ def calibration(
 
 def _judges(store: Handle, gen: int, split: str | None) -> Judges:
     """Those that may choose a threshold, where there are any; else, unless val was asked for, test images."""
-    known = Judges.of(store, gen, "test", np.empty(0, np.int64)) if split == "test" else judges(store, gen)
+    if split == "test":
+        return test_judges(store, gen)
+    known = judges(store, gen)
     if len(known.rows) or split == "val":
         return known
-    from nsdata.views.view import View
-
-    test = Judges.of(store, gen, "test", View.start(store, None, None).split("test").labelled().rows)
-    return test if len(test.rows) or split == "test" else known
+    test = test_judges(store, gen)
+    return test if len(test.rows) else known
 
 
 def _measured(store: Handle, labels: Labels, known: Judges, wanted: list[float], bins: int) -> Calibration:

@@ -17,7 +17,7 @@ from nsdata.analysis.flows import Changes, Flow, Flows, shares, without_diagonal
 from nsdata.analysis.judged import Judged
 from nsdata.arguments import flag
 from nsdata.arithmetic.ids import hexes
-from nsdata.text import to_html
+from nsdata.text import aligned, to_html
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -166,8 +166,7 @@ class Diff:
         return f"{self.common:,} images in both · {added:,} added · {removed:,} removed"
 
     def __str__(self) -> str:
-        width = max((len(word) for word, _ in self.lines()), default=0)
-        return "\n".join([self._head(), *(f"{word:<{width}}  {text}" for word, text in self.lines())])
+        return "\n".join([self._head(), *aligned(self.lines())])
 
     __repr__ = __str__
 

@@ -21,6 +21,7 @@ from nsdata.arguments import flag, split_name, whole_number
 from nsdata.arithmetic.ids import hexes
 from nsdata.errors import BadInput
 from nsdata.schema import SPLITS
+from nsdata.text import aligned
 
 if TYPE_CHECKING:
     from nsdata.versions.handle import Handle
@@ -107,7 +108,7 @@ class Issues:
         return [*out, ("doubtful", f"{self.found:,}; {self.expected:,} wrong labels are expected{weak}")]
 
     def __str__(self) -> str:
-        return "\n".join(f"{word:<9}  {text}" for word, text in self.lines())
+        return "\n".join(aligned(self.lines()))
 
     def __len__(self) -> int:
         return len(self.issues)

@@ -18,6 +18,7 @@ from nsdata.arithmetic.ids import hexes, shortest
 from nsdata.errors import BadInput, NotFound, StoreDamaged
 from nsdata.progress import Progress, watched
 from nsdata.schema import SPLITS
+from nsdata.text import aligned
 
 if TYPE_CHECKING:
     from nsdata.versions.handle import Handle
@@ -133,8 +134,7 @@ class Leaks:
         return out
 
     def __str__(self) -> str:
-        width = max(len(word) for word, _ in self.lines())
-        return "\n".join(f"{word:<{width}}  {text}" for word, text in self.lines())
+        return "\n".join(aligned(self.lines()))
 
     def _repr_html_(self) -> str:
         from nsdata.text import to_html

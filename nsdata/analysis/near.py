@@ -197,10 +197,10 @@ def by_embeddings(
     block = 4 * _VECTORS
     for start in range(0, len(asked), block):
         some = slice(start, start + block)
-        own, own_split = _unit(vectors.at(asked[some])), table.split[asked[some]]
+        own, own_split = vectors.units(asked[some]), table.split[asked[some]]
         for first in range(0, len(rows), _VECTORS):
             theirs = rows[first : first + _VECTORS]
-            product = own @ _unit(vectors.at(theirs)).T
+            product = own @ vectors.units(theirs).T
             product[asked[some, None] == theirs if within else own_split[:, None] == table.split[theirs]] = -2
             best = np.argpartition(-product, min(4, len(theirs) - 1), axis=1)[:, :5]
             both = np.concatenate([alike[some], np.take_along_axis(product, best, 1)], 1)
@@ -216,9 +216,3 @@ def by_embeddings(
     sides = np.sort(np.stack([asked[at], near[at, nth]], 1), axis=1).reshape(-1, 2)
     order = _best_of_each(sides, likeness)
     return Near(sides[order, 0], sides[order, 1], likeness[order], np.zeros(len(order), np.bool_), None, least)
-
-
-def _unit(vectors: Array) -> Array:
-    """(k, D) float32 of length 1; zeros stay zeros."""
-    wide = vectors.astype(np.float32)
-    return wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-30)

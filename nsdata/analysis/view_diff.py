@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nsdata.arithmetic.ids import hexes
 from nsdata.errors import NsdataError
-from nsdata.labels.labels import of_generation
-from nsdata.views.reasons import PURGED
+from nsdata.text import aligned
+from nsdata.views.reasons import PURGED, passed
 from nsdata.views.recipe import of_recipe
-from nsdata.views.rows import Chosen, Context
+from nsdata.views.rows import Context
 from nsdata.views.saved import load
 
 if TYPE_CHECKING:
@@ -81,8 +80,7 @@ class ViewDiff:
         return out
 
     def __str__(self) -> str:
-        width = max(len(word) for word, _ in self.lines())
-        return "\n".join([f"{self.a} → {self.b}", *(f"{word:<{width}}  {text}" for word, text in self.lines())])
+        return "\n".join([f"{self.a} → {self.b}", *aligned(self.lines())])
 
     __repr__ = __str__
 
@@ -113,19 +111,12 @@ def diff_views(store: Handle, a: str, b: str) -> ViewDiff:
     )
 
 
-def rows_listed(store: Handle, rows: Rows, limit: int | None) -> list[tuple[str, str]]:
-    """(id, source) of the first ``limit`` of these rows."""
-    some = rows[:limit]
-    return list(zip(hexes(store.table.ids[some]), store.table.sources(some.tolist()), strict=True))
-
-
 def _dropped_by(store: Handle, saved: View, rows: Rows) -> list[Reason]:
     """Where a view lost these rows, none of which it holds."""
     found: list[Reason] = []
     try:
         view = of_recipe(store, saved.recipe)
-        selecting = None if view.select_gen is None else of_generation(view.store, view.select_gen)
-        context, chosen, table = Context(view.store, selecting), Chosen(view.store.table.visible), view.store.table
+        context, table = Context.of(view.store, view.select_gen), view.store.table
         later = int((rows >= len(table)).sum())
         rows = rows[rows < len(table)]
         hidden = int((~table.visible[rows]).sum())
@@ -135,9 +126,8 @@ def _dropped_by(store: Handle, saved: View, rows: Rows) -> list[Reason]:
         came = f"came in after version {view.store.version}"
         for count, text in ((later, came), (hidden, "were hidden"), (purged, "were removed and purged")):
             found += [Reason(text, count)] if count else []
-        for step in view.steps:
-            chosen, _ = step.apply(context, chosen)
-            kept = chosen.mask[rows] if chosen.mask is not None else np.isin(rows, chosen.rows)
+        for step, _, after in passed(view, context):
+            kept = after.holds(rows)
             found += [Reason(step.text(), int((~kept).sum()))] if not kept.all() else []
             rows = rows[kept]
         found += [Reason(PURGED, len(rows))] if len(rows) else []

@@ -10,12 +10,10 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nsdata.analysis.image import Card, card
 from nsdata.arithmetic.ids import hexes
-from nsdata.errors import NotFound, NsdataError
-from nsdata.text import listed
+from nsdata.errors import NsdataError
 from nsdata.views.reasons import PURGED, Fate, fates, purged
 from nsdata.views.recipe import of_recipe
 from nsdata.views.saved import load
@@ -126,20 +124,16 @@ def why(store: Handle, image: str, views: Sequence[str] | None = None) -> Why:
     """See Store.why."""
     known = card(store, image)
     names = list(store.state.views) if views is None else views
-    for name in names:
-        if name not in store.state.views:
-            have = listed(sorted(store.state.views)) or "none"
-            raise NotFound(f"There is no view {name!r}; this store has {have}.", "nsdata views")
+    saved = [_saved(store, name, known.row) for name in names]
     models = {} if views is not None else {g: _learnt(store, m.views, known.row) for g, m in store.models.items()}
     called, near = _nearest(store, known.row)
-    return Why(known, [_saved(store, name, known.row) for name in names], models, called, near)
+    return Why(known, saved, models, called, near)
 
 
 def _saved(store: Handle, name: str, row: int) -> Membership:
     """Of a saved view: what it holds, from its rows; why, from its steps."""
-    recipe = store.state.views[name].recipe
     times = int((load(store, name).rows == row).sum())
-    return _membership(store, recipe, row, name, times)
+    return _membership(store, store.state.views[name].recipe, row, name, times)
 
 
 def _learnt(store: Handle, recipes: Sequence[Any], row: int) -> list[Membership]:
@@ -182,10 +176,10 @@ def _nearest(store: Handle, row: int) -> tuple[str | None, list[Near]]:
         if not found.covers(np.asarray([row])):
             continue
         rows = found.rows[(store.table.label[found.rows] >= 0) & (found.rows != row)]
-        own = _unit(found.at(np.asarray([row])))[0]
+        own = found.units(np.asarray([row]))[0]
         likeness = np.empty(len(rows), np.float32)
         for start in range(0, len(rows), _AT_ONCE):
-            likeness[start : start + _AT_ONCE] = _unit(found.at(rows[start : start + _AT_ONCE])) @ own
+            likeness[start : start + _AT_ONCE] = found.units(rows[start : start + _AT_ONCE]) @ own
         best = np.argsort(-likeness, kind="stable")[:NEAREST]
         return name, [_near(store, int(rows[place]), float(likeness[place])) for place in best]
     return None, []
@@ -197,10 +191,3 @@ def _near(store: Handle, row: int, likeness: float) -> Near:
     table = store.table
     id_, source = hexes(table.ids[[row]])[0], table.sources([row])[0]
     return Near(id_, source, SPLITS[int(table.split[row])], store.classes[int(table.label[row])], likeness)
-
-
-def _unit(vectors: NDArray[Any]) -> NDArray[np.float32]:
-    """(m, D) float32 of length 1; zeros stay zeros."""
-    wide = vectors.astype(np.float32)
-    length = np.linalg.norm(wide, axis=1, keepdims=True)
-    return np.asarray(wide / np.where(length > 0, length, 1), np.float32)

@@ -55,13 +55,18 @@ class Bin(NamedTuple):
 def bins_of_width(confidence_N: NDArray[Any], right_N: NDArray[np.bool_], bins: int = BINS) -> list[Bin]:
     """Bins ((i-1)/bins, i/bins], equal in width; 0 is in the first. Empty ones have a confidence of NaN."""
     confidence_N = np.asarray(confidence_N, np.float64)
-    which = np.clip(np.ceil(confidence_N * bins).astype(int) - 1, 0, bins - 1)
+    which = _bins(confidence_N, bins)
     images, right, sums = (
         np.bincount(which, weights=values, minlength=bins)
         for values in (None, right_N.astype(np.float64), confidence_N)
     )
     means = np.divide(sums, images, out=np.full(bins, np.nan), where=images > 0)
     return [Bin(i / bins, (i + 1) / bins, int(images[i]), float(means[i]), int(right[i])) for i in range(bins)]
+
+
+def _bins(confidence_N: NDArray[np.float64], bins: int) -> NDArray[np.int64]:
+    """(N,) the number of each confidence's bin ((i-1)/bins, i/bins], from 0."""
+    return np.clip(np.ceil(confidence_N * bins).astype(np.int64) - 1, 0, bins - 1)
 
 
 def bins_of_mass(confidence_N: NDArray[Any], right_N: NDArray[np.bool_], bins: int = BINS) -> list[Bin]:
@@ -85,8 +90,7 @@ def calibration_error(found: Sequence[Bin]) -> float:
 def expected_error(confidence: NDArray[Any], right: NDArray[np.bool_], bins: int = BINS) -> float:
     """The calibration error over bins of equal width, 0 to 1; NaN of no image."""
     confidence = np.asarray(confidence, np.float64)
-    which = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    gap = np.bincount(which, weights=np.asarray(right, np.float64) - confidence, minlength=bins)
+    gap = np.bincount(_bins(confidence, bins), weights=np.asarray(right, np.float64) - confidence, minlength=bins)
     return float(np.abs(gap).sum() / len(confidence)) if len(confidence) else float("nan")
 
 

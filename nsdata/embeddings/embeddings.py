@@ -101,6 +101,11 @@ class Embeddings:
                 out[places] = reader.take("vector", offsets)
         return out
 
+    def units(self, rows: Array) -> Array:
+        """(m, D) float32: the same as ``at``, each of length 1; zeros stay zeros."""
+        wide_mD = self.at(rows).astype(np.float32)
+        return np.asarray(wide_mD / np.maximum(np.linalg.norm(wide_mD, axis=1, keepdims=True), 1e-30))
+
     def purged(self, rows: Array) -> Array:
         """(m,) bool: of which of these rows the image is gone for good, and its vector with it."""
         return np.asarray(self._table.width[row_numbers("rows", rows)] <= 0)

@@ -12,8 +12,9 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ import numpy as np
 from PIL import Image
 
 from nsdata import __version__
-from nsdata.analysis.calibration import calibration
+from nsdata.analysis.calibration import Calibration, calibration
 from nsdata.arithmetic.intervals import wilson
 from nsdata.errors import BadInput, NsdataError, StoreNotFound
 from nsdata.images import decoder
@@ -44,7 +45,6 @@ PACKAGES = ("deeplake", "numpy", "pillow", "pyarrow", "duckdb", "torch", "timm")
 
 FEW = 100  # labelled images of a split: an accuracy of theirs is known to 8 points, or worse
 UNBALANCED = 10.0  # times as many entries of one class as of another, in a view of soft labels
-SURE = 0.05  # of a calibration error that matters, where it is above twice what chance gives
 
 
 @dataclass(frozen=True)
@@ -92,10 +92,10 @@ def examine(url: str, report: Report | None = None) -> list[Finding]:
     return found + [finding for finding in findings(store) if finding.what != "damage" or finding.text not in known]
 
 
-def findings(store: Handle) -> list[Finding]:
-    """What is likely to go wrong with a store's contents, at one version."""
+def findings(store: Handle, known: Mapping[int, Calibration | None] | None = None) -> list[Finding]:
+    """What is likely to go wrong with a store's contents, at one version. known: what was ``calibrated`` before."""
     found: list[Finding] = []
-    for part in (_judges, _classes, _room, _generations, _views):
+    for part in (_judges, _classes, _room, partial(_generations, known=known or {}), _views):
         try:
             found += part(store)
         except NsdataError as error:
@@ -187,7 +187,22 @@ def _room(store: Handle) -> Iterator[Finding]:
         yield Finding("room", text, False, "nsdata gc")
 
 
-def _generations(store: Handle) -> Iterator[Finding]:
+def calibrated(store: Handle, gen: int) -> Calibration | None:
+    """None where no image judges."""
+    try:
+        return calibration(store, gen)
+    except BadInput:
+        return None
+
+
+def remedy(sealed: Generation, known: Calibration) -> str:
+    """What helps where a generation's confidence is not to be believed."""
+    if sealed.given or known.what == "test":  # somebody else's model cannot be run again; test images fit nothing
+        return f"nsdata calibration --gen {sealed.number}"
+    return f"nsdata label --gen {sealed.number} --replace --calibrate"
+
+
+def _generations(store: Handle, known: Mapping[int, Calibration | None]) -> Iterator[Finding]:
     """Generations that are stale or lack images, and whether the newest can be believed."""
     for gen, sealed in sorted(store.generations.items()):
         if sealed.stale:
@@ -204,20 +219,15 @@ def _generations(store: Handle) -> Iterator[Finding]:
         yield Finding(
             f"gen-{newest}", text, False, f"nsdata label --gen {newest}{_from(store.generations[newest])} --extend"
         )
-    try:
-        known = calibration(store, newest)
-    except BadInput:
-        yield Finding(
-            "confidence", f"nobody can judge that of generation {newest}: no image of val or test has a label"
-        )
+    found = known[newest] if newest in known else calibrated(store, newest)
+    if found is None:
+        text = f"nobody can judge that of generation {newest}: no image of val or test has a label"
+        yield Finding("confidence", text)
         return
-    error, chance = known.ece.value, known.ece.chance or 0.0
+    error, chance = found.ece.value, found.ece.chance or 0.0
     text = f"of generation {newest}: calibration error {100 * error:.1f} %, by chance {100 * chance:.1f}"
-    bad = error > SURE and error > 2 * chance
-    again = f"nsdata label --gen {newest} --replace --calibrate"
-    if store.generations[newest].given or known.what == "test":  # somebody else's model, or nothing to fit on
-        again = f"nsdata calibration --gen {newest}"
-    yield Finding("confidence", text, not bad, again if bad else "")
+    hint = "" if found.believable else remedy(store.generations[newest], found)
+    yield Finding("confidence", text, found.believable, hint)
 
 
 def _from(sealed: Generation) -> str:

@@ -11,24 +11,23 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from nsdata.analysis.calibration import Calibration, calibration
 from nsdata.analysis.deep import stability
 from nsdata.analysis.issues import Issues, issues
 from nsdata.analysis.leaks import Leaks, leaks
 from nsdata.analysis.sides import diff, judged
-from nsdata.errors import BadInput, NotFound, NsdataError
+from nsdata.errors import NotFound, NsdataError
 from nsdata.labels.labels import of_generation
 from nsdata.labels.sentences import stale_remark
 from nsdata.log.state import Generation
 from nsdata.progress import silent
-from nsdata.report.doctor import findings
+from nsdata.report.doctor import calibrated, findings
 from nsdata.report.found import Balance, Found, Score, Turn
 from nsdata.schema import SPLITS
 from nsdata.text import listed
 from nsdata.versions.pictures import distinct
 from nsdata.views import moved
 from nsdata.views.changed import words
-from nsdata.views.precision import Judges, judges
+from nsdata.views.precision import judges, test_judges
 from nsdata.views.saved import load
 from nsdata.views.view import View
 
@@ -76,7 +75,7 @@ def look(store: Handle) -> Found:
         stable=stable,
         balances=_each(names[-SHOWN:], lambda name: _balance(store, name), wrong),
         more_views=max(0, len(names) - SHOWN),
-        findings=list(findings(store)),
+        findings=findings(store, {turn.gen: turn.calibration for turn in turns}),
         issues=doubted,
         without_issues=no_issues,
         leaks=known,
@@ -133,7 +132,7 @@ def _turn(store: Handle, gen: int) -> Turn:
         mean=float(confidence.mean(dtype=np.float64)) if len(confidence) else None,
         score=_score(store, gen),
         judged=judged(store, gen),
-        calibration=_calibrated(store, gen),
+        calibration=calibrated(store, gen),
     )
 
 
@@ -155,19 +154,9 @@ def _teacher(generation: Generation) -> str:
 
 def _score(store: Handle, gen: int) -> Score | None:
     """On test images, else on those that may choose thresholds."""
-    table = store.table
-    rows = np.flatnonzero(table.visible & (table.label >= 0) & (table.split == SPLITS.index("test")))
-    known = Judges.of(store, gen, "test", rows)
+    known = test_judges(store, gen)
     known = known if len(known.rows) else judges(store, gen)
     return Score(known.what, len(known.rows), int(known.right.sum())) if len(known.rows) else None
-
-
-def _calibrated(store: Handle, gen: int) -> Calibration | None:
-    """None where no image judges."""
-    try:
-        return calibration(store, gen)
-    except BadInput:
-        return None
 
 
 def _balance(store: Handle, name: str) -> Balance:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nsdata.arithmetic.intervals import accuracy_text, gain_text
-from nsdata.report.doctor import SURE, Finding
+from nsdata.report.doctor import Finding, remedy
 from nsdata.report.found import Found, Turn
 from nsdata.text import listed
 from nsdata.versions.pictures import cut
@@ -135,11 +135,9 @@ def _confidence(found: Found) -> Iterator[Headline]:
         f"images. Confidence and truth are {100 * error:.1f} points apart; by chance alone it would be "
         f"{100 * chance:.1f}.{few}"
     )
-    if error > SURE and error > 2 * chance:
+    if not known.believable:
         over = "less often than it claims" if known.overconfidence > 0 else "more often than it claims"
-        command = f"nsdata label --gen {turn.gen} --replace --calibrate"
-        if turn.generation.given:  # somebody else's model cannot be run again
-            command = f"nsdata calibration --gen {turn.gen}"
+        command = remedy(turn.generation, known)
         yield Headline(88, False, f"Do not take its confidence at its word: it is right {over}.", detail, command)
     else:
         command = f"nsdata calibration --gen {turn.gen}"

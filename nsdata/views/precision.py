@@ -67,6 +67,13 @@ def judges(store: Handle, gen: int) -> Judges:
     return Judges.of(store, gen, what, rows)
 
 
+def test_judges(store: Handle, gen: int) -> Judges:
+    """The labelled test images that have a label by the generation's teacher: they score it, and choose nothing."""
+    from nsdata.views.view import View
+
+    return Judges.of(store, gen, "test", View.start(store, None, None).split("test").labelled().rows)
+
+
 def threshold(view: View, wanted: float) -> float:
     """The lowest confidence from which on a share ``wanted`` of the selecting generation's pseudo-labels is right.
 

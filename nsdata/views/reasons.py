@@ -5,7 +5,7 @@ Legend: n rows at the step.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -38,17 +38,24 @@ def fates(view: View, row: int) -> list[Fate]:
 
     The steps are run again, over all rows. Raises BadInput for a view that was cut by a mask.
     """
-    context = Context(view.store, None if view.select_gen is None else of_generation(view.store, view.select_gen))
-    chosen, found = Chosen(view.store.table.visible), list[Fate]()
-    times = _times(chosen, row)
-    for step in view.steps:
-        if not times:
-            break
-        before, (chosen, _) = chosen, step.apply(context, chosen)
-        times = _times(chosen, row)
+    context, found = Context.of(view.store, view.select_gen), list[Fate]()
+    if not view.store.table.visible[row]:
+        return found
+    for step, before, after in passed(view, context):
+        times = _times(after, row)
         words = _WORDS.get(type(step))
         found.append(Fate(step.text(), times, "" if words is None else words(step, context, row, before, times)))
+        if not times:
+            break
     return found
+
+
+def passed(view: View, context: Context) -> Iterator[tuple[Step, Chosen, Chosen]]:
+    """Each step of a view, run again over all rows as it is asked for, with what it was given and what it left."""
+    after = Chosen(view.store.table.visible)
+    for step in view.steps:
+        before, (after, _) = after, step.apply(context, after)
+        yield step, before, after
 
 
 def purged(view: View) -> bool:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from nsdata.arithmetic.sorting import at_positions, blocks
 from nsdata.errors import BadInput
+from nsdata.labels.labels import of_generation
 from nsdata.schema import SEGMENT
 
 if TYPE_CHECKING:
@@ -44,6 +45,11 @@ class Context:
 
     store: Handle
     selecting: Labels | None
+
+    @classmethod
+    def of(cls, store: Handle, select_gen: int | None) -> Context:
+        """Of a view's version and the generation that selects."""
+        return cls(store, None if select_gen is None else of_generation(store, select_gen))
 
     def need(self, step: str) -> Labels:
         """The labels that select. Raises BadInput for a view without a generation."""
@@ -102,6 +108,11 @@ class Chosen:
         rows = self.passing()
         rows.setflags(write=False)
         return rows
+
+    def holds(self, rows: Array) -> Array:
+        """(m,) bool: which of these rows are among them."""
+        found = np.isin(rows, self.rows) if self.mask is None else self.mask[rows]
+        return np.asarray(found)
 
     def at(self, positions: Array) -> Chosen:
         """The rows at these positions, which are written over, of what ``Context.judged`` gave."""

@@ -292,8 +292,8 @@ class View:
             if "_evaluated" in vars(self):
                 return Chosen(rows=self._evaluated[0]), self._evaluated[1]
             return Chosen(self.store.table.visible), []
-        selecting = None if self.select_gen is None else of_generation(self.store, self.select_gen)
+        context = Context.of(self.store, self.select_gen)
         chosen, counts = self._before._chosen
         step = self.steps[-1]
-        kept, remark = step.apply(Context(self.store, selecting), chosen)
+        kept, remark = step.apply(context, chosen)
         return kept, [*counts, Count(step.text(), len(kept), len(kept) - len(chosen), remark)]
