@@ -77,6 +77,32 @@ def test_figures_are_those_of_eval(lake: Store, split: str) -> None:
     assert found.overconfidence == pytest.approx(scores.overconfidence)
 
 
+@pytest.mark.filterwarnings("ignore:The y_prob values do not sum")  # what is stored is rounded
+@pytest.mark.parametrize("bins", [5, 15])
+def test_figures_are_those_of_torchmetrics_and_scikit_learn(lake: Store, bins: int) -> None:
+    """To 1e-6, of confidences and soft labels as the store has them, which are rounded apart."""
+    import torch
+    from sklearn.metrics import accuracy_score, brier_score_loss, log_loss
+    from torchmetrics.functional.classification import binary_calibration_error, multiclass_accuracy
+
+    found, labels = lake.calibration(1, split="val", bins=bins), lake.labels(1)
+    rows = lake.view().split("val").rows
+    soft, people = labels.take(rows).astype(np.float64), lake.table.label[rows].astype(np.int64)
+    preds, target = torch.from_numpy(soft), torch.from_numpy(people)
+    sure, is_right = (torch.from_numpy(column[rows]) for column in (labels.all_confidence, labels.all_pseudo))
+    error = binary_calibration_error(sure.double(), (is_right == target).long(), n_bins=bins, norm="l1")
+    assert found.ece.value == pytest.approx(float(error), abs=1e-6)
+    right = multiclass_accuracy(preds, target, num_classes=10, average="micro")
+    assert found.right / found.images == pytest.approx(float(right), abs=1e-6)
+    assert found.right / found.images == accuracy_score(people, soft.argmax(1))
+    brier = brier_score_loss(people, soft, labels=range(10), scale_by_half=False)
+    assert found.brier.value == pytest.approx(brier, abs=1e-6)
+    stored = soft[np.arange(len(soft)), people] > 0  # of the others only a bound is known
+    assert found.lost == int((~stored).sum())
+    if not found.lost:
+        assert found.log_loss.value == pytest.approx(log_loss(people, soft, labels=range(10)), abs=1e-6)
+
+
 def test_test_images_choose_nothing(lake: Store) -> None:
     found = lake.calibration(1, split="test")
     assert found.temperature is None and not found.kept and not found.wanted
