@@ -119,7 +119,7 @@ class Commands(TyperGroup):
         except KeyboardInterrupt as error:
             ended = isinstance(error, Terminated)
             if rank == "0":
-                way_on = CONTINUE.get(ctx.invoked_subcommand or "", "The store is as it was.")
+                way_on = str(error) or CONTINUE.get(ctx.invoked_subcommand or "", "The store is as it was.")
                 render.interrupted(way_on, "ended" if ended else "interrupted")
             raise typer.Exit(143 if ended else 130) from error
 

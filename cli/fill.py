@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
-import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from cli import complete, render
+from cli import complete, imported, render
 from cli.export import export
 from cli.given import SoftLabels, WithSoftLabels
 from cli.settings import JsonOption, StoreOption, a_path, address, check_split, open_store
 from nsdata.progress import shown
-
-if TYPE_CHECKING:
-    from nsdata.importers.result import Imported
 
 LevelsOption = Annotated[
     str | None,
@@ -54,8 +48,6 @@ MoveSplits = Annotated[
     bool,
     typer.Option("--move-splits", help="Images that are here move to the split that is named now."),
 ]
-
-SHOWN = 20  # skipped files, and clashes, that are printed; where there are more, all of them are written to a file
 
 
 def init(
@@ -151,7 +143,7 @@ def import_(
     reading: dict[str, Any] = {"format": format, "levels": levels, "first_label": first_label, "member": member}
     _check_together(sources, opened.classes, split, not unlabelled, reading)
     soft = SoftLabels(opened, sources) if with_soft_labels else None  # before any image comes in
-    answers, nothing = [], False
+    answers, nothing, came = [], False, False
     for source in sources:
         with shown(f"importing {source}") as report:
             if source.startswith("torchvision:"):
@@ -161,12 +153,15 @@ def import_(
             else:
                 done = opened.add_folder(source, on_progress=report, **reading, **options)
         if not json:
-            _report(done)
+            imported.report(done)
         given = {} if soft is None else {"soft_labels": soft.give(json)}
         answers.append(asdict(done) | given)
         nothing |= done.nothing
+        came |= bool(done.added or done.revived or done.moved)
     if json:
         render.emit(answers[0] if len(answers) == 1 else answers)
+    elif came:
+        imported.leaks(opened.refresh())
     if nothing:
         raise typer.Exit(1)
 
@@ -201,85 +196,6 @@ def demo(
     from cli.demo import run
 
     run(folder, seeds, replace)
-
-
-def _report(done: Imported) -> None:
-    """What came in, then what did not: damage first, reasons counted, every file where it is piped."""
-    for entry in done.skipped:
-        if entry.damage:
-            render.warning(f"{entry.source}: {entry.reason}")
-    if done.version is None and done.present:
-        render.out(f"nothing new: the {done.present:,} images of {done.source} are in the store already")
-    elif done.version is None:
-        render.out(f"nothing imported: {done.source} has no image that can come in")
-    else:
-        splits = ", ".join(f"{count:,} {name}" for name, count in done.splits.items() if count)
-        speed = (done.added - done.continued) / done.seconds if done.seconds else 0
-        render.out(
-            f"imported  {done.added:,} images from {done.source} in {done.seconds:.1f} s ({speed:,.0f} img/s)"
-            + (f": {splits}, {done.labelled:,} labelled" if done.added else "")
-            if not done.revived
-            else f"brought back  {done.revived:,} images of {done.source}, whose import was undone: {splits}"
-        )
-        for count, text in (
-            (done.continued, "of them stored by a run that was interrupted"),
-            (done.gained, "images that were here have a label now"),
-            *((count, f"images that were here changed split: {where}") for where, count in done.moved.items()),
-            (done.present, "were here already, or came twice"),
-        ):
-            if count:
-                render.out(f"          {count:,} {text}")
-    if done.read_as and done.version is not None:
-        render.out(f"read as   {done.read_as}")
-    for notice in done.notices:
-        render.out(f"note      {notice}")
-    if done.stayed:
-        render.out(f"stayed    {done.stayed:,} of them, which are in another split here than they came for")
-    if done.hidden:
-        render.out(f"hidden    {done.hidden:,} of them were removed by a person, and stay so")
-    left = {
-        "skipped": [(entry.source, entry.reason) for entry in done.skipped],
-        "left out": [(entry.source, entry.reason) for entry in done.clashes],
-    }
-    for what, entries in left.items():
-        _list(what, entries)
-    if any(len(entries) > SHOWN for entries in left.values()):
-        render.out(f"          all of them: {_written(left) or 'nsdata import --json (no file can be written here)'}")
-
-
-def _list(what: str, entries: list[tuple[str, str]]) -> None:
-    if not entries:
-        return
-    reasons = Counter(reason for _, reason in entries).most_common(4)
-    counted = " · ".join(f"{count:,} {reason}" for reason, count in reasons) if len(entries) > len(reasons) else ""
-    render.out(f"{what:<8}  {len(entries):,}" + (f": {counted}" if counted else ""))
-    for source, reason in entries[:SHOWN]:
-        render.out(f"          {render.name(source)}: {reason}")
-    if len(entries) > SHOWN:
-        render.out(f"          … and {len(entries) - SHOWN:,} more")
-
-
-def _written(left: dict[str, list[tuple[str, str]]]) -> Path | None:
-    """A table of all that did not come in, in this folder; where nothing can be written, in that of temporary files."""
-    import csv
-    import tempfile
-
-    stem = f"left-out-{time.strftime('%Y%m%d-%H%M%S')}"
-    for folder in (Path(), Path(tempfile.gettempdir())):
-        for name in (f"{stem}{more}.csv" for more in ("", *(f"-{number}" for number in range(2, 1000)))):
-            try:
-                with (folder / name).open("x", encoding="utf-8", errors="backslashreplace", newline="") as file:
-                    rows = csv.writer(file)
-                    rows.writerow(["what", "source", "reason"])
-                    rows.writerows([what, *entry] for what, entries in left.items() for entry in entries)
-                return folder / name
-            except FileExistsError:
-                continue  # of another import in this second
-            except OSError:
-                with contextlib.suppress(OSError):
-                    (folder / name).unlink()  # cut off, on a full disk
-                break
-    return None
 
 
 COMMANDS = {"init": init, "import": import_, "export": export, "demo": demo}

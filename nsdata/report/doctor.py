@@ -1,7 +1,7 @@
 """What is likely to go wrong, here and in a store, and the command that helps.
 
 Of the machine: versions, decoder, free disk. Of a store: whether it is as it was published, who judges its models,
-what is stale, unbalanced or over-confident. Near-duplicates between splits take long to find: ``nsdata leaks``.
+what leaks, what is stale, unbalanced or over-confident.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from PIL import Image
 
 from nsdata import __version__
 from nsdata.analysis.calibration import Calibration, calibration
+from nsdata.analysis.glance import NOTHING, glance
 from nsdata.arithmetic.intervals import wilson
 from nsdata.errors import BadInput, NsdataError, StoreNotFound
 from nsdata.images import decoder
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 PACKAGES = ("deeplake", "numpy", "pillow", "pyarrow", "duckdb", "torch", "timm")
 
 FEW = 100  # labelled images of a split: an accuracy of theirs is known to 8 points, or worse
+SECONDS = 2.0  # that looking for leaks may take
 UNBALANCED = 10.0  # times as many entries of one class as of another, in a view of soft labels
 
 
@@ -89,7 +91,9 @@ def examine(url: str, report: Report | None = None) -> list[Finding]:
     except NsdataError as error:
         return [Finding("store", error.message, False, error.hint), *found]
     known = {finding.text for finding in found}  # of what is damaged, once is enough
-    return found + [finding for finding in findings(store) if finding.what != "damage" or finding.text not in known]
+    found += [finding for finding in findings(store) if finding.what != "damage" or finding.text not in known]
+    alike = glance(store, SECONDS)
+    return [*found, Finding("leaks", alike.text, alike.clean, "nsdata leaks" if alike.why != NOTHING else "")]
 
 
 def findings(store: Handle, known: Mapping[int, Calibration | None] | None = None) -> list[Finding]:

@@ -12,17 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsdata.analysis.deep import stability
+from nsdata.analysis.glance import glance
 from nsdata.analysis.issues import Issues, issues
-from nsdata.analysis.leaks import Leaks, leaks
 from nsdata.analysis.sides import diff, judged
 from nsdata.errors import NotFound, NsdataError
 from nsdata.labels.labels import of_generation
 from nsdata.labels.sentences import stale_remark
 from nsdata.log.state import Generation
-from nsdata.progress import silent
 from nsdata.report.doctor import calibrated, findings
 from nsdata.report.found import Balance, Found, Score, Turn
-from nsdata.schema import SPLITS
 from nsdata.text import listed
 from nsdata.versions.pictures import distinct
 from nsdata.views import moved
@@ -42,8 +40,8 @@ SHOWN = 8
 """Generations, and saved views, that are looked at: the newest."""
 
 MOST_ISSUES = 50  # labels that are listed
-PIXELS = 1_000_000_000
-"""Of all images together, that are compared with each other: about five seconds."""
+SECONDS = 5.0
+"""That comparing all images with each other may take."""
 
 BINS = 20  # of a histogram of confidences
 
@@ -64,7 +62,7 @@ def look(store: Handle) -> Found:
     names = list(store.views)
     table = store.table
     doubted, no_issues = _doubted(store)
-    known, no_leaks = _leaking(store)
+    known = glance(store, SECONDS)
     return Found(
         store=store,
         images=int(table.visible.sum()),
@@ -78,8 +76,8 @@ def look(store: Handle) -> Found:
         findings=findings(store, {turn.gen: turn.calibration for turn in turns}),
         issues=doubted,
         without_issues=no_issues,
-        leaks=known,
-        without_leaks=no_leaks,
+        leaks=known.leaks,
+        without_leaks=f"{known.why[:1].upper()}{known.why[1:]}." if known.why else "",
         wrong=[error.message for error in wrong if not isinstance(error, NotFound)],
         gone=[error.message for error in wrong if isinstance(error, NotFound)],
     )
@@ -89,20 +87,6 @@ def _doubted(store: Handle) -> tuple[Issues | None, str]:
     """Labels that are probably wrong, the first of them; or why nothing judges them."""
     try:
         return issues(store, limit=MOST_ISSUES), ""
-    except NsdataError as error:
-        return None, error.message
-
-
-def _leaking(store: Handle) -> tuple[Leaks | None, str]:
-    """Near-duplicates between splits; or why they were not looked for."""
-    table = store.table
-    shown = table.visible & (table.width > 0)
-    if not (shown & (table.split != SPLITS.index("train"))).any():
-        return None, "Nothing is held out, so nothing can leak."
-    if int((table.width[shown].astype(np.int64) * table.height[shown]).sum()) > PIXELS:
-        return None, "Not looked for here: it takes longer than the whole page for so many pictures."
-    try:
-        return leaks(store, on_progress=silent), ""
     except NsdataError as error:
         return None, error.message
 

@@ -311,12 +311,12 @@ def test_where_nothing_is_there_to_print_to_the_work_is_done(here: Path, closed:
 def test_lists_of_the_same_second_have_names_of_their_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, several: bool
 ) -> None:
-    from cli import fill
+    from cli import imported
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(fill.time, "strftime", lambda form: "20261128-120000")
+    monkeypatch.setattr(imported.time, "strftime", lambda form: "20261128-120000")
     left = {"skipped": [("a\udcff.jpg", "empty file")] * 3}
-    names = [fill._written(left) for _ in range(3 if several else 1)]
+    names = [imported._written(left) for _ in range(3 if several else 1)]
     assert [str(name) for name in names] == ["left-out-20261128-120000.csv"] + (
         ["left-out-20261128-120000-2.csv", "left-out-20261128-120000-3.csv"] if several else []
     )

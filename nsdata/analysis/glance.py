@@ -1,0 +1,82 @@
+"""Leaks in passing: after an import, by the doctor and on the report they are looked for only where that is quick."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from nsdata.analysis.leaks import Leaks, leaks
+from nsdata.analysis.near import LEAST
+from nsdata.errors import NsdataError
+from nsdata.progress import silent
+
+if TYPE_CHECKING:
+    from nsdata.versions.handle import Handle
+    from nsdata.versions.table import Table
+
+IMAGE, PIXEL = 40e-6, 5e-9  # seconds of one core, at most: benchmarks/RESULTS.md, Leaks
+
+
+NOTHING = "nothing is held out, so nothing can leak"
+
+
+class Glance(NamedTuple):
+    """leaks: None where nobody looked, and ``why``."""
+
+    leaks: Leaks | None
+    why: str = ""
+
+    @property
+    def clean(self) -> bool | None:
+        """Whether nothing leaks; None where nobody looked, and where pictures are too much alike to tell copies."""
+        if self.leaks is None:
+            return None
+        if not _held_out(self.leaks):
+            return True
+        return None if self.leaks.least > LEAST else False
+
+    @property
+    def text(self) -> str:
+        """How many images of val and test look like others of another split, in words; or why nobody looked."""
+        if self.leaks is None:
+            return self.why
+        leaking = _held_out(self.leaks)
+        if not leaking:
+            return "no image of val or test looks like another of another split"
+        counts = [f"{count:,} of {self.leaks.images[split]:,} {split} images" for split, count in leaking.items()]
+        looks = "looks like one" if sum(leaking.values()) == 1 else "look like others"
+        alike = ", as pictures of this store do" if self.clean is None else ""
+        return f"{' and '.join(counts)} {looks} of another split{alike}"
+
+
+def glance(store: Handle, seconds: float) -> Glance:
+    """Near-duplicates between splits, where finding them takes so long at most: the same store is always looked at."""
+    try:
+        why = _not_now(store.table, seconds)
+        return Glance(None, why) if why else Glance(leaks(store, on_progress=silent))
+    except NsdataError as error:
+        return Glance(None, f"not looked for: {error.message.rstrip('.')}")
+
+
+def _not_now(table: Table, seconds: float) -> str:
+    """Why nobody should look."""
+    shown = table.visible & (table.width > 0)
+    splits = np.unique(table.split[shown])
+    if not splits.any():
+        return NOTHING
+    images, pixels = int(shown.sum()), int((table.width[shown].astype(np.int64) * table.height[shown]).sum())
+    long = IMAGE * images + PIXEL * pixels
+    if long <= seconds or len(splits) == 1:
+        return ""
+    spell = f"{long:,.0f} seconds" if long < 100 else f"{long / 60:,.0f} minutes"
+    return f"not looked for: {images:,} images take about {spell}"
+
+
+def _held_out(found: Leaks) -> dict[str, int]:
+    """Of test and val how many images look like others of another split; none are left out."""
+    alike = {
+        split: {pair.one.id for pair in found.pairs if pair.one.split == split != pair.other.split}
+        for split in ("test", "val")
+    }
+    return {split: len(ids) for split, ids in alike.items() if ids}
