@@ -27,6 +27,7 @@ from nsdata.versions.table import Table
 Rows = NDArray[np.int64]
 
 AT_ONCE = 1 << 16  # names
+_FEW = 20  # names that are looked for one by one
 _SURE = 8  # letters of a beginning: no file is called so by chance
 _ID = re.compile(r"\s*([0-9a-fA-F]{32})\s*")
 
@@ -224,11 +225,11 @@ def _by_path(table: Table, names: set[str], counted: NDArray[np.bool_], bare: bo
             longer[end].append(path)
     exact: dict[str, list[int]] = defaultdict(list)
     close: dict[str, list[int]] = defaultdict(list)
-    sources = table.sources()
+    sources, may = table.sources(), _may_be(asked, bare)
     for segment in table.state.segments:
         above = plain_path(segment.source.rstrip("/"))
         for row in range(segment.start, segment.start + segment.rows):
-            if not counted[row]:
+            if not counted[row] or not may(sources[row]):
                 continue
             source = plain_path(_bare(sources[row]) if bare else sources[row])
             whole = f"{above}/{source}" if above else source
@@ -242,6 +243,20 @@ def _by_path(table: Table, names: set[str], counted: NDArray[np.bool_], bare: bo
         if rows := exact.get(path) or close.get(path):
             found[path] = [row for row in rows if table.visible[row]] or rows
     return found
+
+
+def _may_be(asked: set[str], bare: bool) -> Callable[[str], bool]:
+    """Whether a source may be one of some paths: of a few, those are quickly passed over that end otherwise."""
+    lasts = tuple({re.split("[/!]", path)[-1] for path in asked})
+    if len(lasts) > _FEW or "" in lasts:
+        return lambda source: True
+
+    def odd(source: str) -> bool:
+        return not source.isascii() or "./" in source or "//" in source or source in ("", ".", "..")
+
+    if bare:
+        return lambda source: any(f"{last}." in source for last in lasts) or source.endswith(lasts) or odd(source)
+    return lambda source: source.endswith(lasts) or odd(source)
 
 
 def _ends(path: str) -> list[str]:

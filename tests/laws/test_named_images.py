@@ -9,11 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commands import ok, refused, run
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from nsdata import Store
 from nsdata.arithmetic.ids import hexes
 from nsdata.errors import BadInput, NotFound
+from nsdata.versions import named_rows
 
 
 @pytest.fixture
@@ -46,6 +49,21 @@ def test_file_names_are_taken_where_they_are_of_one_image(lake: Store) -> None:
     assert "removed already" in ok("remove", "cat/2.png")
     assert "cat/3.png" in ok("show", "3.png")
     assert lake.refresh().move_split(["3.png", _id(lake, "dog/0.png")[:9]], "val") == lake.version
+
+
+paths = st.lists(st.sampled_from(["a", "b.png", "ab", ".", "..", "/", "/", "!", "é", "e\u0301", "\\"]), max_size=7)
+
+
+@settings(max_examples=400, deadline=None)
+@given(paths.map("".join), paths.map("".join), st.sets(paths.map("".join), max_size=4), st.booleans())
+def test_no_image_that_is_meant_is_passed_over(above: str, source: str, names: set[str], bare: bool) -> None:
+    asked = {named_rows.plain_path(name) for name in names} - {""}
+    if named_rows._may_be(asked, bare)(source):
+        return
+    plain = named_rows.plain_path(named_rows._bare(source) if bare else source)
+    whole = f"{above}/{plain}" if (above := named_rows.plain_path(above.rstrip("/"))) else plain
+    assert not asked & {*named_rows._ends(whole)}
+    assert whole.lstrip("/") not in {end for path in asked for end in named_rows._ends(path)[1:-1]}
 
 
 @pytest.mark.parametrize(
