@@ -5,7 +5,7 @@ Legend: N such images, K classes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,8 @@ SMALLEST = 2.0**-25
 """Half the smallest number of float16: a stored 0 was at most this."""
 
 WRONG = 0.05  # a calibration error that matters
+
+_VALUES = 1 << 18  # numbers in memory
 
 FEW = 200  # images: with fewer, each of the 15 bins has about a dozen
 
@@ -163,12 +165,8 @@ def _judges(store: Handle, gen: int, split: str | None) -> Judges:
 
 
 def _measured(store: Handle, labels: Labels, known: Judges, wanted: list[float], bins: int) -> Calibration:
-    people_N, right_N = store.table.label[known.rows], known.right
-    sure_N = known.confidence.astype(np.float64)
-    soft_NK = labels.take(known.rows).astype(np.float64)
-    likelihood_N = soft_NK[np.arange(len(soft_NK)), people_N]
-    at_most_N = labels.codec.at_most(soft_NK[:, : labels.known], people_N)
-    likelihood_N = np.maximum(np.where(np.isnan(at_most_N), likelihood_N, at_most_N), reliability.LEAST)
+    right_N, sure_N = known.right, known.confidence.astype(np.float64)
+    brier_N, likelihood_N, lost_N = _by_row(store, labels, known.rows)
     measured = Calibration(
         gen=labels.gen,
         what=known.what,
@@ -179,41 +177,82 @@ def _measured(store: Handle, labels: Labels, known: Judges, wanted: list[float],
         bins_of_mass=reliability.bins_of_mass(sure_N, right_N, bins),
         ece=_error(sure_N, right_N, lambda sure, right: reliability.expected_error(sure, right, bins)),
         ece_of_mass=_error(sure_N, right_N, lambda sure, right: reliability.error_by_mass(sure, right, bins)),
-        brier=_mean(reliability.brier(soft_NK, people_N)),
+        brier=_mean(brier_N),
         log_loss=_mean(reliability.log_loss(likelihood_N)),
-        lost=int((~np.isnan(at_most_N)).sum()),
+        lost=int(lost_N.sum()),
         overconfidence=float(sure_N.mean() - right_N.mean()),
     )
     if known.what == "test":
         return measured
     pool = labels.all_confidence[store.table.visible & (store.table.label < 0)]
-    temperature = _temperature(soft_NK[:, : labels.known], people_N)
+    temperature = _temperature(store, labels, known.rows)
     return replace(
         measured,
         temperature=temperature,
-        after=None if temperature is None else _after(soft_NK[:, : labels.known], right_N, temperature, bins),
+        after=None if temperature is None else _after(labels, known, temperature, bins),
         kept=[thresholds.kept(at, known.confidence, right_N, pool) for at in USUAL],
         wanted={p: thresholds.threshold_for(p, known.confidence, right_N) for p in wanted},
     )
 
 
-def _temperature(soft_NK: Array, people_N: Array) -> float | None:
+def _blocks(labels: Labels, rows: Array, of: Array) -> Iterator[tuple[slice, Array]]:
+    """Places among the rows, and of each probability of their soft labels what a table has, some rows at a time.
+
+    of: (65536,) for each number that float16 has, by its bits: most probabilities are so small that computing with them
+    takes ten times as long.
+    """
+    step = max(1, _VALUES // labels.known)
+    for start in range(0, len(rows), step):
+        part = slice(start, start + step)
+        yield part, of[labels.take(rows[part]).view(np.uint16)]
+
+
+def _halves() -> Array:
+    """(65536,) float64: the numbers of float16; those that no probability is are 0."""
+    found = np.arange(1 << 16, dtype=np.uint16).view(np.float16).astype(np.float64)
+    return np.where((found >= 0) & (found <= 1.001), found, 0.0)
+
+
+def _by_row(store: Handle, labels: Labels, rows: Array) -> tuple[Array, Array, Array]:
+    """(N,) Brier score, (N,) probability of the person's label, and (N,) bool: whether that is only a bound."""
+    brier_N, likelihood_N, lost_N = np.empty(len(rows)), np.empty(len(rows)), np.empty(len(rows), np.bool_)
+    for part, soft_nK in _blocks(labels, rows, _halves()):
+        people_n = store.table.label[rows[part]]
+        at_most_n = labels.codec.at_most(soft_nK[:, : labels.known], people_n)
+        lost_N[part] = ~np.isnan(at_most_n)
+        found_n = np.where(lost_N[part], at_most_n, soft_nK[np.arange(len(soft_nK)), people_n])
+        likelihood_N[part] = np.maximum(found_n, reliability.LEAST)
+        brier_N[part] = reliability.brier(soft_nK, people_n)
+    return brier_N, likelihood_N, lost_N
+
+
+def _temperature(store: Handle, labels: Labels, rows: Array) -> float | None:
     """Fitted to stored soft labels, to three digits; None where no image is of a class that the teacher knows, and
     where none is the likeliest: where all images are right it would be 0, which makes each soft label a hard one."""
-    inside = people_N < soft_NK.shape[1]
-    if not inside.any():
+    rows = rows[store.table.label[rows] < labels.known]
+    if not len(rows):
         return None
-    fitted = thresholds.temperature(np.log(np.maximum(soft_NK[inside], SMALLEST)), people_N[inside])
+    logs = np.log(np.maximum(_halves(), SMALLEST))
+    fitted = thresholds.temperature_of(
+        lambda: (
+            (log_nK[:, : labels.known], store.table.label[rows[part]]) for part, log_nK in _blocks(labels, rows, logs)
+        )
+    )
     return float(f"{fitted:.3g}") if thresholds.COLDEST < fitted < thresholds.HOTTEST else None
 
 
-def _after(soft_NK: Array, right_N: Array, temperature: float, bins: int) -> float:
+def _after(labels: Labels, known: Judges, temperature: float, bins: int) -> float:
     """The calibration error with a temperature, which changes how sure a pseudo-label is, and not which it is."""
-    powers = np.maximum(soft_NK, SMALLEST) ** (1 / temperature)
-    return reliability.expected_error(powers.max(1) / powers.sum(1), right_N, bins)
+    sure_N, powers = np.empty(len(known.rows)), np.maximum(_halves(), SMALLEST) ** (1 / temperature)
+    for part, power_nK in _blocks(labels, known.rows, powers):
+        power_nK = power_nK[:, : labels.known]
+        sure_N[part] = power_nK.max(1) / power_nK.sum(1)
+    return reliability.expected_error(sure_N, known.right, bins)
 
 
 def _error(sure_N: Array, right_N: Array, measure: Callable[[Array, Array], float]) -> Measure:
+    order = np.argsort(sure_N, kind="stable")  # what is drawn of it is in order, too
+    sure_N, right_N = sure_N[order], right_N[order]
     interval = reliability.bootstrapped(lambda at: measure(sure_N[at], right_N[at]), len(sure_N))
     return Measure(measure(sure_N, right_N), interval, reliability.by_chance(sure_N, measure))
 

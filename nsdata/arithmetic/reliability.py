@@ -124,11 +124,14 @@ def log_loss(likelihood_N: NDArray[Any]) -> NDArray[np.float64]:
 
 def bootstrapped(measure: Callable[[NDArray[np.int64]], float], images: int) -> Interval:
     """The 95 % interval of a measure of images at positions: between the percentiles of its values for as many images
-    drawn with replacement (Efron 1979). The same images give the same interval. For no image: NaN to NaN.
+    drawn with replacement (Efron 1979), ascending. The same images give the same interval. For no image: NaN to NaN.
     """
     if not images:
         return Interval(float("nan"), float("nan"))
     draw, draws = np.random.default_rng(0), int(min(DRAWS, max(100, _VALUES // images)))
-    values = [measure(draw.integers(0, images, images)) for _ in range(draws)]
+    every = np.arange(images)
+    values = [
+        measure(np.repeat(every, np.bincount(draw.integers(0, images, images), minlength=images))) for _ in range(draws)
+    ]
     low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(float(low), float(high))
