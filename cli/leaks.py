@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli import render
-from cli.settings import JsonOption, StoreOption, open_store
+from cli.settings import JsonOption, StoreOption, a_path, open_store
 from nsdata.progress import shown
 
 if TYPE_CHECKING:
@@ -25,6 +26,11 @@ def leaks(
         typer.Option(help="From which two count as the same, up to 1 (default: 0.85, or found from the data)."),
     ] = None,
     ids: Annotated[bool, typer.Option("--ids", help="Print only the ids of images to drop, one a line.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", parser=a_path, metavar="FILE", help="A .html or .png of the pairs to write."),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
     exit_code: Annotated[bool, typer.Option("--exit-code", help="End with exit code 3 if there are any.")] = False,
     json: JsonOption = False,
     store: StoreOption = None,
@@ -33,15 +39,23 @@ def leaks(
 
     The same picture in other bytes: recompressed, resized, a little cropped, mirrored, brighter or darker. What looks
     the same to a model, but is another picture, is found by embeddings. Nothing is changed; what to type is printed.
+    With -o the first pairs are drawn side by side.
 
     Example: nsdata leaks --exit-code
 
+    Example: nsdata leaks -o pairs.html
+
     Example: nsdata leaks --within --ids
     """
+    from nsdata.report.sheet import check
+
+    place = None if out is None else check(out, overwrite)  # before anything is read
+    opened = open_store(ctx, store)
     with shown("leaks") as report:
-        found = open_store(ctx, store).leaks(
-            within=within, embeddings=embeddings, likeness=likeness, on_progress=report
-        )
+        found = opened.leaks(within=within, embeddings=embeddings, likeness=likeness, on_progress=report)
+    if place is not None and found.pairs:
+        made = opened.sheet(leaks=found)
+        render.note(f"{render.name(str(place))}  {made} · {made.save(place, overwrite=overwrite):,} bytes")
     if json:
         render.emit(found.to_dict())
     elif ids:

@@ -87,7 +87,8 @@ class Questions(Handle):
         """A contact sheet, to look at in a notebook or to ``save`` as .png or .html: images by id or file name, or else
 
         view, the name of a saved one or a View; query, SQL that gives a column id; diff, two versions whose flips are
-        shown, and flow, (old, new), those of two classes alone. limit: images at most (60). Raises NotFound, BadInput.
+        shown, and flow, (old, new), those of two classes alone; leaks, the answer of ``leaks``, whose pairs stand side
+        by side. limit: images at most (60). Raises NotFound, BadInput.
         """
         from nsdata.report.sheet import sheet
 

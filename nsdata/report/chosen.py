@@ -1,4 +1,4 @@
-"""Which images are on a contact sheet: those of a view, of a query, that flipped, or that a person names."""
+"""Which images are on a contact sheet: of a view, of a query, that flipped, that look the same, that a person names."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nsdata.analysis.leaks import Leaks
 from nsdata.analysis.sides import diff
 from nsdata.arguments import class_index, listing, text
 from nsdata.arithmetic.ids import from_hex
@@ -31,12 +32,16 @@ _PATIENCE = 60.0  # seconds for a query
 
 @dataclass(frozen=True)
 class Cell:
-    """An image on a sheet. times: how often it was chosen. old, confidence_old: in a diff, what it was before."""
+    """An image on a sheet. times: how often it was chosen. old, confidence_old: in a diff, what it was before.
+
+    first: a line above the others.
+    """
 
     entry: Entry
     times: int = 1
     old: str | None = None
     confidence_old: float | None = None
+    first: Line | None = None
 
     def lines(self) -> list[Line]:
         """What is written below it: a person's label, pseudo-labels with their confidences, the file's name."""
@@ -44,19 +49,22 @@ class Cell:
         if self.old is not None:
             name, sure = lines.pop()
             lines += [(self.old, f"{self.confidence_old:.2f}"), (f"→ {name}", sure)]
-        return [*lines, (file_name(self.entry.source), "")]
+        above = [] if self.first is None else [self.first]
+        return [*above, *lines, (file_name(self.entry.source), "")]
 
 
 @dataclass(frozen=True)
 class Chosen:
     """The images of a sheet, in their order. what: they are, in words; total: how many there are of them, each once;
-    spread: that fewer were taken evenly from all over them, and are not the first."""
+    spread: that fewer were taken evenly from all over them, and are not the first. paired: that two belong together,
+    each time, and stay side by side; total then counts pairs."""
 
     what: str
     cells: list[Cell]
     total: int
     spread: bool
     table: Table
+    paired: bool = False
 
 
 def of_view(store: Handle, view: str | View, limit: int) -> Chosen:
@@ -108,6 +116,26 @@ def of_diff(store: Handle, sides: Sequence[Any], flow: Sequence[str] | None, lim
     before, sure = flips.old[some].tolist(), flips.confidence_old[some].tolist()
     cells = [Cell(*one) for one in zip(found, [1] * len(found), (change.classes[k] for k in before), sure, strict=True)]
     return Chosen(what, cells, len(places), True, later.table)
+
+
+def of_leaks(store: Handle, found: Leaks, limit: int) -> Chosen:
+    """Images that look the same, in pairs, the most alike first. Raises BadInput where there are none."""
+    if not isinstance(found, Leaks):
+        raise BadInput(f"leaks is {type(found).__name__}; the answer of store.leaks was expected.", "store.leaks()")
+    if not found.pairs:
+        raise BadInput("There are no images that look the same.", "nsdata leaks --within")
+    pairs = found.pairs[: max(1, limit // 2)]
+    rows = store.table.rows_of(from_hex([image.id for pair in pairs for image in (pair.one, pair.other)]))
+    if (rows < 0).any():
+        raise BadInput("Those images are of another store.", "store.leaks()")
+    shown = entries(store.table, rows, _newest(store))
+    firsts: list[Line] = []
+    for pair in pairs:
+        kind = [pair.other.split, *([pair.kind] if pair.kind != "same picture" else []), *["mirrored"] * pair.mirrored]
+        firsts += [(pair.one.split, ""), (" · ".join(kind), f"{pair.likeness:.2f}")]
+    cells = [Cell(entry, first=first) for entry, first in zip(shown, firsts, strict=True)]
+    what = f"images that look the same, at version {store.version}"
+    return Chosen(what, cells, len(found.pairs), False, store.table, paired=True)
 
 
 def of_names(store: Handle, images: Sequence[str], limit: int) -> Chosen:

@@ -23,10 +23,16 @@ _FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "Arial.ttf")  # for the lett
 _PLAIN = {"→": ">", "×": "x", "…": "...", "·": "-"}  # of our own words, where a font has not even these
 
 
-def draw(cells: Sequence[Cell], pictures: Iterable[Image.Image | None], title: str, side: int) -> Image.Image:
-    """The sheet, RGB. pictures: one for each cell, ``side`` pixels at most; None leaves its place empty."""
+def draw(
+    cells: Sequence[Cell], pictures: Iterable[Image.Image | None], title: str, side: int, *, paired: bool = False
+) -> Image.Image:
+    """The sheet, RGB. pictures: one for each cell, ``side`` pixels at most; None leaves its place empty.
+
+    paired: two by two they stand closer together, and never in two lines.
+    """
     count, tile = len(cells), side + 2 * _EDGE
     columns = count if count <= _ROW else max(_ROW, math.ceil(math.sqrt(1.5 * count)))
+    columns += columns % 2 if paired else 0
     texts = [cell.lines() for cell in cells]
     step_x, step_y = tile + _GAP, tile + 4 + _LINE * max(map(len, texts), default=0) + _GAP
     width = max(_MARGIN * 2 + columns * step_x - _GAP, 420)
@@ -36,6 +42,7 @@ def draw(cells: Sequence[Cell], pictures: Iterable[Image.Image | None], title: s
     _write(pen, (_MARGIN, _MARGIN - 4), title, width - 2 * _MARGIN, _INK, _LETTERS + 2)
     for place, (cell, picture, lines) in enumerate(zip(cells, pictures, texts, strict=True)):
         x, y = _MARGIN + place % columns * step_x, top + place // columns * step_y
+        x -= (_GAP - 2) * (place % 2) if paired else 0
         pen.rounded_rectangle((x, y, x + tile - 1, y + tile - 1), 6, _TILE)
         if picture is not None:
             factor = enlarged(picture, side)

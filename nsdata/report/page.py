@@ -14,6 +14,7 @@ _STYLE = """
 body { margin: 1.5rem; background: var(--page); color: var(--ink); font: 13px/1.4 system-ui, sans-serif; }
 h1 { font-size: 1.1rem; font-weight: 600; margin: 0 0 1.25rem; overflow-wrap: anywhere; }
 main { display: grid; grid-template-columns: repeat(auto-fill, minmax(144px, 1fr)); gap: 1.25rem .75rem; }
+.pair { grid-column: span 2; display: grid; grid-template-columns: 1fr 1fr; gap: 2px; }
 figure { margin: 0; min-width: 0; }
 figure > div { position: relative; height: 144px; border-radius: 6px; background: var(--tile); display: grid;
   place-items: center; }

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from nsdata.arguments import flag, whole_number
 from nsdata.errors import BadInput
 from nsdata.report import files
-from nsdata.report.chosen import Cell, Chosen, of_diff, of_names, of_query, of_view
+from nsdata.report.chosen import Cell, Chosen, of_diff, of_leaks, of_names, of_query, of_view
 from nsdata.text import escaped, visible
 from nsdata.versions.pictures import cut, gallery, img, plain, small
 from nsdata.views.entry import repeats
@@ -21,6 +21,7 @@ from nsdata.views.entry import repeats
 if TYPE_CHECKING:
     from PIL import Image
 
+    from nsdata.analysis.leaks import Leaks
     from nsdata.versions.handle import Handle
     from nsdata.views.view import View
 
@@ -47,10 +48,11 @@ class Sheet:
         return np.asarray([cell.entry.row for cell in self.cells], np.int64)
 
     def __str__(self) -> str:
-        shown, total = len(self.cells), self.chosen.total
+        total, paired = self.chosen.total, self.chosen.paired
+        shown, word = (len(self.cells) // 2, "pair") if paired else (len(self.cells), "image")
         how = "" if shown == total else ", evenly taken" if self.chosen.spread else ", the first"
         count = f"{shown:,} of {total:,}" if shown < total else f"{total:,}"
-        return visible(f"{count} image{'s' if total != 1 else ''}{how} · {self.chosen.what}")
+        return visible(f"{count} {word}{'s' if total != 1 else ''}{how} · {self.chosen.what}")
 
     __repr__ = __str__
 
@@ -58,14 +60,17 @@ class Sheet:
         """One page that needs no network and no other file, light or dark as its reader likes it."""
         from nsdata.report.page import page
 
-        figures = (_figure(cell, picture) for cell, picture in zip(self.cells, self.pictures(), strict=True))
+        figures = [_figure(cell, picture) for cell, picture in zip(self.cells, self.pictures(), strict=True)]
+        if self.chosen.paired:
+            pairs = zip(figures[::2], figures[1::2], strict=True)
+            figures = [f"<div class='pair'>{one}{other}</div>\n" for one, other in pairs]
         return page(f"{self.chosen.what}", str(self), "".join(figures))
 
     def image(self) -> Image.Image:
         """The sheet as a picture."""
         from nsdata.report.drawing import draw
 
-        return draw(self.cells, self.pictures(), str(self), SIDE)
+        return draw(self.cells, self.pictures(), str(self), SIDE, paired=self.chosen.paired)
 
     def save(self, out: str | Path, *, overwrite: bool = False) -> int:
         """Write it as .png or .html, whole or not at all; returns its bytes.
@@ -98,6 +103,7 @@ def sheet(
     query: str | None = None,
     diff: Sequence[Any] | None = None,
     flow: Sequence[str] | None = None,
+    leaks: Leaks | None = None,
     limit: int = LIMIT,
 ) -> Sheet:
     """See Store.sheet."""
@@ -105,11 +111,13 @@ def sheet(
     if not 1 <= limit <= MOST:
         raise BadInput(f"limit is {limit:,}; 1 to {MOST:,} images were expected.")
     images = images if images is None or len(images) else None
-    given = [name for name, value in zip(_WAYS, (images, view, query, diff), strict=True) if value is not None]
+    given = [name for name, value in zip(_WAYS, (images, view, query, diff, leaks), strict=True) if value is not None]
     if len(given) != 1:
         which = " and ".join(given) or "nothing"
         verb = "are" if len(given) > 1 else "is"
-        raise BadInput(f"{which} {verb} given; one of images, a view, a query or a diff was expected.", "--view NAME")
+        raise BadInput(
+            f"{which} {verb} given; one of images, a view, a query, a diff or leaks was expected.", "--view NAME"
+        )
     if flow is not None and diff is None:
         raise BadInput("A flow is given without a diff.", "--diff gen-1 gen-2 --flow cat dog")
     if view is not None:
@@ -118,6 +126,8 @@ def sheet(
         return Sheet(of_query(store, query, limit))
     if diff is not None:
         return Sheet(of_diff(store, diff, flow, limit))
+    if leaks is not None:
+        return Sheet(of_leaks(store, leaks, limit))
     return Sheet(of_names(store, images or (), limit))
 
 
@@ -126,7 +136,7 @@ def check(out: str | Path, overwrite: bool) -> Path:
     return files.check(out, overwrite, "sheet", ENDINGS)
 
 
-_WAYS = ("images", "view", "query", "diff")
+_WAYS = ("images", "view", "query", "diff", "leaks")
 
 
 def _figure(cell: Cell, picture: Image.Image | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from commands import ok, run
+from commands import ok, refused, run
 from conftest import CLASSES, digits, jpeg
 from PIL import Image
 from sklearn.datasets import load_sample_images
@@ -14,6 +14,7 @@ from cli import imported
 from nsdata import Store
 from nsdata.analysis import glance as module
 from nsdata.analysis.glance import glance
+from nsdata.errors import BadInput
 from nsdata.progress import silent
 from nsdata.report import doctor
 
@@ -96,3 +97,26 @@ def test_a_damaged_picture_does_not_spoil_the_line(folder: Path, tmp_path: Path)
             path.write_bytes(path.read_bytes()[:1000])
     found = glance(Store.open(tmp_path / "lake"), 9)
     assert found.leaks is None and found.why.startswith("not looked for: ")
+
+
+def test_pairs_are_drawn_side_by_side(folder: Path, tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "lake", ["a", "b"])
+    store.add_folder(folder, on_progress=silent)
+    found = store.refresh().leaks()
+    sheet = store.sheet(leaks=found)
+    sides = [image.id for pair in found.pairs for image in (pair.one, pair.other)]
+    assert [cell.entry.id for cell in sheet.cells] == sides
+    assert str(sheet) == "3 pairs · images that look the same, at version 2"
+    assert sheet.html().count("<div class='pair'><figure") == 3
+    assert sheet.image().width == store.sheet(sides).image().width
+    assert len(store.sheet(leaks=found, limit=5).cells) == 4
+    drawn = run("--store", store.url, "leaks", "-o", tmp_path / "pairs.html")
+    assert drawn.exit_code == 0 and "pairs.html  3 pairs" in drawn.stderr
+    assert (tmp_path / "pairs.html").read_text() == sheet.html()
+    message, hint = refused("--store", store.url, "leaks", "-o", tmp_path / "pairs.html")
+    assert "exists" in message and "--overwrite" in hint
+    store.remove(found.surplus)
+    with pytest.raises(BadInput, match="no images that look the same"):
+        store.sheet(leaks=store.refresh().leaks())
+    assert not (tmp_path / "none.png").exists()
+    assert "none.png" not in run("--store", store.url, "leaks", "-o", tmp_path / "none.png").output
