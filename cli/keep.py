@@ -230,10 +230,9 @@ def _collected(done: Collected, purge: bool, dry_run: bool) -> None:
         elif not dry_run:
             size, became = done.freed.get(kind, 0), "blanked" if kind == "vectors" else "freed"
         if found:
-            lines.append([kind, f"{sum(waste.count for waste in found):,} {what}", f"{size:,} bytes", became])
-    widths = [max(len(line[i]) for line in lines) for i in range(3)] if lines else []
-    for kind, what, size_, became in lines:
-        render.out(f"{kind:<{widths[0]}}  {what:<{widths[1]}}  {size_:>{widths[2]}}  {became}")
+            lines.append([kind, f"{sum(waste.count for waste in found):,} {what}", f"{size:,}", became])
+    wide = max((len(line[2]) for line in lines), default=0)
+    render.table([], [[kind, what, f"{size:>{wide}} bytes", became] for kind, what, size, became in lines])
     if not lines:
         render.out("nothing to collect")
     if done.views:
