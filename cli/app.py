@@ -33,6 +33,7 @@ from cli import (
     pictures,
     report,
     settings,
+    start,
     values,
     views,
 )
@@ -104,6 +105,7 @@ class Commands(TyperGroup):
 
         rank = os.environ.get("RANK", "0")
         try:
+            start.usual()
             signal.signal(signal.SIGTERM, _end)
             done = super().invoke(ctx)
             sys.stdout.flush()
