@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import render, settings
+from cli import hints, render, settings
 from cli.settings import JsonOption, StoreOption, address
 
 
@@ -48,7 +48,7 @@ def _print(found: list[Any], sources: dict[str, str]) -> None:
     for finding in found:
         rows.append([marks[finding.good], finding.what, finding.text])
         if finding.hint and finding.good is not True:
-            rows.append(["", "", finding.hint])
+            rows.append(["", "", hints.with_store(finding.hint)])
     render.table([], rows)
     render.out()
     render.pairs([(f"setting {name}", text) for name, text in sources.items()])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli import complete, render
+from cli import complete, hints, render
 from cli.export import export
 from cli.given import SoftLabels, WithSoftLabels
 from cli.settings import JsonOption, StoreOption, a_path, address, check_split, open_store
@@ -244,7 +244,8 @@ def _report(done: Imported) -> None:
     for what, entries in left.items():
         _list(what, entries)
     if any(len(entries) > SHOWN for entries in left.values()):
-        render.out(f"          all of them: {_written(left) or 'nsdata import --json (no file can be written here)'}")
+        way = _written(left) or hints.with_store("nsdata import --json (no file can be written here)")
+        render.out(f"          all of them: {way}")
 
 
 def _list(what: str, entries: list[tuple[str, str]]) -> None:

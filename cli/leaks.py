@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import render
+from cli import hints, render
 from cli.settings import JsonOption, StoreOption, open_store
 from nsdata.progress import shown
 
@@ -48,7 +48,7 @@ def leaks(
         for id_ in found.surplus:
             render.out(id_)
     else:
-        render.pairs(found.lines())
+        render.pairs([(what, hints.with_store(text)) for what, text in found.lines()])
         if found.pairs:
             render.out()
             render.table(

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from cli import terminal
+from cli import hints, terminal
 
 if TYPE_CHECKING:
     from nsdata.errors import NsdataError
@@ -151,7 +151,7 @@ def error(problem: NsdataError) -> None:
     """A person's mistake: what is wrong, what to type."""
     note(f"error: {name(problem.message)}")  # on one line: no name in it can pass for a hint
     if problem.hint:
-        note(f" hint: {name(problem.hint)}")
+        note(f" hint: {name(hints.with_store(problem.hint))}")
 
 
 def warning(text: str) -> None:
