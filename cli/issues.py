@@ -24,7 +24,9 @@ def issues(
                      autocompletion=complete.generations),
     ] = None,
     embeddings: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Embeddings of which a probe, fitted in folds, judges.")
+        str | None,
+        typer.Option(metavar="NAME", help="Embeddings of which a probe, fitted in folds, judges.",
+                     autocompletion=complete.embeddings),
     ] = None,
     split: Annotated[
         str, typer.Option(help="train, val, test or all.", autocompletion=complete.splits)

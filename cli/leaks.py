@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import hints, render
+from cli import complete, hints, render
 from cli.settings import JsonOption, StoreOption, open_store
 from nsdata.progress import shown
 
@@ -18,7 +18,10 @@ def leaks(
     ctx: typer.Context,
     within: Annotated[bool, typer.Option("--within", help="Also near-duplicates within each split.")] = False,
     embeddings: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Compare these embeddings, not the pictures.")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Compare these embeddings, not the pictures.", autocompletion=complete.embeddings
+        ),
     ] = None,
     likeness: Annotated[
         float | None,
