@@ -157,7 +157,7 @@ def _draw(head: Sequence[str], rows: Cells, right: Sequence[bool], fitted: Seque
         for width, side in zip(fitted, right, strict=True):
             drawn.add_column(width=width, justify="right" if side else "left", overflow="fold")
         for row in some:
-            drawn.add_row(*(Text(cell, style=style) for cell in row))
+            drawn.add_row(*(Text.assemble((cell, style)) for cell in row))  # the letters alone, not the blanks
         with console.capture() as captured:
             console.print(drawn)
         _write(captured.get().splitlines())
