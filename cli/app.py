@@ -25,6 +25,7 @@ from cli import (
     doctor,
     fill,
     grow,
+    hints,
     issues,
     keep,
     leaks,
@@ -33,6 +34,7 @@ from cli import (
     pictures,
     report,
     settings,
+    start,
     values,
     views,
 )
@@ -104,6 +106,7 @@ class Commands(TyperGroup):
 
         rank = os.environ.get("RANK", "0")
         try:
+            start.usual()
             signal.signal(signal.SIGTERM, _end)
             done = super().invoke(ctx)
             sys.stdout.flush()
@@ -164,8 +167,10 @@ def main(
     Settings: flags, then the environment (NSDATA_STORE, NSDATA_LABEL_BATCH_SIZE), then ./nsdata.toml.
     """
     found = settings.found(ctx)
-    ctx.obj = store or found.pop("store", None) or "lake"
+    usual = found.pop("store", None) or "lake"
+    ctx.obj = store or usual
     ctx.default_map = found
+    hints.begin(ctx, usual)
 
 
 def _help(command: Callable[..., None]) -> dict[str, str]:

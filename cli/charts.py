@@ -11,17 +11,17 @@ from cli import render, terminal
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _MARK = "┃"
-_LEAST = 12  # characters of a bar: where fewer are left there is none
+_LEAST, _MOST = 12, 50  # characters of a bar: where fewer are left there is none
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Any]], bars: Sequence[tuple[float, float | None]]) -> None:
     """``render.table``, and on a terminal a bar behind each row. bars: shares, 0 to 1, and where a mark stands."""
-    lines = render.aligned(head, rows)
-    room = shutil.get_terminal_size().columns - max(map(len, lines)) - 3
-    if not sys.stdout.isatty() or room < _LEAST or not terminal.has(_EIGHTHS + _MARK):
-        bars, room = [(0.0, None)] * len(rows), 0
-    for line, (share, mark) in zip(lines, [(0.0, None), *bars], strict=True):
-        render.out(f"{line}  {bar(share, min(room, 50), mark)}".rstrip())
+    if not sys.stdout.isatty() or not terminal.has(_EIGHTHS + _MARK):
+        render.table(head, rows)
+        return
+    room = shutil.get_terminal_size().columns - render.breadth(head, rows) - 2
+    drawn = [bar(share, min(room, _MOST), mark) for share, mark in bars] if room >= _LEAST else None
+    render.table(head, rows, drawn)
 
 
 def bar(share: float, width: int, mark: float | None = None) -> str:

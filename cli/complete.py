@@ -103,6 +103,11 @@ def _views(ctx: Any, state: State, history: History) -> Iterable[Offer]:
         yield view.name, f"{view.rows:,} rows" + ("" if gen is None else f", generation {gen}")
 
 
+def _embeddings(ctx: Any, state: State, history: History) -> Iterable[Offer]:
+    for name, found in state.embeddings.items():
+        yield name, f"{found.rows:,} images, {found.width:,} numbers each"
+
+
 def _models(ctx: Any, state: State, history: History) -> Iterable[Offer]:
     for gen, model in sorted(state.models.items()):
         if path := _run(model, history.objects.url):
@@ -148,6 +153,7 @@ def _classes(ctx: Any, state: State, history: History) -> Iterable[Offer]:
 
 versions = _of_store(_versions)
 views = _of_store(_views)
+embeddings = _of_store(_embeddings)
 models = _of_store(_models)
 architectures = _of_store(_architectures)
 generations = _of_store(_generations)

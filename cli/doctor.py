@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import render, settings
+from cli import hints, render, settings
 from cli.settings import JsonOption, StoreOption, address
 
 
@@ -44,11 +44,12 @@ def doctor(
 
 def _print(found: list[Any], sources: dict[str, str]) -> None:
     marks = {True: "ok  ", False: "look", None: "    "}
-    width = max(len(render.name(finding.what)) for finding in found)
+    rows: list[list[str]] = []
     for finding in found:
-        render.out(f"{marks[finding.good]}  {render.name(finding.what):<{width}}  {render.name(finding.text)}")
+        rows.append([marks[finding.good], finding.what, finding.text])
         if finding.hint and finding.good is not True:
-            render.out(f"{'':<{width + 8}}{render.name(finding.hint)}")
+            rows.append(["", "", hints.with_store(finding.hint)])
+    render.table([], rows)
     render.out()
     render.pairs([(f"setting {name}", text) for name, text in sources.items()])
 

@@ -25,7 +25,10 @@ def embed(
         ),
     ],
     name: Annotated[
-        str | None, typer.Option(help="Of the embeddings in the store (default: the model's name).")
+        str | None,
+        typer.Option(
+            help="Of the embeddings in the store (default: the model's name).", autocompletion=complete.embeddings
+        ),
     ] = None,
     arch: Annotated[
         str | None,

@@ -29,10 +29,10 @@ def recipes(json: JsonOption = False) -> None:
     if json:
         render.emit([asdict(one) for one in found])
         return
-    width = max(len(one.name) for one in found)
+    rows = []
     for one in found:
-        for name, word, text in ((one.name, "for", one.about), ("", "from", one.source), ("", "here", one.measured)):
-            render.out(f"{name:<{width}}  {word:<4}  {text}")
+        rows += [[one.name, "for", one.about], ["", "from", one.source], ["", "here", one.measured]]
+    render.table([], rows)
 
 
 def evaluate(

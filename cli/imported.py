@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cli import render
+from cli import hints, render
 
 if TYPE_CHECKING:
     from nsdata.importers.result import Imported
@@ -59,7 +59,8 @@ def report(done: Imported) -> None:
     for what, entries in left.items():
         _list(what, entries)
     if any(len(entries) > SHOWN for entries in left.values()):
-        render.out(f"          all of them: {_written(left) or 'nsdata import --json (no file can be written here)'}")
+        way = _written(left) or hints.with_store("nsdata import --json (no file can be written here)")
+        render.out(f"          all of them: {way}")
 
 
 def _list(what: str, entries: list[tuple[str, str]]) -> None:
@@ -109,4 +110,4 @@ def leaks(store: Store) -> None:
     except KeyboardInterrupt as error:
         raise type(error)("The import is done; nsdata leaks looks whether test images are in train.") from error
     if found.why != NOTHING:
-        render.out(f"leaks     {found.text}" + ("" if found.clean else ": nsdata leaks"))
+        render.out(f"leaks     {found.text}" + ("" if found.clean else hints.with_store(": nsdata leaks")))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import complete, render
+from cli import complete, hints, render
 from cli.settings import JsonOption, StoreOption, check_split, open_store
 
 if TYPE_CHECKING:
@@ -24,7 +24,9 @@ def issues(
                      autocompletion=complete.generations),
     ] = None,
     embeddings: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Embeddings of which a probe, fitted in folds, judges.")
+        str | None,
+        typer.Option(metavar="NAME", help="Embeddings of which a probe, fitted in folds, judges.",
+                     autocompletion=complete.embeddings),
     ] = None,
     split: Annotated[
         str, typer.Option(help="train, val, test or all.", autocompletion=complete.splits)
@@ -62,7 +64,7 @@ def issues(
     elif json:
         render.emit(found.to_dict())
     else:
-        render.pairs(found.lines())
+        render.pairs([(what, hints.with_store(text)) for what, text in found.lines()])
         if len(found):
             _table(found, _options(gen, embeddings, split, limit, in_sample))
     if exit_code and found.found:
@@ -97,8 +99,9 @@ def _table(found: Issues, options: str) -> None:
     )
     render.out()
     for issue in found.issues[:SHOWN]:
-        render.out(render.name(issue.command))
-    render.out(render.name(f"nsdata issues --ids{options} | xargs nsdata sheet -o issues.html"))
+        render.out(render.name(hints.with_store(issue.command)))
+    pictures = f"nsdata issues --ids{options} | xargs nsdata sheet -o issues.html"
+    render.out(render.name(hints.with_store(pictures)))
 
 
 COMMANDS = {"issues": issues}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import complete, render
+from cli import complete, hints, render
 from cli.settings import JsonOption, StoreOption, a_path, address, open_store
 from nsdata.progress import shown
 
@@ -134,7 +134,8 @@ def undo(
         render.emit(done)
         return
     verb = ("would bring back" if back else "would undo") if number is None else "brought back" if back else "undid"
-    again = f"; nsdata undo {number} {'takes it away again' if back else 'brings it back'}" if number else ""
+    again = f"nsdata undo {number} {'takes it away again' if back else 'brings it back'}" if number else ""
+    again = again and f"; {hints.with_store(again)}"
     render.out(f"{verb} version {event.number}: {render.name(sentence(event, events))}{again}")
 
 
@@ -175,7 +176,7 @@ def verify(
     if json:
         render.emit(report.to_dict())
     else:
-        render.out(str(report))
+        render.out(hints.with_store(str(report)))
     if not report.sound:
         raise typer.Exit(3)
 
@@ -230,10 +231,9 @@ def _collected(done: Collected, purge: bool, dry_run: bool) -> None:
         elif not dry_run:
             size, became = done.freed.get(kind, 0), "blanked" if kind == "vectors" else "freed"
         if found:
-            lines.append([kind, f"{sum(waste.count for waste in found):,} {what}", f"{size:,} bytes", became])
-    widths = [max(len(line[i]) for line in lines) for i in range(3)] if lines else []
-    for kind, what, size_, became in lines:
-        render.out(f"{kind:<{widths[0]}}  {what:<{widths[1]}}  {size_:>{widths[2]}}  {became}")
+            lines.append([kind, f"{sum(waste.count for waste in found):,} {what}", f"{size:,}", became])
+    wide = max((len(line[2]) for line in lines), default=0)
+    render.table([], [[kind, what, f"{size:>{wide}} bytes", became] for kind, what, size, became in lines])
     if not lines:
         render.out("nothing to collect")
     if done.views:

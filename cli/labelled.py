@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cli import render
+from cli import hints, render
 
 if TYPE_CHECKING:
     from nsdata import Store
@@ -48,7 +48,7 @@ def print_done(done: Labelled, json: bool) -> None:
     if done.later:
         render.warning(
             f"{done.later:,} images came in after this run had begun and have no labels in generation {done.gen}; "
-            f"nsdata label --gen {done.gen} --extend labels them too."
+            + hints.with_store(f"nsdata label --gen {done.gen} --extend labels them too.")
         )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import render
+from cli import complete, hints, render
 from cli.settings import JsonOption, StoreOption, a_path, open_store
 from nsdata.progress import shown
 
@@ -19,7 +19,10 @@ def leaks(
     ctx: typer.Context,
     within: Annotated[bool, typer.Option("--within", help="Also near-duplicates within each split.")] = False,
     embeddings: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Compare these embeddings, not the pictures.")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Compare these embeddings, not the pictures.", autocompletion=complete.embeddings
+        ),
     ] = None,
     likeness: Annotated[
         float | None,
@@ -62,7 +65,7 @@ def leaks(
         for id_ in found.surplus:
             render.out(id_)
     else:
-        render.pairs(found.lines())
+        render.pairs([(what, hints.with_store(text)) for what, text in found.lines()])
         if found.pairs:
             render.out()
             render.table(

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import math
 import numbers
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from cli import terminal
+from cli import hints, terminal
 
 if TYPE_CHECKING:
     from nsdata.errors import NsdataError
+
+_WIDE = re.compile("[\u0300-\u036f\u0483-\u1fff\u2300-\u24ff\u2600-\U0010ffff]")  # may take two columns, or none
 
 
 def out(text: str = "") -> None:
@@ -69,31 +72,74 @@ def emit(value: Any) -> None:
 
 
 def pairs(rows: Sequence[tuple[str, str]]) -> None:
-    """Names and values, aligned."""
-    width = max((len(key) for key, _ in rows), default=0)
-    for key, value in rows:
-        out(f"{name(key):<{width}}  {name(value)}")
+    """Names and values, aligned; on a terminal a value that is too long is folded beside its name."""
+    shown = [(name(key), name(value)) for key, value in rows]
+    if sys.stdout.isatty():
+        from cli import drawn
 
-
-def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Columns, aligned: numbers to the right, everything whole."""
-    for line in aligned(head, rows):
+        shown = [(drawn.encodable(key), drawn.encodable(value)) for key, value in shown]
+        if max(map(width, lines(shown, [False, False])), default=0) > drawn.room():
+            drawn.pairs(shown)
+            return
+    for line in lines(shown, [False, False]):
         out(line)
 
 
-def aligned(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
-    """The lines of a table, its head first."""
-    heads, cells = [name(text) for text in head], [[_cell(value) for value in row] for row in rows]
-    widths = [max(len(text), *(len(row[i]) for row in cells)) if cells else len(text) for i, text in enumerate(heads)]
-    right = [all(isinstance(row[i], numbers.Real) for row in rows if row[i] is not None) for i in range(len(head))]
+def table(head: Sequence[str], rows: Sequence[Sequence[Any]], bars: Sequence[str] | None = None) -> None:
+    """Columns, aligned: numbers to the right, everything whole. No head: the rows alone.
 
-    def line(values: Sequence[str]) -> str:
-        return "  ".join(
-            f"{value:>{width}}" if side else f"{value:<{width}}"
-            for value, width, side in zip(values, widths, right, strict=True)
-        ).rstrip()
+    bars: on a terminal, what is drawn behind each row.
+    """
+    heads, cells, right = _shown(head, rows)
+    if not sys.stdout.isatty():
+        for line in lines([heads, *cells] if head else cells, right):
+            out(line)
+        return
+    from cli import drawn
 
-    return [line(heads), *map(line, cells)]
+    heads, cells = list(map(drawn.encodable, heads)), [list(map(drawn.encodable, row)) for row in cells]
+    if not head and max(map(width, lines(cells, right)), default=0) <= drawn.room():
+        for line in lines(cells, right):  # as it is piped: nothing to fold, no head
+            out(line)
+        return
+    right = [side or drawn.numeric(row[i] for row in cells) for i, side in enumerate(right)]
+    if bars is not None:
+        heads, right = [*heads, ""], [*right, False]
+        cells = [[*row, text] for row, text in zip(cells, bars, strict=True)]
+    drawn.table(heads if head else [], cells, right)
+
+
+def breadth(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> int:
+    """Columns of a terminal that a table takes where nothing of it is folded."""
+    heads, cells, right = _shown(head, rows)
+    return max(map(width, lines([heads, *cells], right)))
+
+
+def _shown(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> tuple[list[str], list[list[str]], list[bool]]:
+    """A table as texts, and its columns of numbers."""
+    count = len(head) or len(rows[0]) if head or rows else 0
+    right = [all(isinstance(row[i], numbers.Real) for row in rows if row[i] is not None) for i in range(count)]
+    return [name(text) for text in head], [[_cell(value) for value in row] for row in rows], right
+
+
+def lines(rows: Sequence[Sequence[str]], right: Sequence[bool], widths: Sequence[int] | None = None) -> list[str]:
+    """Each row as a line, its cells below each other."""
+    widths = widths or [max(map(width, column)) for column in zip(*rows, strict=True)]
+
+    def padded(text: str, wide: int, side: bool) -> str:
+        blanks = " " * (wide - width(text))
+        return blanks + text if side else text + blanks
+
+    return ["  ".join(map(padded, row, widths, right)).rstrip() for row in rows]
+
+
+def width(text: str) -> int:
+    """Columns of a terminal that a text takes."""
+    if text.isascii() or not _WIDE.search(text):
+        return len(text)
+    from rich.cells import cell_len
+
+    return cell_len(text)
 
 
 def percent(value: float | None, digits: int = 1) -> str:
@@ -105,7 +151,7 @@ def error(problem: NsdataError) -> None:
     """A person's mistake: what is wrong, what to type."""
     note(f"error: {name(problem.message)}")  # on one line: no name in it can pass for a hint
     if problem.hint:
-        note(f" hint: {name(problem.hint)}")
+        note(f" hint: {name(hints.with_store(problem.hint))}")
 
 
 def warning(text: str) -> None:

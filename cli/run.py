@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli import complete, live, render
+from cli import complete, hints, live, render
 from cli.settings import JsonOption, StoreOption, a_path, open_store
 from cli.train import Report
 
@@ -85,7 +85,7 @@ def _write(store: Store, path: Path, replace: bool) -> None:
     except OSError as error:
         raise refused(path.parent, error, what="the plan's folder") from error
     render.out(f"wrote  {path}")
-    render.out(f"next   nsdata run {path} --dry-run")
+    render.out(hints.with_store(f"next   nsdata run {path} --dry-run"))
 
 
 def _outline(store: Store, plan: PlanFile, json: bool) -> None:

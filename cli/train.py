@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli import cards, complete, render
+from cli import cards, complete, hints, render
 from cli.settings import JsonOption, StoreOption, a_path, open_store
 from nsdata.progress import shown
 
@@ -170,7 +170,7 @@ def _repeat(people: View, pseudo: View | None, seeds: int, json: bool, options: 
     cards.repeats(done)
     if options["publish"]:
         render.out(f"published  model {options['gen']}: seed {done.seeds[0]}, the first; {done.models[0].path}")
-        render.out(f"next       nsdata label --gen {options['gen'] + 1}")
+        render.out(hints.with_store(f"next       nsdata label --gen {options['gen'] + 1}"))
 
 
 def _print_trained(what: str, gen: int, name: str, model: Trained | Finished, json: bool) -> None:
@@ -182,7 +182,7 @@ def _print_trained(what: str, gen: int, name: str, model: Trained | Finished, js
         return
     render.out(f"{what}  model {gen} · {name} · {val_text(model.val_accuracy, model.val_images)} · {model.path}")
     if what != "not published":
-        render.out(f"next     nsdata label --gen {gen + 1}")
+        render.out(hints.with_store(f"next     nsdata label --gen {gen + 1}"))
 
 
 def _pseudo(store: Store, gen: int, name: str | None) -> View | None:
@@ -204,5 +204,5 @@ def _pseudo(store: Store, gen: int, name: str | None) -> View | None:
     from nsdata.views.precision import said
 
     for sentence in said(store.view(gen=gen).split("train").unlabelled(), THRESHOLD):
-        render.note(sentence)
+        render.note(hints.with_store(sentence))
     return default_view(store, gen)

@@ -11,7 +11,7 @@ from typing import Any
 
 from typer.core import TyperCommand
 
-from cli import markup
+from cli import hints, markup
 
 _BY_TYPER = object()
 _PLAIN = {int: re.compile("-?[0-9]{1,15}"), float: re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?")}
@@ -23,6 +23,11 @@ class Command(TyperCommand):
     def get_params(self, ctx: Any) -> list[Any]:
         """Its arguments and options, and --help."""
         return lightened(super().get_params(ctx))
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run it."""
+        hints.take(ctx)
+        return super().invoke(ctx)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Its help."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import complete, render
+from cli import complete, hints, render
 from cli.settings import JsonOption, StoreOption, check_split, open_store
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ def _sure(chosen: View, least: float | None, most: float | None, precision: floa
     kept = chosen if least is None and most is None else chosen.confident(least or 0.0, most)
     if least is not None:
         for sentence in precisions.said(chosen, least):
-            render.note(sentence)
+            render.note(hints.with_store(sentence))
     return kept
 
 

@@ -8,6 +8,6 @@ from pathlib import Path
 if __name__ == "__main__":
     if not sys.flags.safe_path:  # -m puts the working folder first: a person's own cli.py would be taken for ours
         sys.path[0] = str(Path(__file__).parents[1])
-    from cli.app import app
+    from cli.start import main
 
-    app(prog_name="nsdata")
+    main()

@@ -25,7 +25,7 @@ from nsdata import __version__
 from nsdata.analysis.calibration import Calibration, calibration
 from nsdata.analysis.glance import NOTHING, glance
 from nsdata.arithmetic.intervals import wilson
-from nsdata.errors import BadInput, NsdataError, StoreNotFound
+from nsdata.errors import BadInput, NotFound, NsdataError, StoreNotFound
 from nsdata.images import decoder
 from nsdata.images.crops import random_resized
 from nsdata.labels.eligibility import unlabelled_rows
@@ -102,6 +102,8 @@ def findings(store: Handle, known: Mapping[int, Calibration | None] | None = Non
     for part in (_judges, _classes, _room, partial(_generations, known=known or {}), _views):
         try:
             found += part(store)
+        except NotFound as error:  # what a purge took, as of a view's old generation, is no damage
+            found.append(Finding("purged", error.message, None, error.hint))
         except NsdataError as error:
             if all(finding.text != error.message for finding in found):
                 found.append(Finding("damage", error.message, False, error.hint))

@@ -29,6 +29,7 @@ Rows = NDArray[np.int64]
 AT_ONCE = 1 << 16  # names
 _FEW = 20  # names that are looked for one by one
 _SURE = 8  # letters of a beginning: no file is called so by chance
+LOG = "nsdata log"
 _ID = re.compile(r"\s*([0-9a-fA-F]{32})\s*")
 
 
@@ -72,7 +73,7 @@ def rows_meant(table: Table, names: Iterable[str], *, removed: bool = False, beg
     rows, counted = _by_id(table, names)
     there = rows >= 0
     if len(table):
-        there &= table.visible[rows] | (removed & np.isin(rows, table.removed))
+        there &= table.visible[rows] | (removed & np.isin(rows, table.removals[0]))
     rows[~there] = -1
     begun: dict[int, int] = {}
     for place in np.flatnonzero(rows < 0).tolist() if beginnings else ():
@@ -92,7 +93,8 @@ def rows_meant(table: Table, names: Iterable[str], *, removed: bool = False, beg
                 raise _by_chance(table, names[place], row, several)
             several = [row]
         if len(several) != 1:
-            raise _not_one(table, names[place], several, beginnings)
+            gone = [] if removed or several else _removed(table, names[place], beginnings)
+            raise gone[0] if gone else _not_one(table, names[place], several, beginnings)
         rows[place] = several[0]
     return rows
 
@@ -152,6 +154,24 @@ def _not_one(table: Table, name: str, rows: list[int], beginnings: bool) -> Nsda
         f"No image has {begins} {name!r}, and none comes from a file of that name.",
         "nsdata query 'select id, source from images limit 20'",
     )
+
+
+def _removed(table: Table, name: str, beginnings: bool) -> list[NotFound]:
+    """The error for the name of one image that a person removed; none where there is no such image."""
+    try:
+        (row,) = rows_meant(table, [name], removed=True, beginnings=beginnings).tolist()
+    except NsdataError:
+        return []
+    rows, events = table.removals
+    id_, source, event = hexes(table.ids[[row]])[0], table.sources([row])[0], int(events[rows == row].min())
+    if not table.width[row]:
+        return [NotFound(f"Image {id_} was removed with version {event}, and gc --purge deleted its picture.", LOG)]
+    return [
+        NotFound(
+            f"Image {id_} from {visible(source[:200])} was removed with version {event}.",
+            f"nsdata show {id_[:12]} --at {event - 1}",
+        )
+    ]
 
 
 def _by_id(table: Table, names: Sequence[str]) -> tuple[Rows, NDArray[np.bool_]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -11,6 +12,7 @@ from nsdata import schema
 from nsdata.errors import NotFound, StoreDamaged
 from nsdata.log.state import State
 from nsdata.storage.objects import Objects
+from nsdata.text import visible
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
+_OWN = re.compile(r"-[0-9a-f]{8,}(-[0-9]+)?$")  # what makes a folder's name its own
 Opened = dict[str, "engine.Reader"]  # by name; of one thread at a time
 
 
@@ -116,9 +119,7 @@ class Readers:
         """Where a dataset lies today. Raises NotFound for one that was deleted."""
         name = self.place(name)
         if self.newest is not None and self.newest.is_swept(name):
-            raise NotFound(
-                f"{name} was taken away by gc: it belonged to what was replaced, undone or removed.", "nsdata log"
-            )
+            raise _deleted(name, self.newest)
         return name
 
     def lend(self) -> Opened:
@@ -168,3 +169,23 @@ class Readers:
             more.setflags(write=False)
             there, values = self._joined[column] = wanted, more
         return values if len(there) == len(wanted) else values[: sum(rows for _, rows in wanted)]
+
+
+def _deleted(name: str, now: State) -> NotFound:
+    """The error for what a purge took of an earlier version: what it was, and what there is in its place."""
+    kind, folder = name.split("/")[:2]
+    thing = _OWN.sub("", folder)
+    if kind == "labels" and (number := thing.removeprefix("gen-")).isdecimal():
+        there = (gen := int(number)) in now.generations
+        return NotFound(
+            f"The soft labels that generation {gen} had in that version were deleted by nsdata gc --purge: it was "
+            f"{'replaced' if there else 'undone'} since.",
+            f"nsdata show --gen {gen}   (as it is now)" if there else f"nsdata label --gen {gen}   (labels again)",
+        )
+    if kind == "embeddings":
+        what, hint = f"The embeddings {visible(thing)!r} of that version", "nsdata show   (those that there are)"
+    elif kind == "views":
+        what, hint = f"The rows that view {visible(thing)!r} had in that version", "nsdata views"
+    else:
+        what, hint = f"The data that version had in {name}", "nsdata log"
+    return NotFound(f"{what} were deleted by nsdata gc --purge: they were replaced, undone or removed since.", hint)

@@ -124,14 +124,15 @@ class Table:
         for segment in self.state.segments:
             if segment.event in self.state.undone:
                 visible[segment.start : segment.start + segment.rows] = False
-        visible[self.removed] = False
+        visible[self.removals[0]] = False
         visible.setflags(write=False)
         return visible
 
     @cached_property
-    def removed(self) -> Array:
-        """(n,) int64: the rows that a person removed, each as often as somebody did."""
-        return self._by_people(self.state.removed)[0]
+    def removals(self) -> tuple[Array, Array]:
+        """(n,) int64: the rows that a person removed, each as often as somebody did, and the event of each."""
+        rows, _, events = self._by_people(self.state.removed)
+        return rows, events
 
     def sources(self, rows: Sequence[int] | None = None) -> list[str]:
         """Where images came from, relative to what was imported; all rows, or these (repeats allowed)."""
@@ -221,7 +222,7 @@ class Table:
             every += [start + int(row) for row in np.flatnonzero(inside)]
         found = [row for row in every if self.visible[row]]
         if removed and not found:
-            found = sorted({*every} & {*self.removed.tolist()})
+            found = sorted({*every} & {*self.removals[0].tolist()})
         if not found:
             raise NotFound(f"No image has an id that begins with {text}.", "nsdata query 'select id from images'")
         if len(found) > 1:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import ROOT, digits, labelled_by_a_teacher
 from typer.testing import CliRunner, Result
@@ -16,6 +17,7 @@ from typer.testing import CliRunner, Result
 from cli import complete
 from cli.app import app
 from nsdata import Store
+from nsdata.embeddings import embedding
 from nsdata.exporters import place
 from nsdata.importers import detect
 from nsdata.schema import SPLITS
@@ -40,6 +42,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )  # fmt: skip
         if gen == 0:
             labelled_by_a_teacher(store)
+    identity = {"model": "wrn_10_1", "backbone_sha256": "a" * 64, "preprocess": {}, "precision": "float32",
+                "device": "cpu", "batch_size": 16}  # fmt: skip
+    run = embedding.begin(store.refresh(), "wrn", 4, identity)
+    for part in run.parts:
+        with embedding.PartWriter(part) as writer:
+            writer.write(np.ones((part.rows, 4), np.float32))
+    run.seal({"model_sha256": "a" * 64})
     store.refresh().view(gen=1).save("student-1")
     store.tag("cleaned")
     return folder
@@ -74,7 +83,7 @@ def offered(typed: str) -> dict[str, str]:
     return {value: about for value, _, about in (line.partition("\t") for line in lines if line)}
 
 
-VERSIONS = {"gen-1", "cleaned", "1", "2", "3", "4", "5", "6", "7"}
+VERSIONS = {"gen-1", "cleaned", "1", "2", "3", "4", "5", "6", "7", "8"}
 
 
 @pytest.mark.parametrize(
@@ -92,6 +101,10 @@ VERSIONS = {"gen-1", "cleaned", "1", "2", "3", "4", "5", "6", "7"}
         ("train --view s", {"student-1"}),
         ("label --teacher ", {"runs/gen-0"}),
         ("eval --model ", {"runs/gen-0"}),
+        ("leaks --embeddings ", {"wrn"}),
+        ("issues --embeddings w", {"wrn"}),
+        ("issues --embeddings x", set()),
+        ("embed --name ", {"wrn"}),
         ("train --model ", {"resnet10t", "resnet11t"}),
         ("train --gen ", {"0", "1"}),
         ("label --gen ", {"2"}),
@@ -123,6 +136,7 @@ def test_what_is_offered_is_explained(here: Path) -> None:
     assert offered("diff ")["gen-1"] == "version 4"
     assert offered("view ")["student-1"] == "60 rows, generation 1"
     assert offered("label --teacher ")["runs/gen-0"] == "model 0, resnet10t"
+    assert offered("leaks --embeddings ")["wrn"] == "60 images, 4 numbers each"
     assert offered("label --gen ")["2"] == "by model 1, resnet11t"
     assert offered("train --set lr")["lr="] == "left open by default"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -149,6 +150,50 @@ def test_what_stands_in_for_a_class_becomes_it_when_it_is_used() -> None:
 def test_a_command_that_loaded_torch_ends_without_a_word() -> None:
     done = run("import training.loop; from cli.app import app; app(['--version'], prog_name='nsdata')")
     assert (done.stdout[:7], done.stderr) == ("nsdata ", "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("module", ["cli.app", "typer", "cli.settings", "cli.render"])
+def test_a_command_that_is_ended_while_it_loads_says_nothing(module: str, number: signal.Signals) -> None:
+    code = """if True:
+        import os, runpy, sys, time
+
+        class Ending:
+            def find_spec(self, name, path=None, target=None):
+                if name == sys.argv[1]:
+                    os.kill(os.getpid(), int(sys.argv[2]))
+                    time.sleep(0.01)
+
+        sys.meta_path.insert(0, Ending())
+        runpy.run_module("nsdata", run_name="__main__", alter_sys=True)
+    """
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", code, module, str(int(number))], env=environment, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (128 + number, "", "")
+
+
+def test_a_command_that_runs_has_ctrl_c_as_an_exception() -> None:
+    code = """if True:
+        import os, signal, sys
+        from cli import look, start
+        number = int(sys.argv.pop())
+        look.COMMANDS["log"] = lambda: os.kill(os.getpid(), number)
+        start.main()
+    """
+    for number, word in ((signal.SIGINT, "interrupted"), (signal.SIGTERM, "ended")):
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(
+            [sys.executable, "-c", code, "log", str(int(number))], env=environment, capture_output=True, text=True
+        )
+        assert (done.returncode, done.stderr) == (128 + number, f"\n{word}. The store is as it was.\n")
+
+
+def test_what_ignores_ctrl_c_goes_on_doing_so() -> None:
+    code = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); from cli import start; start.quiet(); " \
+        "start.usual(); assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN"  # fmt: skip
+    run(code)
 
 
 def parameters() -> list[tuple[Any, Any]]:

@@ -142,7 +142,7 @@ def test_replaced_vectors_go_with_a_purge_and_abandoned_ones_with_a_gc(lake: Sto
     lake.gc(purge=True, older_than_hours=0)
     assert not Path(lake.url, first.run).exists()
     assert len(lake.embeddings("wrn").vectors) == 90
-    with pytest.raises(NotFound, match="taken away by gc"):
+    with pytest.raises(NotFound, match="The embeddings 'wrn' of that version were deleted by nsdata gc --purge"):
         _ = lake.at(first.event).embeddings("wrn").vectors
     assert verify(lake.url).sound
 

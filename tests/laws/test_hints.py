@@ -8,14 +8,17 @@ import itertools
 import re
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import ROOT
 from typer.main import get_command
+from typer.testing import CliRunner
 
+from cli import hints
 from cli.app import app
-from nsdata import errors
+from nsdata import Store, errors
 
 ERRORS = {name for name, thing in vars(errors).items() if isinstance(thing, type)}
 COMMANDS: dict[str, Any] = get_command(app).commands  # type: ignore[attr-defined]
@@ -101,3 +104,57 @@ def test_a_hint_is_a_command_that_there_is(where: str, hint: str) -> None:
             assert "--no-python" in words
         elif words and words[0].startswith("--") and words[0] != "--set":
             assert words[0] in OPTIONS, f"{where}: no command has {words[0]}"
+
+
+@pytest.mark.parametrize(("where", "hint"), HINTS)
+def test_a_hint_is_of_the_store_that_was_given(where: str, hint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hints, "_given", "my lake")
+    monkeypatch.setattr(hints, "_commands", COMMANDS)
+    for clause in map(str.strip, ASIDE.split(hints.with_store(hint))):
+        words = shlex.split(clause) if clause.startswith("nsdata") else []
+        if words[:1] == ["nsdata"] and words[1] in COMMANDS and "--store" not in hint:
+            context = COMMANDS[words[1]].make_context(words[1], words[2:])
+            assert context.params.get("store", "my lake") == "my lake", clause
+
+
+def test_only_commands_that_take_a_store_are_given_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hints, "_commands", COMMANDS)
+    for text in (
+        "nsdata recipes", "nsdata demo --replace", "the nsdata store", "nsdata exported it", "nsdata log-book",
+        "a run folder of nsdata train", "nsdata show 'x nsdata log y'", "nsdata show --store other",
+    ):  # fmt: skip
+        monkeypatch.setattr(hints, "_given", "")
+        assert hints.with_store(text) == text
+        monkeypatch.setattr(hints, "_given", "a b")
+        assert hints.with_store(text) == text.replace("nsdata show 'x", "nsdata show --store 'a b' 'x")
+    assert hints.with_store("nsdata leaks --ids | xargs nsdata remove") == (
+        "nsdata leaks --store 'a b' --ids | xargs nsdata remove --store 'a b'"
+    )
+    assert hints.with_store("it's one; nsdata log, or torchrun --no-python nsdata label --gen 1") == (
+        "it's one; nsdata log --store 'a b', or torchrun --no-python nsdata label --store 'a b' --gen 1"
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "settings", "expected"),
+    [
+        (["--store", "a b", "show", "--gen", "7"], {}, " --store 'a b'"),
+        (["show", "--gen", "7", "--store", "a b"], {}, " --store 'a b'"),
+        (["--store", "elsewhere", "show", "--gen", "7", "--store", "a b"], {}, " --store 'a b'"),
+        (["--store", "lake", "show", "--gen", "7"], {}, ""),  # where a command without it looks, too
+        (["show", "--gen", "7"], {"NSDATA_STORE": "a b"}, ""),
+        (["show", "--gen", "7", "--store", "a b"], {"NSDATA_STORE": "a b"}, ""),
+        (["show", "--gen", "7", "--store", "lake"], {"NSDATA_STORE": "a b"}, " --store lake"),
+        (["show", "--gen", "7"], {}, ""),
+    ],
+)
+def test_what_is_printed_to_be_typed_names_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: list[str], settings: dict[str, str], expected: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("lake", "a b"):
+        Store.create(name, ["cat", "dog"])
+    done = CliRunner().invoke(app, given, prog_name="nsdata", env=settings)
+    assert done.exit_code == 1
+    (hint,) = re.findall(r"(?m)^ hint: (.*)$", done.stderr)
+    assert hint == f"nsdata train{expected} --gen 0" or hint == f"nsdata label{expected} --gen 1", done.stderr

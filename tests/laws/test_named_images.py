@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import unicodedata
 from pathlib import Path
 
@@ -76,6 +77,23 @@ def test_names_of_several_images_or_none_are_refused_and_listed(lake: Store, wor
     assert "none comes from a file of that name" in refused(*(word.format("9.png") for word in words))[0]
     assert "No image has an id that begins with " + 32 * "0" in refused(*(word.format(32 * "0") for word in words))[0]
     assert Store.open("lake").version == 2
+
+
+def test_an_image_that_was_removed_is_reported_as_such_and_can_be_looked_at(lake: Store) -> None:
+    id_ = _id(lake, "cat/2.png")
+    ok("remove", "cat/2.png")
+    ok("tag", "later")
+    for name in (id_, id_[:9], "cat/2.png", "2.png", "cat\\2.png"):
+        for words in (["show", name], ["why", name], ["relabel", name, "dog"], ["sheet", name]):
+            message, hint = refused(*words)
+            assert message == f"Image {id_} from cat/2.png was removed with version 3."
+            assert hint == f"nsdata show {id_[:12]} --at 2"
+    assert "cat/2.png" in ok(*shlex.split(hint)[1:])
+    assert "none comes from a file" in refused("show", "cat/2.png", "--at", "1")[0]  # it was not there yet
+    ok("gc", "--purge", "--older-than", "0")
+    message, hint = refused("show", id_)
+    assert message == f"Image {id_} was removed with version 3, and gc --purge deleted its picture."
+    assert hint == "nsdata log"
 
 
 def test_python_takes_names_too(lake: Store) -> None:

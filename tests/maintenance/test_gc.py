@@ -24,6 +24,7 @@ from nsdata.labels import labelling
 from nsdata.maintenance import disk, purge
 from nsdata.maintenance.edits import write_batch
 from nsdata.maintenance.undo import plan
+from nsdata.report.doctor import examine
 from nsdata.schema import SEGMENT, part
 from nsdata.storage import engine, locks, writing
 from nsdata.storage.opened import OPENED
@@ -228,12 +229,38 @@ def test_a_purge_takes_what_only_the_past_shows(url: str, seal: Seal) -> None:
     assert store.load_view("sure").rows.tolist() == before["views"]["sure"]
     again = Store.open(url)
     assert len(again.labels(1)) == 60
-    with pytest.raises(NotFound, match="taken away by gc: it belonged to what was replaced"):
+    with pytest.raises(NotFound, match="soft labels that generation 1 had in that version were deleted by nsdata gc"):
         _ = again.at(4).labels(1).soft
     with pytest.raises(Conflict, match="took away what would come back"):
         again.undo(again.state.generations[1].event)
     again.undo(6)
     assert len(again) == 40
+
+
+def test_what_a_purge_took_is_named_by_what_it_was(lake: Store, seal: Seal) -> None:
+    """In every command that reads it: which soft labels they were, who deleted them, what there is now; no path."""
+    url, purged = str(lake.url), "The soft labels that generation 1 had in that version were deleted by nsdata gc"
+    first = lake.version
+    seal(lake, 1, seed=3, replace=True)
+    lake.gc(purge=True, older_than_hours=0)
+    id_ = hexes(lake.table.ids[:1])[0]
+    commands = [
+        ["sheet", "--view", "sure"], ["show", id_, "--at", str(first)], ["diff", "4", "gen-1"],
+        ["query", "select gen1_confidence from images", "--at", str(first)], ["export", "out", "--view", "sure"],
+    ]  # fmt: skip
+    for command in commands:
+        done = CliRunner().invoke(app, command, env={"NSDATA_STORE": url}, prog_name="nsdata")
+        assert done.exit_code == 1
+        error, hint = done.stderr.splitlines()[-2:]
+        assert error == f"error: {purged} --purge: it was replaced since."
+        assert hint == " hint: nsdata show --gen 1   (as it is now)"
+    found = {finding.what: finding for finding in examine(url)}
+    assert "damage" not in found and found["purged"].text.startswith(purged)
+    lake.refresh().undo("gen-2")
+    lake.gc(purge=True, older_than_hours=0)
+    with pytest.raises(NotFound, match=r"generation 2 had .* it was undone since") as problem:
+        _ = lake.at(first).labels(2).soft
+    assert problem.value.hint == "nsdata label --gen 2   (labels again)"
 
 
 def pictures(count: int, first: int = 0) -> list[bytes]:
@@ -294,12 +321,12 @@ def test_who_opened_the_store_before_a_purge_reads_on_or_hears_of_it(lake: Store
     seal(lake, 1, seed=7, replace=True)
     lake.gc(purge=True, older_than_hours=0)
     assert early.table.blobs(rest) == before
-    with pytest.raises(NotFound, match=r"labels/gen-1-.* was taken away by gc"):
+    with pytest.raises(NotFound, match=r"soft labels that generation 1 had .* deleted by nsdata gc --purge"):
         _ = early.labels(1).soft
     with pytest.raises(NotFound, match=r"images/.* was written again by gc --purge since it was opened"):
         _ = earlier.table.label
     assert len(earlier.table.label) == 60  # where it is now
-    with pytest.raises(NotFound, match=r"labels/gen-1-.* was taken away by gc"):
+    with pytest.raises(NotFound, match=r"soft labels that generation 1 had .* deleted by nsdata gc --purge"):
         _ = earlier.labels(1).soft
 
 
@@ -327,7 +354,7 @@ def test_pictures_and_soft_labels_gone_from_under_an_open_dataset_are_no_damage(
             read()
         assert read() == pictures[1:]  # where it is now
     for look in (lambda: labels[0].take(rows), lambda: labels[1].between(0, 60)):
-        with pytest.raises(NotFound, match=r"labels/gen-1-.* was taken away by gc"):
+        with pytest.raises(NotFound, match=r"soft labels that generation 1 had .* deleted by nsdata gc --purge"):
             look()
 
 
