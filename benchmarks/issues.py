@@ -96,25 +96,25 @@ def _measured(store: Store, wrong: np.ndarray, split: str, gen: int | None) -> d
     """Precision of the first labels, and precision and recall of all that are doubted."""
     found = judgement(store, gen, None if gen else "patches", split, gen is not None)
     labels = store.table.label[found.rows]
-    mask, quality, expected = doubtful(labels, found.probabilities)
-    assert len(mask) == len(wrong)
-    doubted = np.flatnonzero(mask)
-    ranked = doubted[np.argsort(quality[doubted], kind="stable")]
-    plain = np.argsort(found.probabilities[np.arange(len(labels)), labels], kind="stable")
+    doubts, likely = doubtful(labels, found), found.probabilities
+    assert len(labels) == len(wrong)
+    doubted = np.flatnonzero(doubts.doubted)
+    ranked = doubted[np.argsort(doubts.quality[doubted], kind="stable")]
+    plain = np.argsort(doubts.quality, kind="stable")
     firsts = {k: min(k, len(ranked)) for k in (50, 100, int(wrong.sum()))}
     return {
         "n": len(labels),
         "wrong": int(wrong.sum()),
-        "agrees": float((found.probabilities.argmax(1) == labels).mean()),
+        "agrees": float((doubts.best == labels).mean()),
         "doubted": len(ranked),
-        "expected": expected,
+        "expected": doubts.expected,
         "precision": float(wrong[ranked].mean()),
         "recall": float(wrong[ranked].sum() / wrong.sum()),
         "first": {k: float(wrong[ranked[:n]].mean()) for k, n in firsts.items()},
         "plain": {k: float(wrong[plain[:k]].mean()) for k in firsts},
         "plain recall": float(wrong[plain[: len(ranked)]].sum() / wrong.sum()),
         "random": float(wrong.mean()),
-        "other": _others(labels.astype(np.int64), found.probabilities.astype(np.float64), wrong),
+        "other": _others(labels.astype(np.int64), likely.astype(np.float64), wrong),
     }
 
 

@@ -3,12 +3,17 @@
     python benchmarks/leaks.py --data DATA [--images 400] [--sets photos imagenette flowers cifar fashion]
     python benchmarks/leaks.py --data DATA --cifair
     python benchmarks/leaks.py --search 1000000
+    python benchmarks/leaks.py --data DATA --mixed 1000000 --store LAKE [--templates 3]
+    python benchmarks/leaks.py --store LAKE [--within]
 
 Of each set some pictures come into test once more under each change: JPEG of quality 30, half the size, a random nine
 tenths of both sides, mirrored, brightness ± 20 %; all originals, up to 5,000, are train. A pair of a copy with another
 picture is a false alarm, or a near-duplicate that the set has: they are listed for people to look at. ``--cifair``:
 CIFAR's known near-duplicates, as far as both pictures are here. ``--search``: the search alone, a part of it, among
-random codes. Times are the process's own.
+random codes. ``--mixed``: a store of so many pictures of 32 px, each made of parts of two CIFAR images, turned and
+blended, no two of the same; a twentieth is held out, 2,000 of it copies under each change in turn. ``--templates``: of
+so few such pictures with a little noise instead, all but the same. ``--store`` alone looks for leaks there, with the
+processor time and the peak of memory. Times are the process's own.
 """
 
 from __future__ import annotations
@@ -17,9 +22,11 @@ import argparse
 import csv
 import gzip
 import io
+import resource
 import tarfile
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -48,8 +55,16 @@ def main() -> None:
     parser.add_argument("--sets", nargs="*", default=[*SETS, "fashion"])
     parser.add_argument("--cifair", action="store_true")
     parser.add_argument("--search", type=int, metavar="N")
+    parser.add_argument("--mixed", type=int, metavar="N")
+    parser.add_argument("--templates", type=int, default=0)
+    parser.add_argument("--store", metavar="LAKE")
+    parser.add_argument("--within", action="store_true")
     options = parser.parse_args()
-    if options.search:
+    if options.mixed:
+        mixed(options.data, options.mixed, options.templates, options.store)
+    elif options.store:
+        large(options.store, options.within)
+    elif options.search:
         search(options.search)
     elif options.cifair:
         cifair(options.data)
@@ -174,6 +189,86 @@ def cifair(data: Path) -> None:
         print(f"  {one}–{two}, not listed: {len(rest)}")
         for p in rest[:10]:
             print(f"    {p.one.source} {p.other.source} {p.kind}{', mirrored' * p.mirrored} {p.likeness:.3f}")
+
+
+def mixed(data: Path, images: int, templates: int, url: str) -> None:
+    """A store of so many pictures, its copies named after their originals."""
+    parts = [Image.open(io.BytesIO(content)).convert("RGB") for content in _cifar(data)]
+    random = np.random.default_rng(0)
+    held = images // 20
+    copies = min(2_000, held // 2)
+    planted: list[Item] = []
+
+    def part() -> tuple[int, Image.Image]:
+        side = random.uniform(18, 28)
+        left, top = random.uniform(0, 32 - side, 2)
+        which = int(random.integers(len(parts)))
+        found = parts[which].resize((32, 32), Image.Resampling.BILINEAR, (left, top, left + side, top + side))
+        turn = int(random.integers(8))
+        return which, found if turn == 7 else found.transpose(Image.Transpose(turn))
+
+    def blended() -> tuple[str, Image.Image]:
+        (one, first), (other, second) = part(), part()
+        return f"{one}+{other}", Image.blend(first, second, random.uniform(0.35, 0.65))
+
+    def picture() -> tuple[str, Image.Image]:
+        if not templates:
+            return blended()
+        name, pixels = few[random.integers(templates)]
+        return name, Image.fromarray(np.clip(pixels + random.integers(-2, 3, (32, 32, 3)), 0, 255).astype(np.uint8))
+
+    few = [(name, np.asarray(made).astype(np.int64)) for name, made in (blended() for _ in range(templates))]
+
+    def items() -> Iterator[Item]:
+        for n in range(images - copies):
+            name, made = picture()
+            source, content = f"{n}={name}", _saved(made, "jpeg", quality=90)
+            split = "train" if n >= held - copies else ("val" if n < held // 2 else "test")
+            if n >= images - 2 * copies:
+                kind, copy = list(changes(made, random).items())[n % 6]
+                planted.append(Item(f"{kind}/{source}", copy, n % 10, "test"))
+            yield Item(source, content, n % 10, split)
+        yield from planted
+
+    began = time.process_time()
+    Store.create(url, [str(n) for n in range(10)]).add_items(items, source="mixed")
+    print(f"{images:,} pictures made and imported in {time.process_time() - began:.0f} s")
+
+
+def _cifar(data: Path) -> Iterator[bytes]:
+    for part in ("train", "extra", "test"):
+        with tarfile.open(data / f"cifar10/{part}.tar.gz") as tar:
+            for member in tar:
+                if member.isfile() and (file := tar.extractfile(member)):
+                    yield file.read()
+
+
+def large(url: str, within: bool) -> None:
+    """Leaks of a store that ``mixed`` made: copies that are found, other pairs, time and memory."""
+    store = Store.open(url)
+    planted = Counter(source.partition("/")[0] for source in store.table.sources() if "/" in source)
+    before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    found = store.leaks(within=within)
+    seconds, peak = time.process_time() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    right: Counter[str] = Counter()
+    others = []
+    for pair in found.pairs:
+        kind, _, source = pair.one.source.partition("/")
+        if source == pair.other.source:
+            right[kind] += 1
+        else:
+            others.append(pair)
+    related = sum(bool(_parts(pair.one.source) & _parts(pair.other.source)) for pair in others)
+    print(f"{found.images}, from {found.least:g}: {seconds:.0f} s, peak {peak >> 10} MB, {before >> 10} before")
+    for kind, count in sorted(planted.items()):
+        print(f"  {kind:<14} {right[kind]:,} of {count:,} ({100 * right[kind] / count:.1f} %)")
+    images = len({pair.one.id for pair in others})
+    print(f"  with others    {len(others):,} of {found.found:,} pairs, of {images:,} images")
+    print(f"                 {related:,} have a CIFAR image in common")
+
+
+def _parts(source: str) -> set[str]:
+    return set(source.partition("=")[2].split("+"))
 
 
 def search(images: int) -> None:

@@ -43,8 +43,8 @@ def issues(
     """List labels by people that are probably wrong, the most doubtful first.
 
     Judged by what has not learnt them: a classifier of the store's embeddings, fitted in five folds without the image
-    in question; where there are none, the newest generation, without the images that taught its teacher. cleanlab finds
-    the labels that such probabilities speak against.
+    in question; where there are none, the newest generation, without the images that taught its teacher. Confident
+    learning finds the labels that such probabilities speak against.
 
     Their pictures: nsdata issues --ids | xargs nsdata sheet -o issues.html
 

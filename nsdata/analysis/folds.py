@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,46 +31,51 @@ PENALTIES = (1.0, 0.1, 0.01, 0.001, 0.0001)
 
 EACH = 10  # images of every class that are fitted on, however many there are of others
 
-_AT_ONCE = 1 << 14  # vectors in memory
 
+class Probe:
+    """Classifiers of n images, each fitted without a fold of them.
 
-class Judged(NamedTuple):
-    """probabilities: (n, K) float32, rows sum to 1; seen: (n,) bool, whether the classifier had seen other images with
-    the label of this one: where not, nothing is said of it. penalty: that was chosen; fitted: images in all folds."""
-
-    probabilities: NDArray[np.float32]
-    seen: NDArray[np.bool_]
-    penalty: float
-    fitted: int
-
-
-def probabilities(
-    vectors: Callable[[Array], Array], labels_n: Array, ids_n16: Array, fits_n: Array, classes: int
-) -> Judged:
-    """How probable each of K = ``classes`` classes is of n images, by classifiers that saw other images alone.
-
-    vectors: gives the (…, D) floats of some positions 0…n-1, ascending. labels_n: 0 to K-1. fits_n: (n,) bool, which of
-    them classifiers may learn from; there are two or more of two classes or more. At most ``MOST`` are fitted on at a
-    time, and ``_AT_ONCE`` vectors read at a time, so that memory is bounded.
+    seen: (n,) bool, whether the classifier of an image had seen others with its label: where not, nothing is said of
+    it. penalty: that was chosen; fitted: images in all folds.
     """
-    hashes_n = hashes_of(np.arange(len(labels_n)), ids_n16, 0)
-    fold_n = folds(labels_n, hashes_n, fits_n)
-    some_m = _first(labels_n, hashes_n, fits_n, MOST * FOLDS // (FOLDS - 1))
-    x_mD = vectors(some_m).astype(np.float32)
-    mean_D, scale_D = x_mD.mean(0), x_mD.std(0)
-    scale_D[scale_D <= 1e-6 * (1 + np.abs(mean_D))] = np.inf  # a number that never varies
-    x_mD = (x_mD - mean_D) / scale_D
-    penalty = _penalty(x_mD, labels_n[some_m], fold_n[some_m], hashes_n[some_m])
-    weights = [_fitted(x_mD, labels_n[some_m], fold_n[some_m] != fold, penalty, classes) for fold in range(FOLDS)]
-    found_nK = np.empty((len(labels_n), classes), np.float32)
-    for start in range(0, len(labels_n), _AT_ONCE):
-        block = np.arange(start, min(start + _AT_ONCE, len(labels_n)))
-        x_bD = (vectors(block).astype(np.float32) - mean_D) / scale_D
-        for fold, (weight_KD, bias_K) in enumerate(weights):
-            here = fold_n[block] == fold
-            found_nK[block[here]] = _softmax(x_bD[here] @ weight_KD.T + bias_K)
-    known_FK = np.stack([np.isfinite(bias_K) for _, bias_K in weights])
-    return Judged(found_nK, known_FK[fold_n, labels_n], penalty, len(some_m))
+
+    def __init__(
+        self,
+        vectors: Callable[[Array], Array],
+        labels_n: Array,
+        ids_n16: Array,
+        fits_n: Array,
+        classes: int,
+    ) -> None:
+        """Fit them.
+
+        vectors: gives the (…, D) floats of some positions 0…n-1, ascending. labels_n: 0 to K-1, K = ``classes``.
+        fits_n: (n,) bool, which of them classifiers may learn from; there are two or more of two classes or more. At
+        most ``MOST`` are fitted on at a time.
+        """
+        hashes_n = hashes_of(np.arange(len(labels_n)), ids_n16, 0)
+        self._vectors, self._fold_n = vectors, folds(labels_n, hashes_n, fits_n)
+        some_m = _first(labels_n, hashes_n, fits_n, MOST * FOLDS // (FOLDS - 1))
+        x_mD = vectors(some_m).astype(np.float32)
+        self._mean_D, self._scale_D = x_mD.mean(0), x_mD.std(0)
+        self._scale_D[self._scale_D <= 1e-6 * (1 + np.abs(self._mean_D))] = np.inf  # a number that never varies
+        x_mD -= self._mean_D
+        x_mD /= self._scale_D
+        label_m, fold_m = labels_n[some_m], self._fold_n[some_m]
+        self.penalty, self.fitted = _penalty(x_mD, label_m, fold_m, hashes_n[some_m]), len(some_m)
+        self._weights = [_fitted(x_mD, label_m, fold_m != fold, self.penalty, classes) for fold in range(FOLDS)]
+        self._classes = classes
+        known_FK = np.stack([np.isfinite(bias_K) for _, bias_K in self._weights])
+        self.seen: NDArray[np.bool_] = known_FK[self._fold_n, labels_n]
+
+    def at(self, places: Array) -> NDArray[np.float32]:
+        """(m, K) float32, rows sum to 1: how probable each class is of images at these positions, ascending."""
+        x_mD = (self._vectors(places).astype(np.float32) - self._mean_D) / self._scale_D
+        found_mK = np.empty((len(places), self._classes), np.float32)
+        for fold, (weight_KD, bias_K) in enumerate(self._weights):
+            here = self._fold_n[places] == fold
+            found_mK[here] = _softmax(x_mD[here] @ weight_KD.T + bias_K)
+        return found_mK
 
 
 def folds(labels_n: Array, hashes_n: Array, fits_n: Array) -> NDArray[np.int64]:

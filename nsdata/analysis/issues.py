@@ -1,15 +1,13 @@
 """Labels by people that are probably wrong: confident learning on probabilities that the labels did not make.
 
-The probabilities are those of out_of_sample.py; cleanlab tells how many labels they speak against (Northcutt, Jiang &
-Chuang 2021).
+The probabilities are those of out_of_sample.py; how many labels they speak against is confident.py's.
 
-Legend: n judged images, K classes.
+Legend: n judged images.
 """
 
 from __future__ import annotations
 
 import shlex
-import warnings
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 
 from nsdata.analysis.out_of_sample import EMBED, Judgement, judgement, labelled, usual
 from nsdata.arguments import flag, split_name, whole_number
+from nsdata.arithmetic.confident import Doubts, doubts
 from nsdata.arithmetic.ids import hexes
 from nsdata.errors import BadInput
 from nsdata.schema import SPLITS
@@ -146,52 +145,38 @@ def issues(
         gen, embeddings = usual(store, labelled(store, split))
     found = judgement(store, gen, embeddings, split, in_sample)
     labels_n = store.table.label[found.rows]
-    doubted_n, quality_n, expected = doubtful(labels_n, found.probabilities)
-    agrees = int((found.probabilities.argmax(1) == labels_n).sum())
-    places = np.flatnonzero(doubted_n)
-    places = places[np.argsort(quality_n[places], kind="stable")]
-    listed = _listed(store, found, places[:limit], quality_n)
+    doubted = doubtful(labels_n, found)
+    agrees = int((doubted.best == labels_n).sum())
+    places = np.flatnonzero(doubted.doubted)
+    places = places[np.argsort(doubted.quality[places], kind="stable")]
+    listed = _listed(store, found.rows, places[:limit], doubted)
     return Issues(
-        found.by, gen, embeddings, in_sample, len(found.rows), agrees, found.taught, found.unknown, expected,
+        found.by, gen, embeddings, in_sample, len(found.rows), agrees, found.taught, found.unknown, doubted.expected,
         len(places), listed, store.table,
     )  # fmt: skip
 
 
-def doubtful(labels_n: Array, likely_nK: Array) -> tuple[NDArray[np.bool_], NDArray[np.float64], int]:
-    """(n,) bool, which labels are probably wrong; (n,) float64, 0 to 1, how good each is; how many are wrong.
+def doubtful(labels_n: Array, found: Judgement) -> Doubts:
+    """Which labels are probably wrong, how good each is, and how many are wrong.
 
     The least probable labels, as many as the confident joint has off its diagonal. On labels by people this order was
     the best of cleanlab's, the list no worse than those of its filters (benchmarks/RESULTS.md).
-    Raises BadInput where all labels are of one class, and where cleanlab is not installed.
+    Raises BadInput where all labels are of one class.
     """
     if len(np.unique(labels_n)) < 2:
         raise BadInput(
             f"All {len(labels_n):,} labels that could be judged are of one class; two or more are needed.",
             "nsdata relabel IMAGE CLASS",
         )
-    try:
-        from cleanlab.count import num_label_issues
-        from cleanlab.filter import find_label_issues
-        from cleanlab.rank import get_label_quality_scores
-    except ModuleNotFoundError as error:
-        raise BadInput(f"The package '{error.name}' is not installed.", f"pip install {error.name}") from error
-    labels_n, likely_nK = labels_n.astype(np.int64), likely_nK.astype(np.float64)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # classes with few labels: their labels are listed with the others
-        expected = int(num_label_issues(labels_n, likely_nK, estimation_method="off_diagonal"))
-        quality_n = get_label_quality_scores(labels_n, likely_nK, method="self_confidence")
-        doubted_n = find_label_issues(labels_n, likely_nK, filter_by="low_self_confidence", n_jobs=1)
-    return doubted_n & (likely_nK.argmax(1) != labels_n), quality_n, expected
+    return doubts(labels_n, found.classes, found.blocks)
 
 
-def _listed(store: Handle, found: Judgement, places: Array, quality_n: Array) -> list[Issue]:
-    table, rows, likely = store.table, found.rows[places], found.probabilities[places]
-    best = likely.argmax(1)
-    given = table.label[rows]
-    at = np.arange(len(rows))
+def _listed(store: Handle, rows_n: Array, places: Array, found: Doubts) -> list[Issue]:
+    table, rows, best = store.table, rows_n[places], found.best[places]
+    quality = found.quality[places].tolist()
     columns = (
-        hexes(table.ids[rows]), rows.tolist(), table.sources(rows.tolist()), table.split[rows].tolist(), given.tolist(),
-        best.tolist(), likely[at, given].tolist(), likely[at, best].tolist(), quality_n[places].tolist(),
+        hexes(table.ids[rows]), rows.tolist(), table.sources(rows.tolist()), table.split[rows].tolist(),
+        table.label[rows].tolist(), best.tolist(), quality, found.likely[places].tolist(), quality,
     )  # fmt: skip
     return [
         Issue(id_, row, source, SPLITS[split], store.classes[label], store.classes[other], *numbers)

@@ -8,7 +8,9 @@ Legend: n judged images, K classes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,14 +30,31 @@ Array = NDArray[Any]
 EMBED = "nsdata embed --model NAME"
 
 
-class Judgement(NamedTuple):
-    """What judges labels. rows: (n,) ascending; probabilities: (n, K) floats, rows sum to 1; the rest as in Issues."""
+_ROWS, _AT_ONCE = 1 << 14, 1 << 22  # vectors and probabilities in memory
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What judges labels. rows: (n,) ascending. at: gives (m, K) floats of some positions among them, ascending, rows
+    sum to 1: as many as are asked for are in memory. The rest as in Issues."""
 
     by: str
     rows: NDArray[np.int64]
-    probabilities: Array
+    classes: int
+    at: Callable[[Array], Array]
     taught: int
     unknown: int
+
+    def blocks(self) -> Iterator[Array]:
+        """The probabilities of all rows in their order, (b, K) at a time, so that memory is bounded."""
+        step = max(1, min(_ROWS, _AT_ONCE // self.classes))
+        for start in range(0, len(self.rows), step):
+            yield self.at(np.arange(start, min(start + step, len(self.rows))))
+
+    @property
+    def probabilities(self) -> Array:
+        """(n, K) floats: all of them."""
+        return np.concatenate(list(self.blocks()))
 
 
 def labelled(store: Handle, split: str | None) -> NDArray[np.int64]:
@@ -80,7 +99,7 @@ def usual(store: Handle, rows: Array) -> tuple[int | None, str | None]:
 
 
 def _by_embeddings(store: Handle, found: Embeddings, rows: Array, in_sample: bool) -> Judgement:
-    from nsdata.analysis.folds import FOLDS, probabilities
+    from nsdata.analysis.folds import FOLDS, Probe
 
     table, learnt = store.table, by_network(store, found.model_sha256)
     fits = labelled(store, None)  # of all splits: a few labels of val judge each other with the help of train's
@@ -103,7 +122,7 @@ def _by_embeddings(store: Handle, found: Embeddings, rows: Array, in_sample: boo
             "nsdata relabel IMAGE CLASS, or --gen 1",
         )
     every = np.union1d(fits, judged)
-    probe = probabilities(
+    probe = Probe(
         lambda places: found.at(every[places]), table.label[every], table.ids[every], np.isin(every, fits),
         len(store.classes),
     )  # fmt: skip
@@ -112,7 +131,8 @@ def _by_embeddings(store: Handle, found: Embeddings, rows: Array, in_sample: boo
     if not len(at):
         raise BadInput("Each of these labels is the only one of its class: no other image speaks for or against it.")
     by = f"embeddings {found.name}: a probe in {FOLDS} folds of {probe.fitted:,} labels"
-    return Judgement(by, every[at], probe.probabilities[at], taught, len(wanted) - len(at))
+    count = len(store.classes)
+    return Judgement(by, every[at], count, lambda some: probe.at(at[some]), taught, len(wanted) - len(at))
 
 
 def _by_generation(store: Handle, gen: int, rows: Array, in_sample: bool) -> Judgement:
@@ -131,9 +151,12 @@ def _by_generation(store: Handle, gen: int, rows: Array, in_sample: bool) -> Jud
     taught = len(rows) - len(wanted)
     if not len(judged):
         raise _none(f"generation {gen}", taught, len(rows), "labels none of them", EMBED)
-    soft_nK = labels.take(judged).astype(np.float32)
-    soft_nK /= soft_nK.sum(1, keepdims=True)
-    return Judgement(f"generation {gen}", judged, soft_nK, taught, len(wanted) - len(judged))
+
+    def soft(some: Array) -> Array:
+        soft_mK = labels.take(judged[some]).astype(np.float32)
+        return np.asarray(soft_mK / soft_mK.sum(1, keepdims=True))
+
+    return Judgement(f"generation {gen}", judged, len(store.classes), soft, taught, len(wanted) - len(judged))
 
 
 def _none(who: str, taught: int, rows: int, otherwise: str, hint: str) -> BadInput:

@@ -14,7 +14,7 @@ from conftest import CLASSES, digits
 
 from nsdata import Store
 from nsdata.analysis import folds as module
-from nsdata.analysis.folds import FOLDS, folds, probabilities
+from nsdata.analysis.folds import FOLDS, Probe, folds
 from nsdata.analysis.out_of_sample import judgement
 from nsdata.arithmetic.seeded import hashes_of
 from nsdata.embeddings import embedding
@@ -114,11 +114,12 @@ def test_an_image_is_judged_the_same_whatever_its_own_label(monkeypatch: pytest.
     assert np.bincount(fold).tolist() == [200 // FOLDS] * FOLDS
     monkeypatch.setattr(module, "folds", lambda *_: fold)
     monkeypatch.setattr(module, "PENALTIES", (0.01,))
-    before = probabilities(lambda at: vectors[at], labels, ids, fits, 10).probabilities
+    every = np.arange(200)
+    before = Probe(lambda at: vectors[at], labels, ids, fits, 10).at(every)
     for place in (0, 17, 199):
         other = labels.copy()
         other[place] = (labels[place] + 5) % 10
-        after = probabilities(lambda at: vectors[at], other, ids, fits, 10).probabilities
+        after = Probe(lambda at: vectors[at], other, ids, fits, 10).at(every)
         np.testing.assert_array_equal(after[place], before[place])
         assert not np.array_equal(after, before)
 
@@ -128,10 +129,11 @@ def test_images_come_in_another_order_and_are_judged_alike() -> None:
     vectors = images.reshape(-1, 64) / 16
     draw = np.random.default_rng(1)
     ids, fits, order = draw.integers(0, 256, (300, 16), np.uint8), np.ones(300, bool), draw.permutation(300)
-    one = probabilities(lambda at: vectors[at], labels, ids, fits, 10)
-    other = probabilities(lambda at: vectors[order][at], labels[order], ids[order], fits, 10)
-    np.testing.assert_allclose(other.probabilities, one.probabilities[order], atol=2e-2)
-    assert (other.probabilities.argmax(1) == one.probabilities[order].argmax(1)).all()
+    every = np.arange(300)
+    one = Probe(lambda at: vectors[at], labels, ids, fits, 10).at(every)
+    other = Probe(lambda at: vectors[order][at], labels[order], ids[order], fits, 10).at(every)
+    np.testing.assert_allclose(other, one[order], atol=2e-2)
+    assert (other.argmax(1) == one[order].argmax(1)).all()
 
 
 def test_the_only_image_of_a_class_is_not_judged_and_classes_without_any_are_no_trouble() -> None:

@@ -43,7 +43,7 @@ NEEDED: dict[str, set[str]] = {
     "show digits/0000": {"numpy", "deeplake"},  # for file names
     "why digits/0000": {"numpy", "deeplake"},  # the same
     "calibration --split test": {"numpy"},
-    "issues --gen 1 --in-sample": {"numpy", "deeplake", "sklearn", "pandas", "pyarrow", "rich"},  # cleanlab
+    "issues --gen 1 --in-sample": {"numpy", "deeplake"},  # for file names
     "sheet --view sure --overwrite": {"numpy", "deeplake"},  # for file names
     "sheet --diff gen-1 gen-2 --overwrite": {"numpy", "deeplake"},  # the same
     "leaks": {"numpy", "deeplake"},  # for pictures
