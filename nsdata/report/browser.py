@@ -39,11 +39,13 @@ _OPTIONS = (
     "--disable-background-networking", "--disable-component-update", "--no-default-browser-check",
     "--host-resolver-rules=MAP * ~NOTFOUND", "--use-mock-keychain", "--password-store=basic",
 )  # fmt: skip
-_SCRIPT = (  # the answer takes the page's place; a window's own frame counts where a browser draws one
-    'addEventListener("load", () => { const page = document.documentElement, '
-    "high = Math.ceil(page.getBoundingClientRect().height); "
-    "page.innerHTML = `<body>high ${high} frame ${outerHeight - innerHeight}</body>`; });"
+_SCRIPT = (  # the answer takes the page's place, once the window has its size
+    "function answer() { const page = document.documentElement; "
+    f"if (innerWidth != {WIDTH}) return setTimeout(answer, 20); "
+    "page.innerHTML = `<body>high ${Math.ceil(page.getBoundingClientRect().height)}</body>`; } "
+    'addEventListener("load", answer);'
 )
+_FRAME = 200  # pixels, more than the bars that some browsers draw within a window, and cut off again
 _STYLES = "style-src 'unsafe-inline'"  # of the page's policy, which allows no script
 
 
@@ -65,15 +67,15 @@ def picture(html: str) -> Image.Image:
         folder = Path(name)
         (folder / "measured.html").write_text(_measured(html), encoding="utf-8")
         (folder / "page.html").write_text(html, encoding="utf-8")
-        answer = _run(browser, folder, "measured.html", 800, "--dump-dom")
-        found = re.search(r"high (\d+) frame (\d+)", answer)
+        answer = _run(browser, folder, "measured.html", 800, "--virtual-time-budget=10000", "--dump-dom")
+        found = re.search(r"high (\d+)", answer)
         if found is None:
             raise _failed(browser, "did not open the page", answer)
-        high, frame = (int(number) for number in found.groups())
+        high = int(found[1])
         if high > HIGHEST:
             text = f"The page is {high:,} pixels high, too high for one picture of at most {HIGHEST:,}."
             raise NsdataError(text, "-o report.html")
-        words = _run(browser, folder, "page.html", high + frame, f"--screenshot={folder / 'page.png'}")
+        words = _run(browser, folder, "page.html", high + _FRAME, f"--screenshot={folder / 'page.png'}")
         try:
             with Image.open(folder / "page.png") as drawn:
                 return drawn.convert("RGB").crop((0, 0, WIDTH, high))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 ENDINGS = (".html", ".htm", ".png")
 TEMPLATE = "report.html.jinja"
 
+_SPACES = re.compile(r" (?=%)|(?<=%:) |(?<=\d) (?=– [−\d])|(?<=\d –) ")  # 90 %, 95 %: 1.2 – 3.4
 _STYLE = "width:100%;height:85vh;border:1px solid #8884;border-radius:8px;background:transparent"
 
 
@@ -57,10 +59,10 @@ class Report:
         from markupsafe import Markup, escape
 
         def seen(value: Any) -> Any:
-            """What turns the direction of what is read is shown, and not obeyed; a number stays beside its percents."""
+            """What turns the direction of what is read is shown, and not obeyed; no number and no interval is torn."""
             if not isinstance(value, str) or isinstance(value, Markup):
                 return value
-            return escape(visible(value)).replace(" %", "\N{NO-BREAK SPACE}%")
+            return escape(_SPACES.sub("\N{NO-BREAK SPACE}", visible(value)))
 
         environment = Environment(
             loader=PackageLoader("nsdata", "report"), autoescape=True, finalize=seen, undefined=StrictUndefined,

@@ -25,6 +25,7 @@ from nsdata.views.printed import merged_counts
 DRAWN = 12  # classes of the heat map
 LINKS, PLANS = 40, 4  # of a lineage, and plans, that are shown
 WIDEST = 300  # letters of a line
+GAIN = 0.01  # of a calibration error, for which labelling again is worth it
 
 _NONE = "No model has labelled the images yet."
 
@@ -36,9 +37,9 @@ def generations(found: Found) -> Section:
         return Section("generations", "Generations", "Generations", _NONE)
     lead = "Each line is one turn of the loop: who labelled the images, how sure it was, and how often it was right."
     if found.earlier:
-        lead += f" {found.earlier:,} earlier generations are left out."
-    head = ("generation", "labelled by", "images", "mean confidence", "right", "gain over the one before")
-    table, blocks = Table(head, [_turn_row(turn) for turn in turns], frozenset({0, 2, 3})), list[Any]()
+        lead += _left_out(found.earlier, "generation")
+    head = ("generation", "right", "gain over the one before", "labelled by", "images", "mean confidence")
+    table, blocks = Table(head, [_turn_row(turn) for turn in turns], frozenset({0, 4, 5})), list[Any]()
     scored = [turn for turn in turns if turn.score is not None]
     if len(scored) > 1:
         scores = [turn.score for turn in scored if turn.score is not None]
@@ -57,12 +58,16 @@ def _turn_row(turn: Turn) -> list[str]:
     score, judged = turn.score, turn.judged
     return [
         str(turn.gen),
+        "nobody can tell" if score is None else accuracy_text(score.right, score.images),
+        "–" if judged is None else gain_text(judged.fixed, judged.broken, judged.images),
         cut(turn.teacher, 60),
         f"{len(turn.labels):,}",
         "–" if turn.mean is None else f"{turn.mean:.2f}",
-        "nobody can tell" if score is None else accuracy_text(score.right, score.images),
-        "–" if judged is None else gain_text(judged.fixed, judged.broken, judged.images),
     ]
+
+
+def _left_out(count: int, what: str) -> str:
+    return f" {count:,} earlier {what}s are left out." if count > 1 else f" 1 earlier {what} is left out."
 
 
 def confidence(found: Found) -> Section:
@@ -140,17 +145,10 @@ def advice(found: Found) -> Section:
             "Without labelled images that were kept out of training nobody can tell what a threshold is worth."
         )  # fmt: skip
         return Section(*key, why if turn is not None else _NONE, command="nsdata import FOLDER --split val")
-    rows = []
-    for precision, threshold in known.wanted.items():
-        text = "no threshold reaches it" if threshold is None else f"confidence ≥ {threshold:.6g}"
-        rows.append((f"right for {100 * precision:g} %", text))
-    commands = [""] * len(rows)
-    after = "" if known.after is None else (
-        f": calibration error {100 * known.ece.value:.1f} → {100 * known.after:.1f} % of these very images"
-    )  # fmt: skip
-    if known.temperature is not None:
-        rows.append(("temperature", f"{known.temperature:g}{after}"))
-        commands.append("" if turn.generation.given else f"nsdata label --gen {turn.gen} --replace --calibrate")
+    rows = [row for row in known.lines() if row[0].startswith("right for ") or row[0] == "temperature"]
+    helps = known.after is not None and known.after < known.ece.value - GAIN and not turn.generation.given
+    calibrate = f"nsdata label --gen {turn.gen} --replace --calibrate" if helps else ""
+    commands = [calibrate if word == "temperature" else "" for word, _ in rows]
     head = ("confidence ≥", "keeps", "of the unlabelled", "right on judging images")
     table = [
         [
@@ -163,7 +161,7 @@ def advice(found: Found) -> Section:
     ]
     lead = (
         f"A higher threshold keeps fewer images, and more of them right. Judged by {known.images:,} {known.what} "
-        f"images for generation {turn.gen}; that it holds for the unlabelled ones is the promise of whoever drew them."
+        f"images for generation {turn.gen}; it holds for the unlabelled ones as far as they are of the same kind."
     )
     bars = [k.kept / k.pool if k.pool else 0.0 for k in known.kept]
     return Section(*key, lead, [Facts(rows, commands), Table(head, table, frozenset({0, 1, 2}), bars, barred=2)])
@@ -177,7 +175,7 @@ def balance(found: Found) -> Section:
     drawn = [_balanced(number, one, found) for number, one in enumerate(found.balances)]
     lead = "A view chooses what a student learns from. Grey: the images among which it chose. Blue: what it holds."
     if found.more_views:
-        lead += f" {found.more_views:,} earlier views are left out."
+        lead += _left_out(found.more_views, "view")
     keys = [("faint", "before"), ("first", "in the view, repeats counted")]
     steps = [
         (str(one.view.name), " → ".join(f"{cut(c.text, 60)}: {c.rows:,}" for c in merged_counts(one.view)))

@@ -296,7 +296,7 @@ def test_in_python_it_is_saved_or_shown(lake: Store, made: Report, tmp_path: Pat
         lake.report(place)
     assert saved.save(place, overwrite=True) == place.stat().st_size
     with pytest.raises(BadInput, match="no format of a report"):
-        saved.save(tmp_path / "r.png")
+        saved.save(tmp_path / "r.pdf")
     shown = saved._repr_html_()
     assert shown.startswith("<iframe sandbox ") and shown.count("<") == 2
     assert unescape(re.search(r'srcdoc="([^"]*)"', shown)[1]) == saved.html  # type: ignore[index]
