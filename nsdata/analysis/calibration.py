@@ -112,8 +112,8 @@ class Calibration:
         ]
         if self.temperature is not None and self.after is not None:
             before, after = (f"{100 * error:.1f}" for error in (self.ece.value, self.after))
-            no_better = "" if float(after) < float(before) else ", no better"
-            change = f"calibration error {before} → {after} % of these very images{no_better}"
+            is_it = "" if float(after) < float(before) else ", no better" if after == before else ", worse"
+            change = f"calibration error {before} → {after} % of these very images{is_it}"
             out.append(("temperature", f"{self.temperature:g}: {change}"))
         for precision, threshold in self.wanted.items():
             text = "no threshold reaches it" if threshold is None else f"confidence ≥ {threshold:.6g}"

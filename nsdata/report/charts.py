@@ -33,7 +33,7 @@ def accuracies(gens: Sequence[int], shares: Sequence[float], intervals: Sequence
         axis, places = axes(figure, 46, 38), range(len(gens))
         low, high = min(i.low for i in intervals), max(i.high for i in intervals)
         room = max(0.02, 0.08 * (high - low))
-        above = max(0.04, 0.16 * (high - low))  # room for a number
+        above = 0.16 * (high - low + room)  # for a number
         axis.set_xlim(-0.6, len(gens) - 0.4)
         axis.set_ylim(max(0.0, low - room), high + above)
         percents(axis, _ticks(max(0.0, low - room), min(1.0, high + room)))
@@ -155,7 +155,7 @@ def _ranked(key: str, before_K: Array | None, after_K: Array) -> Markup:
 def heat_map(classes: Sequence[str], flips_kk: Array) -> Markup:
     """Images by old class (row) and new class (column)."""
     k, longest = len(classes), max(min(len(name), 11) for name in classes)
-    left, bottom = 28 + _LETTER * longest, 24 + (_LETTER * longest if longest > 2 else 12)
+    left, bottom = 28 + _LETTER * longest, 24 + (8 + _LETTER * longest if longest > 2 else 12)
     cell = min(34.0, (72 * WIDE - left - 4) / k)
 
     def draw(figure: Figure, names: Names) -> None:

@@ -54,7 +54,9 @@ def _collapse(found: Found) -> Iterator[Headline]:
     if change is None or change.deep is None or not change.deep.starving:
         return
     starving, command = _named(change.deep.starving, 3), f"nsdata diff {change.a} {change.b} --deep"
-    if change.deep.collapsing:
+    judged = found.turns[-1].judged
+    better = judged is not None and judged.interval[0] > 0  # than a generation that was the worse one
+    if change.deep.collapsing and not better:
         detail = (
             f"Its labels became surer while {starving} lost more than half of their images: a student that believes "
             "its teacher's mistakes looks like this. Balance the view, or raise its threshold."
@@ -62,7 +64,7 @@ def _collapse(found: Found) -> Iterator[Headline]:
         yield Headline(100, False, "Alarm: the newest student may be collapsing into few classes.", detail, command)
     else:
         detail = f"More than half of the images of {starving} have another class in generation {found.turns[-1].gen}."
-        yield Headline(72, False, "Some classes are losing their images.", detail, command)
+        yield Headline(57 if better else 72, False, "Some classes are losing their images.", detail, command)
 
 
 def _student(found: Found) -> Iterator[Headline]:

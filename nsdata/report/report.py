@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 ENDINGS = (".html", ".htm", ".png")
 TEMPLATE = "report.html.jinja"
 
-_SPACES = re.compile(r" (?=%)|(?<=%:) |(?<=\d) (?=– [−\d])|(?<=\d –) ")  # 90 %, 95 %: 1.2 – 3.4
+_SPACES = re.compile(r" (?=%)|(?<=%:) |(?<=\d) (?=– [−\d])")  # 90 %, 95 %: 1.2 – 3.4
 _STYLE = "width:100%;height:85vh;border:1px solid #8884;border-radius:8px;background:transparent"
 
 
