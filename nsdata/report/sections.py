@@ -144,7 +144,11 @@ def pictures(found: Found) -> Section:
     made = [gallery for make in makers if (gallery := make(found)) is not None]
     lead = "Under each picture its label by a person, the class that the model gives it, and how sure it is."
     key = "pictures", "Pictures", "Pictures to look at"
-    return Section(*key, lead, made, "nsdata sheet --help") if made else Section(*key, NO_MODEL)
+    if found.newest is None or not made:
+        return Section(*key, NO_MODEL)
+    least_sure = f'--query "select id from images order by gen{found.newest.gen}_confidence"'
+    which = least_sure if found.change is None else f"--diff {found.change.a} {found.change.b}"
+    return Section(*key, lead, made, f"nsdata sheet {which} -o sheet.html")
 
 
 def checks(found: Found) -> Section:
