@@ -95,10 +95,11 @@ class Questions(Handle):
         return sheet(self, images, **options)
 
     def report(self, path: str | Path | None = None, *, overwrite: bool = False) -> Report:
-        """A page on the whole store, to look at in a notebook or to ``save`` as one .html that needs no network: what
+        """A page on the whole store, to look at in a notebook or to ``save`` as one .html that needs no network, or as
 
-        matters most, generations with their scores, calibration, what changed, views, pictures, checks, provenance.
-        path: where it is saved right away. ``to_dict`` has its numbers. Raises BadInput, Conflict, StorageFailed.
+        one .png: what matters most, generations with their scores, calibration, what changed, views, pictures, checks,
+        provenance. path: where it is saved right away. ``to_dict`` has its numbers. Raises BadInput, Conflict,
+        StorageFailed.
         """
         from nsdata.report.report import report
 

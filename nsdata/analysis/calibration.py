@@ -113,7 +113,9 @@ class Calibration:
             ("log loss", f"{_number(self.log_loss)} nats{lost}"),
         ]
         if self.temperature is not None and self.after is not None:
-            change = f"calibration error {100 * self.ece.value:.1f} → {100 * self.after:.1f} % of these very images"
+            before, after = (f"{100 * error:.1f}" for error in (self.ece.value, self.after))
+            is_it = "" if float(after) < float(before) else ", no better" if after == before else ", worse"
+            change = f"calibration error {before} → {after} % of these very images{is_it}"
             out.append(("temperature", f"{self.temperature:g}: {change}"))
         for precision, threshold in self.wanted.items():
             text = "no threshold reaches it" if threshold is None else f"confidence ≥ {threshold:.6g}"

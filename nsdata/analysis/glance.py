@@ -28,11 +28,16 @@ class Glance(NamedTuple):
     why: str = ""
 
     @property
+    def _leaking(self) -> dict[str, int]:
+        found = {} if self.leaks is None else self.leaks.leaking
+        return {split: found[split] for split in ("test", "val") if found.get(split)}
+
+    @property
     def clean(self) -> bool | None:
         """Whether nothing leaks; None where nobody looked, and where pictures are too much alike to tell copies."""
         if self.leaks is None:
             return None
-        if not _held_out(self.leaks):
+        if not self._leaking:
             return True
         return None if self.leaks.least > LEAST else False
 
@@ -41,7 +46,7 @@ class Glance(NamedTuple):
         """How many images of val and test look like others of another split, in words; or why nobody looked."""
         if self.leaks is None:
             return self.why
-        leaking = _held_out(self.leaks)
+        leaking = self._leaking
         if not leaking:
             return "no image of val or test looks like another of another split"
         counts = [f"{count:,} of {self.leaks.images[split]:,} {split} images" for split, count in leaking.items()]
@@ -71,12 +76,3 @@ def _not_now(table: Table, seconds: float) -> str:
         return ""
     spell = f"{long:,.0f} seconds" if long < 100 else f"{long / 60:,.0f} minutes"
     return f"not looked for: {images:,} images take about {spell}"
-
-
-def _held_out(found: Leaks) -> dict[str, int]:
-    """Of test and val how many images look like others of another split; none are left out."""
-    alike = {
-        split: {pair.one.id for pair in found.pairs if pair.one.split == split != pair.other.split}
-        for split in ("test", "val")
-    }
-    return {split: len(ids) for split, ids in alike.items() if ids}

@@ -33,16 +33,18 @@ def accuracies(gens: Sequence[int], shares: Sequence[float], intervals: Sequence
         axis, places = axes(figure, 46, 38), range(len(gens))
         low, high = min(i.low for i in intervals), max(i.high for i in intervals)
         room = max(0.02, 0.08 * (high - low))
+        above = 0.16 * (high - low + room)  # for a number
         axis.set_xlim(-0.6, len(gens) - 0.4)
-        axis.set_ylim(max(0.0, low - room), min(1.0, high + room) + 0.001)
-        percents(axis, _ticks(*axis.get_ylim()))
+        axis.set_ylim(max(0.0, low - room), high + above)
+        percents(axis, _ticks(max(0.0, low - room), min(1.0, high + room)))
         axis.set_xticks(list(places), [str(gen) for gen in gens])
         axis.set_xlabel("generation")
         axis.plot(places, shares, color=FIRST, linewidth=1, alpha=0.5)
         for place, share, interval in zip(places, shares, intervals, strict=True):
             axis.plot([place, place], interval, color=FIRST, linewidth=5, alpha=0.3, solid_capstyle="round")
             axis.plot([place], [share], "o", color=FIRST, markersize=8, clip_on=False)
-            axis.annotate(f"{100 * share:.1f}", (place, share), (9, -4), textcoords="offset points", color=INK)
+            text, at = f"{100 * share:.1f}", (place, interval.high)  # above, where no neighbour's is
+            axis.annotate(text, at, (0, 6), textcoords="offset points", color=INK, ha="center", fontsize=10)
 
     words = ", ".join(f"generation {g} {100 * share:.1f} %" for g, share in zip(gens, shares, strict=True))
     return drawn("accuracies", (WIDE, 2.6), f"Right: {words}", draw)
@@ -119,9 +121,10 @@ def balance(key: str, classes: Sequence[str], before_K: Array | None, after_K: A
         if before_K is not None:
             axis.barh(places - 0.19, before_K, 0.34, color=FAINT, alpha=0.45)
         axis.barh(places + (0 if before_K is None else 0.19), after_K, 0.34, color=FIRST)
+        lower = 0 if before_K is None else 0.19  # beside its own bar
         for place, count in zip(places, after_K.tolist(), strict=True):
-            at = max(count, 0 if before_K is None else int(before_K[place]))
-            axis.annotate(f"{count:,}", (at, place), (4, -4), textcoords="offset points", color=INK, fontsize=10)
+            at = (count, place + lower)
+            axis.annotate(f"{count:,}", at, (4, -4), textcoords="offset points", color=INK, fontsize=9.5)
 
     return drawn(f"balance-{key}", (WIDE, 0.5 + 0.33 * len(classes)), "Entries of each class", draw)
 
@@ -152,7 +155,7 @@ def _ranked(key: str, before_K: Array | None, after_K: Array) -> Markup:
 def heat_map(classes: Sequence[str], flips_kk: Array) -> Markup:
     """Images by old class (row) and new class (column)."""
     k, longest = len(classes), max(min(len(name), 11) for name in classes)
-    left, bottom = 28 + _LETTER * longest, 24 + (_LETTER * longest if longest > 2 else 12)
+    left, bottom = 28 + _LETTER * longest, 24 + (8 + _LETTER * longest if longest > 2 else 12)
     cell = min(34.0, (72 * WIDE - left - 4) / k)
 
     def draw(figure: Figure, names: Names) -> None:

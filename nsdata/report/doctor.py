@@ -213,7 +213,7 @@ def _generations(store: Handle, known: Mapping[int, Calibration | None]) -> Iter
     for gen, sealed in sorted(store.generations.items()):
         if sealed.stale:
             text = "an earlier generation was sealed again: its teacher learnt from what is no more"
-            yield Finding(f"gen-{gen}", text, False, f"nsdata label --gen {gen}{_from(sealed)} --replace")
+            yield Finding(f"gen-{gen}", text, False, _again(store, gen))
         if moves := moved.of_generation(store, sealed):
             text = f"taught by images of which {words(moves)}"
             yield Finding(f"gen-{gen}", text, False, f"nsdata train --gen {gen - 1}")
@@ -234,6 +234,20 @@ def _generations(store: Handle, known: Mapping[int, Calibration | None]) -> Iter
     text = f"of generation {newest}: calibration error {100 * error:.1f} %, by chance {100 * chance:.1f}"
     hint = "" if found.believable else remedy(store.generations[newest], found)
     yield Finding("confidence", text, found.believable, hint)
+
+
+def _again(store: Handle, gen: int) -> str:
+    """What comes first of all that makes a stale generation again: in the order of the loop, train or label."""
+    models, sealed = store.models, store.generations
+    for number in range(1, gen):
+        model, after = models.get(number), sealed.get(number + 1)
+        if model is None or number not in sealed or after is None or after.given:
+            continue
+        if model.event < sealed[number].origin:
+            return f"nsdata train --gen {number}"
+        if after.origin < model.event:
+            return f"nsdata label --gen {number + 1} --replace"
+    return f"nsdata label --gen {gen}{_from(sealed[gen])} --replace"
 
 
 def _from(sealed: Generation) -> str:

@@ -46,7 +46,10 @@ def leaks(found: Found) -> Section:
     note = f"{len(pairs):,} of {known.found:,} pairs." if len(pairs) < known.found else ""
     shown = Gallery("Pairs, side by side", note, _pictures(found, ids, files, captions))
     lead = "A model that has learnt one of a pair is not judged fairly by the other."
-    return Section(*key, lead, [Facts([(word, text) for word, text in known.lines()]), shown], "nsdata leaks")
+    lines = known.lines()
+    typed = [text if text.startswith("nsdata ") else "" for _, text in lines]
+    facts = Facts([(word, "" if command else text) for (word, text), command in zip(lines, typed, strict=True)], typed)
+    return Section(*key, lead, [facts, shown], "nsdata leaks")
 
 
 def _doubt(issue: Issue) -> list[str]:

@@ -10,15 +10,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from nsdata.analysis.calibration import WRONG
 from nsdata.arithmetic.intervals import accuracy_text, gain_text
 from nsdata.report.doctor import Finding, remedy
 from nsdata.report.found import Found, Turn
+from nsdata.schema import SPLITS
 from nsdata.text import listed
 from nsdata.versions.pictures import cut
 
 SHOWN = 3
 WIDEST = 24  # letters of a class's name
 FEW = 200  # images: a calibration by fewer is a rough one
+RARE = 0.01  # of the test images: fewer that leak move a score by less than one point
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,9 @@ def _collapse(found: Found) -> Iterator[Headline]:
     if change is None or change.deep is None or not change.deep.starving:
         return
     starving, command = _named(change.deep.starving, 3), f"nsdata diff {change.a} {change.b} --deep"
-    if change.deep.collapsing:
+    judged = found.turns[-1].judged
+    better = judged is not None and judged.interval[0] > 0  # than a generation that was the worse one
+    if change.deep.collapsing and not better:
         detail = (
             f"Its labels became surer while {starving} lost more than half of their images: a student that believes "
             "its teacher's mistakes looks like this. Balance the view, or raise its threshold."
@@ -59,7 +64,7 @@ def _collapse(found: Found) -> Iterator[Headline]:
         yield Headline(100, False, "Alarm: the newest student may be collapsing into few classes.", detail, command)
     else:
         detail = f"More than half of the images of {starving} have another class in generation {found.turns[-1].gen}."
-        yield Headline(72, False, "Some classes are losing their images.", detail, command)
+        yield Headline(57 if better else 72, False, "Some classes are losing their images.", detail, command)
 
 
 def _student(found: Found) -> Iterator[Headline]:
@@ -68,7 +73,7 @@ def _student(found: Found) -> Iterator[Headline]:
     if turn is None:
         yield from _no_generation(found)
     elif turn.judged is not None:
-        yield _compared(turn)
+        yield _compared(found, turn)
     elif turn.score is None:
         detail = (
             "No image with a person's label was kept out of training, so that nobody knows how often the models are "
@@ -86,10 +91,12 @@ def _student(found: Found) -> Iterator[Headline]:
         yield Headline(85, None, f"The labels are right for about {share} of the images.", detail, command)
 
 
-def _compared(turn: Turn) -> Headline:
+def _compared(found: Found, turn: Turn) -> Headline:
     judged, given = turn.judged, turn.generation.given
     assert judged is not None
+    later = max(found.store.models, default=0)
     newest = f"generation {turn.gen}" if given else "the newest student"
+    newest += " that labelled" if later >= turn.gen and not given else ""
     older = f"generation {turn.gen - 1}" if given else "its teacher"
     low, high = judged.interval
     before, after = (f"{100 * right / judged.images:.1f} %" for right in (judged.before, judged.after))
@@ -97,6 +104,7 @@ def _compared(turn: Turn) -> Headline:
         f"It is right for {after} of {judged.images:,} {judged.what} images that taught neither, {older} for {before}: "
         f"{gain_text(judged.fixed, judged.broken, judged.images)}.{_flattered(judged.what)}"
     )
+    detail += f" Model {later} was trained since, and has labelled nothing yet." if later >= turn.gen else ""
     diff = f"nsdata diff gen-{turn.gen - 1} gen-{turn.gen}"
     if low > 0:
         return Headline(90, True, f"{_upper(newest)} is better than {older}.", detail, diff)
@@ -111,6 +119,17 @@ def _no_generation(found: Found) -> Iterator[Headline]:
     if not found.images:
         detail = "Import a folder of images; the folders' names become people's labels."
         yield Headline(95, None, "The store is empty.", detail, "nsdata import FOLDER")
+        detail = "They judge the models that learn from the others: a hundred or more, of all classes."
+        text = "Keep some labelled images apart from the beginning."
+        yield Headline(15, None, text, detail, "nsdata import FOLDER --split test")
+        return
+    if not found.judging["train"]["labelled"]:
+        detail = (
+            "A first teacher learns from people's labels of train images: a few of each class are a beginning. Or "
+            "another model's soft labels begin the loop: nsdata label --gen 1 --from FILE."
+        )
+        text = "Nobody has labelled an image that a model could learn from."
+        yield Headline(90, None, text, detail, "nsdata relabel IMAGE CLASS")
         return
     trained = 0 in found.store.models
     detail = "A first teacher is trained on people's labels; it then labels all images, each with probabilities."
@@ -139,6 +158,9 @@ def _confidence(found: Found) -> Iterator[Headline]:
         over = "less often than it claims" if known.overconfidence > 0 else "more often than it claims"
         command = remedy(turn.generation, known)
         yield Headline(88, False, f"Do not take its confidence at its word: it is right {over}.", detail, command)
+    elif error > WRONG:  # which so few images may show by chance
+        text = "Too few images tell whether its confidence can be believed."
+        yield Headline(60, None, text, detail, f"nsdata calibration --gen {turn.gen}")
     else:
         command = f"nsdata calibration --gen {turn.gen}"
         yield Headline(60, True, "Its confidence can be believed, on the whole.", detail, command)
@@ -148,12 +170,22 @@ def _leaks(found: Found) -> Iterator[Headline]:
     """Whether the images that judge were seen in training."""
     if found.leaks is None:
         return
-    leaking = found.leaks.leaking["test"]
+    pairs = [pair for pair in found.leaks.pairs if pair.one.split == "test" != pair.other.split]
+    leaking, taught = ({p.one.id for p in pairs if p.other.split in splits} for splits in (SPLITS, ("train",)))
     if leaking:
-        text = "Some test images look like images that models learn from."
-        of = found.leaks.images["test"]
-        detail = f"{leaking:,} of {of:,} test images have a near-duplicate in another split, which flatters the score."
-        yield Headline(86, False, text, detail, "nsdata leaks")
+        many, of = len(taught or leaking), found.leaks.images["test"]
+        if found.leaks.found > len(found.leaks.pairs):  # not all are listed
+            many = found.leaks.leaking["test"]
+        few = many < RARE * of
+        does = "models learn from" if taught else "choose between models"
+        text = f"Some test images look like images that {does}."
+        text = text if many > 1 else f"One test image looks like an image that {does}."
+        where = "train" if taught else "val"
+        flatters = "which flatters the score" + (", hardly" if few else "")
+        detail = (
+            f"{many:,} of {of:,} test images {'have' if many > 1 else 'has'} a near-duplicate in {where}, {flatters}."
+        )
+        yield Headline(55 if few else 86, False, text, detail, "nsdata leaks")
 
 
 def _unread(found: Found) -> Iterator[Headline]:
@@ -167,17 +199,33 @@ def _unread(found: Found) -> Iterator[Headline]:
 
 def _checks(found: Found) -> Iterator[Headline]:
     """What the doctor would name, in plain words."""
+    if not found.images:  # all that is missing is said in one sentence
+        return
+    passed = ("confidence", "damage", *(() if found.judging["train"]["labelled"] else ("labels",)))  # said by others
+    known: dict[str, list[Finding]] = {}
     for finding in found.findings:
-        if finding.good is False and finding.what not in ("confidence", "damage"):
-            rank, text = _plainly(finding, found)
-            yield Headline(rank, False, text, _sentence(finding.text), finding.hint)
+        if finding.good is False and finding.what not in passed:
+            known.setdefault(_kind(finding), []).append(finding)
+    for kind, (first, *others) in known.items():  # of what is alike the first, as it must be done first
+        rank, text = _plainly(kind, first, found)
+        also = f" The same of {listed([cut(one.what, WIDEST) for one in others], 3)}." if others else ""
+        yield Headline(rank, False, text, _sentence(first.text) + also, first.hint)
 
 
-def _plainly(finding: Finding, found: Found) -> tuple[int, str]:
-    kind, _, name = finding.what.partition("-" if finding.what.startswith("gen-") else " ")
+def _kind(finding: Finding) -> str:
+    """What it is a finding of: stale, moved and late of generations, else its first word."""
+    if not finding.what.startswith("gen-"):
+        return finding.what.split(" ")[0]
+    return "late" if finding.hint.endswith("--extend") else "stale" if "sealed again" in finding.text else "moved"
+
+
+def _plainly(kind: str, finding: Finding, found: Found) -> tuple[int, str]:
+    name = finding.what.partition("-" if finding.what.startswith("gen-") else " ")[2]
     nobody = not found.judging["test"]["labelled"]
     return {
-        "gen": (82, f"Generation {name} is not what it could be any more."),
+        "stale": (82, f"Generation {name} comes from labels that were replaced since."),
+        "moved": (82, f"Generation {name} was taught by images that moved to another split since."),
+        "late": (82, f"Generation {name} lacks images that came in later."),
         "labels": (78, "Some classes have no labelled image to learn from."),
         "room": (75, "The disk is nearly full."),
         "view": (64, f"The view {name} needs a look."),
@@ -202,7 +250,10 @@ def _sizes(found: Found) -> Iterator[Headline]:
     counts = [f"{name} {n['images']:,} ({n['labelled']:,})" for name, n in found.judging.items() if n["images"]]
     detail = f"Images of each split, and how many a person labelled: {', '.join(counts)}." if counts else ""
     share = f"{100 * found.labelled / found.images:.0f} %" if found.images else "None"
-    if found.images:
+    if found.images and found.labelled == found.images:
+        text = "People labelled every image: there is none left for a model to label."
+        yield Headline(20, None, text, detail, "nsdata import FOLDER --unlabelled")
+    elif found.images:
         yield Headline(20, None, f"People labelled {share} of the images.", detail, "nsdata show")
     classes = _named(found.store.classes, 8)
     yield Headline(10, None, f"There are {len(found.store.classes):,} classes.", f"{classes}.", "nsdata classes")

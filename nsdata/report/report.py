@@ -1,8 +1,9 @@
-"""The report: one HTML file on a whole store, which needs no network, for people who may never have seen one."""
+"""The report: one page on a whole store, which needs no network, for people who may never have seen one."""
 
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,14 +18,17 @@ from nsdata.text import escaped, visible
 from nsdata.versions.pictures import cut
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from nsdata.report.found import Found
     from nsdata.report.headlines import Headline
     from nsdata.report.section import Section
     from nsdata.versions.handle import Handle
 
-ENDINGS = (".html", ".htm")
+ENDINGS = (".html", ".htm", ".png")
 TEMPLATE = "report.html.jinja"
 
+_SPACES = re.compile(r" (?=%)|(?<=%:) |(?<=\d) (?=– [−\d])")  # 90 %, 95 %: 1.2 – 3.4
 _STYLE = "width:100%;height:85vh;border:1px solid #8884;border-radius:8px;background:transparent"
 
 
@@ -55,10 +59,10 @@ class Report:
         from markupsafe import Markup, escape
 
         def seen(value: Any) -> Any:
-            """What turns the direction of what is read is shown, and not obeyed; a number stays beside its percents."""
+            """What turns the direction of what is read is shown, and not obeyed; no number and no interval is torn."""
             if not isinstance(value, str) or isinstance(value, Markup):
                 return value
-            return escape(visible(value)).replace(" %", "\N{NO-BREAK SPACE}%")
+            return escape(_SPACES.sub("\N{NO-BREAK SPACE}", visible(value)))
 
         environment = Environment(
             loader=PackageLoader("nsdata", "report"), autoescape=True, finalize=seen, undefined=StrictUndefined,
@@ -75,12 +79,28 @@ class Report:
         return {**self.found.to_dict(), "headlines": [headline.to_dict() for headline in self.headlines]}
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> int:
-        """Write it as .html, whole or not at all; returns its bytes.
+        """Write it as .html or .png, whole or not at all; returns its bytes.
 
-        Raises BadInput for another ending, Conflict for what is there already, StorageFailed.
+        Raises BadInput for another ending, and for a .png where no browser is installed; Conflict for what is there
+        already, StorageFailed.
         """
         place, overwrite = check(path, overwrite), flag("overwrite", overwrite)
-        return files.write(place, self.html.encode(), overwrite, "report")
+        if place.suffix.lower() == ".png":
+            from nsdata.images.thumbnail import png
+
+            data = png(self.image())
+        else:
+            data = self.html.encode()
+        return files.write(place, data, overwrite, "report")
+
+    def image(self) -> Image.Image:
+        """The whole page as a picture, light, drawn by an installed Chromium, Chrome, Edge or Brave.
+
+        Raises BadInput where there is none, NsdataError where it does not do it.
+        """
+        from nsdata.report import browser
+
+        return browser.picture(self.html.replace("<details>", "<details open>"))  # nobody can open them in a picture
 
     def __str__(self) -> str:
         return "\n".join(visible(f"{number}  {one.text}") for number, one in enumerate(self.headlines, 1))
@@ -119,7 +139,12 @@ def _section(make: Callable[[Found], Section], found: Found) -> Section:
 
 def check(out: str | Path, overwrite: bool) -> Path:
     """Where a report goes. Raises what ``save`` raises of it, before there is anything to write."""
-    return files.check(out, overwrite, "report", ENDINGS)
+    place = files.check(out, overwrite, "report", ENDINGS)
+    if place.suffix.lower() == ".png":
+        from nsdata.report import browser
+
+        browser.find()
+    return place
 
 
 def name(url: str) -> str:

@@ -11,17 +11,20 @@ from typing import Any
 
 from markupsafe import Markup
 
+NO_MODEL = "No model has labelled the images yet."
+
 
 @dataclass(frozen=True)
 class Table:
-    """Columns under their names. right: the columns of numbers; bars: a share, 0 to 1, behind each row's cell of column
-    ``barred``."""
+    """Columns under their names. right: the columns of numbers; kept: those whose lines end where the text says, and
+    nowhere else; bars: a share, 0 to 1, behind each row's cell of column ``barred``."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
     right: frozenset[int] = frozenset()
     bars: Sequence[float] = ()
     barred: int = 0
+    kept: frozenset[int] = frozenset()
     kind: str = "table"
 
 

@@ -5,40 +5,38 @@ A section without anything to show says so in its lead. ``SECTIONS`` is the one 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from nsdata.analysis.calibration import Measure
-from nsdata.arithmetic.intervals import accuracy_text, gain_text, signed
-from nsdata.arithmetic.reliability import Bin
+from nsdata.arithmetic.intervals import accuracy_text, gain_text
 from nsdata.errors import NsdataError
 from nsdata.labels.lineage import lineage
 from nsdata.log.plan import planned_text
-from nsdata.report import charts, doubts, galleries
+from nsdata.report import charts, confidence, doubts, galleries
 from nsdata.report.found import FLOWS, Balance, Found, Turn, largest, spread
-from nsdata.report.section import Chart, Charts, Facts, Lines, Section, Table
+from nsdata.report.section import NO_MODEL, Chart, Charts, Facts, Lines, Section, Table
 from nsdata.versions.pictures import cut
 from nsdata.views.printed import merged_counts
 
 DRAWN = 12  # classes of the heat map
 LINKS, PLANS = 40, 4  # of a lineage, and plans, that are shown
 WIDEST = 300  # letters of a line
-
-_NONE = "No model has labelled the images yet."
+SHOWS = 0.05  # of the flips, that a heat map must have
 
 
 def generations(found: Found) -> Section:
     """Each with its teacher and its score."""
     turns = found.turns
     if not turns:
-        return Section("generations", "Generations", "Generations", _NONE)
+        return Section("generations", "Generations", "Generations", NO_MODEL)
     lead = "Each line is one turn of the loop: who labelled the images, how sure it was, and how often it was right."
     if found.earlier:
-        lead += f" {found.earlier:,} earlier generations are left out."
-    head = ("generation", "labelled by", "images", "mean confidence", "right", "gain over the one before")
-    table, blocks = Table(head, [_turn_row(turn) for turn in turns], frozenset({0, 2, 3})), list[Any]()
+        lead += _left_out(found.earlier, "generation")
+    head = ("generation", "right", "gain over the one before", "labelled by", "images", "mean confidence")
+    rows, blocks = [_turn_row(turn) for turn in turns], list[Any]()
+    table = Table(head, rows, frozenset({0, 4, 5}), kept=frozenset({1, 2}))
     scored = [turn for turn in turns if turn.score is not None]
     if len(scored) > 1:
         scores = [turn.score for turn in scored if turn.score is not None]
@@ -57,127 +55,29 @@ def _turn_row(turn: Turn) -> list[str]:
     score, judged = turn.score, turn.judged
     return [
         str(turn.gen),
+        "nobody can tell" if score is None else accuracy_text(score.right, score.images).replace("; ", ";\n"),
+        "–" if judged is None else gain_text(judged.fixed, judged.broken, judged.images).replace(" (", "\n("),
         cut(turn.teacher, 60),
         f"{len(turn.labels):,}",
         "–" if turn.mean is None else f"{turn.mean:.2f}",
-        "nobody can tell" if score is None else accuracy_text(score.right, score.images),
-        "–" if judged is None else gain_text(judged.fixed, judged.broken, judged.images),
     ]
 
 
-def confidence(found: Found) -> Section:
-    """The histograms of all generations, on one scale."""
-    key = "confidence", "Confidence", "How sure each generation is"
-    if not found.turns:
-        return Section(*key, _NONE)
-    shares = [turn.histogram / max(1, int(turn.histogram.sum())) for turn in found.turns]
-    most = max(float(one.max()) for one in shares)
-    drawn = [
-        Chart(f"Generation {turn.gen}", charts.confidences(turn.gen, share, most), _sureness(turn))
-        for turn, share in zip(found.turns, shares, strict=True)
-    ]
-    lead = (
-        "Confidence is the largest probability of a soft label: 1 is certainty. A higher bar is a larger share of the "
-        "images; all charts have one scale."
-    )
-    return Section(*key, lead, [Charts(drawn)])
-
-
-def _sureness(turn: Turn) -> str:
-    sure, unsure = (turn.generation.summary.get(key) for key in ("at_least_0.9", "below_0.3"))
-    parts = [] if turn.mean is None else [f"mean {turn.mean:.2f}"]
-    parts += [f"{sure:,} ≥ 0.9"] if isinstance(sure, int) else []
-    return " · ".join([*parts, *([f"{unsure:,} < 0.3"] if isinstance(unsure, int) else [])])
-
-
-def reliability(found: Found) -> Section:
-    """Diagrams and errors, of each generation that somebody can judge."""
-    key = "reliability", "Reliability", "Whether confidence is to be believed"
-    judged = [turn for turn in found.turns if turn.calibration is not None]
-    if not judged:
-        nobody = "Nobody can judge it: no image with a person's label was kept out of training."
-        return Section(*key, nobody if found.turns else _NONE, command="nsdata import FOLDER --split val")
-    drawn, rows = [], []
-    for turn in judged:
-        known = turn.calibration
-        assert known is not None
-        bins: Sequence[Bin] = known.bins
-        note = f"calibration error {100 * known.ece.value:.1f} % · {known.images:,} {known.what} images"
-        drawn.append(Chart(f"Generation {turn.gen}", charts.reliability(turn.gen, bins), note))
-        rows.append(
-            [
-                str(turn.gen),
-                f"{known.images:,} {known.what}",
-                f"{100 * known.right / known.images:.1f} %",
-                f"{signed(100 * known.overconfidence)} points",
-                _error(known.ece),
-                "–" if known.ece.chance is None else f"{100 * known.ece.chance:.1f} %",
-                f"{known.brier.value:.3f}",
-                f"{known.log_loss.value:.3f}",
-            ]
-        )
-    head = ("generation", "judged by", "right", "surer than right by", "calibration error (95 %)", "by chance alone",
-            "Brier score", "log loss (nats)")  # fmt: skip
-    lead = (
-        "On the dashed line, images with confidence 0.8 are right four times in five. Below it the model claims too "
-        "much. Larger dots are more images; bars are 95 % intervals. An error is judged beside what chance alone gives."
-    )
-    command = f"nsdata calibration --gen {judged[-1].gen}"
-    return Section(*key, lead, [Charts(drawn), Table(head, rows, frozenset({0, 2, 3, 5, 6, 7}))], command)
-
-
-def _error(measure: Measure) -> str:
-    low, high = (f"{100 * end:.1f}" for end in measure.interval)
-    return f"{100 * measure.value:.1f} % ({low} – {high})"
-
-
-def advice(found: Found) -> Section:
-    """Temperature and thresholds of the newest generation."""
-    key, turn = ("advice", "Thresholds", "What threshold to take"), found.newest
-    known = None if turn is None else turn.calibration
-    if turn is None or known is None or known.what == "test":
-        why = "Test images choose no threshold; labelled val images would." if known is not None else (
-            "Without labelled images that were kept out of training nobody can tell what a threshold is worth."
-        )  # fmt: skip
-        return Section(*key, why if turn is not None else _NONE, command="nsdata import FOLDER --split val")
-    rows = []
-    for precision, threshold in known.wanted.items():
-        text = "no threshold reaches it" if threshold is None else f"confidence ≥ {threshold:.6g}"
-        rows.append((f"right for {100 * precision:g} %", text))
-    commands = [""] * len(rows)
-    after = "" if known.after is None else (
-        f": calibration error {100 * known.ece.value:.1f} → {100 * known.after:.1f} % of these very images"
-    )  # fmt: skip
-    if known.temperature is not None:
-        rows.append(("temperature", f"{known.temperature:g}{after}"))
-        commands.append("" if turn.generation.given else f"nsdata label --gen {turn.gen} --replace --calibrate")
-    head = ("confidence ≥", "keeps", "of the unlabelled", "right on judging images")
-    table = [
-        [
-            f"{k.threshold:g}",
-            f"{k.kept:,}",
-            f"{100 * k.kept / k.pool:.1f} %" if k.pool else "–",
-            accuracy_text(k.right, k.judged),
-        ]
-        for k in known.kept
-    ]
-    lead = (
-        f"A higher threshold keeps fewer images, and more of them right. Judged by {known.images:,} {known.what} "
-        f"images for generation {turn.gen}; that it holds for the unlabelled ones is the promise of whoever drew them."
-    )
-    bars = [k.kept / k.pool if k.pool else 0.0 for k in known.kept]
-    return Section(*key, lead, [Facts(rows, commands), Table(head, table, frozenset({0, 1, 2}), bars, barred=2)])
+def _left_out(count: int, what: str) -> str:
+    return f" {count:,} earlier {what}s are left out." if count > 1 else f" 1 earlier {what} is left out."
 
 
 def balance(found: Found) -> Section:
     """Each saved view: its classes before and after, its steps."""
     key = "views", "Class balance", "Class balance before and after each view"
     if not found.balances:
-        return Section(*key, "No view has been saved.", command="nsdata view student-1 --gen 1 --per-class 1000")
+        newest = found.newest
+        command = "" if newest is None else f"nsdata view student-{newest.gen} --gen {newest.gen} --per-class 1000"
+        return Section(*key, "No view has been saved.", command=command)
     drawn = [_balanced(number, one, found) for number, one in enumerate(found.balances)]
     lead = "A view chooses what a student learns from. Grey: the images among which it chose. Blue: what it holds."
     if found.more_views:
-        lead += f" {found.more_views:,} earlier views are left out."
+        lead += _left_out(found.more_views, "view")
     keys = [("faint", "before"), ("first", "in the view, repeats counted")]
     steps = [
         (str(one.view.name), " → ".join(f"{cut(c.text, 60)}: {c.rows:,}" for c in merged_counts(one.view)))
@@ -214,13 +114,13 @@ def flips(found: Found) -> Section:
     ]
     chosen, share = largest(change.flips, DRAWN)
     drawn = []
-    if chosen:
+    if share >= SHOWS:
         names = [change.classes[k] for k in chosen]
         svg = charts.heat_map(names, change.flips[np.ix_(chosen, chosen)])
         left = len(change.classes) - len(chosen)
         note = f"{100 * share:.0f} % of the flips" + (f"; {left:,} classes with fewer are left out" if left else "")
         drawn.append(Chart("Flips: from which class to which", svg, note))
-    if change.deep is not None:
+    if change.deep is not None and change.rose + change.fell:
         note = "right of 0: surer than before"
         drawn.append(Chart("How far confidences moved", charts.shift(change.deep.shift), note))
     flows = change.flipped.top(FLOWS)
@@ -244,7 +144,11 @@ def pictures(found: Found) -> Section:
     made = [gallery for make in makers if (gallery := make(found)) is not None]
     lead = "Under each picture its label by a person, the class that the model gives it, and how sure it is."
     key = "pictures", "Pictures", "Pictures to look at"
-    return Section(*key, lead, made, "nsdata sheet --help") if made else Section(*key, _NONE)
+    if found.newest is None or not made:
+        return Section(*key, NO_MODEL)
+    least_sure = f'--query "select id from images order by gen{found.newest.gen}_confidence"'
+    which = least_sure if found.change is None else f"--diff {found.change.a} {found.change.b}"
+    return Section(*key, lead, made, f"nsdata sheet {which} -o sheet.html")
 
 
 def checks(found: Found) -> Section:
@@ -277,18 +181,18 @@ def provenance(found: Found) -> Section:
         became = f"carried out at version {plan.ran}" if plan.ran else "not carried out yet"
         scores = f": {planned_text(plan.steps)}" if plan.ran or plan.steps else ""
         rows.append((cut(f"plan {plan}", 80), f"begun at version {plan.event} · {became}{scores}"))
-    blocks.append(Facts(rows))
+    blocks += [Facts(rows)] if rows else []
     lead = "Who labelled, what that teacher had learnt from, and so on back to people's labels."
     lead += "" if plans else " No plan was run."
     gen = "" if found.newest is None else f"nsdata show --gen {found.newest.gen}"
-    return Section(*key, lead if found.newest or plans else _NONE, blocks, gen)
+    return Section(*key, lead if found.newest or plans else NO_MODEL, blocks, gen)
 
 
 SECTIONS: tuple[Callable[[Found], Section], ...] = (
     generations,
-    reliability,
-    advice,
-    confidence,
+    confidence.reliability,
+    confidence.advice,
+    confidence.confidence,
     flips,
     balance,
     pictures,

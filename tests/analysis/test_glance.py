@@ -39,7 +39,7 @@ def test_an_import_and_the_doctor_tell_of_copies_in_test(folder: Path, tmp_path:
     lake = str(tmp_path / "lake")
     ok("--store", lake, "init", "--classes", "a,b")
     answer = ok("--store", lake, "import", folder)
-    assert "leaks     3 of 9 test images look like others of another split: nsdata leaks\n" in answer
+    assert "leaks     3 of 9 test images look like others of another split: nsdata leaks --store " in answer
     (finding,) = [finding for finding in doctor.examine(lake) if finding.what == "leaks"]
     assert (finding.good, finding.hint) == (False, "nsdata leaks")
     assert run("--store", lake, "doctor").exit_code == 3
@@ -58,7 +58,7 @@ def test_what_takes_long_is_not_looked_for_and_nothing_is_where_nothing_is_held_
     monkeypatch.setattr(imported, "LOOK", 0.0)
     monkeypatch.setattr(module, "IMAGE", 10.0)
     answer = ok("--store", lake, "import", folder / "test", "--split", "test")
-    assert "leaks     not looked for: 21 images take about 4 minutes: nsdata leaks\n" in answer
+    assert "leaks     not looked for: 21 images take about 4 minutes: nsdata leaks --store " in answer
 
 
 def test_pictures_that_all_look_alike_are_no_alarm(tmp_path: Path) -> None:
