@@ -240,7 +240,7 @@ def test_the_command_prints_a_table_what_to_type_ids_and_json(planted: tuple[Sto
     store, _ = planted
     at = ("--store", store.url, "issues")
     text = ok(*at, "--limit", "5")
-    assert text.count(f" --store {store.url} ") == 7  # with each command that may be typed
+    assert text.count(f" --store {store.url} ") == 5  # with each command that may be typed
     text = text.replace(f" --store {store.url}", "")
     assert "judged by  embeddings pixels: a probe in 5 folds of 700 labels" in text
     first = store.issues(limit=1).issues[0]
