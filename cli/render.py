@@ -7,7 +7,7 @@ import math
 import numbers
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cli import hints, terminal
@@ -37,6 +37,8 @@ def safe(text: str) -> str:
 
 def name(text: str) -> str:
     """A file's or class's name within a line: a line break in it is shown as well."""
+    if text.isascii() and text.isprintable():
+        return text  # nearly always
     return safe(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
@@ -122,7 +124,7 @@ def _shown(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> tuple[list[str
     return [name(text) for text in head], [[_cell(value) for value in row] for row in rows], right
 
 
-def lines(rows: Sequence[Sequence[str]], right: Sequence[bool], widths: Sequence[int] | None = None) -> list[str]:
+def lines(rows: Sequence[Sequence[str]], right: Sequence[bool], widths: Sequence[int] | None = None) -> Iterator[str]:
     """Each row as a line, its cells below each other."""
     widths = widths or [max(map(width, column)) for column in zip(*rows, strict=True)]
 
@@ -130,7 +132,7 @@ def lines(rows: Sequence[Sequence[str]], right: Sequence[bool], widths: Sequence
         blanks = " " * (wide - width(text))
         return blanks + text if side else text + blanks
 
-    return ["  ".join(map(padded, row, widths, right)).rstrip() for row in rows]
+    return ("  ".join(map(padded, row, widths, right)).rstrip() for row in rows)
 
 
 def width(text: str) -> int:

@@ -33,11 +33,14 @@ def shortest(ids: Array, among: Array, least: int = 4) -> list[str]:
     if not len(ids):
         return []
     order = np.unique(whole(among))
-    digits = least
-    for text, place in zip(hexes(ids), np.searchsorted(order, whole(ids)).tolist(), strict=True):
-        for neighbour in (place - 1, place, place + 1):
-            if 0 <= neighbour < len(order) and (other := order[neighbour].ljust(16, b"\0").hex()) != text:
-                digits = max(digits, next(i for i in range(32) if text[i] != other[i]) + 1)
+    places, digits = np.searchsorted(order, whole(ids)), least
+    for neighbours in (places - 1, places, places + 1):
+        others = order[neighbours.clip(0, len(order) - 1)].view(np.uint8).reshape(-1, 16)
+        differ = np.bitwise_xor(ids, others)
+        first = (differ != 0).argmax(1)  # byte, of which the upper half is the earlier digit
+        byte = np.take_along_axis(differ, first[:, None], 1)[:, 0]
+        needed = (2 * first + np.where(byte >= 16, 1, 2))[byte > 0]
+        digits = max(digits, int(needed.max(initial=0)))
     return [text[:digits] for text in hexes(ids)]
 
 

@@ -24,6 +24,7 @@ from nsdata.versions.readers import Readers
 Array = NDArray[Any]
 T = TypeVar("T")
 
+_TEXTS = 4096  # that the engine reads at a time: it takes a kB for each
 _SPOT = 1000  # one in so many pictures is hashed: a ten thousandth of the time that decoding takes
 
 
@@ -138,7 +139,8 @@ class Table:
         """Where images came from, relative to what was imported; all rows, or these (repeats allowed)."""
         if rows is None:
             return [text for s in self.state.segments for text in self._open(s.name).texts("source", 0, s.rows)]
-        return self._gathered(np.asarray(rows, np.int64), lambda reader, at: reader.texts_at("source", at), "")
+        pieces = np.split(np.asarray(rows, np.int64), range(_TEXTS, len(rows), _TEXTS))
+        return [t for some in pieces for t in self._gathered(some, lambda r, at: r.texts_at("source", at), "")]
 
     def blobs(self, rows: Array) -> list[bytes]:
         """The encoded bytes of these rows, in this order, repeats included. Raises NotFound for purged images.
