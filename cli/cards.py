@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from cli import render
+from cli import charts, render
 
 if TYPE_CHECKING:
     from nsdata import Store
@@ -54,10 +54,13 @@ def generation(opened: Store, gen: int, json: bool) -> None:
     from nsdata.views.changed import words
 
     ancestors = lineage(opened, gen)
+    confidence, counts = _labels(opened, gen)
     moves = moved.of_generation(opened, opened.generations[gen])
     if json:
         known = {"moved": moves, "classes": opened.state.classes_at(opened.generations[gen].version)}
         known |= {"lineage": [ancestor.to_dict() for ancestor in ancestors]}
+        if confidence is not None:
+            known |= {"per_class": counts.tolist(), "histogram": charts.histogram(confidence)[0]}
         render.emit({**asdict(opened.generations[gen]), **known})
         return
     for line in lines(ancestors):
@@ -67,6 +70,22 @@ def generation(opened: Store, gen: int, json: bool) -> None:
     if few := fewer(opened, opened.generations[gen].version).removeprefix(" · "):
         more.append(("classes", f"{few}: the others were added later"))
     render.pairs(generation_rows(opened.generations[gen], opened.url) + more)
+    if confidence is not None:
+        charts.confidences(confidence)
+        charts.classes(opened.classes[: len(counts)], None, counts, ("", "images"))
+
+
+def _labels(opened: Store, gen: int) -> tuple[Any, Any]:
+    """(n,) confidences of a generation, and (K,) images of each class; None where they cannot be read any more."""
+    import numpy as np
+
+    from nsdata.errors import NsdataError
+
+    try:
+        labels = opened.labels(gen)
+        return labels.confidence, np.bincount(labels.pseudo, minlength=labels.known)
+    except NsdataError:  # what gc purged has a lineage all the same
+        return None, None
 
 
 def scores(found: Scores) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import complete, hints, render
+from cli import charts, complete, hints, render
 from cli.settings import JsonOption, StoreOption, check_split, open_store
 
 if TYPE_CHECKING:
@@ -136,11 +137,17 @@ def _amounts(
 
 
 def _print_view(view: View, json: bool) -> None:
+    """Its steps; on a terminal, and in JSON, its classes too."""
+    from nsdata.views.per_class import per_class
+
     if json:
         counts = [{"step": c.text, "rows": c.rows, "change": c.change, "remark": c.remark} for c in view.counts]
-        render.emit({**view.recipe, "counts": counts, **view.changed.to_dict()})
+        sides = {name: None if side is None else side.tolist() for name, side in per_class(view)._asdict().items()}
+        render.emit({**view.recipe, "counts": counts, "per_class": sides, **view.changed.to_dict()})
     else:
         render.out(str(view))
+        if sys.stdout.isatty():
+            charts.classes(view.store.classes, *per_class(view), ("among", "entries"))
 
 
 def _numbers(text: str) -> list[int]:

@@ -25,9 +25,9 @@ from nsdata.text import listed
 from nsdata.versions.pictures import distinct
 from nsdata.views import moved
 from nsdata.views.changed import words
+from nsdata.views.per_class import per_class
 from nsdata.views.precision import judges, test_judges
 from nsdata.views.saved import load
-from nsdata.views.view import View
 
 if TYPE_CHECKING:
     from nsdata.versions.handle import Handle
@@ -145,26 +145,4 @@ def _score(store: Handle, gen: int) -> Score | None:
 
 def _balance(store: Handle, name: str) -> Balance:
     view = load(store, name)
-    rows, times = distinct(view.rows)
-    of_rows = view.store.table.label if view.soft_labels is None else view.soft_labels.all_pseudo
-    pool, after_K = _pool(view), _counted(of_rows, view.rows, store)
-    return Balance(view, None if pool is None else _counted(of_rows, pool, store), after_K, rows, times)
-
-
-def _pool(view: View) -> Array | None:
-    """The rows among which a view chose: behind the steps that say which split, and whether people labelled them."""
-    try:
-        pool = View.start(view.store, view.gen, view.select_gen)
-        for step in view.steps:
-            if not step.beside:
-                break
-            pool = pool.then(step)
-        return pool.rows
-    except NsdataError:  # gc took what they read
-        return None
-
-
-def _counted(of_rows: Array, rows: Array, store: Handle) -> NDArray[np.int64]:
-    """(K,) how many of these rows each class has."""
-    known = of_rows[rows]
-    return np.bincount(known[known >= 0], minlength=len(store.classes)).astype(np.int64)
+    return Balance(view, *per_class(view), *distinct(view.rows))

@@ -24,7 +24,6 @@ from nsdata.versions.readers import Readers
 Array = NDArray[Any]
 T = TypeVar("T")
 
-_TEXTS = 4096  # that the engine reads at a time: it takes a kB for each
 _SPOT = 1000  # one in so many pictures is hashed: a ten thousandth of the time that decoding takes
 
 
@@ -139,7 +138,7 @@ class Table:
         """Where images came from, relative to what was imported; all rows, or these (repeats allowed)."""
         if rows is None:
             return [text for s in self.state.segments for text in self._open(s.name).texts("source", 0, s.rows)]
-        pieces = np.split(np.asarray(rows, np.int64), range(_TEXTS, len(rows), _TEXTS))
+        pieces = np.split(np.asarray(rows, np.int64), range(4096, len(rows), 4096))  # the engine takes a kB for each
         return [t for some in pieces for t in self._gathered(some, lambda r, at: r.texts_at("source", at), "")]
 
     def blobs(self, rows: Array) -> list[bytes]:
@@ -174,8 +173,7 @@ class Table:
         if self.is_far:
             return
         before, self._given = self._given, self._given + len(blobs)  # threads may count a few twice
-        some = [at for at in range(-before % _SPOT, len(blobs), _SPOT) if blobs[at]]
-        if some:
+        if some := [at for at in range(-before % _SPOT, len(blobs), _SPOT) if blobs[at]]:
             from nsdata.images import identity  # not above: Pillow takes long to load
 
             ids = self._gathered(rows[some], lambda reader, at: list(reader.take("id", at)), b"")

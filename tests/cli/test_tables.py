@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import io
+import json
 import os
 import pty
 import re
@@ -18,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from commands import ok
 from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -173,6 +175,22 @@ def test_bars_stand_behind_their_rows() -> None:
     assert "█" not in printed(charts.table, ["class", "n"], rows, [(0.5, None), (1.0, 0.25)], terminal=False)
 
 
+def test_of_many_classes_the_largest_and_the_smallest_are_drawn() -> None:
+    counts = np.arange(500) * 7 % 500
+    drawn_ = (charts.classes, [f"class {k}" for k in range(500)], None, counts, ("", "images"))
+    lines = ESCAPES.sub("", printed(*drawn_)).splitlines()[1:]
+    assert lines[0] == "the 10 largest and the 10 smallest of 500 classes"
+    assert [int(line.split()[2]) for line in lines[3:]] == [*range(499, 489, -1), *range(9, -1, -1)]
+    assert printed(*drawn_, terminal=False) == ""
+
+
+@given(st.lists(st.floats(0, 1, width=32), max_size=50))
+def test_a_histogram_has_each_image_once(confidence: list[float]) -> None:
+    counts, edges = charts.histogram(np.array(confidence, np.float32))
+    assert sum(counts) == len(confidence)
+    assert edges[9] == 0.9 and counts[9] == sum(c > 0.9 - 1e-6 for c in confidence)
+
+
 @given(st.lists(st.tuples(st.integers(1, 99), st.integers(1, 30)), min_size=1, max_size=9), st.integers(1, 200))
 def test_columns_share_what_room_there_is(columns: list[tuple[int, int]], room: int) -> None:
     wide, whole = [max(pair) for pair in columns], [min(pair) for pair in columns]
@@ -217,6 +235,18 @@ def on_a_terminal(lake: Path, *arguments: str, columns: int, **environment: str)
     os.close(screen)
     assert process.wait() == 0, text
     return text.decode().replace("\r\n", "\n")
+
+
+def test_a_generation_and_a_view_show_their_classes_on_a_terminal_and_in_json(lake: Path) -> None:
+    text = on_a_terminal(lake, "show", "--gen", "1", columns=100)
+    assert re.search(r"0\.2 – 0\.3 +20  ██████████", ESCAPES.sub("", text))
+    view = ("view", "all", "--gen", "1", "--labelled", "--dry-run")
+    assert re.search(rf"{CLASSES[0]} +20 +20  █+", ESCAPES.sub("", on_a_terminal(lake, *view, columns=100)))
+    counts = [20, 0, 0, 0, 0]
+    assert json.loads(ok("--store", lake, *view, "--json"))["per_class"] == {"before": counts, "after": counts}
+    known = json.loads(ok("--store", lake, "show", "--gen", "1", "--json"))
+    assert known["per_class"] == counts and sum(known["histogram"]) == 20
+    assert "█" not in ok("--store", lake, "show", "--gen", "1")
 
 
 @pytest.mark.parametrize(
