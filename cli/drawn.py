@@ -5,6 +5,7 @@ Widths are found here and not by rich, which breaks what must stay whole, and lo
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
@@ -142,33 +143,36 @@ def _console() -> Console:
 
 
 def _draw(head: Sequence[str], rows: Cells, right: Sequence[bool], fitted: Sequence[int]) -> None:
+    if head:
+        _lay_out([head], right, fitted, bold=True)
+        rule = ("─" if terminal.has("─") else "-") * (sum(fitted) + _GAP * (len(fitted) - 1))
+        _write([f"\x1b[2m{rule}\x1b[0m" if _styles() else rule])
+    for first in range(0, len(rows), _AT_ONCE):
+        _lay_out(rows[first : first + _AT_ONCE], right, fitted)
+
+
+def _lay_out(rows: Cells, right: Sequence[bool], fitted: Sequence[int], bold: bool = False) -> None:
+    bold = bold and _styles()
+    if all(max(map(render.width, column)) <= w for column, w in zip(zip(*rows, strict=True), fitted, strict=True)):
+        lines = render.lines(rows, right, fitted)  # nothing to fold: rich, which takes long to load, would do the same
+        _write(f"\x1b[1m{line}\x1b[0m" if bold and line else line for line in lines)
+        return
     from rich.table import Table
     from rich.text import Text
 
-    console = _console()
+    console, drawn = _console(), Table(box=None, show_header=False, pad_edge=False, padding=(0, _GAP, 0, 0))
+    for width, side in zip(fitted, right, strict=True):
+        drawn.add_column(width=width, justify="right" if side else "left", overflow="fold")
+    for row in rows:
+        drawn.add_row(*(Text.assemble((cell, "bold" if bold else "")) for cell in row))
+    with console.capture() as captured:
+        console.print(drawn)
+    _write(captured.get().splitlines())
 
-    def lay_out(some: Cells, style: str = "") -> None:
-        if not style and all(
-            max(map(render.width, column)) <= w for column, w in zip(zip(*some, strict=True), fitted, strict=True)
-        ):
-            _write(render.lines(some, right, fitted))  # the same, and quick where there are many
-            return
-        drawn = Table(box=None, show_header=False, pad_edge=False, padding=(0, _GAP, 0, 0))
-        for width, side in zip(fitted, right, strict=True):
-            drawn.add_column(width=width, justify="right" if side else "left", overflow="fold")
-        for row in some:
-            drawn.add_row(*(Text.assemble((cell, style)) for cell in row))  # the letters alone, not the blanks
-        with console.capture() as captured:
-            console.print(drawn)
-        _write(captured.get().splitlines())
 
-    if head:
-        lay_out([head], "bold")
-        with console.capture() as captured:
-            console.print(Text(("─" if terminal.has("─") else "-") * (sum(fitted) + _GAP * (len(fitted) - 1)), "dim"))
-        _write([captured.get()])
-    for first in range(0, len(rows), _AT_ONCE):
-        lay_out(rows[first : first + _AT_ONCE])
+def _styles() -> bool:
+    """Whether the terminal has bold and dim letters."""
+    return os.environ.get("TERM", "") not in ("", "dumb", "unknown")
 
 
 def _wrapped(console: Console, text: str, width: int) -> list[str]:

@@ -101,6 +101,20 @@ def test_a_command_loads_what_it_needs(lake: Path, command: str) -> None:
     assert done.stdout
 
 
+@pytest.mark.parametrize("command", [["log"], ["show"], ["views"], ["classes"]])
+def test_on_a_terminal_rich_is_loaded_where_something_has_to_be_folded(lake: Path, command: list[str]) -> None:
+    code = f"""if True:
+        import atexit, os, pty, sys
+        sys.stdout = os.fdopen(pty.openpty()[1], "w")
+        from cli.app import app
+        atexit.register(lambda: print("rich" in sys.modules, file=sys.stderr))
+        app({command}, prog_name="nsdata")
+    """
+    environment = {"NSDATA_STORE": str(lake), "TERM": "xterm"}
+    assert run(code, COLUMNS="300", **environment).stderr == "False\n"
+    assert run(code, COLUMNS="25", **environment).stderr == "True\n"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 def test_the_process_that_answers_queries_loads_duckdb_and_arrow_alone(lake: Path) -> None:
     code = """if True:

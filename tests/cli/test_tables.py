@@ -168,7 +168,7 @@ def test_columns_stay_aligned_in_encodings_that_lack_letters(encoding: str) -> N
 def test_bars_stand_behind_their_rows() -> None:
     rows: Sequence[Sequence[Any]] = [["猫", 1], ["dog", 22]]
     text = printed(charts.table, ["class", "n"], rows, [(0.5, None), (1.0, 0.25)], columns=40)
-    assert text.startswith("\x1b[1mclass\x1b[0m   \x1b[1mn\x1b[0m\n")
+    assert text.startswith("\x1b[1mclass   n\x1b[0m\n")
     text = ESCAPES.sub("", text)
     assert text.splitlines()[2:] == ["猫      1  ██████████████▌", "dog    22  ███████┃█████████████████████"]
     assert "█" not in printed(charts.table, ["class", "n"], rows, [(0.5, None), (1.0, 0.25)], columns=20)
