@@ -143,6 +143,8 @@ class Leaks:
     def __str__(self) -> str:
         return "\n".join(aligned(self.lines()))
 
+    __repr__ = __str__
+
     def _repr_html_(self) -> str:
         from nsdata.text import to_html
 

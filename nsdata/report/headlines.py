@@ -177,11 +177,10 @@ def _leaks(found: Found) -> Iterator[Headline]:
         if found.leaks.found > len(found.leaks.pairs):  # not all are listed
             many = found.leaks.leaking["test"]
         few = many < RARE * of
-        does = "models learn from" if taught else "choose between models"
-        text = f"Some test images look like images that {does}."
-        text = text if many > 1 else f"One test image looks like an image that {does}."
+        text = "Some test images look like images" if many > 1 else "One test image looks like an image"
+        text += " that models learn from." if taught else " of val."
         where = "train" if taught else "val"
-        flatters = "which flatters the score" + (", hardly" if few else "")
+        flatters = "too few to move the score much" if few else "which flatters the score"
         detail = (
             f"{many:,} of {of:,} test images {'have' if many > 1 else 'has'} a near-duplicate in {where}, {flatters}."
         )

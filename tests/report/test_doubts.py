@@ -9,12 +9,14 @@ import uuid
 from pathlib import Path
 
 import numpy as np
-from conftest import CLASSES, digits
+import pytest
+from conftest import CLASSES, digits, digits_store
 from PIL import Image
 
 from nsdata import Store
 from nsdata.embeddings import embedding
 from nsdata.importers.item import Item
+from nsdata.report import gather
 from nsdata.report.report import Report
 
 
@@ -65,6 +67,13 @@ def test_labels_that_were_turned_are_on_the_page(tmp_path: Path) -> None:
     assert html.count("data:image/") >= 10
     assert len(shown) >= 10
     assert made.to_dict()["issues"]["found"] >= 10
+
+
+def test_of_very_many_pictures_leaks_are_left_to_their_own_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gather, "SECONDS", 0.001)
+    store = digits_store(f"mem://doubts-{uuid.uuid4().hex}")
+    html = section(store.report(), "leaks")
+    assert "Not looked for: " in html and "nsdata</span> <span>leaks" in html
 
 
 def test_what_was_not_looked_for_is_said(tmp_path: Path) -> None:

@@ -231,6 +231,8 @@ def test_a_section_without_anything_to_show_says_so_in_one_line() -> None:
     assert not any(block for section in made.sections[:7] for block in section.blocks)
     images, _ = digits(40)
     store.add_arrays(images, source="pool")
+    first, *_ = store.refresh().report().headlines
+    assert first.text == "Nobody has labelled an image that a model could learn from."
     store.refresh().add_soft_labels(1, store.refresh().table.ids, soft_labels(40, 10, 1))
     made = store.refresh().report()
     assert made.headlines[0].text == "Nobody can judge the labels of generation 1."

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,7 @@ def lake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ok(*at, "train", "--gen", "1", "--view", "ten", *TINY, "--out", folder / "gen-1")
     ok(*at, "label", "--gen", "2", "--force")
     store.refresh().add_soft_labels(1, store.refresh().table.ids, soft_labels(201, 10, 1), replace=True)
+    store.refresh().view(gen=1).split("train").unlabelled().balanced(20, seed=1).save("twenty")
     store.refresh().view(gen=2).split("train").unlabelled().balanced(20, seed=1).save("my-view")
     store.refresh().add_arrays(digits(230)[0][200:], source="later")
     return folder / "lake"
@@ -110,3 +112,23 @@ def test_what_it_says_to_type_can_be_typed(lake: Path, tmp_path: Path) -> None:
                 COMMANDS[words[1]].make_context(words[1], words[2:])  # raises for what it does not know
                 seen.add(words[1])
     assert {"report", "import", "label", "calibration", "diff", "leaks", "doctor", "sheet", "relabel"} <= seen
+
+
+def test_who_types_what_is_said_of_a_stale_generation_has_none(lake: Path, tmp_path: Path) -> None:
+    shutil.copytree(lake.parent, tmp_path / "copy")
+    at = ["--store", tmp_path / "copy" / "lake"]
+
+    def hint() -> str:
+        found = Store.open(tmp_path / "copy" / "lake").report().found.findings
+        return next((finding.hint for finding in found if "sealed again" in finding.text), "")
+
+    assert hint() == "nsdata train --gen 1"
+    ok(*at, "train", "--gen", "1", "--view", "twenty", *TINY, "--out", tmp_path / "again-1")
+    assert hint() == "nsdata label --gen 2 --replace"
+    ok(*at, "label", "--gen", "2", "--replace", "--force")
+    assert hint() == ""
+    first = Store.open(tmp_path / "copy" / "lake").report()
+    assert not any("trained since" in one.detail for one in first.headlines)
+    ok(*at, "train", "--gen", "2", "--view", "my-view", *TINY, "--out", tmp_path / "gen-2")
+    (said,) = (one for one in Store.open(tmp_path / "copy" / "lake").report().headlines if "its teacher" in one.text)
+    assert "Model 2 was trained since, and has labelled nothing yet." in said.detail and "that labelled" in said.text
