@@ -197,37 +197,39 @@ def mixed(data: Path, images: int, templates: int, url: str) -> None:
     random = np.random.default_rng(0)
     held = images // 20
     copies = min(2_000, held // 2)
-    kept: dict[int, bytes] = {}
+    planted: list[Item] = []
 
-    def part() -> Image.Image:
+    def part() -> tuple[int, Image.Image]:
         side = random.uniform(18, 28)
         left, top = random.uniform(0, 32 - side, 2)
-        found = parts[random.integers(len(parts))]
-        found = found.resize((32, 32), Image.Resampling.BILINEAR, (left, top, left + side, top + side))
+        which = int(random.integers(len(parts)))
+        found = parts[which].resize((32, 32), Image.Resampling.BILINEAR, (left, top, left + side, top + side))
         turn = int(random.integers(8))
-        return found if turn == 7 else found.transpose(Image.Transpose(turn))
+        return which, found if turn == 7 else found.transpose(Image.Transpose(turn))
 
-    def picture() -> Image.Image:
+    def blended() -> tuple[str, Image.Image]:
+        (one, first), (other, second) = part(), part()
+        return f"{one}+{other}", Image.blend(first, second, random.uniform(0.35, 0.65))
+
+    def picture() -> tuple[str, Image.Image]:
         if not templates:
-            return Image.blend(part(), part(), random.uniform(0.35, 0.65))
-        pixels = few[random.integers(templates)] + random.integers(-2, 3, (32, 32, 3))
-        return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+            return blended()
+        name, pixels = few[random.integers(templates)]
+        return name, Image.fromarray(np.clip(pixels + random.integers(-2, 3, (32, 32, 3)), 0, 255).astype(np.uint8))
 
-    few = [np.asarray(Image.blend(part(), part(), 0.5)).astype(np.int64) for _ in range(templates)]
+    few = [(name, np.asarray(made).astype(np.int64)) for name, made in (blended() for _ in range(templates))]
 
     def items() -> Iterator[Item]:
         for n in range(images - copies):
-            content = _saved(made := picture(), "jpeg", quality=90)
+            name, made = picture()
+            source, content = f"{n}={name}", _saved(made, "jpeg", quality=90)
             split = "train" if n >= held - copies else ("val" if n < held // 2 else "test")
             if n >= images - 2 * copies:
                 kind, copy = list(changes(made, random).items())[n % 6]
-                kept[n] = copy
-                kinds[n] = kind
-            yield Item(f"{n}", content, n % 10, split)
-        for n, copy in kept.items():
-            yield Item(f"{kinds[n]}/{n}", copy, n % 10, "test")
+                planted.append(Item(f"{kind}/{source}", copy, n % 10, "test"))
+            yield Item(source, content, n % 10, split)
+        yield from planted
 
-    kinds: dict[int, str] = {}
     began = time.process_time()
     Store.create(url, [str(n) for n in range(10)]).add_items(items, source="mixed")
     print(f"{images:,} pictures made and imported in {time.process_time() - began:.0f} s")
@@ -256,12 +258,17 @@ def large(url: str, within: bool) -> None:
             right[kind] += 1
         else:
             others.append(pair)
+    related = sum(bool(_parts(pair.one.source) & _parts(pair.other.source)) for pair in others)
     print(f"{found.images}, from {found.least:g}: {seconds:.0f} s, peak {peak >> 10} MB, {before >> 10} before")
     for kind, count in sorted(planted.items()):
         print(f"  {kind:<14} {right[kind]:,} of {count:,} ({100 * right[kind] / count:.1f} %)")
-    print(f"  with others    {len(others):,} pairs, of {len({pair.one.id for pair in others}):,} images")
-    for pair in others[:20]:
-        print(f"    {pair.one.source} {pair.other.source} {pair.kind}{', mirrored' * pair.mirrored} {pair.likeness:.3f}")
+    images = len({pair.one.id for pair in others})
+    print(f"  with others    {len(others):,} of {found.found:,} pairs, of {images:,} images")
+    print(f"                 {related:,} have a CIFAR image in common")
+
+
+def _parts(source: str) -> set[str]:
+    return set(source.partition("=")[2].split("+"))
 
 
 def search(images: int) -> None:

@@ -31,6 +31,7 @@ PENALTIES = (1.0, 0.1, 0.01, 0.001, 0.0001)
 
 EACH = 10  # images of every class that are fitted on, however many there are of others
 
+
 class Probe:
     """Classifiers of n images, each fitted without a fold of them.
 

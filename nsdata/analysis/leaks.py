@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 Array = NDArray[Any]
 
 _TYPED = 5  # ids that are printed to be typed
+_LISTED = 100_000  # pairs
+_AT_ONCE = 1 << 18  # pairs that are looked at one by one
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +80,9 @@ class Leaks:
     """The answer of ``Store.leaks``. The best pairs come first.
 
     images: by split, that were compared. embeddings: by which; None by pictures. least: likeness that counted as the
-    same, which was ``given`` or found from the data. pairs: up to 8 of a held-out image, 5 by embeddings. surplus:
-    whole ids of images without which none of them is left: of val and train rather than of test.
+    same, which was ``given`` or found from the data. found: pairs, up to 8 of a held-out image, 5 by embeddings, of
+    which ``pairs`` has the first 100,000. counts, leaking, surplus: of all. leaking: by split, images that look like
+    one of another split. surplus: whole ids of images without which no pair is left: of val and train rather than test.
     """
 
     images: dict[str, int]
@@ -87,8 +90,10 @@ class Leaks:
     embeddings: str | None
     least: float
     given: bool
+    found: int
     pairs: list[Pair]
     counts: list[Count]
+    leaking: dict[str, int]
     surplus: list[str]
     typed: list[str]
 
@@ -112,8 +117,10 @@ class Leaks:
         if self.embeddings is None and self.least > LEAST and not self.given:
             out.append(("raised", f"from {LEAST:g}: pictures of this store look much alike (--likeness {LEAST:g})"))
         if self.pairs:
-            pairs, images = (_counted(*one) for one in ((len(self.pairs), "pair"), (len(self.surplus), "image")))
+            pairs, images = (_counted(*one) for one in ((self.found, "pair"), (len(self.surplus), "image")))
             out.append(("found", f"{pairs}; without {images} none is left"))
+            if self.found > len(self.pairs):
+                out.append(("listed", f"the {len(self.pairs):,} pairs that are most alike"))
             few = len(self.typed) <= _TYPED
             more = "".join(
                 f" {option}"
@@ -126,7 +133,7 @@ class Leaks:
             )
             how = f"nsdata remove {' '.join(self.typed)}" if few else f"nsdata leaks{more} --ids | xargs nsdata remove"
             out.append(("to drop them", how))
-            to = {pair.one.split for pair in self.pairs if pair.one.split != pair.other.split}
+            to = {count.split for count in self.counts if count.split != count.other.partition(",")[0]}
             if len(to) == 1 and not self.within:
                 (split,) = to
                 move = how.replace("nsdata remove", "nsdata split") + f" --to {split}"
@@ -186,28 +193,35 @@ def _summed_up(
     order = 4 * table.split.astype(np.int64) + 2 * (table.label >= 0)  # higher stays
     turned = order[b] > order[a]
     one, other = np.where(turned, b, a), np.where(turned, a, b)
-    kinds = _kinds(table, one, other, found) if embeddings is None else ["alike"] * len(one)
-    known = dict(zip(*_images(store, table, np.unique(np.r_[one, other])), strict=True))
-    pairs = [
-        Pair(known[i], known[j], kind, bool(mirrored), float(likeness))
-        for i, j, kind, mirrored, likeness in zip(
-            one.tolist(), other.tolist(), kinds, found.mirrored, found.likeness, strict=True
-        )
-    ]
     surplus = table.ids[_surplus(one, other)]
-    typed = shortest(surplus, table.ids, 8) if len(surplus) <= _TYPED else hexes(surplus)
+    whole = hexes(surplus)
     images = Counter(SPLITS[code] for code in table.split[rows].tolist())
+    apart = table.split[one] != table.split[other]
+    leaking = table.split[np.unique(np.r_[one[apart], other[apart]])]
     return Leaks(
         images={split: images[split] for split in SPLITS},
         within=within,
         embeddings=embeddings,
         least=found.least,
         given=given,
-        pairs=pairs,
-        counts=_counts(pairs, images),
-        surplus=hexes(surplus),
-        typed=typed,
+        found=len(one),
+        pairs=_pairs(store, table, one[:_LISTED], other[:_LISTED], found, embeddings is None),
+        counts=_counts(table, one, other, images),
+        leaking={split: int((leaking == code).sum()) for code, split in enumerate(SPLITS)},
+        surplus=whole,
+        typed=shortest(surplus, table.ids, 8) if len(surplus) <= _TYPED else whole,
     )
+
+
+def _pairs(store: Handle, table: Table, one: Array, other: Array, found: Near, pictures: bool) -> list[Pair]:
+    """The first ones, as they are listed."""
+    kinds = _kinds(table, one, other, found) if pictures else ["alike"] * len(one)
+    known = dict(zip(*_images(store, table, np.unique(np.r_[one, other])), strict=True))
+    more = zip(found.mirrored[: len(one)].tolist(), found.likeness[: len(one)].tolist(), strict=True)
+    return [
+        Pair(known[i], known[j], kind, mirrored, likeness)
+        for i, j, kind, (mirrored, likeness) in zip(one.tolist(), other.tolist(), kinds, more, strict=True)
+    ]
 
 
 def _images(store: Handle, table: Table, rows: Array) -> tuple[list[int], list[Image]]:
@@ -220,9 +234,10 @@ def _images(store: Handle, table: Table, rows: Array) -> tuple[list[int], list[I
 
 def _kinds(table: Table, one: Array, other: Array, found: Near) -> list[str]:
     """What each pair is; whether pixels are equal is looked up where pictures of one size lie on each other."""
+    whole, likeness = found.whole[: len(one)], found.likeness[: len(one)]
     same_size = (table.width[one] == table.width[other]) & (table.height[one] == table.height[other])
-    look = found.whole & same_size & (found.likeness > 0.98)
-    kinds = np.where(found.whole, "same picture", "part").astype(object)
+    look = whole & same_size & (likeness > 0.98)
+    kinds = np.where(whole, "same picture", "part").astype(object)
     for at in np.flatnonzero(look).tolist():
         if _equal(table, int(one[at]), int(other[at]), bool(found.mirrored[at])):
             kinds[at] = "same pixels"
@@ -241,28 +256,25 @@ def _equal(table: Table, one: int, other: int, mirrored: bool) -> bool:
 
 def _surplus(one: Array, other: Array) -> Array:
     """Rows without which no pair is left: of each pair the other, unless one of both is among them already."""
-    gone: set[int] = set()
-    for a, b in sorted(zip(one.tolist(), other.tolist(), strict=True)):
-        if a not in gone and b not in gone:
-            gone.add(b)
-    return np.asarray(sorted(gone), np.int64)
+    order = np.lexsort((other, one))
+    gone = bytearray(int(max(one.max(), other.max())) + 1 if len(one) else 0)
+    for start in range(0, len(order), _AT_ONCE):
+        some = order[start : start + _AT_ONCE]
+        for a, b in zip(one[some].tolist(), other[some].tolist(), strict=True):
+            if not gone[a]:
+                gone[b] = 1
+    return np.flatnonzero(np.frombuffer(gone, np.uint8))
 
 
-def _counts(pairs: list[Pair], images: Counter[str]) -> list[Count]:
-    found: dict[tuple[str, str], list[Pair]] = {}
-    for pair in pairs:
-        other = pair.other.split
-        if other == "train":
-            other += ", unlabelled" if pair.other.label is None else ", labelled"
-        found.setdefault((pair.one.split, other), []).append(pair)
-    return [
-        Count(
-            split,
-            images[split],
-            other,
-            len({pair.one.id for pair in some}),
-            len(some),
-            sum(pair.agree is False for pair in some),
-        )
-        for (split, other), some in sorted(found.items())
-    ]
+def _counts(table: Table, one: Array, other: Array, images: Counter[str]) -> list[Count]:
+    split, label = table.split, table.label
+    of = np.where(split[other] == 0, np.where(label[other] >= 0, 0, 1), split[other] + 1)
+    names = ["train, labelled", "train, unlabelled", *SPLITS[1:]]
+    differ = (label[one] >= 0) & (label[other] >= 0) & (label[one] != label[other])
+    found = []
+    for kind in np.unique(split[one] * len(names) + of).tolist():
+        which, name = SPLITS[kind // len(names)], names[kind % len(names)]
+        here = split[one] * len(names) + of == kind
+        whose = len(np.unique(one[here]))
+        found.append(Count(which, images[which], name, whose, int(here.sum()), int(differ[here].sum())))
+    return sorted(found, key=lambda count: (count.split, count.other))

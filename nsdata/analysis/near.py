@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import product
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,10 @@ NEARLY, LEAST, STRICT = 0.75, 0.85, 0.97
 
 _BATCH = 512  # pictures
 _MOST = 8  # images that are compared with a held-out one, of those whose codes are like its
-_HELD = 1 << 20  # candidates in memory, or twice those that stay
+_HELD = 1 << 20  # candidates in memory beside those that stay, or as many as stay
+_SAME = 4  # bits of codes that are all but the same
+_CROWD = 2_000  # codes like that of an image, after which no more are looked for
+_BITS = 64  # times the bits that differ, of what is written of a candidate
 _BANDS = ((1e9, 5), (1e11, 4), (np.inf, 3))  # up to so many pairs of images: longer bands are faster and find less
 _TOGETHER = 2048  # candidates whose pictures are compared together
 _PIECE = 256  # of them at a time
@@ -37,26 +41,18 @@ _VECTORS = 2048  # that are multiplied at a time with four times as many
 
 @dataclass(frozen=True)
 class Near:
-    """Images that look the same. a, b: (m,) int64 rows, a < b, each pair once. likeness: (m,) float64, the best first.
+    """Images that look the same. a, b: (m,) int64 rows, a < b, each pair once. likeness: (m,) floats, the best first.
 
-    mirrored: (m,) bool. windows: (m, 4) float64, top, bottom, left and right of the part of one picture that all of the
-    other shows, 0 to 1; None by embeddings. least: of likeness, that counted as the same.
+    mirrored: (m,) bool. whole: (m,) bool, the pictures show the same part, but for a twentieth. least: of likeness,
+    that counted as the same.
     """
 
     a: Array
     b: Array
     likeness: Array
     mirrored: Array
-    windows: Array | None
+    whole: Array
     least: float
-
-    @property
-    def whole(self) -> Array:
-        """(m,) bool: the pictures show the same part, but for a twentieth."""
-        if self.windows is None:
-            return np.zeros(len(self.a), np.bool_)
-        top, bottom, left, right = self.windows.T
-        return np.minimum(bottom - top, right - left) >= 0.95
 
 
 def by_pictures(table: Table, rows: Array, least: float | None, *, within: bool, report: Progress) -> Near:
@@ -72,12 +68,12 @@ def by_pictures(table: Table, rows: Array, least: float | None, *, within: bool,
     split = None if within else table.split[rows]
     found = _candidates(hashed, asked, few, split)
     del hashed
-    alike, windows = _compared(table, rows, found, report)
+    alike, whole = _compared(table, rows, found, report)
     if least is None:
-        best = _best_of_each(np.sort(found[:, :2], axis=1), alike)
-        nearly = np.unique(found[best[(alike[best] >= NEARLY) & (alike[best] < LEAST)], 5])
+        best = _best_of_each(_sides(found), alike)
+        nearly = np.unique(found.of[best[(alike[best] >= NEARLY) & (alike[best] < LEAST)]])
         least = STRICT if 10 * len(nearly) > len(few) else LEAST
-    return _confirmed(rows, found, alike, windows, least)
+    return _confirmed(rows, found, alike, whole, least)
 
 
 def _codes(table: Table, rows: Array, report: Progress) -> tuple[Array, Array]:
@@ -102,48 +98,111 @@ def _pictures(table: Table, rows: Array) -> Iterator[Array]:
             yield grey(batch.images)
 
 
-def _candidates(hashed: Array, asked: Array, few: Array, split: Array | None) -> Array:
-    """(m, 6) int64: place whose window it is, place of the other, window, mirrored, bits that differ, which of both is
-    of ``few``.
+class Candidates(NamedTuple):
+    """Pairs that are to be compared: a window of one with all of the other. (m,) each.
 
-    asked, few: places that are compared, each of one with each of the other. split: of each place, where pairs within
-    one do not count; None: few are all that are asked.
+    one, other: int32 places. what: int32: bits that differ, times _BITS; window, times 4; mirrored, times 2; whether it
+    is one that is of ``few``, not the other.
+    """
+
+    one: Array
+    other: Array
+    what: Array
+
+    @property
+    def window(self) -> Array:
+        """(m,) of fingerprint.WINDOWS."""
+        return self.what % _BITS // 4
+
+    @property
+    def mirrored(self) -> Array:
+        """(m,) bool."""
+        return self.what & 2 > 0
+
+    @property
+    def of(self) -> Array:
+        """(m,) the place that is of ``few``."""
+        return np.where(self.what & 1, self.one, self.other)
+
+    def only(self, which: Array | slice) -> Candidates:
+        """Those at these positions, or where a mask is true."""
+        return Candidates(self.one[which], self.other[which], self.what[which])
+
+
+def _candidates(hashed: Array, asked: Array, few: Array, split: Array | None) -> Candidates:
+    """Of each of ``few`` the images whose codes differ least from its own, up to _MOST.
+
+    asked, few: places that are compared, each of one with each of the other, ascending. split: of each place, where
+    pairs within one do not count; None: few are all that are asked.
     """
     from nsdata.images.fingerprint import BOTH, FIRST, MIRROR, WINDOWS
 
     bands = next(number for pairs, number in _BANDS if len(asked) * len(few) <= pairs)
-    index, found, size, most = Index(hashed[few, 0], bands), list[Array](), 0, _HELD
-    windows = len(WINDOWS)
-    turns = [(window, mirrored, False) for window in range(windows) for mirrored in (0, 1)]
-    if split is not None:  # else all were asked, and a window of one of few was found the other way round
-        turns += [(0, mirrored, True) for mirrored in (0, 1)]
-    for window, mirrored, back in turns:
-        if back and mirrored == 0:
-            index = Index(hashed[few].reshape(-1, 2), bands)
-        queries = hashed[asked, window] ^ MIRROR if mirrored else hashed[asked, window]
-        for q, t, differ in index.near(queries, FIRST, BOTH):
-            if back:
-                one, other, part, of = few[t // windows], asked[q], t % windows, few[t // windows]
-            else:
-                one, other, part, of = asked[q], few[t], np.full(len(q), window), few[t]
-            fine = one != other if split is None else split[one] != split[other]
-            parts = [one, other, part, np.full(len(q), mirrored), differ.astype(np.int64), of]
-            found.append(np.stack(parts, 1)[fine])
-            size += len(found[-1])
-            if size > most:
-                found = [_fewest(np.concatenate(found))]
-                size = len(found[0])
-                most = max(_HELD, 2 * size)
-    return _fewest(np.concatenate([np.empty((0, 6), np.int64), *found]))
+    found, windows = _Nearest(len(hashed)), range(len(WINDOWS))
+    sides = [(few, asked)]
+    if split is not None:
+        sides = [(few[split[few] != code], asked[split[asked] == code]) for code in np.unique(split[asked])]
+    for (mine, theirs), known in product(sides, windows):
+        index = Index(hashed[theirs, known], bands)
+        turns = [(0, False)]  # window of one of few, which is then the one that is moved
+        if known == 0 and split is not None:  # else all are asked, and are found the other way round
+            turns += [(own, True) for own in windows]
+        for (own, back), mirrored in product(turns, (0, 1)):
+            left = found.left(mine)
+            queries = hashed[left, own] ^ MIRROR if mirrored else hashed[left, own]
+            for q, t, differ in index.near(queries, FIRST, BOTH):
+                found.add(left[q], theirs[t], differ, (own if back else known) * 4 + 2 * mirrored + back)
+        del index
+    return found.all()
 
 
-def _fewest(found: Array) -> Array:
-    """Each pair once, as it differs least; of each of ``few`` those that differ least."""
-    found = found[np.lexsort((found[:, 4], found[:, 1], found[:, 0]))]
-    found = found[_first(found[:, 0] * (1 << 32) + found[:, 1])]
-    found = found[np.lexsort((found[:, 1], found[:, 0], found[:, 4], found[:, 5]))]
-    begins = np.maximum.accumulate(np.where(_first(found[:, 5]), np.arange(len(found)), 0))
-    return found[np.arange(len(found)) - begins < _MOST]
+class _Nearest:
+    """Of each image the candidates that differ least, up to _MOST.
+
+    Where very many are alike, an image that has _MOST that are all but the same, or has met _CROWD, is ready: so time
+    is in proportion to the number of images.
+    """
+
+    def __init__(self, images: int) -> None:
+        self._worst, self._met = np.full(images, 255, np.uint8), np.zeros(images, np.int64)
+        none = np.empty(0, np.int32)
+        self._kept, self._more, self._size = Candidates(none, none, none), list[Candidates](), 0
+
+    def left(self, few: Array) -> Array:
+        """Those of the images that are not ready."""
+        return few[(self._worst[few] > _SAME) & (self._met[few] <= _CROWD)]
+
+    def add(self, mine: Array, theirs: Array, differ: Array, what: int) -> None:
+        """mine: the image that they are candidates of, ascending."""
+        np.add.at(self._met, mine, 1)
+        fine = np.flatnonzero((mine != theirs) & (differ <= self._worst[mine]))
+        fine = fine[np.argsort(mine[fine] * _BITS + differ[fine], kind="stable")]
+        fine = fine[_nth(mine[fine]) < _MOST]
+        mine, theirs, whats = mine[fine], theirs[fine], differ[fine].astype(np.int32) * _BITS + np.int32(what)
+        one, other = (mine, theirs) if what & 1 else (theirs, mine)
+        self._more.append(Candidates(one.astype(np.int32), other.astype(np.int32), whats))
+        self._size += len(fine)
+        if self._size > max(_HELD, len(self._kept.one)):
+            self.all()
+
+    def all(self) -> Candidates:
+        """Each pair once, as it differs least."""
+        parts = zip(self._kept, *self._more, strict=True)
+        one, other, what = (np.concatenate(part) for part in parts)
+        found = Candidates(one, other, what).only(np.lexsort((what, other, one)))
+        found = found.only(_first(found.one.astype(np.int64) << 32 | found.other))
+        found = found.only(np.lexsort((found.other, found.one, found.what // _BITS, found.of)))
+        nth = _nth(found.of)
+        last = found.only(nth == _MOST - 1)
+        self._worst[last.of] = last.what // _BITS
+        self._kept, self._more, self._size = found.only(nth < _MOST), [], 0
+        return self._kept
+
+
+def _nth(keys: Array) -> Array:
+    """(m,) the number of each among equal keys, which lie together."""
+    at = np.arange(len(keys))
+    return at - np.maximum.accumulate(np.where(_first(keys), at, 0)) if len(keys) else at
 
 
 def _first(keys: Array) -> Array:
@@ -151,31 +210,39 @@ def _first(keys: Array) -> Array:
     return np.r_[True, keys[1:] != keys[:-1]] if len(keys) else np.empty(0, np.bool_)
 
 
-def _compared(table: Table, rows: Array, found: Array, report: Progress) -> tuple[Array, Array]:
-    """(m,) likeness of the pictures of candidates, looked at again, and (m, 4) windows that lie on each other."""
+def _compared(table: Table, rows: Array, found: Candidates, report: Progress) -> tuple[Array, Array]:
+    """(m,) float32 likeness of the pictures of candidates, looked at again; (m,) bool: they show the same part, but for
+    a twentieth."""
     from nsdata.images.fingerprint import WINDOWS, likeness
 
-    alike, windows = np.empty(len(found)), np.empty((len(found), 4))
-    for start in range(0, len(found), _TOGETHER):
-        some = found[start : start + _TOGETHER]
-        places = np.unique(some[:, :2])
+    alike, whole = np.empty(len(found.one), np.float32), np.empty(len(found.one), np.bool_)
+    for start in range(0, len(alike), _TOGETHER):
+        some = found.only(slice(start, start + _TOGETHER))
+        places = np.unique(np.r_[some.one, some.other])
         pictures = np.concatenate(list(_pictures(table, rows[places])))
-        one, other = (pictures[np.searchsorted(places, some[:, side])] for side in (0, 1))
-        other = np.where(some[:, 3, None, None] == 1, other[:, :, ::-1], other)
-        for at in range(0, len(some), _PIECE):
+        one, other = (pictures[np.searchsorted(places, side)] for side in (some.one, some.other))
+        other = np.where(some.mirrored[:, None, None], other[:, :, ::-1], other)
+        for at in range(0, len(one), _PIECE):
             piece = slice(at, at + _PIECE)
-            to = slice(start + at, start + min(at + _PIECE, len(some)))
-            alike[to], windows[to] = likeness(one[piece], other[piece], WINDOWS[some[piece, 2]])
-        report(len(rows), len(rows), compared=start + len(some))
-    return alike, windows
+            to = slice(start + at, start + min(at + _PIECE, len(one)))
+            alike[to], windows = likeness(one[piece], other[piece], WINDOWS[some.window[piece]])
+            top, bottom, left, right = windows.T
+            whole[to] = np.minimum(bottom - top, right - left) >= 0.95
+        report(len(rows), len(rows), compared=start + len(one))
+    return alike, whole
 
 
-def _confirmed(rows: Array, found: Array, alike: Array, windows: Array, least: float) -> Near:
+def _confirmed(rows: Array, found: Candidates, alike: Array, whole: Array, least: float) -> Near:
     good = alike >= least
-    found, alike, windows = found[good], alike[good], windows[good]
-    sides = rows[np.sort(found[:, :2], axis=1)]
+    found, alike, whole = found.only(good), alike[good], whole[good]
+    sides = rows[_sides(found)]
     order = _best_of_each(sides, alike)
-    return Near(sides[order, 0], sides[order, 1], alike[order], found[order, 3] == 1, windows[order], least)
+    return Near(sides[order, 0], sides[order, 1], alike[order], found.mirrored[order], whole[order], least)
+
+
+def _sides(found: Candidates) -> Array:
+    """(m, 2) int64 places, the lower first."""
+    return np.stack([np.minimum(found.one, found.other), np.maximum(found.one, found.other)], 1).astype(np.int64)
 
 
 def _best_of_each(sides: Array, alike: Array) -> Array:
@@ -215,4 +282,5 @@ def by_embeddings(
     likeness = alike[at, nth].astype(np.float64)
     sides = np.sort(np.stack([asked[at], near[at, nth]], 1), axis=1).reshape(-1, 2)
     order = _best_of_each(sides, likeness)
-    return Near(sides[order, 0], sides[order, 1], likeness[order], np.zeros(len(order), np.bool_), None, least)
+    no = np.zeros(len(order), np.bool_)
+    return Near(sides[order, 0], sides[order, 1], likeness[order], no, no, least)

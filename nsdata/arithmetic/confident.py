@@ -22,7 +22,7 @@ _NEVER = 2.0  # the threshold of a class that no label names
 
 
 class Doubts(NamedTuple):
-    """doubted: (n,) bool, which labels are probably wrong. quality: (n,) float64, 0 to 1, the probability of each label.
+    """doubted: (n,) bool, the labels that are probably wrong. quality: (n,) float64, 0 to 1, each label's probability.
 
     best: (n,) int32, the most probable class; likely: (n,) float64, its probability. expected: how many labels are
     wrong.

@@ -32,6 +32,7 @@ _LOW, _ALL = 8, 11  # frequencies each way, in the first word and in both
 _FINEST = 16  # frequency of contours: JPEG of low quality spoils finer ones
 _STEPS = (0.03, 0.015, 0.0075, 0.004)  # of a side, by which an edge is moved
 _TRIES = 3  # with each step
+_FITS = 0.99  # likeness from which no edge is moved
 _FLAT = 2.0  # grey levels of standard deviation: with less there is nothing to see
 
 
@@ -70,15 +71,17 @@ def codes(pictures: Array) -> Array:
 def likeness(one: Array, other: Array, windows: Array) -> tuple[Array, Array]:
     """How well a window of one picture lies on all of the other, at best: (m,) float32, -1 to 1, and that window.
 
-    one, other: (m, SIDE, SIDE) of ``grey``. windows: (m, 4), where to begin. Each edge is moved a little, in and out,
-    as long as that helps. Brightness and contrast do not matter.
+    one, other: (m, SIDE, SIDE) of ``grey``. windows: (m, 4), where to begin. Where it does not fit already, each edge
+    is moved a little, in and out, as long as that helps. Brightness and contrast do not matter.
     """
     wanted = _contours(_unwindowed(other))
     windows = windows.astype(np.float64)
     best = _overlap(one, windows, wanted)
     for step in _STEPS:
-        left = np.arange(len(one))  # those that moved in the last try
+        left = np.flatnonzero(best < _FITS)  # and, after the first try, that moved in the last
         for _ in range(_TRIES):
+            if not len(left):
+                break
             moved = np.zeros(len(left), np.bool_)
             for edge in range(4):
                 for by in (-step, step):
@@ -90,8 +93,6 @@ def likeness(one: Array, other: Array, windows: Array) -> tuple[Array, Array]:
                     windows[at], best[at] = tried[better], found[better]
                     moved |= better
             left = left[moved]
-            if not len(left):
-                break
     return best, windows
 
 

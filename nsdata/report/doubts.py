@@ -43,7 +43,7 @@ def leaks(found: Found) -> Section:
     images = [image for pair in pairs for image in (pair.one, pair.other)]
     captions = [_side(pair, image) for pair in pairs for image in (pair.one, pair.other)]
     ids, files = [image.id for image in images], [image.source for image in images]
-    note = f"{len(pairs):,} of {len(known.pairs):,} pairs." if len(pairs) < len(known.pairs) else ""
+    note = f"{len(pairs):,} of {known.found:,} pairs." if len(pairs) < known.found else ""
     shown = Gallery("Pairs, side by side", note, _pictures(found, ids, files, captions))
     lead = "A model that has learnt one of a pair is not judged fairly by the other."
     return Section(*key, lead, [Facts([(word, text) for word, text in known.lines()]), shown], "nsdata leaks")

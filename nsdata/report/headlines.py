@@ -148,13 +148,11 @@ def _leaks(found: Found) -> Iterator[Headline]:
     """Whether the images that judge were seen in training."""
     if found.leaks is None:
         return
-    leaking = {pair.one.id for pair in found.leaks.pairs if pair.one.split == "test" != pair.other.split}
+    leaking = found.leaks.leaking["test"]
     if leaking:
         text = "Some test images look like images that models learn from."
         of = found.leaks.images["test"]
-        detail = (
-            f"{len(leaking):,} of {of:,} test images have a near-duplicate in another split, which flatters the score."
-        )
+        detail = f"{leaking:,} of {of:,} test images have a near-duplicate in another split, which flatters the score."
         yield Headline(86, False, text, detail, "nsdata leaks")
 
 

@@ -7,6 +7,7 @@ import json
 import tarfile
 import tracemalloc
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,37 @@ def test_of_many_codes_only_some_are_compared_at_a_time(monkeypatch: pytest.Monk
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 16 << 20
+
+
+def test_where_very_many_codes_are_alike_a_query_meets_some_and_its_own_first() -> None:
+    random = np.random.default_rng(0)
+    codes = np.full((20_000, 2), 5, np.uint64)
+    codes[10_000:, 0] ^= random.integers(0, 1 << 8, 10_000).astype(np.uint64) << np.uint64(20)
+    found = {int(q): int((d == 0).sum()) for q, _, d in _each(Index(codes).near(codes[[0, 19_999]], 14, 30))}
+    met = sum(len(q) for q, _, _ in Index(codes).near(codes[[0, 19_999]], 14, 30))
+    assert found[0] >= 256 and found[1] >= 10 and met < 2 * 4 * 17 * 256
+
+
+def _each(parts: Iterator[tuple[np.ndarray, ...]]) -> Iterator[tuple[np.ndarray, ...]]:
+    for q, t, d in parts:
+        for one in np.unique(q):
+            yield one, t[q == one], d[q == one]
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_among_pictures_that_are_nearly_all_the_same_each_has_eight_and_memory_is_bounded(within: bool) -> None:
+    random = np.random.default_rng(0)
+    hashed = np.repeat(random.integers(0, 1 << 63, (3, 10, 2), np.uint64), 4_000, 0)
+    hashed[:, 0, 0] ^= np.uint64(1) << random.integers(0, 63, len(hashed)).astype(np.uint64)
+    split = np.where(np.arange(len(hashed)) % 20, 0, 2)
+    every = np.arange(len(hashed))
+    few = every if within else every[split > 0]
+    tracemalloc.start()
+    found = near._candidates(hashed, every, few, None if within else split)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_array_equal(np.bincount(found.of, minlength=len(every)), 8 * np.isin(every, few))
+    assert (found.what // 64).max() <= 2 and peak < 400 << 20
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +183,19 @@ def test_without_the_images_to_drop_no_pair_is_left(photos: list[Image.Image]) -
     store.remove(found.surplus)
     assert not store.leaks(within=True).pairs
     assert len(store.view().split("test")) == 3
+
+
+def test_of_very_many_pairs_the_best_are_listed_and_all_are_counted(
+    lake: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = lake.leaks(within=True)
+    monkeypatch.setattr("nsdata.analysis.leaks._LISTED", 2)
+    some = lake.leaks(within=True)
+    assert [p.likeness for p in some.pairs] == [p.likeness for p in whole.pairs[:2]]
+    assert (some.found, some.counts, some.surplus) == (len(whole.pairs), whole.counts, whole.surplus)
+    assert some.leaking == whole.leaking == {"train": 7, "val": 1, "test": 8}
+    assert dict(some.lines())["listed"] == "the 2 pairs that are most alike"
+    assert "listed" not in dict(whole.lines()) and whole.found == len(whole.pairs)
 
 
 @pytest.mark.parametrize("candidates", [3, 1 << 22])
