@@ -4,6 +4,7 @@
     python benchmarks/leaks.py --data DATA --cifair
     python benchmarks/leaks.py --data DATA --mixed 1000000 --store LAKE [--templates 3]
     python benchmarks/leaks.py --store LAKE [--within]
+    python benchmarks/leaks.py --data DATA --embedded LAKE [--steps 1400]
 
 Of each set some pictures come into test once more under each change: JPEG of quality 30, half the size, a random nine
 tenths of both sides, mirrored, brightness ± 20 %; all originals, up to 5,000, are train. A pair of a copy with another
@@ -11,7 +12,9 @@ picture is a false alarm, or a near-duplicate that the set has: they are listed 
 CIFAR's known near-duplicates, as far as both pictures are here. ``--mixed``: a store of so many pictures of 32 px, each
 made of parts of two CIFAR images, turned and blended, no two of the same; a twentieth is held out, 2,000 of it copies
 under each change in turn. ``--templates``: of so few such pictures with a little noise instead, all but the same.
-``--store`` alone looks for leaks there, with the processor time and the peak of memory. Times are the process's own.
+``--store`` alone looks for leaks there, with the processor time and the peak of memory. ``--embedded``: by pictures and
+by the embeddings of a small network that learns from 10,000 CIFAR images; 5,000 of test, and 400 of train under each
+change. Times are the process's own.
 """
 
 from __future__ import annotations
@@ -55,9 +58,13 @@ def main() -> None:
     parser.add_argument("--templates", type=int, default=0)
     parser.add_argument("--store", metavar="LAKE")
     parser.add_argument("--within", action="store_true")
+    parser.add_argument("--embedded", metavar="LAKE")
+    parser.add_argument("--steps", type=int, default=1_400)
     options = parser.parse_args()
     if options.mixed:
         mixed(options.data, options.mixed, options.templates, options.store)
+    elif options.embedded:
+        embedded(options.data, options.embedded, options.steps)
     elif options.store:
         large(options.store, options.within)
     elif options.cifair:
@@ -235,6 +242,39 @@ def _cifar(data: Path) -> Iterator[bytes]:
             for member in tar:
                 if member.isfile() and (file := tar.extractfile(member)):
                     yield file.read()
+
+
+def embedded(data: Path, url: str, steps: int) -> None:
+    """The same copies by pictures and by embeddings."""
+    from training import TrainConfig, embed, train
+
+    known = {row["path"]: int(row["label"]) for row in csv.DictReader((data / "cifar10/manifest.csv").open())}
+    items = []
+    for part, most in (("train", 10_000), ("test", 5_000)):
+        with tarfile.open(data / f"cifar10/{part}.tar.gz") as tar:
+            files = [member for member in tar if member.isfile()][:most]
+            items += [Item(m.name, tar.extractfile(m).read(), known[m.name], part) for m in files]  # type: ignore[union-attr]
+    random = np.random.default_rng(0)
+    for at in random.choice(10_000, 400, replace=False).tolist():
+        made = changes(Image.open(io.BytesIO(items[at].data)).convert("RGB"), random)
+        items += [Item(f"{kind}|{items[at].source}", copy, items[at].label, "test") for kind, copy in made.items()]
+    store = Store.create(url, [str(n) for n in range(10)])
+    store.add_items(lambda: items, source="cifar")
+    config = TrainConfig(
+        model="wrn_10_2", image_size=32, batch_size=64, steps=steps, lr=0.1, ema_decay=0.99, crop="pad", dropout=0.0,
+        weight_decay=5e-4, label_smoothing=0.0, drop_path=0.0, threads=1, val_fraction=0.02,
+    )  # fmt: skip
+    print(train(store.refresh().view().split("train").labelled(), config=config, out=f"{url}-run"))
+    embed(store.refresh(), f"{url}-run", name="own")
+    for name in (None, "own"):
+        found = store.refresh().leaks(embeddings=name)
+        right: Counter[str] = Counter()
+        others = set()
+        for pair in found.pairs:
+            kind, _, source = pair.one.source.rpartition("|")
+            right[kind] += bool(kind) and source == pair.other.source
+            others |= set() if kind else {pair.one.source}
+        print(f"{name or 'pictures'}, from {found.least:.4f}: {dict(right)}; of 5,000 others {len(others)}")
 
 
 def large(url: str, within: bool) -> None:
