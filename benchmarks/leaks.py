@@ -272,8 +272,10 @@ def embedded(data: Path, url: str, steps: int) -> None:
         others = set()
         for pair in found.pairs:
             kind, _, source = pair.one.source.rpartition("|")
-            right[kind] += bool(kind) and source == pair.other.source
-            others |= set() if kind else {pair.one.source}
+            if not kind:
+                others.add(pair.one.source)
+            elif source == pair.other.source:
+                right[kind] += 1
         print(f"{name or 'pictures'}, from {found.least:.4f}: {dict(right)}; of 5,000 others {len(others)}")
 
 
