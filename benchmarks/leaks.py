@@ -2,18 +2,19 @@
 
     python benchmarks/leaks.py --data DATA [--images 400] [--sets photos imagenette flowers cifar fashion]
     python benchmarks/leaks.py --data DATA --cifair
-    python benchmarks/leaks.py --search 1000000
     python benchmarks/leaks.py --data DATA --mixed 1000000 --store LAKE [--templates 3]
     python benchmarks/leaks.py --store LAKE [--within]
+    python benchmarks/leaks.py --data DATA --embedded LAKE [--steps 1400]
 
 Of each set some pictures come into test once more under each change: JPEG of quality 30, half the size, a random nine
 tenths of both sides, mirrored, brightness ± 20 %; all originals, up to 5,000, are train. A pair of a copy with another
 picture is a false alarm, or a near-duplicate that the set has: they are listed for people to look at. ``--cifair``:
-CIFAR's known near-duplicates, as far as both pictures are here. ``--search``: the search alone, a part of it, among
-random codes. ``--mixed``: a store of so many pictures of 32 px, each made of parts of two CIFAR images, turned and
-blended, no two of the same; a twentieth is held out, 2,000 of it copies under each change in turn. ``--templates``: of
-so few such pictures with a little noise instead, all but the same. ``--store`` alone looks for leaks there, with the
-processor time and the peak of memory. Times are the process's own.
+CIFAR's known near-duplicates, as far as both pictures are here. ``--mixed``: a store of so many pictures of 32 px, each
+made of parts of two CIFAR images, turned and blended, no two of the same; a twentieth is held out, 2,000 of it copies
+under each change in turn. ``--templates``: of so few such pictures with a little noise instead, all but the same.
+``--store`` alone looks for leaks there, with the processor time and the peak of memory. ``--embedded``: by pictures and
+by the embeddings of a small network that learns from 10,000 CIFAR images; 5,000 of test, and 400 of train under each
+change. Times are the process's own.
 """
 
 from __future__ import annotations
@@ -36,7 +37,6 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from nsdata import Store
 from nsdata.analysis.leaks import Leaks
-from nsdata.analysis.near import _candidates
 from nsdata.importers.item import Item
 
 SETS = {
@@ -48,24 +48,25 @@ SETS = {
 
 
 def main() -> None:
-    """One of the three."""
+    """One of the four."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path())
     parser.add_argument("--images", type=int, default=400, help="of each set, copied under every change")
     parser.add_argument("--sets", nargs="*", default=[*SETS, "fashion"])
     parser.add_argument("--cifair", action="store_true")
-    parser.add_argument("--search", type=int, metavar="N")
     parser.add_argument("--mixed", type=int, metavar="N")
     parser.add_argument("--templates", type=int, default=0)
     parser.add_argument("--store", metavar="LAKE")
     parser.add_argument("--within", action="store_true")
+    parser.add_argument("--embedded", metavar="LAKE")
+    parser.add_argument("--steps", type=int, default=1_400)
     options = parser.parse_args()
     if options.mixed:
         mixed(options.data, options.mixed, options.templates, options.store)
+    elif options.embedded:
+        embedded(options.data, options.embedded, options.steps)
     elif options.store:
         large(options.store, options.within)
-    elif options.search:
-        search(options.search)
     elif options.cifair:
         cifair(options.data)
     else:
@@ -243,6 +244,41 @@ def _cifar(data: Path) -> Iterator[bytes]:
                     yield file.read()
 
 
+def embedded(data: Path, url: str, steps: int) -> None:
+    """The same copies by pictures and by embeddings."""
+    from training import TrainConfig, embed, train
+
+    known = {row["path"]: int(row["label"]) for row in csv.DictReader((data / "cifar10/manifest.csv").open())}
+    items = []
+    for part, most in (("train", 10_000), ("test", 5_000)):
+        with tarfile.open(data / f"cifar10/{part}.tar.gz") as tar:
+            files = [member for member in tar if member.isfile()][:most]
+            items += [Item(m.name, tar.extractfile(m).read(), known[m.name], part) for m in files]  # type: ignore[union-attr]
+    random = np.random.default_rng(0)
+    for at in random.choice(10_000, 400, replace=False).tolist():
+        made = changes(Image.open(io.BytesIO(items[at].data)).convert("RGB"), random)
+        items += [Item(f"{kind}|{items[at].source}", copy, items[at].label, "test") for kind, copy in made.items()]
+    store = Store.create(url, [str(n) for n in range(10)])
+    store.add_items(lambda: items, source="cifar")
+    config = TrainConfig(
+        model="wrn_10_2", image_size=32, batch_size=64, steps=steps, lr=0.1, ema_decay=0.99, crop="pad", dropout=0.0,
+        weight_decay=5e-4, label_smoothing=0.0, drop_path=0.0, threads=1, val_fraction=0.02,
+    )  # fmt: skip
+    print(train(store.refresh().view().split("train").labelled(), config=config, out=f"{url}-run"))
+    embed(store.refresh(), f"{url}-run", name="own")
+    for name in (None, "own"):
+        found = store.refresh().leaks(embeddings=name)
+        right: Counter[str] = Counter()
+        others = set()
+        for pair in found.pairs:
+            kind, _, source = pair.one.source.rpartition("|")
+            if not kind:
+                others.add(pair.one.source)
+            elif source == pair.other.source:
+                right[kind] += 1
+        print(f"{name or 'pictures'}, from {found.least:.4f}: {dict(right)}; of 5,000 others {len(others)}")
+
+
 def large(url: str, within: bool) -> None:
     """Leaks of a store that ``mixed`` made: copies that are found, other pairs, time and memory."""
     store = Store.open(url)
@@ -269,23 +305,6 @@ def large(url: str, within: bool) -> None:
 
 def _parts(source: str) -> set[str]:
     return set(source.partition("=")[2].split("+"))
-
-
-def search(images: int) -> None:
-    """A twentieth held out, and all with each other: a part of the images asked, all reckoned from that."""
-    random = np.random.default_rng(0)
-    codes = random.integers(0, 1 << 63, (images, 10, 2), np.uint64)
-    held, split = images // 20, np.zeros(images, np.int8)
-    split[:held] = 2
-    for what, few, part, of in (("held out", held, images // 20, split), ("within", images, images // 100, None)):
-        began = time.process_time()
-        _candidates(codes, np.arange(images - 2 * part, images - part), np.arange(few), of)
-        once = time.process_time() - began  # with the index
-        began = time.process_time()
-        _candidates(codes, np.arange(images - 2 * part, images), np.arange(few), of)
-        each = (time.process_time() - began - once) / part
-        whole = once + each * (images - part)
-        print(f"{what}: {few:,} of {images:,}; {1e6 * each:.0f} µs an image asked, {whole:.0f} s for all")
 
 
 if __name__ == "__main__":

@@ -8,13 +8,13 @@ Legend: n labelled images, m that are fitted on, D numbers of a vector, K classe
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nsdata.arithmetic.logistic import fit
 from nsdata.arithmetic.seeded import hashes_of
 
 Array = NDArray[Any]
@@ -119,22 +119,13 @@ def _penalty(x_mD: Array, labels_m: Array, fold_m: Array, hashes_m: Array) -> fl
 
 def _fitted(x_mD: Array, labels_m: Array, of_m: Array, penalty: float, classes: int) -> tuple[Array, Array]:
     """weight (K, D) and bias (K,) of the classifier of some images; -inf the bias of a class that is not among them."""
-    from sklearn.linear_model import LogisticRegression
-
-    labels = labels_m[of_m]
+    known, labels = np.unique(labels_m[of_m], return_inverse=True)
     weight_KD = np.zeros((classes, x_mD.shape[1]), np.float32)
     bias_K = np.full(classes, -np.inf, np.float32)
-    known = np.unique(labels)
-    if len(known) < 2:
-        bias_K[known] = 0
-        return weight_KD, bias_K
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # not converged to the last digit: the ranking of labels is the same
-        model = LogisticRegression(C=1 / (penalty * len(labels)), max_iter=100, tol=1e-3).fit(x_mD[of_m], labels)
-    if len(known) == 2:  # scikit-learn's is of the second class alone
-        weight_KD[known[1]], bias_K[known] = model.coef_[0], [0, model.intercept_[0]]
-    else:
-        weight_KD[known], bias_K[known] = model.coef_, model.intercept_
+    bias_K[known] = 0
+    if len(known) > 1:
+        found = fit(x_mD[of_m], labels, len(known), penalty)
+        weight_KD[known], bias_K[known] = found[:, :-1], found[:, -1]
     return weight_KD, bias_K
 
 

@@ -108,8 +108,9 @@ class Leaks:
         """The rows of ``nsdata leaks`` above its tables: (word, text)."""
         what = "their pictures" if self.embeddings is None else f"the embeddings '{self.embeddings}'"
         seen = ", ".join(f"{number:,} {split}" for split, number in self.images.items() if number)
+        nearer = ", or much nearer than the fifth" if self.embeddings is not None and not self.given else ""
         where = "all with each other" if self.within else "each split with the others"
-        out = [("compared", f"{seen or 'no'} images by {what}, {where}; the same from {self.least:.4g}")]
+        out = [("compared", f"{seen or 'no'} images by {what}, {where}; the same from {self.least:.4g}{nearer}")]
         if not self.within and not any(self.images[split] for split in SPLITS[1:]):
             out.append(("nothing", "is held out, so nothing can leak; --within looks for near-duplicates in train"))
         elif not self.pairs:

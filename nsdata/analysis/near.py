@@ -36,6 +36,7 @@ _BITS = 64  # times the bits that differ, of what is written of a candidate
 _BANDS = ((1e9, 5), (1e11, 4), (np.inf, 3))  # up to so many pairs of images: longer bands are faster and find less
 _TOGETHER = 2048  # candidates whose pictures are compared together
 _PIECE = 256  # of them at a time
+_NEARER = np.float32(0.3)  # of distances by embeddings (benchmarks/leaks.py)
 _VECTORS = 2048  # that are multiplied at a time with four times as many
 
 
@@ -257,7 +258,8 @@ def by_embeddings(
 ) -> Near:
     """The same by the cosines of their vectors, up to five a held-out image (``within``: each image).
 
-    least: None: found from the data: three quarters of the way from what the second nearest has, in the median, to 1.
+    least: None: found from the data: four fifths of the way from what the second nearest has, in the median, to 1. From
+    half the way on those count, too, that are less than _NEARER times as far from an image as its fifth nearest.
     """
     asked = rows if within else rows[table.split[rows] != 0]
     near, alike = np.full((len(asked), 5), -1), np.full((len(asked), 5), -2.0, np.float32)
@@ -275,10 +277,13 @@ def by_embeddings(
             order = np.argsort(-both, axis=1, kind="stable")[:, :5]
             alike[some], near[some] = np.take_along_axis(both, order, 1), np.take_along_axis(which, order, 1)
         report(min(start + block, len(asked)), len(asked))
+    line: Any = least
     if least is None:
         second = alike[alike[:, 1] > -2, 1]
-        least = 1 - (1 - float(np.median(second))) / 4 if len(second) else 1.0
-    at, nth = np.nonzero(alike >= np.float32(least))
+        away = 1 - float(np.median(second)) if len(second) else 0.0
+        least = 1 - away / 5
+        line = np.where(alike[:, 4:] > -2, 1 - _NEARER * (1 - alike[:, 4:]), 1).clip(1 - away / 2, least)
+    at, nth = np.nonzero(alike >= np.asarray(line, np.float32))
     likeness = alike[at, nth].astype(np.float64)
     sides = np.sort(np.stack([asked[at], near[at, nth]], 1), axis=1).reshape(-1, 2)
     order = _best_of_each(sides, likeness)

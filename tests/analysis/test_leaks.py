@@ -90,7 +90,7 @@ def _each(parts: Iterator[tuple[np.ndarray, ...]]) -> Iterator[tuple[np.ndarray,
 @pytest.mark.parametrize("within", [False, True])
 def test_among_pictures_that_are_nearly_all_the_same_each_has_eight_and_memory_is_bounded(within: bool) -> None:
     random = np.random.default_rng(0)
-    hashed = np.repeat(random.integers(0, 1 << 63, (3, 10, 2), np.uint64), 4_000, 0)
+    hashed = np.repeat(random.integers(0, 1 << 63, (3, 10, 2), np.uint64), 1_000, 0)
     hashed[:, 0, 0] ^= np.uint64(1) << random.integers(0, 63, len(hashed)).astype(np.uint64)
     split = np.where(np.arange(len(hashed)) % 20, 0, 2)
     every = np.arange(len(hashed))
@@ -100,7 +100,7 @@ def test_among_pictures_that_are_nearly_all_the_same_each_has_eight_and_memory_i
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     np.testing.assert_array_equal(np.bincount(found.of, minlength=len(every)), 8 * np.isin(every, few))
-    assert (found.what // 64).max() <= 2 and peak < 400 << 20
+    assert (found.what // 64).max() <= 2 and peak < 100 << 20
 
 
 @pytest.fixture(scope="module")
@@ -263,14 +263,18 @@ def embedded(tmp_path: Path) -> Store:
 
 def test_by_embeddings_the_nearest_are_those_of_brute_force(embedded: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     found = embedded.leaks(embeddings="wrn")
-    assert {(p.one.source, p.other.source, p.kind) for p in found.pairs} == {
+    assert {(p.one.source, p.other.source, p.kind) for p in found.pairs[:2]} == {
         ("test/0000", "train/0000", "alike"),
         ("test/0001", "train/0001", "alike"),
     }
     vectors = embedded.embeddings("wrn").vectors.astype(np.float64)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    second = np.sort(vectors[100:] @ vectors[:100].T, axis=1)[:, -2]
-    assert found.least == pytest.approx(1 - (1 - np.median(second)) / 4, abs=1e-5)
+    likeness = vectors[100:] @ vectors[:100].T
+    nearest = np.sort(likeness, axis=1)
+    away = 1 - np.median(nearest[:, -2])
+    assert found.least == pytest.approx(1 - away / 5, abs=1e-5)
+    line = np.clip(1 - 0.3 * (1 - nearest[:, -5]), 1 - away / 2, 1 - away / 5)
+    assert len(found.pairs) == (likeness >= line[:, None]).sum() <= 3
     monkeypatch.setattr(near, "_VECTORS", 7)
     again = embedded.leaks(embeddings="wrn")
     assert [(p.one, p.other) for p in again.pairs] == [(p.one, p.other) for p in found.pairs]
