@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nsdata.analysis.calibration import WRONG
+from nsdata.analysis.near import LEAST
 from nsdata.arithmetic.intervals import accuracy_text, gain_text
 from nsdata.report.doctor import Finding, remedy
 from nsdata.report.found import Found, Turn
@@ -184,7 +185,10 @@ def _leaks(found: Found) -> Iterator[Headline]:
         detail = (
             f"{many:,} of {of:,} test images {'have' if many > 1 else 'has'} a near-duplicate in {where}, {flatters}."
         )
-        yield Headline(55 if few else 86, False, text, detail, "nsdata leaks")
+        if found.leaks.least > LEAST:  # pictures are too much alike to tell copies
+            yield Headline(25, None, text, f"{detail} Pictures of this store look much alike.", "nsdata leaks")
+        else:
+            yield Headline(55 if few else 86, False, text, detail, "nsdata leaks")
 
 
 def _unread(found: Found) -> Iterator[Headline]:
