@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from nsdata.analysis.leaks import Leaks, leaks
-from nsdata.analysis.near import LEAST
+from nsdata.analysis.near import LEAST, ManyAlike
 from nsdata.errors import NsdataError
 from nsdata.progress import silent
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nsdata.versions.handle import Handle
     from nsdata.versions.table import Table
 
-IMAGE, PIXEL = 40e-6, 5e-9  # seconds of one core, at most: benchmarks/RESULTS.md, Leaks
+IMAGE, PIXEL, PAIR = 40e-6, 5e-9, 1e-3  # seconds of one core, at most: benchmarks/RESULTS.md, Leaks
 
 
 NOTHING = "nothing is held out, so nothing can leak"
@@ -59,7 +59,10 @@ def glance(store: Handle, seconds: float) -> Glance:
     """Near-duplicates between splits, where finding them takes so long at most: the same store is always looked at."""
     try:
         why = _not_now(store.table, seconds)
-        return Glance(None, why) if why else Glance(leaks(store, on_progress=silent))
+        most = int(seconds / PAIR)
+        return Glance(None, why) if why else Glance(leaks(store, on_progress=silent, most=most))
+    except ManyAlike:
+        return Glance(None, "not looked for: so many pictures look alike that it takes long")
     except NsdataError as error:
         return Glance(None, f"not looked for: {error.message.rstrip('.')}")
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nsdata.analysis.near import LEAST, Near, by_embeddings, by_pictures
+from nsdata.analysis.near import LEAST, Near, by_pictures
+from nsdata.analysis.near_vectors import by_embeddings
 from nsdata.arguments import flag, number
 from nsdata.arithmetic.ids import hexes, shortest
 from nsdata.errors import BadInput, NotFound, StoreDamaged
@@ -163,8 +164,9 @@ def leaks(
     embeddings: str | None = None,
     likeness: float | None = None,
     on_progress: Progress | None = None,
+    most: int | None = None,
 ) -> Leaks:
-    """See Store.leaks."""
+    """See Store.leaks. most: as in ``near.by_pictures``."""
     within = flag("within", within)
     least = None if likeness is None else number("likeness", likeness, "store.leaks(likeness=0.9)")
     if least is not None and not 0 < least <= 1:
@@ -173,7 +175,7 @@ def leaks(
     rows = np.flatnonzero(table.visible & (table.width > 0))
     with watched(on_progress, "leaks") as report:
         if embeddings is None:
-            found = by_pictures(table, _to_compare(table, rows, within), least, within=within, report=report)
+            found = by_pictures(table, _to_compare(table, rows, within), least, within=within, report=report, most=most)
         else:
             from nsdata.embeddings.embeddings import of_name
 

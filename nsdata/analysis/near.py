@@ -1,4 +1,4 @@
-"""Which images of a store look the same: by fingerprints of their pictures, or by embeddings.
+"""Which images of a store look the same, by fingerprints of their pictures.
 
 Nothing is kept: hashing a million pictures takes minutes, and a cache would have to be found, bounded and distrusted.
 
@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nsdata.arithmetic.hamming import Index
+from nsdata.errors import BadInput
 from nsdata.progress import Progress
 
 if TYPE_CHECKING:
-    from nsdata.embeddings.embeddings import Embeddings
     from nsdata.versions.table import Table
 
 Array = NDArray[Any]
@@ -36,8 +36,6 @@ _BITS = 64  # times the bits that differ, of what is written of a candidate
 _BANDS = ((1e9, 5), (1e11, 4), (np.inf, 3))  # up to so many pairs of images: longer bands are faster and find less
 _TOGETHER = 2048  # candidates whose pictures are compared together
 _PIECE = 256  # of them at a time
-_NEARER = np.float32(0.3)  # of distances by embeddings (benchmarks/leaks.py)
-_VECTORS = 2048  # that are multiplied at a time with four times as many
 
 
 @dataclass(frozen=True)
@@ -56,8 +54,16 @@ class Near:
     least: float
 
 
-def by_pictures(table: Table, rows: Array, least: float | None, *, within: bool, report: Progress) -> Near:
+class ManyAlike(BadInput):
+    """So many pictures look alike that comparing them takes longer than was wanted."""
+
+
+def by_pictures(
+    table: Table, rows: Array, least: float | None, *, within: bool, report: Progress, most: int | None = None
+) -> Near:
     """Of images in different splits, or ``within`` all of them. rows: (n,) ascending.
+
+    most: pairs that are compared. Raises ManyAlike where there are more.
 
     least: None: LEAST; STRICT where more than one in ten is like another that is no copy (NEARLY to LEAST): where
     pictures are all of a kind, as digits and drawings are, some that are no copies are as much alike as copies.
@@ -69,9 +75,11 @@ def by_pictures(table: Table, rows: Array, least: float | None, *, within: bool,
     split = None if within else table.split[rows]
     found = _candidates(hashed, asked, few, split)
     del hashed
+    if most is not None and len(found.of) > most:
+        raise ManyAlike(f"{len(found.of):,} pairs of pictures look alike.", "nsdata leaks")
     alike, whole = _compared(table, rows, found, report)
     if least is None:
-        best = _best_of_each(_sides(found), alike)
+        best = best_of_each(_sides(found), alike)
         nearly = np.unique(found.of[best[(alike[best] >= NEARLY) & (alike[best] < LEAST)]])
         least = STRICT if 10 * len(nearly) > len(few) else LEAST
     return _confirmed(rows, found, alike, whole, least)
@@ -237,7 +245,7 @@ def _confirmed(rows: Array, found: Candidates, alike: Array, whole: Array, least
     good = alike >= least
     found, alike, whole = found.only(good), alike[good], whole[good]
     sides = rows[_sides(found)]
-    order = _best_of_each(sides, alike)
+    order = best_of_each(sides, alike)
     return Near(sides[order, 0], sides[order, 1], alike[order], found.mirrored[order], whole[order], least)
 
 
@@ -246,46 +254,8 @@ def _sides(found: Candidates) -> Array:
     return np.stack([np.minimum(found.one, found.other), np.maximum(found.one, found.other)], 1).astype(np.int64)
 
 
-def _best_of_each(sides: Array, alike: Array) -> Array:
+def best_of_each(sides: Array, alike: Array) -> Array:
     """Places of each pair (rows of ``sides``) once, where it is most alike; the most alike pair first."""
     order = np.lexsort((-alike, sides[:, 1], sides[:, 0]))
     order = order[_first(sides[order, 0] * (1 << 32) + sides[order, 1])]
     return order[np.argsort(-alike[order], kind="stable")]
-
-
-def by_embeddings(
-    table: Table, vectors: Embeddings, rows: Array, least: float | None, *, within: bool, report: Progress
-) -> Near:
-    """The same by the cosines of their vectors, up to five a held-out image (``within``: each image).
-
-    least: None: found from the data: four fifths of the way from what the second nearest has, in the median, to 1. From
-    half the way on those count, too, that are less than _NEARER times as far from an image as its fifth nearest.
-    """
-    asked = rows if within else rows[table.split[rows] != 0]
-    near, alike = np.full((len(asked), 5), -1), np.full((len(asked), 5), -2.0, np.float32)
-    block = 4 * _VECTORS
-    for start in range(0, len(asked), block):
-        some = slice(start, start + block)
-        own, own_split = vectors.units(asked[some]), table.split[asked[some]]
-        for first in range(0, len(rows), _VECTORS):
-            theirs = rows[first : first + _VECTORS]
-            product = own @ vectors.units(theirs).T
-            product[asked[some, None] == theirs if within else own_split[:, None] == table.split[theirs]] = -2
-            best = np.argpartition(-product, min(4, len(theirs) - 1), axis=1)[:, :5]
-            both = np.concatenate([alike[some], np.take_along_axis(product, best, 1)], 1)
-            which = np.concatenate([near[some], theirs[best]], 1)
-            order = np.argsort(-both, axis=1, kind="stable")[:, :5]
-            alike[some], near[some] = np.take_along_axis(both, order, 1), np.take_along_axis(which, order, 1)
-        report(min(start + block, len(asked)), len(asked))
-    line: Any = least
-    if least is None:
-        second = alike[alike[:, 1] > -2, 1]
-        away = 1 - float(np.median(second)) if len(second) else 0.0
-        least = 1 - away / 5
-        line = np.where(alike[:, 4:] > -2, 1 - _NEARER * (1 - alike[:, 4:]), 1).clip(1 - away / 2, least)
-    at, nth = np.nonzero(alike >= np.asarray(line, np.float32))
-    likeness = alike[at, nth].astype(np.float64)
-    sides = np.sort(np.stack([asked[at], near[at, nth]], 1), axis=1).reshape(-1, 2)
-    order = _best_of_each(sides, likeness)
-    no = np.zeros(len(order), np.bool_)
-    return Near(sides[order, 0], sides[order, 1], likeness[order], no, no, least)

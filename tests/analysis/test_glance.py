@@ -71,6 +71,8 @@ def test_pictures_that_all_look_alike_are_no_alarm(tmp_path: Path) -> None:
     assert found.clean is not False
     if found.leaks.pairs:
         assert found.text.endswith("as pictures of this store do")
+    again = glance(store, 1)  # most of which would be spent on pairs that are no copies
+    assert again.leaks is None and "so many pictures look alike that it takes long" in again.text
 
 
 def test_ctrl_c_while_leaks_are_looked_for_says_that_the_import_is_done(
