@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
 
 from nsdata import Store
-from nsdata.analysis import near
+from nsdata.analysis import near, near_vectors
 from nsdata.arithmetic.hamming import Index
 from nsdata.embeddings import embedding
 from nsdata.errors import BadInput, NotFound
@@ -275,7 +275,7 @@ def test_by_embeddings_the_nearest_are_those_of_brute_force(embedded: Store, mon
     assert found.least == pytest.approx(1 - away / 5, abs=1e-5)
     line = np.clip(1 - 0.3 * (1 - nearest[:, -5]), 1 - away / 2, 1 - away / 5)
     assert len(found.pairs) == (likeness >= line[:, None]).sum() <= 3
-    monkeypatch.setattr(near, "_VECTORS", 7)
+    monkeypatch.setattr(near_vectors, "_VECTORS", 7)
     again = embedded.leaks(embeddings="wrn")
     assert [(p.one, p.other) for p in again.pairs] == [(p.one, p.other) for p in found.pairs]
     every = embedded.leaks(embeddings="wrn", within=True, likeness=0.97)
