@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from nsdata import Store
+from nsdata.embeddings import embedding
 from nsdata.labels import labelling
 from nsdata.storage.space import free
 
@@ -122,6 +123,23 @@ def labelled_by_a_teacher(store: Store) -> Store:
             writer.write(soft_labels(part.rows, len(store.classes), part.start))
     run.seal({})
     return store.refresh()
+
+
+def with_vectors(store: Store, vectors: np.ndarray, name: str = "pixels", sha256: str = "a" * 64) -> Store:
+    """The store with these vectors (n, D) of its images, as if a network with these weights had made them."""
+    identity = {"model": "wrn_10_1", "backbone_sha256": sha256, "preprocess": {}, "precision": "float32",
+                "device": "cpu", "batch_size": 16}  # fmt: skip
+    run = embedding.begin(store, name, vectors.shape[1], identity)
+    for part in run.parts:
+        with embedding.PartWriter(part) as writer:
+            writer.write(vectors[part.start : part.start + part.rows].astype(np.float32))
+    run.seal({"model_sha256": sha256})
+    return store.refresh()
+
+
+def pixels(images: np.ndarray) -> np.ndarray:
+    """(n, D) float32: pictures as vectors of their pixels, 0 to 16."""
+    return images.reshape(len(images), -1).astype(np.float32) / 16
 
 
 @pytest.fixture

@@ -10,31 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commands import ok, refused, run
-from conftest import CLASSES, digits
+from conftest import CLASSES, digits, pixels, with_vectors
 
 from nsdata import Store
 from nsdata.analysis import folds as module
 from nsdata.analysis.folds import FOLDS, Probe, folds
 from nsdata.analysis.out_of_sample import judgement
 from nsdata.arithmetic.seeded import hashes_of
-from nsdata.embeddings import embedding
 from nsdata.errors import BadInput, NotFound
 from nsdata.labels import labelling
 from nsdata.views import learnt
 
 IMAGES, FLIPS = 900, 45
-
-
-def _embedded(store: Store, vectors: np.ndarray, name: str = "pixels", sha256: str = "a" * 64) -> Store:
-    """The store with these vectors (n, D) of its images, as if a network had made them."""
-    identity = {"model": "wrn_10_1", "backbone_sha256": sha256, "preprocess": {}, "precision": "float32",
-                "device": "cpu", "batch_size": 16}  # fmt: skip
-    embedded = embedding.begin(store, name, vectors.shape[1], identity)
-    for part in embedded.parts:
-        with embedding.PartWriter(part) as writer:
-            writer.write(vectors[part.start : part.start + part.rows].astype(np.float32))
-    embedded.seal({"model_sha256": sha256})
-    return store.refresh()
 
 
 def _planted(labels: np.ndarray, count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -71,7 +58,7 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, set[str]]:
     wrong, places = _planted(labels, FLIPS)
     store.add_arrays(images[:700], wrong[:700], source="train")
     store.add_arrays(images[700:], wrong[700:], split="test", source="test")
-    store = _embedded(store.refresh(), images.reshape(-1, 64) / 16)
+    store = with_vectors(store.refresh(), pixels(images))
     return store, {bytes(store.table.ids[place]).hex() for place in places}
 
 
@@ -108,7 +95,7 @@ def test_one_split_is_judged_as_it_is_among_all(planted: tuple[Store, set[str]])
 
 def test_an_image_is_judged_the_same_whatever_its_own_label(monkeypatch: pytest.MonkeyPatch) -> None:
     images, labels = digits(200)
-    vectors, ids = images.reshape(-1, 64) / 16, np.random.default_rng(0).integers(0, 256, (200, 16), np.uint8)
+    vectors, ids = pixels(images), np.random.default_rng(0).integers(0, 256, (200, 16), np.uint8)
     fits = np.ones(200, bool)
     fold = folds(labels, hashes_of(np.arange(200), ids, 0), fits)
     assert np.bincount(fold).tolist() == [200 // FOLDS] * FOLDS
@@ -126,7 +113,7 @@ def test_an_image_is_judged_the_same_whatever_its_own_label(monkeypatch: pytest.
 
 def test_images_come_in_another_order_and_are_judged_alike() -> None:
     images, labels = digits(300)
-    vectors = images.reshape(-1, 64) / 16
+    vectors = pixels(images)
     draw = np.random.default_rng(1)
     ids, fits, order = draw.integers(0, 256, (300, 16), np.uint8), np.ones(300, bool), draw.permutation(300)
     every = np.arange(300)
@@ -143,7 +130,7 @@ def test_the_only_image_of_a_class_is_not_judged_and_classes_without_any_are_no_
     known[int(np.flatnonzero(labels == 7)[0])] = 7
     known[int(np.flatnonzero(labels == 0)[3])] = 1
     store.add_arrays(images, known, source="train")
-    found = _embedded(store.refresh(), images.reshape(-1, 64) / 16).issues()
+    found = with_vectors(store.refresh(), pixels(images)).issues()
     assert (found.judged, found.unknown) == (int((known >= 0).sum()) - 1, 1)
     assert [(issue.label, issue.suggested) for issue in found.issues] == [("1", "0")]
 
@@ -211,7 +198,7 @@ def test_vectors_of_a_network_that_learnt_the_labels_do_not_judge_them() -> None
         gen=0, path="runs/best.pt", sha256="b" * 64, name="wrn_10_1", parameters=9, val_accuracy=None, val_images=None,
         config={}, views=[people.recipe],
     )  # fmt: skip
-    store = _embedded(store.refresh(), images.reshape(-1, 64) / 16, "own", "b" * 64)
+    store = with_vectors(store.refresh(), pixels(images), "own", "b" * 64)
     np.testing.assert_array_equal(learnt.by_network(store, "b" * 64), people.rows)
     with pytest.raises(BadInput, match="200 of 200 labelled images taught"):
         store.issues(embeddings="own")
@@ -230,7 +217,7 @@ def test_what_cannot_be_is_refused_with_a_way_on(planted: tuple[Store, set[str]]
     images, labels = digits(20)
     bare.add_arrays(images, source="train")
     assert refused("--store", bare.url, "issues")[0].startswith("This store has no embeddings and no generation")
-    bare = _embedded(bare.refresh(), images.reshape(-1, 64) / 16)
+    bare = with_vectors(bare.refresh(), pixels(images))
     assert refused("--store", bare.url, "issues")[0].startswith("No image has a label")
     bare.relabel({bytes(bare.table.ids[0]).hex(): int(labels[0])})
     assert "two labelled images of each of two classes" in refused("--store", bare.url, "issues")[0]

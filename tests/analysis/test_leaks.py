@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commands import ok, refused, run
-from conftest import CLASSES, digits, jpeg
+from conftest import CLASSES, digits, jpeg, pixels, with_vectors
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageEnhance
@@ -21,7 +21,6 @@ from PIL import Image, ImageEnhance
 from nsdata import Store
 from nsdata.analysis import near, near_vectors
 from nsdata.arithmetic.hamming import Index
-from nsdata.embeddings import embedding
 from nsdata.errors import BadInput, NotFound
 from nsdata.images import fingerprint
 from nsdata.importers import Item
@@ -250,15 +249,7 @@ def embedded(tmp_path: Path) -> Store:
     test[:2, 0, 0] += 8
     store.add_arrays(images[:100], labels[:100], source="train")
     store.add_arrays(test, labels[100:], split="test", source="test")
-    identity = {"model": "wrn_10_1", "backbone_sha256": "a" * 64, "preprocess": {}, "precision": "float32",
-                "device": "cpu", "batch_size": 16}  # fmt: skip
-    every = np.concatenate([images[:100], test]).reshape(-1, 64).astype(np.float32) / 16
-    run = embedding.begin(store, "wrn", 64, identity)
-    for part in run.parts:
-        with embedding.PartWriter(part) as writer:
-            writer.write(every[part.start : part.start + part.rows])
-    run.seal({"model_sha256": "a" * 64})
-    return store.refresh()
+    return with_vectors(store, pixels(np.concatenate([images[:100], test])), "wrn")
 
 
 def test_by_embeddings_the_nearest_are_those_of_brute_force(embedded: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import CLASSES, digits, soft_labels
+from conftest import CLASSES, digits, pixels, soft_labels, with_vectors
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -19,7 +19,6 @@ from typer.testing import CliRunner
 from cli.app import app
 from nsdata import Store, View
 from nsdata.analysis import why as module
-from nsdata.embeddings import embedding
 from nsdata.errors import NotFound
 from nsdata.labels import labelling
 from nsdata.views.reasons import fates
@@ -178,14 +177,7 @@ def embedded(tmp_path: Path) -> Store:
     store = Store.create(tmp_path / "lake", CLASSES)
     images, labels = digits(80)
     store.add_arrays(images, np.where(np.arange(80) % 2, labels, -1), source="digits")
-    identity = {"model": "wrn_10_1", "backbone_sha256": "a" * 64, "preprocess": {}, "precision": "float32",
-                "device": "cpu", "batch_size": 16}  # fmt: skip
-    run = embedding.begin(store, "wrn", 64, identity)
-    for part in run.parts:
-        with embedding.PartWriter(part) as writer:
-            writer.write(images[part.start : part.start + part.rows].reshape(-1, 64).astype(np.float32) / 16)
-    run.seal({"model_sha256": "a" * 64})
-    return store.refresh()
+    return with_vectors(store, pixels(images), "wrn")
 
 
 @pytest.mark.parametrize("at_once", [7, 1 << 14])

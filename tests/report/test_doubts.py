@@ -8,13 +8,11 @@ import tarfile
 import uuid
 from pathlib import Path
 
-import numpy as np
 import pytest
-from conftest import CLASSES, digits, digits_store
+from conftest import CLASSES, digits, digits_store, pixels, with_vectors
 from PIL import Image
 
 from nsdata import Store
-from nsdata.embeddings import embedding
 from nsdata.importers.item import Item
 from nsdata.report import gather
 from nsdata.report.report import Report
@@ -53,14 +51,7 @@ def test_labels_that_were_turned_are_on_the_page(tmp_path: Path) -> None:
     turned[:12] = (turned[:12] + 5) % 10
     store = Store.create(tmp_path / "lake", CLASSES)
     store.add_arrays(images, turned, source="digits")
-    identity = {"model": "pixels", "backbone_sha256": "a" * 64, "preprocess": {}, "precision": "float32",
-                "device": "cpu", "batch_size": 16}  # fmt: skip
-    run = embedding.begin(store, "pixels", 64, identity)
-    for part in run.parts:
-        with embedding.PartWriter(part) as writer:
-            writer.write(images[part.start : part.start + part.rows].reshape(-1, 64).astype(np.float32) / 16)
-    run.seal({"model_sha256": "a" * 64})
-    made = store.refresh().report()
+    made = with_vectors(store, pixels(images)).report()
     html = section(made, "issues")
     planted = {f"digits/{n}" for n in range(12)}
     shown = [name for name in planted if f"{name.rpartition('/')[2].zfill(4)}" in html]
