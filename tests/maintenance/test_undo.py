@@ -287,7 +287,8 @@ def test_the_terminal_says_what_was_undone_and_how_to_bring_it_back(tmp_path: An
     def run(*words: str, code: int = 0) -> str:
         done = CliRunner().invoke(app, ["--store", lake, *words], prog_name="nsdata")
         assert done.exit_code == code, done.output
-        return done.stdout if code == 0 else done.stderr
+        assert done.output.count("nsdata") == done.output.count(f" --store {lake}")
+        return (done.stdout if code == 0 else done.stderr).replace(f" --store {lake}", "")
 
     assert run("undo", "3", "--dry-run") == "would undo version 3: relabelled 3 images by ann\n"
     assert Store.open(lake).version == 4

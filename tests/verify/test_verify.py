@@ -213,7 +213,7 @@ def test_the_command_ends_with_3_and_prints_no_engine_words(lake: Path) -> None:
     assert done.exit_code == 3
     assert str(part.relative_to(lake)) in done.stdout
     assert "row 119" in done.stdout
-    assert "nsdata label --gen 2 --replace" in done.stdout
+    assert f"nsdata label --store {lake} --gen 2 --replace" in done.stdout
     assert not {"deeplake", "tensor", "chunk"} & set(done.stdout.replace("_deeplake_log", "").lower().split())
     told = CliRunner().invoke(app, ["--store", str(lake), "verify", "--json"])
     assert told.exit_code == 3
