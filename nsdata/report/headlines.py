@@ -88,7 +88,7 @@ def _student(found: Found) -> Iterator[Headline]:
             f"that did not teach it.{_flattered(score.what)}"
         )
         command = f"nsdata view student-{turn.gen} --gen {turn.gen} --min-confidence 0.3"
-        yield Headline(85, None, f"The labels are right for about {share} of the images.", detail, command)
+        yield Headline(85, None, f"The pseudo-labels are right for about {share} of the images.", detail, command)
 
 
 def _compared(found: Found, turn: Turn) -> Headline:

@@ -182,7 +182,7 @@ def test_a_wrong_student_a_collapse_and_a_bold_teacher_are_said_first() -> None:
     assert "less often than it claims" in third.text and third.good is False
     better = store.at("gen-1").report()
     assert better.headlines[0].text == "Do not take its confidence at its word: it is right more often than it claims."
-    assert "The labels are right for about 100 % of the images." in str(better)
+    assert "The pseudo-labels are right for about 100 % of the images." in str(better)
 
 
 def test_names_are_shown_and_do_nothing() -> None:
