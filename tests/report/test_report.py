@@ -183,6 +183,8 @@ def test_a_wrong_student_a_collapse_and_a_bold_teacher_are_said_first() -> None:
     better = store.at("gen-1").report()
     assert better.headlines[0].text == "Do not take its confidence at its word: it is right more often than it claims."
     assert "The pseudo-labels are right for about 100 % of the images." in str(better)
+    assert "Soft labels of them come from elsewhere: 1 generation so far." in words(better.html)
+    assert "A model labelled" not in better.html
 
 
 def test_names_are_shown_and_do_nothing() -> None:
