@@ -187,6 +187,16 @@ def test_a_wrong_student_a_collapse_and_a_bold_teacher_are_said_first() -> None:
     assert "A model labelled" not in better.html
 
 
+@pytest.mark.parametrize(
+    ("labelled", "share"), [(0, "0 %"), (1, "less than 1 %"), (10, "5 %"), (209, "more than 99 %")]
+)
+def test_the_share_that_people_labelled_is_not_rounded_to_none_or_all(labelled: int, share: str) -> None:
+    store = Store.create(f"mem://report-{uuid.uuid4().hex}", CLASSES)
+    images, labels = digits(210)
+    store.add_arrays(images, np.where(np.arange(210) < labelled, labels, -1), split="test")
+    assert f"People labelled {share} of the images." in words(store.refresh().report().html)
+
+
 def test_names_are_shown_and_do_nothing() -> None:
     store = Store.create(f"mem://report-{uuid.uuid4().hex}", HOSTILE)
     images, labels = digits(120)
