@@ -39,6 +39,8 @@ def image(card: Any) -> None:
 def why(found: Why) -> None:
     """One image, what each view's steps did to it, and the labelled images nearest to it."""
     image(found.card)
+    if not found.views:
+        render.out("\nno view is saved")
     for title, lines in found.parts():
         render.out(f"\n{render.name(title)}")
         for line in lines:

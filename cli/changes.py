@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import charts, complete, render
+from cli import charts, complete, hints, render
 from cli.settings import JsonOption, StoreOption, open_store
+from nsdata.errors import NsdataError
 
 if TYPE_CHECKING:
     from nsdata import Store
@@ -59,7 +60,7 @@ def diff(
         if exit_code and found:
             raise typer.Exit(3)
         return
-    theirs = opened if other is None else type(opened).open(other)
+    theirs = opened if other is None else _other(type(opened), other, b)
     change = opened.diff(a, b, deep=deep, other=None if other is None else theirs)
     if json or flipped or csv:
         _listed(theirs, b, change, limit, listed=flipped or csv, json=json, csv=csv)
@@ -74,6 +75,18 @@ def diff(
             )
     if exit_code and change:
         raise typer.Exit(3)
+
+
+def _other(kind: type[Store], url: str, version: str) -> Store:
+    """The store that is compared with. What is wrong with its version names it: ours is what hints are of."""
+    theirs = kind.open(url)
+    try:
+        theirs.at(version)
+    except NsdataError as error:
+        error.args = (f"In {url}: {error.message}",)
+        error.message, error.hint = error.args[0], hints.of_store(error.hint, url)
+        raise
+    return theirs
 
 
 def _listed(theirs: Store, b: str, change: Diff, limit: int | None, *, listed: bool, json: bool, csv: bool) -> None:

@@ -1,6 +1,7 @@
 """Tables as a terminal shows them: a quiet head, and columns that fold where all of them do not fit. Nothing is cut.
 
 Widths are found here and not by rich, which breaks what must stay whole, and loses columns that it has no room for.
+A command that is to be typed is one line, which the terminal itself breaks: half of a folded one would run if copied.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from cli import render, terminal
@@ -21,6 +23,7 @@ _GAP = 2  # blanks between two columns
 _WHOLE = 16  # characters of a word that is not broken while there is room; an id is whole at any length
 _AT_ONCE = 500  # rows that are laid out together
 _INDENT = 4
+_TYPED = "nsdata "  # what begins so is a command
 _ID = re.compile("[0-9a-f]{8,64}")
 _NUMBER = re.compile(r"[+−-]?[\d,]*\d(\.\d+)?( %|×)?")
 _EXACT = re.compile(r"[.%×+−]")  # without one of these a text of digits may be a name
@@ -71,7 +74,12 @@ def table(head: Sequence[str], rows: Cells, right: Sequence[bool]) -> None:
         for number, row in enumerate(rows):
             if number and head:
                 print()
-            pairs(list(zip(head, row, strict=True))) if head else _folded("  ".join(filter(None, row)))
+            if head:
+                pairs(list(zip(head, row, strict=True)))
+            elif _is_typed(row):
+                _write([row[-1]])
+            else:
+                _folded("  ".join(filter(None, row)))
 
 
 def pairs(rows: Sequence[tuple[str, str]]) -> None:
@@ -81,7 +89,9 @@ def pairs(rows: Sequence[tuple[str, str]]) -> None:
     beside = room() - width - _GAP
     for name, value in rows:
         least = _whole(value)
-        if beside >= max(least, min(_WHOLE, render.width(value))):
+        if value.startswith(_TYPED):
+            _write([f"{name}{' ' * (width - render.width(name) + _GAP)}{value}"])
+        elif beside >= max(least, min(_WHOLE, render.width(value))):
             lines = _wrapped(console, value, beside) or [""]
             _write(render.lines([(name, lines[0]), *(("", line) for line in lines[1:])], [False] * 2, [width, beside]))
         else:
@@ -113,6 +123,11 @@ def widths(wide: Sequence[int], whole: Sequence[int], room: int) -> list[int] | 
         more = min(spare, width - found[i])
         found[i], spare = found[i] + more, spare - more
     return found
+
+
+def _is_typed(row: Sequence[str]) -> bool:
+    """Whether a row is a command alone."""
+    return row[-1].startswith(_TYPED) and not any(row[:-1])
 
 
 def _whole(text: str) -> int:
@@ -148,7 +163,11 @@ def _draw(head: Sequence[str], rows: Cells, right: Sequence[bool], fitted: Seque
         rule = ("─" if terminal.has("─") else "-") * (sum(fitted) + _GAP * (len(fitted) - 1))
         _write([f"\x1b[2m{rule}\x1b[0m" if _styles() else rule])
     for first in range(0, len(rows), _AT_ONCE):
-        _lay_out(rows[first : first + _AT_ONCE], right, fitted)
+        for typed, some in groupby(rows[first : first + _AT_ONCE], _is_typed):
+            if typed:
+                _write(render.lines(list(some), right, fitted))
+            else:
+                _lay_out(list(some), right, fitted)
 
 
 def _lay_out(rows: Cells, right: Sequence[bool], fitted: Sequence[int], bold: bool = False) -> None:

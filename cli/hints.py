@@ -6,7 +6,8 @@ import re
 import shlex
 from typing import Any
 
-_COMMAND = re.compile(r"(?<!\w)'[^']*'|(?<!\bof )\bnsdata (?P<name>[a-z]+)(?![\w-])")  # none within a quoted name
+_QUOTED = r"(?<!\w)'[^']*'"
+_COMMAND = re.compile(_QUOTED + r"|(?<!\bof )\bnsdata (?P<name>[a-z]+)(?![\w-])")  # none within a quoted name
 _given = ""  # the store as it was typed, where a command without --store would act on another
 _commands: dict[str, Any] = {}
 
@@ -29,13 +30,18 @@ def take(ctx: Any) -> None:
 
 def with_store(text: str) -> str:
     """A text with --store in each command of it that takes one; one that names a store stays as it is."""
-    if not _given or "--store" in text:
+    return of_store(text, _given) if _given else text
+
+
+def of_store(text: str, store: str) -> str:
+    """The same with any store: of the one that a command compares with."""
+    if "--store" in re.sub(_QUOTED, "", text):
         return text
-    return _COMMAND.sub(_named, text)
+    return _COMMAND.sub(lambda found: _named(found, store), text)
 
 
-def _named(found: re.Match[str]) -> str:
+def _named(found: re.Match[str], store: str) -> str:
     name = found["name"]
     if name not in _commands or all(parameter.name != "store" for parameter in _commands[name].params):
         return found[0]
-    return f"{found[0]} --store {shlex.quote(_given)}"
+    return f"{found[0]} --store {shlex.quote(store)}"

@@ -110,4 +110,4 @@ def leaks(store: Store) -> None:
     except KeyboardInterrupt as error:
         raise type(error)("The import is done; nsdata leaks looks whether test images are in train.") from error
     if found.why != NOTHING:
-        render.out(f"leaks     {found.text}" + ("" if found.clean else hints.with_store(": nsdata leaks")))
+        render.out(f"leaks     {found.text}" + ("" if found.clean else hints.with_store(f": {found.way}")))

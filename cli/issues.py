@@ -13,7 +13,7 @@ from cli.settings import JsonOption, StoreOption, check_split, open_store
 if TYPE_CHECKING:
     from nsdata.analysis.issues import Issues
 
-SHOWN, LIMIT = 3, 60  # commands that are printed; images, which are as many as a sheet takes
+SHOWN, LIMIT, MOST = 3, 60, 1000  # commands that are printed; images, as many as a sheet takes; as it takes at most
 
 
 def issues(
@@ -66,7 +66,7 @@ def issues(
     else:
         render.pairs([(what, hints.with_store(text)) for what, text in found.lines()])
         if len(found):
-            _table(found, _options(gen, embeddings, split, limit, in_sample))
+            _table(found, _options(gen, embeddings, split, limit, in_sample), limit)
     if exit_code and found.found:
         raise typer.Exit(3)
 
@@ -79,7 +79,7 @@ def _options(gen: int | None, embeddings: str | None, split: str, limit: int, in
     return "".join([*words, " --in-sample" if in_sample else ""])
 
 
-def _table(found: Issues, options: str) -> None:
+def _table(found: Issues, options: str, limit: int) -> None:
     """The images, and what is typed to take the first suggestions, or to look at them all."""
     render.out()
     render.table(
@@ -100,7 +100,8 @@ def _table(found: Issues, options: str) -> None:
     render.out()
     for issue in found.issues[:SHOWN]:
         render.out(render.name(hints.with_store(issue.command)))
-    pictures = f"nsdata issues --ids{options} | xargs nsdata sheet -o issues.html"
+    many = f" --limit {min(limit, MOST)}" if limit > LIMIT else ""
+    pictures = f"nsdata issues --ids{options} | xargs nsdata sheet{many} -o issues.html"
     render.out(render.name(hints.with_store(pictures)))
 
 

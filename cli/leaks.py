@@ -56,7 +56,9 @@ def leaks(
     opened = open_store(ctx, store)
     with shown("leaks") as report:
         found = opened.leaks(within=within, embeddings=embeddings, likeness=likeness, on_progress=report)
-    if place is not None and found.pairs:
+    if place is not None and not found.pairs:
+        render.note(f"{render.name(str(place))}  not written: no images look the same")
+    elif place is not None:
         made = opened.sheet(leaks=found)
         render.note(f"{render.name(str(place))}  {made} · {made.save(place, overwrite=overwrite):,} bytes")
     if json:

@@ -163,7 +163,7 @@ def warning(text: str) -> None:
 
 def interrupted(way_on: str, word: str = "interrupted") -> None:
     """Ctrl-C, or a request to end."""
-    note(f"\n{word}. {way_on}")
+    note(f"\n{word}. {hints.with_store(way_on)}")
 
 
 def _cell(value: Any) -> str:

@@ -124,6 +124,8 @@ def _of_file(commands: dict[str, set[str]]) -> dict[str, Any]:
         settings = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise typer.BadParameter(f"./nsdata.toml cannot be read: {error}") from error
+    if not isinstance(settings.get("store", ""), str):
+        raise typer.BadParameter(f"nsdata.toml sets store to {settings['store']!r}; a text was expected")
     for key in settings:
         if key != "store" and (key not in commands or not isinstance(settings[key], dict)):
             _refuse(key, ["store", *commands])

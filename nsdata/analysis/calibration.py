@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nsdata.arguments import number, whole_number
+from nsdata.arguments import listing, number, whole_number
 from nsdata.arithmetic import calibration as thresholds
 from nsdata.arithmetic import reliability
 from nsdata.arithmetic.intervals import Interval, accuracy_text, signed
@@ -117,6 +117,8 @@ class Calibration:
             is_it = "" if float(after) < float(before) else ", no better" if after == before else ", worse"
             change = f"calibration error {before} → {after} % of these very images{is_it}"
             out.append(("temperature", f"{self.temperature:g}: {change}"))
+        if self.what == "test":
+            out.append(("thresholds", "none: test images choose none, labelled val images do"))
         for precision, threshold in self.wanted.items():
             text = "no threshold reaches it" if threshold is None else f"confidence ≥ {threshold:.6g}"
             out.append((f"right for {100 * precision:g} %", text))
@@ -140,7 +142,8 @@ def calibration(
     bins = whole_number("bins", bins)
     if not 2 <= bins <= 100:
         raise BadInput(f"bins is {bins}; 2 to 100 were expected.")
-    wanted = [number("A precision", p, "store.calibration(1, precisions=(0.9,))") for p in precisions]
+    given = listing("precisions", precisions, "numbers", "store.calibration(1, precisions=(0.9,))")
+    wanted = [number("A precision", p, "store.calibration(1, precisions=(0.9,))") for p in given]
     if wrong := [p for p in wanted if not 0 < p <= 1]:
         raise BadInput(f"A precision of {wrong[0]:g} cannot be; above 0, up to 1 was expected.", "--precision 0.9")
     if split not in (None, "val", "test"):

@@ -22,10 +22,16 @@ NOTHING = "nothing is held out, so nothing can leak"
 
 
 class Glance(NamedTuple):
-    """leaks: None where nobody looked, and ``why``."""
+    """leaks: None where nobody looked, and ``why``; error: that kept from looking."""
 
     leaks: Leaks | None
     why: str = ""
+    error: NsdataError | None = None
+
+    @property
+    def way(self) -> str:
+        """What is typed to look further: where pictures cannot be read, looking for leaks again helps nobody."""
+        return (self.error.hint if self.error is not None else "") or "nsdata leaks"
 
     @property
     def _leaking(self) -> dict[str, int]:
@@ -64,7 +70,7 @@ def glance(store: Handle, seconds: float) -> Glance:
     except ManyAlike:
         return Glance(None, "not looked for: so many pictures look alike that it takes long")
     except NsdataError as error:
-        return Glance(None, f"not looked for: {error.message.rstrip('.')}")
+        return Glance(None, f"not looked for: {error.message.rstrip('.')}", error)
 
 
 def _not_now(table: Table, seconds: float) -> str:

@@ -93,7 +93,7 @@ def examine(url: str, report: Report | None = None) -> list[Finding]:
     known = {finding.text for finding in found}  # of what is damaged, once is enough
     found += [finding for finding in findings(store) if finding.what != "damage" or finding.text not in known]
     alike = glance(store, SECONDS)
-    return [*found, Finding("leaks", alike.text, alike.clean, "nsdata leaks" if alike.why != NOTHING else "")]
+    return [*found, Finding("leaks", alike.text, alike.clean, alike.way if alike.why != NOTHING else "")]
 
 
 def findings(store: Handle, known: Mapping[int, Calibration | None] | None = None) -> list[Finding]:

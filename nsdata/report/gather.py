@@ -15,7 +15,7 @@ from nsdata.analysis.deep import stability
 from nsdata.analysis.glance import glance
 from nsdata.analysis.issues import Issues, issues
 from nsdata.analysis.sides import diff, judged
-from nsdata.errors import NotFound, NsdataError
+from nsdata.errors import NotFound, NsdataError, StoreDamaged
 from nsdata.labels.labels import of_generation
 from nsdata.labels.sentences import stale_remark
 from nsdata.log.state import Generation
@@ -63,6 +63,8 @@ def look(store: Handle) -> Found:
     table = store.table
     doubted, no_issues = _doubted(store)
     known = glance(store, SECONDS)
+    if isinstance(known.error, StoreDamaged):
+        wrong.append(known.error)
     return Found(
         store=store,
         images=int(table.visible.sum()),

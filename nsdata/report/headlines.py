@@ -89,7 +89,7 @@ def _student(found: Found) -> Iterator[Headline]:
             f"that did not teach it.{_flattered(score.what)}"
         )
         command = f"nsdata view student-{turn.gen} --gen {turn.gen} --min-confidence 0.3"
-        yield Headline(85, None, f"The labels are right for about {share} of the images.", detail, command)
+        yield Headline(85, None, f"The pseudo-labels are right for about {share} of the images.", detail, command)
 
 
 def _compared(found: Found, turn: Turn) -> Headline:
@@ -252,7 +252,8 @@ def _flips(found: Found) -> Iterator[Headline]:
 def _sizes(found: Found) -> Iterator[Headline]:
     counts = [f"{name} {n['images']:,} ({n['labelled']:,})" for name, n in found.judging.items() if n["images"]]
     detail = f"Images of each split, and how many a person labelled: {', '.join(counts)}." if counts else ""
-    share = f"{100 * found.labelled / found.images:.0f} %" if found.images else "None"
+    percent = 100 * found.labelled / max(found.images, 1)
+    share = "less than 1 %" if 0 < percent < 0.5 else "more than 99 %" if 99.5 <= percent < 100 else f"{percent:.0f} %"
     if found.images and found.labelled == found.images:
         text = "People labelled every image: there is none left for a model to label."
         yield Headline(20, None, text, detail, "nsdata import FOLDER --unlabelled")

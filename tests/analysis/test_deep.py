@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import refused
 from conftest import CLASSES, digits, soft_labels
 from scipy.stats import entropy
 from typer.testing import CliRunner
@@ -118,6 +119,9 @@ def test_two_stores_of_the_same_images_are_compared_and_others_refused(lake: Sto
     other = Store.create(tmp_path / "other", ["cat", "dog"])
     with pytest.raises(BadInput, match="other classes"):
         lake.diff("gen-1", 1, other=other)
+    message, hint = refused("--store", twin.url, "diff", "gen-1", "gen-2", "--other", other.url)
+    assert message.startswith(f"In {other.url}: There is no version 'gen-2'") and "this store has none" in message
+    assert hint == f"nsdata label --store {other.url} --gen 1"  # not of the store that has it
 
 
 def test_what_entered_and_left_a_view_is_what_the_views_hold(lake: Store) -> None:

@@ -88,6 +88,7 @@ def test_ctrl_c_while_leaks_are_looked_for_says_that_the_import_is_done(
     done = run("--store", lake, "import", folder)
     assert done.exit_code == 130 and "The import is done" in done.stderr
     assert "Nothing of it is visible" not in done.stderr
+    assert f"nsdata leaks --store {lake} looks" in done.stderr
     assert len(Store.open(lake)) == 21
 
 
@@ -96,9 +97,12 @@ def test_a_damaged_picture_does_not_spoil_the_line(folder: Path, tmp_path: Path)
     store.add_folder(folder, on_progress=silent)
     for path in (tmp_path / "lake").rglob("*"):  # the pictures' files
         if path.is_file() and path.stat().st_size > 60_000:
-            path.write_bytes(path.read_bytes()[:1000])
+            path.write_bytes(path.read_bytes()[:20_000].ljust(path.stat().st_size, b"\0"))
     found = glance(Store.open(tmp_path / "lake"), 9)
     assert found.leaks is None and found.why.startswith("not looked for: ")
+    assert found.way == "nsdata verify"
+    page = Store.open(tmp_path / "lake").report()
+    assert str(page).startswith("1  Part of the store cannot be read.")
 
 
 def test_pairs_are_drawn_side_by_side(folder: Path, tmp_path: Path) -> None:
@@ -121,4 +125,4 @@ def test_pairs_are_drawn_side_by_side(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no images that look the same"):
         store.sheet(leaks=store.refresh().leaks())
     assert not (tmp_path / "none.png").exists()
-    assert "none.png" not in run("--store", store.url, "leaks", "-o", tmp_path / "none.png").output
+    assert "none.png  not written" in run("--store", store.url, "leaks", "-o", tmp_path / "none.png").stderr

@@ -234,6 +234,8 @@ def test_the_command_prints_a_table_what_to_type_ids_and_json(planted: tuple[Sto
     assert f"nsdata relabel {first.id} {first.suggested}\n" in text
     assert re.search(rf"^{first.id[:12]} +{first.source} ", text, re.MULTILINE)
     assert text.endswith("\nnsdata issues --ids --limit 5 | xargs nsdata sheet -o issues.html\n")
+    sheet = ok(*at, "--limit", "80").replace(f" --store {store.url}", "").splitlines()[-1]
+    assert sheet == "nsdata issues --ids --limit 80 | xargs nsdata sheet --limit 80 -o issues.html"  # all of them
     ids = ok(*at, "--ids", "--limit", "8").split()
     assert len(ids) == 8 and ids == store.issues(limit=8).ids
     assert "8 images" in ok("--store", store.url, "sheet", *ids, "-o", tmp_path / "issues.html")

@@ -106,6 +106,8 @@ def test_figures_are_those_of_torchmetrics_and_scikit_learn(lake: Store, bins: i
 def test_test_images_choose_nothing(lake: Store) -> None:
     found = lake.calibration(1, split="test")
     assert found.temperature is None and not found.kept and not found.wanted
+    answer = CliRunner().invoke(app, ["--store", lake.url, "calibration", "--split", "test", "--precision", "0.95"])
+    assert " none: test images choose none" in answer.stdout  # what was asked for is not passed over
 
 
 def test_the_threshold_reaches_the_precision_that_was_wanted(lake: Store) -> None:
@@ -123,6 +125,8 @@ def test_a_split_that_taught_the_teacher_and_a_store_without_judges_are_refused(
         lake.calibration(1, split="train")
     with pytest.raises(BadInput, match="above 0"):
         lake.calibration(1, precisions=(1.5,))
+    with pytest.raises(BadInput, match="a list of numbers was expected"):
+        lake.calibration(1, precisions=0.9)  # type: ignore[arg-type]
 
 
 def test_the_command_prints_lines_a_table_and_json(lake: Store) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import ok
 from conftest import CLASSES, digits, pixels, soft_labels, with_vectors
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -199,8 +200,9 @@ def test_the_nearest_labelled_images_are_those_of_brute_force(
 
 
 def test_the_command_tells_it_in_lines_and_in_json(embedded: Store) -> None:
-    embedded.view().labelled().save("people")
     source = embedded.table.sources([1])[0]
+    assert "\nno view is saved\n" in ok("--store", embedded.url, "why", source)
+    embedded.view().labelled().save("people")
     run = CliRunner().invoke(app, ["--store", embedded.url, "why", source])
     assert run.exit_code == 0
     assert "view people: in it · people's labels" in run.stdout

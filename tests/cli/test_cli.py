@@ -253,7 +253,9 @@ def test_settings_come_from_flags_then_environment_then_the_file(
     monkeypatch.delenv("NSDATA_STORE")
     for wrong in ("store = [", "stoer = 'x'", "store = 3", "[lable]\ngen = 1", "[label]\nbatch_sise = 7"):
         (tmp_path / "nsdata.toml").write_text(wrong)
-        assert run("show").exit_code == 2, wrong
+        done = run("show")
+        assert done.exit_code == 2, wrong
+        assert "closest is 'store'" not in done.output or wrong.startswith("stoer"), wrong
     assert "label.batch_size" in run("show").output.replace("\n", "")
 
 

@@ -271,3 +271,16 @@ def test_a_terminal_shows_every_letter_and_obeys_none(lake: Path, columns: int, 
     assert set(ESCAPES.findall(text)) <= {"\x1b[1m", "\x1b[2m", "\x1b[0m"}
     if environment.get("TERM") == "dumb":
         assert text == plain
+
+
+@pytest.mark.parametrize("columns", [10, 30, 50, 80])
+def test_a_command_to_be_typed_is_one_line_at_any_width(columns: int) -> None:
+    command = "nsdata leaks --store 'my  lake' --within --ids | xargs nsdata remove --store 'my  lake'"
+    for draw, rows in (
+        (render.pairs, [("found", "70 pairs; without 13 images none is left"), ("to drop them", command)]),
+        (lambda cells: render.table([], cells), [["look", "leaks", "1 of 8 test images looks like one of train"],
+                                               ["", "", command]]),
+    ):  # fmt: skip
+        lines = ESCAPES.sub("", printed(draw, rows, columns=columns)).splitlines()
+        assert sum(line.endswith(command) for line in lines) == 1
+        assert lines[-1].endswith(command)

@@ -130,6 +130,7 @@ def test_only_commands_that_take_a_store_are_given_one(monkeypatch: pytest.Monke
     assert hints.with_store("nsdata leaks --ids | xargs nsdata remove") == (
         "nsdata leaks --store 'a b' --ids | xargs nsdata remove --store 'a b'"
     )
+    assert hints.with_store("nsdata relabel 5c0e -- '--store x'") == "nsdata relabel --store 'a b' 5c0e -- '--store x'"
     assert hints.with_store("it's one; nsdata log, or torchrun --no-python nsdata label --gen 1") == (
         "it's one; nsdata log --store 'a b', or torchrun --no-python nsdata label --store 'a b' --gen 1"
     )

@@ -182,7 +182,19 @@ def test_a_wrong_student_a_collapse_and_a_bold_teacher_are_said_first() -> None:
     assert "less often than it claims" in third.text and third.good is False
     better = store.at("gen-1").report()
     assert better.headlines[0].text == "Do not take its confidence at its word: it is right more often than it claims."
-    assert "The labels are right for about 100 % of the images." in str(better)
+    assert "The pseudo-labels are right for about 100 % of the images." in str(better)
+    assert "Soft labels of them come from elsewhere: 1 generation so far." in words(better.html)
+    assert "A model labelled" not in better.html
+
+
+@pytest.mark.parametrize(
+    ("labelled", "share"), [(0, "0 %"), (1, "less than 1 %"), (10, "5 %"), (209, "more than 99 %")]
+)
+def test_the_share_that_people_labelled_is_not_rounded_to_none_or_all(labelled: int, share: str) -> None:
+    store = Store.create(f"mem://report-{uuid.uuid4().hex}", CLASSES)
+    images, labels = digits(210)
+    store.add_arrays(images, np.where(np.arange(210) < labelled, labels, -1), split="test")
+    assert f"People labelled {share} of the images." in words(store.refresh().report().html)
 
 
 def test_names_are_shown_and_do_nothing() -> None:
