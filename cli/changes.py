@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import charts, complete, hints, render
-from cli.settings import JsonOption, StoreOption, open_store
+from cli.settings import JsonOption, StoreOption, check_one_form, open_store
 from nsdata.errors import NsdataError
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def diff(
 
     Example: nsdata diff student-1 student-2 --views
     """
+    check_one_form(csv=csv, json=json)
     opened = open_store(ctx, store)
     if views:
         if flipped or matrix or deep or csv or other is not None or limit is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import complete, hints, render
-from cli.settings import JsonOption, StoreOption, check_split, open_store
+from cli.settings import JsonOption, StoreOption, check_one_form, check_split, open_store
 
 if TYPE_CHECKING:
     from nsdata.analysis.issues import Issues
@@ -50,6 +50,7 @@ def issues(
 
     Example: nsdata issues --split train --limit 20
     """
+    check_one_form(ids=ids, json=json)
     if split != "all":
         check_split(split)
     opened = open_store(ctx, store)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import complete, hints, render
-from cli.settings import JsonOption, StoreOption, a_path, open_store
+from cli.settings import JsonOption, StoreOption, a_path, check_one_form, open_store
 from nsdata.progress import shown
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def leaks(
     """
     from nsdata.report.sheet import check
 
+    check_one_form(ids=ids, json=json)
     place = None if out is None else check(out, overwrite)  # before anything is read
     opened = open_store(ctx, store)
     with shown("leaks") as report:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cli import cards, complete, inline, render
-from cli.settings import AtOption, JsonOption, StoreOption, open_store
+from cli.settings import AtOption, JsonOption, StoreOption, check_one_form, open_store
 
 
 def show(
@@ -104,6 +104,7 @@ def query(
 
     Example: nsdata query "select gen1_class, count(*) from images group by 1"
     """
+    check_one_form(csv=csv, json=json)
     opened = open_store(ctx, store)
     result = (opened if at is None else opened.at(at)).query(sql, timeout)
     if not csv:

@@ -65,6 +65,12 @@ def open_store(ctx: typer.Context, store: str | None) -> Store:
     return Store.open(address(ctx, store))
 
 
+def check_one_form(**forms: bool) -> None:
+    """Raise BadParameter where an answer is asked for in two forms: --ids and --json."""
+    if len(asked := [f"--{name}" for name, given in forms.items() if given]) > 1:
+        raise typer.BadParameter(f"{' and '.join(asked)} are two forms of the answer; give one")
+
+
 def check_split(split: str | None, option: str = "--split") -> None:
     """Raise BadParameter for a split that no store has; None is no choice."""
     from nsdata.schema import SPLITS

@@ -152,7 +152,7 @@ def check_weights(file: Path, found: str, recorded: str, gen: int) -> None:
         raise ModelError(
             f"{file} is not the file that was recorded for model {gen - 1}: sha256 {found[:8]}…, "
             f"{recorded[:8]}… was expected.",
-            f"nsdata label --gen {gen} --teacher {file}   (if this is the teacher you want)",
+            f"nsdata label --gen {gen} --teacher {file}   # if this is the teacher you want",
         )
 
 

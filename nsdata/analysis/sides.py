@@ -32,7 +32,7 @@ def diff(
     classes = max(names, key=len)  # in one store there are only ever more of them
     if any(name != classes[: len(name)] for name in names):
         raise BadInput(
-            f"The two stores have other classes: {listed(names[0], 5)}; {listed(names[1], 5)}.",
+            f"The two stores have different classes: {listed(names[0], 5)}; {listed(names[1], 5)}.",
             "nsdata classes",
         )
     sure = number("sure", sure, "store.diff(a, b, deep=True, sure=0.9)")

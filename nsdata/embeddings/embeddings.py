@@ -90,7 +90,7 @@ class Embeddings:
         if lost.any():
             raise NotFound(
                 f"The embeddings '{self.name}' have no vector of row {int(rows[lost][0]):,}: its image came in later.",
-                "nsdata embed --model NAME   (the same model: it embeds what came in since)",
+                "nsdata embed --model NAME   # the same model: it embeds what came in since",
             )
         out = np.empty((len(rows), self.width), np.float16)
         for name, places, offsets in self._pieces.grouped(rows, which):

@@ -71,7 +71,7 @@ def check_beside(out: Path, kind: str, overwrite: bool) -> Path | None:
             f"'{out.name}' has no ending, and the folder of the images would take its name.", f"{out.name}.{kind}"
         )
     folder = out.with_suffix("")
-    another = f"nsdata export {_other(out)} --images  (another name)"
+    another = f"nsdata export {_other(out)} --images   # another name"
     _not_ours(folder, f"; the pictures of {out.name} would lie there", another)
     if os.path.lexists(folder) and not overwrite:
         raise Conflict(
@@ -101,7 +101,7 @@ def _not_ours(out: Path, why: str = "", hint: str = "") -> None:
     if any(out.iterdir()) and not (out / MARK).is_file():
         raise Conflict(
             f"{out} is a folder that nsdata export did not write; it stays{why}.",
-            hint or f"nsdata export {_other(out)}  (another name)",
+            hint or f"nsdata export {_other(out)}   # another name",
         )
 
 

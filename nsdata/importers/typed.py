@@ -162,7 +162,7 @@ def read_splits(path: Path, to: str | None) -> tuple[Lines, list[str]]:
         some = listed([f"{count:,} {name}" for name, count in others.items()])
         raise BadInput(
             f"{path} has a column of splits, which are others than {to}: {some} (row {first:,} first).",
-            f"nsdata split --from {path}   (moves each as the column says)",
+            f"nsdata split --from {path}   # moves each as the column says",
         )
     return lines, splits
 

@@ -230,7 +230,7 @@ def columns_of(classes: Sequence[str], given: Sequence[str], what: str) -> Array
         if close:
             way_on = f"if these are the same, name them as the store does: {listed(close, 5)}"
         elif missing:
-            way_on = "nsdata classes   (a column for each, of zeros where nothing is known)"
+            way_on = "nsdata classes   # a column for each, of zeros where nothing is known"
         else:
             way_on = (
                 f"leave out what is no class; if it is one, for ever: nsdata classes add {shlex.join(unknown[:_FEW])}"

@@ -134,7 +134,7 @@ def _newest(state: State) -> int:
         raise Conflict(
             f"The last change, version {last.event}, added {listed(last.names, 5)} to the classes, which cannot be "
             "undone: a class keeps its place for ever.",
-            f"nsdata undo {newest}  (the change before it)" if newest else LOG,
+            f"nsdata undo {newest}   # the change before it" if newest else LOG,
         )
     if not newest:
         raise Conflict("There is nothing to undo: no event of this store counts but its creation.", LOG)
@@ -192,7 +192,7 @@ def _check_embedded(store: Handle, after: State, event: Event, back: bool) -> No
     if back and mine.extends in after.undone:
         by = _undone_by(store)[mine.extends]
         text = f"Version {event.number} extended version {mine.extends}, which is undone."
-        raise Conflict(text, f"nsdata undo {by}   (brings it back)")
+        raise Conflict(text, f"nsdata undo {by}   # brings it back")
     later = [e for e in after.counted(after.embedded) if e.extends == event.number]
     if later and not back:
         raise Conflict(
@@ -206,7 +206,7 @@ def _way_back(store: Handle, *, number: int | None = None, event: int | None = N
     """The hint that brings a generation back, by its number or its event."""
     by = _undone_by(store)
     found = [g.event for g in store.state.sealed if g.event in by and (g.number == number or g.event == event)]
-    return [f"nsdata undo {by[found[-1]]}   (brings it back)"] if found else []
+    return [f"nsdata undo {by[found[-1]]}   # brings it back"] if found else []
 
 
 def _check_data(store: Handle, after: State, target: Event) -> None:

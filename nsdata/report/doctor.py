@@ -129,7 +129,7 @@ def _decoder() -> Finding:
     speed = f"{32 / (time.perf_counter() - began):,.0f} crops a second on one core"
     if decoder.turbo() is not None:
         return Finding("decoder", f"in C, {speed}", True)
-    hint = f"{sys.executable} -m pip install --force-reinstall --no-deps nsdata   (with a C compiler)"
+    hint = f"{sys.executable} -m pip install --force-reinstall --no-deps nsdata   # with a C compiler"
     return Finding("decoder", f"Pillow's: the part in C was not built, or fits no libjpeg here; {speed}", False, hint)
 
 
@@ -145,7 +145,7 @@ def _gpus() -> Finding:
         return Finding("GPU", "the driver does not answer", False, "nvidia-smi")
     text = "; ".join(done.stdout.strip().splitlines()) or "none"
     if "+cpu" in _version("torch"):
-        hint = f"{sys.executable} -m pip install --upgrade torch   (a build for CUDA)"
+        hint = f"{sys.executable} -m pip install --upgrade torch   # a build for CUDA"
         return Finding("GPU", f"{text}, but torch was built without CUDA", False, hint)
     return Finding("GPU", text, True)
 

@@ -181,7 +181,9 @@ class Found:
             "more_views": self.more_views,
             "findings": [finding.to_dict() for finding in self.findings],
             "issues": self.issues and {**self.issues.to_dict(), "issues": len(self.issues)},
+            "without_issues": self.without_issues,
             "leaks": self.leaks and [asdict(count) for count in self.leaks.counts],
+            "without_leaks": self.without_leaks,
             "wrong": self.wrong,
             "gone": self.gone,
         }

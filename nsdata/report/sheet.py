@@ -50,8 +50,10 @@ class Sheet:
     def __str__(self) -> str:
         total, paired = self.chosen.total, self.chosen.paired
         shown, word = (len(self.cells) // 2, "pair") if paired else (len(self.cells), "image")
-        how = "" if shown == total else ", evenly taken" if self.chosen.spread else ", the first"
-        count = f"{shown:,} of {total:,}" if shown < total else f"{total:,}"
+        count, how = f"{total:,}", ""
+        if shown < total:
+            count = f"{shown:,} of {total:,}" if self.chosen.spread else f"the first {shown:,} of {total:,}"
+            how = ", evenly taken" if self.chosen.spread else ""
         return visible(f"{count} {word}{'s' if total != 1 else ''}{how} · {self.chosen.what}")
 
     __repr__ = __str__

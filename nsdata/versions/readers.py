@@ -180,10 +180,10 @@ def _deleted(name: str, now: State) -> NotFound:
         return NotFound(
             f"The soft labels that generation {gen} had in that version were deleted by nsdata gc --purge: it was "
             f"{'replaced' if there else 'undone'} since.",
-            f"nsdata show --gen {gen}   (as it is now)" if there else f"nsdata label --gen {gen}   (labels again)",
+            f"nsdata show --gen {gen}   # as it is now" if there else f"nsdata label --gen {gen}   # labels again",
         )
     if kind == "embeddings":
-        what, hint = f"The embeddings {visible(thing)!r} of that version", "nsdata show   (those that there are)"
+        what, hint = f"The embeddings {visible(thing)!r} of that version", "nsdata show   # those that there are"
     elif kind == "views":
         what, hint = f"The rows that view {visible(thing)!r} had in that version", "nsdata views"
     else:

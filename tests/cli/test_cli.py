@@ -466,3 +466,12 @@ def test_python_m_nsdata_is_the_command(tmp_path: Path) -> None:
         loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
         assert "cli.app" in loaded
         assert not loaded & {"torch", "deeplake", "numpy", "duckdb"}
+
+
+@pytest.mark.parametrize(
+    "words", [["leaks", "--ids"], ["issues", "--ids"], ["diff", "1", "2", "--csv"], ["query", "select 1", "--csv"]]
+)
+def test_an_answer_has_one_form(words: list[str], tmp_path: Path) -> None:
+    done = run("--store", tmp_path / "lake", *words, "--json")
+    assert done.exit_code == 2
+    assert f"{words[-1]} and --json are two forms of the answer" in done.output.replace("\n", " ")

@@ -145,12 +145,12 @@ def test_hints_about_a_place_that_is_taken_work(tmp_path: Path, monkeypatch: pyt
     for more in ([], ["--overwrite"]):
         message, hint = refused("export", "photos", *more)
         assert "photos is a folder that nsdata export did not write; it stays" in message
-        assert hint == "nsdata export photos-3  (another name)"
+        assert hint == "nsdata export photos-3   # another name"
         message, hint = refused("export", "link", *more)
         assert "link is a link to a folder; it stays" in message and hint == "nsdata export photos --overwrite"
         message, hint = refused("export", "photos.csv", "--images", *more)
         assert "the pictures of photos.csv would lie there" in message
-        assert hint == "nsdata export photos-2.csv --images  (another name)"
+        assert hint == "nsdata export photos-2.csv --images   # another name"
     Path("file").write_text("x")
     assert refused("export", "file")[1] == "--overwrite replaces it"
     from commands import ok

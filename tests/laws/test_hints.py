@@ -23,7 +23,7 @@ from nsdata import Store, errors
 ERRORS = {name for name, thing in vars(errors).items() if isinstance(thing, type)}
 COMMANDS: dict[str, Any] = get_command(app).commands  # type: ignore[attr-defined]
 OPTIONS = {option for command in COMMANDS.values() for p in command.params for option in p.opts}
-ASIDE = re.compile(r"   ?\(.*?\)|, or |, which | or |; | to begin | replaces | writes | if |\. ?$|, none ")
+ASIDE = re.compile(r"   # .*$|   ?\(.*?\)|, or |, which | or |; | to begin | replaces | writes | if |\. ?$|, none ")
 
 
 def _hints() -> Iterator[tuple[str, str]]:

@@ -253,14 +253,14 @@ def test_what_a_purge_took_is_named_by_what_it_was(lake: Store, seal: Seal) -> N
         assert done.exit_code == 1
         error, hint = done.stderr.splitlines()[-2:]
         assert error == f"error: {purged} --purge: it was replaced since."
-        assert hint == " hint: nsdata show --gen 1   (as it is now)"
+        assert hint == " hint: nsdata show --gen 1   # as it is now"
     found = {finding.what: finding for finding in examine(url)}
     assert "damage" not in found and found["purged"].text.startswith(purged)
     lake.refresh().undo("gen-2")
     lake.gc(purge=True, older_than_hours=0)
     with pytest.raises(NotFound, match=r"generation 2 had .* it was undone since") as problem:
         _ = lake.at(first).labels(2).soft
-    assert problem.value.hint == "nsdata label --gen 2   (labels again)"
+    assert problem.value.hint == "nsdata label --gen 2   # labels again"
 
 
 def pictures(count: int, first: int = 0) -> list[bytes]:

@@ -88,7 +88,7 @@ def test_of_a_query_the_first_in_its_order(lake: Store) -> None:
     assert confidence == sorted(lake.labels(2).confidence.tolist(), reverse=True)[:9]
     assert set(sheet.rows.tolist()) <= set(sure[:20].tolist())
     holds(sheet, lake, sheet.rows)
-    assert str(sheet).startswith("9 of 200 images, the first · the query at version ")
+    assert str(sheet).startswith("the first 9 of 200 images · the query at version ")
     twice = "select i.id, 1 from images i join (values (1), (2)) t(x) on true where split = 'val'"
     assert [cell.times for cell in lake.sheet(query=twice).cells] == [2] * 20
 

@@ -151,7 +151,7 @@ def _check_export(store: Handle, path: Path, have: dict[int, str]) -> list[int]:
         for gen in found:
             columns_of(_classes(store, gen, path), [str(name) for name in meta["classes"]], str(path))
     except BadLabels as error:
-        raise BadLabels(error.message, f"nsdata import {path}  (without its soft labels)") from error
+        raise BadLabels(error.message, f"nsdata import {path}   # without its soft labels") from error
     for gen in found:
         if gen > 1 and gen - 1 not in have:
             raise GenerationError(
@@ -162,7 +162,7 @@ def _check_export(store: Handle, path: Path, have: dict[int, str]) -> list[int]:
         if have.get(gen):
             raise GenerationError(
                 f"{have[gen]} and {path} both hold soft labels of generation {gen}; nothing was imported.",
-                f"nsdata import {path}  (without its soft labels)",
+                f"nsdata import {path}   # without its soft labels",
             )
         if gen in have:
             _check_sealed(store, path, gen, meta)
