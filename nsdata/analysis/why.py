@@ -123,7 +123,7 @@ class Why:
 def why(store: Handle, image: str, views: Sequence[str] | None = None) -> Why:
     """See Store.why."""
     known = card(store, image)
-    names = list(store.state.views) if views is None else views
+    names = list(store.state.views) if views is None else list(dict.fromkeys(views))
     saved = [_saved(store, name, known.row) for name in names]
     models = {} if views is not None else {g: _learnt(store, m.views, known.row) for g, m in store.models.items()}
     called, near = _nearest(store, known.row)

@@ -117,7 +117,7 @@ def test_two_stores_of_the_same_images_are_compared_and_others_refused(lake: Sto
     assert sorted(here.flipped.ids) == sorted(there.flipped.ids)
     assert (here.transitions == there.transitions).all()
     other = Store.create(tmp_path / "other", ["cat", "dog"])
-    with pytest.raises(BadInput, match="other classes"):
+    with pytest.raises(BadInput, match="different classes"):
         lake.diff("gen-1", 1, other=other)
     message, hint = refused("--store", twin.url, "diff", "gen-1", "gen-2", "--other", other.url)
     assert message.startswith(f"In {other.url}: There is no version 'gen-2'") and "this store has none" in message
