@@ -3,6 +3,7 @@ seeds."""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -56,12 +57,13 @@ def generation(opened: Store, gen: int, json: bool) -> None:
     from nsdata.views.changed import words
 
     ancestors = lineage(opened, gen)
-    confidence, counts = _labels(opened, gen)
+    counted = _counted(opened, gen) if json or sys.stdout.isatty() else None
     moves = moved.of_generation(opened, opened.generations[gen])
     if json:
         known = {"moved": moves, "classes": opened.state.classes_at(opened.generations[gen].version)}
         known |= {"lineage": [ancestor.to_dict() for ancestor in ancestors]}
-        if confidence is not None:
+        if counted is not None:
+            confidence, counts = counted
             known |= {"per_class": counts.tolist(), "histogram": charts.histogram(confidence)[0]}
         render.emit({**asdict(opened.generations[gen]), **known})
         return
@@ -72,12 +74,13 @@ def generation(opened: Store, gen: int, json: bool) -> None:
     if few := fewer(opened, opened.generations[gen].version).removeprefix(" · "):
         more.append(("classes", f"{few}: the others were added later"))
     render.pairs(generation_rows(opened.generations[gen], opened.url) + more)
-    if confidence is not None:
+    if counted is not None:
+        confidence, counts = counted
         charts.confidences(confidence)
         charts.classes(opened.classes[: len(counts)], None, counts, ("", "images"))
 
 
-def _labels(opened: Store, gen: int) -> tuple[Any, Any]:
+def _counted(opened: Store, gen: int) -> tuple[Any, Any] | None:
     """(n,) confidences of a generation, and (K,) images of each class; None where they cannot be read any more."""
     import numpy as np
 
@@ -87,7 +90,7 @@ def _labels(opened: Store, gen: int) -> tuple[Any, Any]:
         labels = opened.labels(gen)
         return labels.confidence, np.bincount(labels.pseudo, minlength=labels.known)
     except NsdataError:  # what gc purged has a lineage all the same
-        return None, None
+        return None
 
 
 def scores(found: Scores) -> None:
