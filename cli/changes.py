@@ -84,9 +84,7 @@ def _other(kind: type[Store], url: str, version: str) -> Store:
     try:
         theirs.at(version)
     except NsdataError as error:
-        error.args = (f"In {url}: {error.message}",)
-        error.message, error.hint = error.args[0], hints.of_store(error.hint, url)
-        raise
+        raise type(error)(f"In {url}: {error.message}", hints.of_store(error.hint, url)) from error
     return theirs
 
 

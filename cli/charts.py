@@ -57,15 +57,16 @@ def classes(names: Sequence[str], before: NDArray[Any] | None, after: NDArray[An
     """
     if not sys.stdout.isatty():
         return
-    order = sorted(range(len(names)), key=lambda k: -int(after[k]))
-    shown = order if len(order) <= 2 * _ENDS + 4 else order[:_ENDS] + order[-_ENDS:]
-    shown = sorted(shown) if len(shown) == len(order) else shown
+    shown = list(range(len(names)))
+    if many := len(names) > 2 * _ENDS + 4:
+        shown.sort(key=lambda k: -int(after[k]))
+        shown[_ENDS:-_ENDS] = []
     most = max(1, int(after.max(initial=0)), 0 if before is None else int(before.max(initial=0)))
     rows = [[names[k], *([] if before is None else [int(before[k])]), int(after[k])] for k in shown]
     bars = [(int(after[k]) / most, None if before is None else int(before[k]) / most) for k in shown]
     render.out()
-    if len(shown) < len(order):
-        render.out(f"the {_ENDS} largest and the {_ENDS} smallest of {len(order):,} classes")
+    if many:
+        render.out(f"the {_ENDS} largest and the {_ENDS} smallest of {len(names):,} classes")
     table(["class", *heads[before is None :]], rows, bars)
 
 

@@ -86,9 +86,8 @@ def _pairs(found: Leaks) -> None:
     rows = []
     for pair in found.pairs:
         one, other = pair.one, pair.other
-        kind = f"{pair.kind}, mirrored" if pair.mirrored else pair.kind
         where = [text for image in (one, other) for text in (image.id[:12], image.split, image.source)]
-        rows.append([f"{pair.likeness:.3f}", kind, *where, words[pair.agree]])
+        rows.append([f"{pair.likeness:.3f}", pair.how, *where, words[pair.agree]])
     render.table(["likeness", "kind", "id", "split", "file", "id", "split", "file", "labels"], rows)
 
 

@@ -25,6 +25,22 @@ def aligned(rows: Rows) -> list[str]:
     return [f"{name:<{width}}  {value}" for name, value in rows]
 
 
+class InLines:
+    """An answer in words, which a terminal and a notebook show as names and values."""
+
+    def lines(self) -> Rows:
+        """The names and values."""
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        return "\n".join(aligned(self.lines()))
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return to_html(self.lines())
+
+
 def to_html(rows: Sequence[tuple[str, str]], caption: str = "") -> str:
     """A two-column table; everything that came from outside is escaped."""
     head = f"<caption>{escaped(caption)}</caption>" if caption else ""

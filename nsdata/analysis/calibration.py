@@ -19,7 +19,7 @@ from nsdata.arithmetic.intervals import Interval, accuracy_text, signed
 from nsdata.arithmetic.reliability import Bin
 from nsdata.errors import BadInput
 from nsdata.labels.labels import of_generation
-from nsdata.text import aligned
+from nsdata.text import InLines
 from nsdata.views.precision import USUAL, Judges, judges, test_judges
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Measure:
 
 
 @dataclass(frozen=True, repr=False)
-class Calibration:
+class Calibration(InLines):
     """The answer of ``Store.calibration``.
 
     what: "val", "held-out" (train images that training held out) or "test". taught: images that are left out, as they
@@ -123,16 +123,6 @@ class Calibration:
             text = "no threshold reaches it" if threshold is None else f"confidence ≥ {threshold:.6g}"
             out.append((f"right for {100 * precision:g} %", text))
         return out
-
-    def __str__(self) -> str:
-        return "\n".join(aligned(self.lines()))
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        from nsdata.text import to_html
-
-        return to_html(self.lines())
 
 
 def calibration(

@@ -20,7 +20,7 @@ from nsdata.arithmetic.confident import Doubts, doubts
 from nsdata.arithmetic.ids import hexes
 from nsdata.errors import BadInput
 from nsdata.schema import SPLITS
-from nsdata.text import aligned
+from nsdata.text import InLines, to_html
 
 if TYPE_CHECKING:
     from nsdata.versions.handle import Handle
@@ -56,7 +56,7 @@ class Issue:
 
 
 @dataclass(frozen=True)
-class Issues:
+class Issues(InLines):
     """The answer of ``Store.issues``: the most doubtful first.
 
     embeddings, gen: which of the two judged. by: the same in words. judged: images. agrees: of how many its most
@@ -106,14 +106,10 @@ class Issues:
         weak = f"; too many, if it is a weak judge: look at the first ones ({EMBED})" if few else ""
         return [*out, ("doubtful", f"{self.found:,}; {self.expected:,} wrong labels are expected{weak}")]
 
-    def __str__(self) -> str:
-        return "\n".join(aligned(self.lines()))
-
     def __len__(self) -> int:
         return len(self.issues)
 
     def _repr_html_(self) -> str:
-        from nsdata.text import to_html
         from nsdata.versions.pictures import file_name, gallery
 
         captions = [

@@ -19,7 +19,7 @@ from nsdata.arithmetic.ids import hexes, shortest
 from nsdata.errors import BadInput, NotFound, StoreDamaged
 from nsdata.progress import Progress, watched
 from nsdata.schema import SPLITS
-from nsdata.text import aligned
+from nsdata.text import InLines
 
 if TYPE_CHECKING:
     from nsdata.versions.handle import Handle
@@ -58,6 +58,11 @@ class Pair:
     likeness: float
 
     @property
+    def how(self) -> str:
+        """The kind, and whether one is mirrored, in words."""
+        return f"{self.kind}, mirrored" if self.mirrored else self.kind
+
+    @property
     def agree(self) -> bool | None:
         """Whether their labels do; None where one has none."""
         known = self.one.label is not None and self.other.label is not None
@@ -76,8 +81,8 @@ class Count:
     differ: int
 
 
-@dataclass(frozen=True)
-class Leaks:
+@dataclass(frozen=True, repr=False)
+class Leaks(InLines):
     """The answer of ``Store.leaks``. The best pairs come first.
 
     images: by split, that were compared. embeddings: by which; None by pictures. least: likeness that counted as the
@@ -141,16 +146,6 @@ class Leaks:
                 move = how.replace("nsdata remove", "nsdata split") + f" --to {split}"
                 out.append(("or to move them", move))
         return out
-
-    def __str__(self) -> str:
-        return "\n".join(aligned(self.lines()))
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        from nsdata.text import to_html
-
-        return to_html(self.lines())
 
 
 def _counted(count: int, word: str) -> str:

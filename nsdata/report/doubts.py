@@ -59,7 +59,7 @@ def _doubt(issue: Issue) -> list[str]:
 
 def _side(pair: Pair, image: Image) -> list[str]:
     label = "no label" if image.label is None else cut(visible(image.label), WIDEST)
-    return [f"{image.split}: {label}", f"{pair.kind}{', mirrored' if pair.mirrored else ''} {pair.likeness:.2f}"]
+    return [f"{image.split}: {label}", f"{pair.how} {pair.likeness:.2f}"]
 
 
 def _pictures(found: Found, ids: list[str], files: list[str], captions: list[list[str]]) -> list[Picture]:

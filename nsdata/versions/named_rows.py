@@ -93,8 +93,8 @@ def rows_meant(table: Table, names: Iterable[str], *, removed: bool = False, beg
                 raise _by_chance(table, names[place], row, several)
             several = [row]
         if len(several) != 1:
-            gone = [] if removed or several else _removed(table, names[place], beginnings)
-            raise gone[0] if gone else _not_one(table, names[place], several, beginnings)
+            gone = None if removed or several else _removed(table, names[place], beginnings)
+            raise gone or _not_one(table, names[place], several, beginnings)
         rows[place] = several[0]
     return rows
 
@@ -156,22 +156,20 @@ def _not_one(table: Table, name: str, rows: list[int], beginnings: bool) -> Nsda
     )
 
 
-def _removed(table: Table, name: str, beginnings: bool) -> list[NotFound]:
-    """The error for the name of one image that a person removed; none where there is no such image."""
+def _removed(table: Table, name: str, beginnings: bool) -> NotFound | None:
+    """The error for the name of one image that a person removed; None where there is no such image."""
     try:
         (row,) = rows_meant(table, [name], removed=True, beginnings=beginnings).tolist()
     except NsdataError:
-        return []
+        return None
     rows, events = table.removals
     id_, source, event = hexes(table.ids[[row]])[0], table.sources([row])[0], int(events[rows == row].min())
     if not table.width[row]:
-        return [NotFound(f"Image {id_} was removed with version {event}, and gc --purge deleted its picture.", LOG)]
-    return [
-        NotFound(
-            f"Image {id_} from {visible(source[:200])} was removed with version {event}.",
-            f"nsdata show {id_[:12]} --at {event - 1}",
-        )
-    ]
+        return NotFound(f"Image {id_} was removed with version {event}, and gc --purge deleted its picture.", LOG)
+    return NotFound(
+        f"Image {id_} from {visible(source[:200])} was removed with version {event}.",
+        f"nsdata show {id_[:12]} --at {event - 1}",
+    )
 
 
 def _by_id(table: Table, names: Sequence[str]) -> tuple[Rows, NDArray[np.bool_]]:
